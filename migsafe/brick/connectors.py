@@ -1,0 +1,227 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Guarded subclasses of os-brick's connectors.
+
+Each asks before it lets os-brick remove something, and looks at what os-brick has connected before
+it hands it out. How a disk is found and taken away stays os-brick's business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from os_brick.initiator import linuxscsi
+from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
+from oslo_log import log as logging
+
+from migsafe.brick import designators, refusals
+from migsafe.brick import guard as guard_mod
+from migsafe.brick import policy as policy_mod
+from migsafe.brick import sysfs as sysfs_mod
+
+LOG = logging.getLogger(__name__)
+
+
+class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
+    """Every removal of a SCSI disk goes through here, whoever asked for it."""
+
+    policy: policy_mod.Policy
+
+    def remove_connection(self, devices_names: Any, *args: Any, **kwargs: Any) -> Any:
+        """Judge the whole set before the first command; ``force`` makes no difference.
+
+        :raises refusals.Refused: with nothing changed
+        """
+        if devices_names:
+            self.policy.may_remove(devices_names)
+        return super().remove_connection(devices_names, *args, **kwargs)
+
+    def remove_scsi_device(self, device: str, *args: Any, **kwargs: Any) -> None:
+        """Flush as os-brick does; then claim, ask who it is, and remove in one step.
+
+        What multipath had kept away until its map was flushed may have got at the disk since.
+
+        :raises refusals.Refused: with the disk still there
+        """
+        if self.policy.guard.sysfs.exists(device.removeprefix('/dev/')):
+            self._remove(device, *args, **kwargs)
+        else:
+            # os-brick knows what to do about a disk that is gone: nothing
+            super().remove_scsi_device(device, *args, **kwargs)
+
+    def _remove(self, device: str, force: bool = False, exc: Any = None,
+                flush: bool = True) -> None:
+        name = device.removeprefix('/dev/')
+        policy, volume = self.policy, policy_mod.current()
+        if not policy.warns:
+            policy.guard.unheld([name], volume)
+        if flush:
+            exc = exc if exc is not None else linuxscsi.exception.ExceptionChainer()
+            with exc.context(force, 'Flushing %s failed', device):
+                self.flush_device_io(device)
+        done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
+        if done['done']:
+            return
+        if policy.warns and 'identity' not in done:
+            LOG.warning('%s: %s; it is removed all the same, as [migsafe] holder_policy is '
+                        '"warn"', device, done['reason'])
+            super().remove_scsi_device(device, force, exc, flush=False)
+            return
+        raise policy.guard.refusal(volume, name, done)
+
+
+class Guarded:
+    """Mixed into a connector class, before it."""
+
+    policy: policy_mod.Policy
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        scsi: linuxscsi.LinuxSCSI = self._linuxscsi  # type: ignore[has-type]
+        # the very object that os-brick made, whatever it was made with
+        scsi.__class__ = _guarded_scsi(type(scsi), self.policy)
+        self._linuxscsi = scsi
+
+    def connect_volume(self, connection_properties: dict[str, Any]) -> Any:
+        """As os-brick does, and then look at what came back.
+
+        :raises refusals.Refused: if it is not the volume; it is disconnected again, unless it
+            was here before
+        """
+        volume = policy_mod.wanted(connection_properties)
+        before = self.policy.guard.sysfs.names()
+        with policy_mod.working_on(volume):
+            info = super().connect_volume(connection_properties)  # type: ignore[misc]
+        path = str(info.get('path'))
+        name = sysfs_mod.kernel_name(path)
+        try:
+            found = self.policy.guard.connected(
+                name, path, volume, self._wants_map(connection_properties))
+        except refusals.WrongDisk as wrong:
+            found = self._accepted(wrong, name, path, volume, connection_properties)
+            if not found:
+                self._give_back(connection_properties, info, name, before)
+                raise
+        except refusals.Refused:
+            self._give_back(connection_properties, info, name, before)
+            raise
+        if found and not connection_properties.get(policy_mod.KEY):
+            connection_properties[policy_mod.KEY] = sorted(found)
+        return info
+
+    def _accepted(self, wrong: refusals.WrongDisk, name: str | None, path: str,
+                  volume: guard_mod.Wanted, properties: dict[str, Any]
+                  ) -> designators.Identity:
+        """Take a new backing for the volume's, if an operator said so for this time."""
+        if not self.policy.accepts:
+            return frozenset()
+        found = self.policy.guard.connected(
+            name, path, guard_mod.Wanted(volume.volume), self._wants_map(properties))
+        LOG.warning('%s It is taken as the volume from now on, as [migsafe] identity_policy is '
+                    '"accept".', wrong)
+        properties.pop(policy_mod.KEY, None)
+        return found
+
+    def disconnect_volume(self, connection_properties: dict[str, Any], device_info: Any,
+                          force: bool = False, ignore_errors: bool = False) -> Any:
+        """As os-brick does, if nothing would be torn away by it.
+
+        :raises refusals.Refused: with nothing changed, also with ``force`` and ``ignore_errors``
+        """
+        with policy_mod.working_on(policy_mod.wanted(connection_properties)):
+            names, also = self._devices(connection_properties, device_info)
+            if names:
+                self.policy.may_remove(names, also)
+            return super().disconnect_volume(  # type: ignore[misc]
+                connection_properties, device_info, force=force, ignore_errors=ignore_errors)
+
+    def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
+        """(disks that will be removed, RAIDs above that are taken down with them)."""
+        return [], []
+
+    def _wants_map(self, properties: dict[str, Any]) -> bool:
+        return bool(getattr(self, 'use_multipath', False)
+                    and properties.get('enforce_multipath'))
+
+    def _give_back(self, properties: dict[str, Any], info: Any, name: str | None,
+                   before: set[str]) -> None:
+        if name is None or name in before:
+            LOG.warning('%s is left as it is: %s', info.get('path'),
+                        'it was on this host before' if name else 'no device is behind it')
+            return
+        unnamed = {k: v for k, v in properties.items() if k != policy_mod.KEY}
+        try:
+            self.disconnect_volume(unnamed, info)
+        except Exception as error:
+            LOG.warning('%s could not be disconnected again: %s', info.get('path'), error)
+
+
+class GuardedISCSI(Guarded):
+    """iSCSI and iSER: os-brick asks GuardedLinuxSCSI with the names of the disks."""
+
+
+class GuardedFibreChannel(Guarded):
+    """Fibre Channel flushes and removes disk by disk, and goes on after an error with force."""
+
+    def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
+        paths = self.get_volume_paths(  # type: ignore[attr-defined]
+            self._add_targets_to_connection_properties(properties))  # type: ignore[attr-defined]
+        names = {sysfs_mod.kernel_name(path) for path in paths}
+        return sorted(name for name in names if name), []
+
+
+class GuardedNVMeOF(Guarded):
+    """NVMe-oF: a RAID over replicas is os-brick's own, and is taken down by it."""
+
+    @classmethod
+    def _set_native_multipath_supported(cls) -> Any:
+        """Note it where os-brick does: others look at its own class."""
+        return nvmeof.NVMeOFConnector._set_native_multipath_supported()
+
+    def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
+        try:
+            path = self.get_volume_paths(  # type: ignore[attr-defined]
+                nvmeof.NVMeOFConnProps(properties), info)[0]
+        except IndexError:
+            return [], []
+        name = sysfs_mod.kernel_name(path)
+        if name is None:
+            return [], []
+        sysfs = self.policy.guard.sysfs
+        if path.startswith(nvmeof.RAID_PATH):
+            return sysfs.slaves(name), [name]
+        return [name], []
+
+
+#: (os-brick's class, what is mixed in); the first that fits
+MIXINS: tuple[tuple[type, type[Guarded]], ...] = (
+    (iscsi.ISCSIConnector, GuardedISCSI),
+    (fibre_channel.FibreChannelConnector, GuardedFibreChannel),
+    (nvmeof.NVMeOFConnector, GuardedNVMeOF),
+)
+
+
+def guarded(cls: type, policy: policy_mod.Policy) -> type | None:
+    """A guarded subclass of a connector class; None for a protocol without block devices.
+
+    :param cls: the class that stands in os-brick's mapping, whoever put it there
+    """
+    for known, mixin in MIXINS:
+        if issubclass(cls, known):
+            # with its own name: there are those who ask a connector for that of its class
+            return type(cls.__name__, (mixin, cls),
+                        {'policy': policy, '__module__': __name__, '__doc__': cls.__doc__})
+    return None
+
+
+def _guarded_scsi(cls: type, policy: policy_mod.Policy) -> type:
+    return type(f'Guarded{cls.__name__}', (GuardedLinuxSCSI, cls), {'policy': policy})

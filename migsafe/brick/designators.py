@@ -1,0 +1,182 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which disk a device is: identities in their own words, and how to compare them.
+
+An identity is a set of designators, written as "TYPE.VALUE" in the way the kernel writes them
+into a device's ``wwid``: "naa.600140...", "eui.00a0...", "t10.LIO-ORG ...", "uuid.1234...". Two
+devices are compared by the designators of one type, never as strings of different ones.
+
+Rules: SPC-5 7.7.6 (Device Identification VPD page 83h), 7.7.19 (Unit Serial Number 80h);
+NVM Express Base Specification 2.0, Identify CNS 03h (Namespace Identification Descriptor list).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+
+from migsafe.brick import errors
+
+Identity = frozenset[str]
+
+#: Most telling first; "serial" is unique only per vendor and product.
+ORDER = ('uuid', 'naa', 'eui', 'name', 't10', 'serial')
+#: Longer values are cut off by no array; they are a fuzzer's or an attacker's.
+LONGEST = 255
+
+_SCSI_TYPES = {1: 't10', 2: 'eui', 3: 'naa', 8: 'name', 0xA: 'uuid'}
+_LENGTHS = {'eui': (8, 12, 16), 'naa': (8, 16), 'uuid': (18,)}
+_NVME_TYPES = {1: ('eui', 8), 2: ('eui', 16), 3: ('uuid', 16)}
+#: multipath-tools and udev put the number of the type before the value (scsi_id)
+_WWID = re.compile(r'([0-9a-f])([0-9a-f]+)\Z', re.IGNORECASE)
+_WWID_TYPES = {'3': 'naa', '2': 'eui', '8': 'name', '1': 't10'}
+_WRITTEN = re.compile(r'(' + '|'.join(ORDER) + r')\.(.+)\Z', re.DOTALL)
+
+
+def vpd83(page: bytes) -> Identity:
+    """The designators of the logical unit in an answer to INQUIRY, page 83h.
+
+    :raises errors.BadPage: if it is no such page, or does not hold what it says
+    """
+    body = _page(page, 0x83)
+    found: set[str] = set()
+    place = 0
+    while place < len(body):
+        if place + 4 > len(body) or place + 4 + body[place + 3] > len(body):
+            raise errors.BadPage(reason=f'page 83h ends inside its designator at {place + 4}')
+        value = body[place + 4:place + 4 + body[place + 3]]
+        association, kind = (body[place + 1] >> 4) & 3, body[place + 1] & 0xF
+        if association == 0 and kind in _SCSI_TYPES:
+            text = _scsi(_SCSI_TYPES[kind], value)
+            found |= {text} if text else set()
+        place += 4 + body[place + 3]
+    return frozenset(found)
+
+
+def vpd80(page: bytes) -> Identity:
+    """The unit serial number.
+
+    :raises errors.BadPage: see vpd83()
+    """
+    text = _text(_page(page, 0x80))
+    return frozenset((f'serial.{text}',)) if text else frozenset()
+
+
+def nvme_descriptors(data: bytes) -> Identity:
+    """A Namespace Identification Descriptor list.
+
+    :raises errors.BadPage: if a descriptor does not fit
+    """
+    found: set[str] = set()
+    place = 0
+    while place + 4 <= len(data) and data[place]:
+        kind, length = data[place], data[place + 1]
+        if not length or place + 4 + length > len(data):
+            raise errors.BadPage(reason=f'the descriptor at {place} has {length} bytes')
+        if kind in _NVME_TYPES and length == _NVME_TYPES[kind][1]:
+            value = data[place + 4:place + 4 + length]
+            if any(value):
+                found.add(f'{_NVME_TYPES[kind][0]}.{value.hex()}')
+        place += 4 + length
+    return frozenset(found)
+
+
+def written(text: str) -> Identity:
+    """What the kernel's ``wwid`` attribute, or somebody's note of an identity, says."""
+    match = _WRITTEN.match(text.strip())
+    if not match or len(text) > LONGEST:
+        return frozenset()
+    kind, value = match[1], match[2]
+    if kind in ('naa', 'eui', 'uuid'):
+        value = value.lower().replace('-', '')
+        if not re.fullmatch('[0-9a-f]+', value):
+            return frozenset()
+    return frozenset((f'{kind}.{" ".join(value.split())}',))
+
+
+def multipath_wwid(wwid: str) -> Identity:
+    """What a multipath map's uuid says after "mpath-"; empty if it is not to be understood."""
+    match = _WWID.match(wwid)
+    kind = _WWID_TYPES.get(match[1]) if match else None
+    if match and kind in ('naa', 'eui') and len(match[2]) in (16, 24, 32):
+        return frozenset((f'{kind}.{match[2].lower()}',))
+    return frozenset()
+
+
+def read(designators: object) -> Identity:
+    """An identity from a connection_info or a journal, where anything may stand.
+
+    :raises errors.BadPage: if it is no list of designators
+    """
+    if not isinstance(designators, (list, tuple, set, frozenset)) or len(designators) > 64:
+        raise errors.BadPage(reason=f'{type(designators).__name__} is no list of designators')
+    found: set[str] = set()
+    for text in designators:
+        if not isinstance(text, str) or not written(text):
+            raise errors.BadPage(reason='a designator is not of the form TYPE.VALUE, with one '
+                                        f'of the types {", ".join(ORDER)}')
+        found |= written(text)
+    return frozenset(found)
+
+
+def agree(one: Identity, other: Identity) -> bool | None:
+    """Whether two identities are of one disk.
+
+    :returns: by the most telling type that both have; None if they have no type in common
+    """
+    for kind in ORDER:
+        ours, theirs = _of(one, kind), _of(other, kind)
+        if ours and theirs:
+            return bool(ours & theirs)
+    return None
+
+
+def words(identity: Identity) -> str:
+    """For a message: the most telling designator."""
+    for kind in ORDER:
+        values = sorted(_of(identity, kind))
+        if values:
+            return ascii(f'{kind}.{values[0]}')[1:-1]
+    return 'unknown'
+
+
+def _of(identity: Iterable[str], kind: str) -> set[str]:
+    return {text.partition('.')[2] for text in identity if text.partition('.')[0] == kind}
+
+
+def _page(page: bytes, number: int) -> bytes:
+    if len(page) < 4:
+        raise errors.BadPage(reason=f'{len(page)} bytes are no VPD page')
+    if page[1] != number:
+        raise errors.BadPage(reason=f'it is page {page[1]:02x}h, not {number:02x}h')
+    length = int.from_bytes(page[2:4], 'big')
+    if len(page) < 4 + length:
+        raise errors.BadPage(reason=f'page {number:02x}h says {length} bytes and has '
+                                    f'{len(page) - 4}')
+    return page[4:4 + length]
+
+
+def _scsi(kind: str, value: bytes) -> str:
+    if kind in ('t10', 'name'):
+        text = _text(value)
+        return f'{kind}.{text}' if text else ''
+    if len(value) not in _LENGTHS[kind] or not any(value):
+        return ''
+    if kind == 'uuid':
+        return f'uuid.{uuid.UUID(bytes=value[2:]).hex}'
+    return f'{kind}.{value.hex()}'
+
+
+def _text(value: bytes) -> str:
+    text = value[:LONGEST].decode('ascii', 'backslashreplace').replace('\0', ' ')
+    return ' '.join(text.split())

@@ -1,0 +1,117 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is done about a holder: ``[migsafe] holder_policy``."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterable, Iterator
+
+from oslo_log import log as logging
+
+from migsafe.brick import designators, errors, refusals
+from migsafe.brick import guard as guard_mod
+
+LOG = logging.getLogger(__name__)
+
+#: Where connection_info['data'] carries who the volume is.
+KEY = 'migsafe_identity'
+
+#: The volume that this thread is at. os-brick's lower layers know devices only.
+_WANTED: contextvars.ContextVar[guard_mod.Wanted | None] = contextvars.ContextVar(
+    'migsafe_wanted', default=None)
+_NAME: contextvars.ContextVar[str] = contextvars.ContextVar(
+    'migsafe_volume', default='(not named)')
+
+Release = Callable[[list[str]], object]
+
+
+def wanted(properties: dict[str, object]) -> guard_mod.Wanted:
+    """The volume of a connection_info['data'].
+
+    :raises refusals.Unjudged: if the identity in it is none
+    """
+    volume = properties.get('volume_id') or properties.get('cinder_volume_id')
+    name = volume if isinstance(volume, str) and len(volume) < 100 else _NAME.get()
+    try:
+        identity = designators.read(properties.get(KEY) or ())
+    except errors.BadPage as bad:
+        raise refusals.Unjudged(
+            volume=name, host='this host', device='its device',
+            reason=f'{KEY} in its connection_info is not to be understood: {bad}') from bad
+    return guard_mod.Wanted(name, identity)
+
+
+@contextlib.contextmanager
+def naming(volume: str) -> Iterator[None]:
+    """Say which volume this thread is at; a connection_info that names its own is believed."""
+    token = _NAME.set(ascii(volume)[1:-1][:100])
+    try:
+        yield
+    finally:
+        _NAME.reset(token)
+
+
+@contextlib.contextmanager
+def working_on(volume: guard_mod.Wanted) -> Iterator[None]:
+    """Name the volume for everything below."""
+    token = _WANTED.set(volume)
+    try:
+        yield
+    finally:
+        _WANTED.reset(token)
+
+
+def current() -> guard_mod.Wanted:
+    """The volume that this thread is at."""
+    return _WANTED.get() or guard_mod.Wanted(_NAME.get())
+
+
+class Policy:
+    """A guard, and what to do when it finds a holder.
+
+    :param guard: judges
+    :param holder_policy: refuse, release or warn
+    :param release: lets go of what LVM has activated on some devices
+    :param identity_policy: refuse, or accept: note the disk that comes as the volume's
+    """
+
+    def __init__(self, guard: guard_mod.Guard, holder_policy: str = 'refuse',
+                 release: Release | None = None, identity_policy: str = 'refuse') -> None:
+        self.guard = guard
+        self.accepts = identity_policy == 'accept'
+        self.warns = holder_policy == 'warn'
+        self._release = release if holder_policy == 'release' else None
+
+    def may_remove(self, names: Iterable[str], also: Iterable[str] = ()) -> None:
+        """Guard.may_remove() for the current volume, with the policy.
+
+        :raises refusals.Refused: see there
+        """
+        names, also = sorted(names), sorted(also)
+        try:
+            self.guard.may_remove(names, current(), also)
+        except refusals.VolumeHeld as held:
+            if self.warns:
+                LOG.warning('%s It goes on all the same, as [migsafe] holder_policy is "warn".',
+                            held)
+                return
+            if self._release is None:
+                raise
+            LOG.info('%s [migsafe] holder_policy is "release".', held)
+            try:
+                self._release(names)
+            except errors.DeviceError as failed:
+                LOG.warning('%s', failed)
+                raise held from failed
+            self.guard.may_remove(names, current(), also)

@@ -1,0 +1,52 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a guarded connector raises: errors that Nova and Cinder handle as os-brick's own."""
+
+from __future__ import annotations
+
+from os_brick import exception
+
+
+class Refused(exception.BrickException):
+    """Base of all refusals. Nothing was flushed, removed or handed out when one is raised."""
+
+
+class VolumeHeld(Refused):
+    """Something on this host stands on the volume, or has it open."""
+
+    message = ('Volume %(volume)s is not detached from %(host)s. In use on %(device)s: '
+               '%(holder)s. Its devices and its export are left as they are, because to remove '
+               'them now would tear the disk away from what uses it. %(way_out)s')
+
+
+class WrongDisk(Refused):
+    """A device is not the disk of its volume."""
+
+    message = ('Volume %(volume)s on %(host)s: %(device)s is the disk %(found)s, not '
+               '%(expected)s. %(way_out)s')
+
+
+class NotMultipath(Refused):
+    """Multipath is enforced, and a plain path is what came back."""
+
+    message = ('Volume %(volume)s on %(host)s: multipath is enforced, but %(device)s is a plain '
+               'path, so that one failing path would stop the guest. It has been disconnected '
+               'again. See "multipath -v3 -d %(device)s" for why there is no map, or set '
+               '[libvirt] volume_enforce_multipath = false in nova.conf.')
+
+
+class Unjudged(Refused):
+    """The kernel or the disk does not say enough to go on."""
+
+    message = ('Volume %(volume)s on %(host)s: nothing is done to %(device)s, because %(reason)s. '
+               'It is tried again with the next detach; "lsblk -s" and "dmesg" show what the '
+               'device is doing.')

@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Cinder's database says of who uses a volume."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from cinder import context, exception, objects
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.ledger import records
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attachment:
+    """One attachment.
+
+    :param peer: key of the peer whose connector it has; empty while it has none
+    :param initiators: of that peer, in lower case
+    :param address: of that peer
+    """
+
+    id: str
+    instance: str
+    host: str
+    peer: str = ''
+    initiators: frozenset[str] = frozenset()
+    address: str = ''
+
+    def explains(self, export: records.Export) -> bool:
+        """Whether to take an export away could take it away from this attachment.
+
+        Arrays map to an initiator or to a host. A connector may name one more initiator than it
+        did before an upgrade, and is another peer then, on the same host.
+        """
+        return bool(self.peer) and bool(
+            self.peer == export.peer or (self.host and self.host == export.host)
+            or self.initiators & lower(export.initiators))
+
+
+def lower(names: Iterable[str]) -> frozenset[str]:
+    """Initiators as they are compared."""
+    return frozenset(str(name).lower() for name in names)
+
+
+def of_volume(volume_id: str) -> list[Attachment]:
+    """The attachments of a volume that are not deleted, with or without a connector.
+
+    :raises Exception: whatever the database raises; nothing is known then
+    """
+    found = objects.VolumeAttachmentList.get_all_by_volume_id(
+        context.get_admin_context(), volume_id)
+    return [_attachment(row) for row in found]
+
+
+def _attachment(row: Any) -> Attachment:
+    named = Attachment(row.id, row.instance_uuid or '', row.attached_host or '')
+    if not row.connector:
+        return named
+    try:
+        peer = records.Peer.of(dict(row.connector))
+    except exceptions.JournalBadValue as error:
+        # NOTE: it could not have been mapped through the guard.
+        LOG.warning('The connector of attachment %s is not to be understood: %s', row.id, error)
+        return named
+    return dataclasses.replace(
+        named, host=peer.host, peer=peer.key, initiators=lower(peer.initiators),
+        address=str(row.connector.get('ip') or ''))
+
+
+def thing(kind: str, identifier: str) -> Any:
+    """The volume or snapshot; None if Cinder has deleted it."""
+    admin = context.get_admin_context()
+    try:
+        if kind == 'snapshot':
+            return objects.Snapshot.get_by_id(admin, identifier)
+        return objects.Volume.get_by_id(admin, identifier)
+    except exception.NotFound:
+        return None
+
+
+def is_up(service: str) -> bool:
+    """Whether the cinder-volume of this name has reported lately.
+
+    :param service: its host
+    """
+    try:
+        found = objects.Service.get_by_args(context.get_admin_context(), service, 'cinder-volume')
+    except exception.NotFound:
+        return False
+    return bool(found.is_up)

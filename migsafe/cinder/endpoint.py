@@ -1,0 +1,122 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a cinder-volume answers to the command ``migsafe export``.
+
+It rides on the service's own RPC server. Arguments come from the bus and are not trusted; no
+connector leaves the service, since it may carry more than names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import oslo_messaging as messaging
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.cinder import attachments
+from migsafe.ledger import records
+from migsafe.ledger.api import Thing
+
+LOG = logging.getLogger(__name__)
+
+NAMESPACE, VERSION = 'migsafe', '1.0'
+PAGE = 200
+SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
+         'lun', 'identity', 'service', 'error', 'attempts')
+
+
+class NoSuchExport(exceptions.MigsafeError):
+    """Nothing in the ledger is meant."""
+
+    message = ('Backend %(backend)s has no export of volume %(volume)s to host %(host)s in its '
+               'ledger; see "migsafe export list".')
+
+
+class Endpoint:
+    """RPC namespace ``migsafe``, version 1.0.
+
+    :param guard: of the backend
+    """
+
+    target = messaging.Target(namespace=NAMESPACE, version=VERSION)
+
+    def __init__(self, guard: Any) -> None:
+        self._guard = guard
+
+    def export_list(self, context: Any, after_id: Any = 0, volume: Any = '',
+                    **_later: Any) -> dict[str, Any]:
+        """A page of what is not gone, or all rows of one volume, by id."""
+        if not isinstance(after_id, int):
+            raise ValueError('after_id is no number')
+        ledger = self._guard.ledger
+        rows = [row for kind in records.KINDS for row in ledger.of(Thing.of(kind, volume))] \
+            if volume else ledger.present(after_id, PAGE)
+        return {'exports': [shown(row) for row in rows],
+                'next': rows[-1].id if rows and not volume else None}
+
+    def export_verify(self, context: Any, volume: Any, **_later: Any) -> dict[str, Any]:
+        """Compare ledger, array and attachments of one volume."""
+        thing = Thing.of('volume', volume)
+        with self._guard.lines.waiting(thing):
+            return {'differences': list(self._differences(thing)),
+                    'array': self._guard.inspector.can_tell}
+
+    def _differences(self, thing: Thing) -> Iterator[str]:
+        subject = attachments.thing('volume', thing.id)
+        rows = [row for row in self._guard.ledger.of(thing) if row.peer and row.state != 'gone']
+        if subject is None:
+            yield from (f'{row}: Cinder has no such volume' for row in rows)
+            return
+        attached = [row for row in attachments.of_volume(thing.id) if row.peer]
+        for row in rows:
+            if not any(one.explains(row) for one in attached):
+                yield f'{row} is {row.state}, but no attachment has it'
+            if row.state == 'mapped' and self._guard.mapped(subject, row) is False:
+                yield f'{row} is in the ledger, but not in the array'
+        for one in attached:
+            if one.peer not in {row.peer for row in rows}:
+                yield f'attachment {one.id} of host {one.host} is not in the ledger'
+        names = attachments.lower(name for row in rows for name in row.initiators).union(
+            *(row.initiators for row in attached))
+        for mapping in self._guard.inspector.list_exports(subject) or ():
+            if mapping.initiators and not mapping.initiators & names:
+                yield (f'the array maps it to {", ".join(sorted(mapping.initiators))}, which '
+                       'neither the ledger nor an attachment has')
+
+    def export_revert(self, context: Any, volume: Any, host: Any,
+                      **_later: Any) -> dict[str, Any]:
+        """Take the exports of a volume to one host away, as far as that is safe.
+
+        The operator's word that nobody has it open there counts where the array cannot tell. It
+        does not count against an attachment, nor against the array.
+        """
+        thing = Thing.of('volume', volume)
+        rows = [row for row in self._guard.ledger.of(thing)
+                if row.peer and row.host == host and row.state != 'gone']
+        if not rows:
+            raise NoSuchExport(backend=self._guard.backend, volume=thing.id,
+                               host=ascii(host)[:80])
+        LOG.warning('An operator asks to take the exports of volume %s to host %s away',
+                    thing.id, host)
+        for row in rows:
+            self._guard.recovery.one(row, vouched=True)
+        return {'exports': [shown(row) for row in self._guard.ledger.of(thing)
+                            if row.peer and row.host == host]}
+
+
+def shown(row: records.Export) -> dict[str, Any]:
+    """A row as plain data; what cannot be read is named."""
+    bad = row.problems()
+    return {name: f'unreadable: {bad[name]}' if name in bad else getattr(row, name)
+            for name in SHOWN}

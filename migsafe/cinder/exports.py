@@ -1,0 +1,229 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The steps of making and removing an export, each with its intent and its outcome.
+
+The caller is the only one at the volume. An intent of create_export covers the
+initialize_connection that follows it, so that the two of them cost two commits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.brick import policy
+from migsafe.cinder import attachments, calls, writers
+from migsafe.ledger import api, records
+from migsafe.ledger.api import Thing
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
+
+TARGET = ''
+#: How old the intent of create_export may be for initialize_connection to rely on it; recovery
+#: looks at it only later than that.
+FRESH_SECONDS = api.PATIENCE.total_seconds() / 2
+
+Driver = Callable[[], Any]
+
+
+class Exports:
+    """The steps.
+
+    :param guard: of the backend
+    """
+
+    def __init__(self, guard: Any) -> None:
+        self._guard = guard
+        #: thing and peer -> when create_export has recorded the intent
+        self._intents: dict[tuple[Thing, str], float] = {}
+
+    def create(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
+        """Make the target; the mapping will follow."""
+        peers = [records.Peer()]
+        if connector:
+            peers.append(records.Peer.of(connector))
+        keys = self._intend(thing, subject, peers)
+        try:
+            result = driver()
+        except Exception as error:
+            self._failed(thing, keys, error)
+            raise
+        self._intents[thing, keys[-1]] = time.monotonic()
+        return result
+
+    def initialize(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
+        """Map it to a peer."""
+        # NOTE: RBD's driver, for one, does not look at the connector at all.
+        peer = records.Peer.of({} if connector is None else connector)
+        intended = self._intents.pop((thing, peer.key), None)
+        if intended is not None and time.monotonic() - intended < FRESH_SECONDS:
+            keys = [TARGET, peer.key]
+        else:
+            keys = self._intend(thing, subject, [peer])
+        try:
+            info = driver()
+        except Exception as error:
+            self._failed(thing, keys, error)
+            raise
+        facts = self._facts(subject, info)
+        call = calls.current()
+        if call is None:
+            self._guard.ledger.settle(thing, keys, 'mapped', **facts)
+        else:
+            call.outcomes.append((thing, keys, facts))
+        return info
+
+    def terminate(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
+        """Take the mapping of one peer away, or of all of them if no connector is given."""
+        if connector:
+            peers = [records.Peer.of(connector)]
+        else:
+            peers = [_peer(row) for row in self._guard.ledger.of(thing)
+                     if row.peer and row.state != 'gone']
+        return self._remove(thing, peers, driver, kept=self._shared(thing, peers))
+
+    def remove(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
+        """Take the target away."""
+        return self._remove(thing, [records.Peer()], driver, kept=set())
+
+    def _remove(self, thing: Thing, peers: list[records.Peer], driver: Driver,
+                kept: set[str]) -> Any:
+        ledger = self._guard.ledger
+        keys = [peer.key for peer in peers]
+        for key in keys:
+            self._intents.pop((thing, key), None)
+        ledger.intend(thing, peers, 'unmapping')
+        try:
+            result = driver()
+        except Exception as error:
+            self._failed(thing, keys, error)
+            raise
+        for state, some in (('gone', [key for key in keys if key not in kept]),
+                            ('mapped', [key for key in keys if key in kept])):
+            if some:
+                ledger.settle(thing, some, state, look_at_target=True)
+        return result
+
+    @staticmethod
+    def _shared(thing: Thing, peers: list[records.Peer]) -> set[str]:
+        """Peers that two attachments have, of two instances on one host: a driver keeps the
+        mapping for the other one."""
+        if thing.kind != 'volume' or len(peers) != 1:
+            return set()
+        names = attachments.lower(peers[0].initiators)
+        having = [row for row in attachments.of_volume(thing.id)
+                  if row.peer == peers[0].key or row.initiators & names]
+        return {peers[0].key} if len(having) > 1 else set()
+
+    def _intend(self, thing: Thing, subject: Any, peers: list[records.Peer]) -> list[str]:
+        call = calls.current()
+        attachment = call.attachment if call else ''
+        ledger, judge = self._guard.ledger, None
+        if peers[-1].key and thing.kind == 'volume' and not _multiattach(subject):
+            judge = self._judge(thing, subject, peers[-1])
+        try:
+            ledger.intend(thing, peers, 'mapping', attachment=attachment, judge=judge)
+        except writers.SecondWriter as second:
+            if not self._revert(thing, subject, peers[-1], second):
+                raise
+            ledger.intend(thing, peers, 'mapping', attachment=attachment,
+                          judge=self._judge(thing, subject, peers[-1]))
+        keys = [peer.key for peer in peers]
+        if call:
+            call.begun.append((thing, keys))
+        return keys
+
+    def _judge(self, thing: Thing, subject: Any, peer: records.Peer) -> api.Judge | None:
+        """What refuses a second writer, once nobody can change the exports of the volume."""
+        own = writers.own_names(self._guard.host)
+        if calls.current() is None and peer.host in own:
+            # NOTE: Cinder copies data itself; the status of the volume keeps others away.
+            return None
+        facts = self._known(thing, subject, peer)
+
+        def judge(exports: Sequence[records.Export]) -> None:
+            found = writers.others(facts, exports, own)
+            if found:
+                raise writers.SecondWriter(found, volume=thing.id,
+                                           host=peer.host or '(not named)')
+        return judge
+
+    def _known(self, thing: Thing, subject: Any, peer: records.Peer) -> writers.Known:
+        try:
+            return writers.known(thing, subject, peer, self._guard.inspector)
+        except Exception as error:
+            raise writers.NotKnown(volume=thing.id, reason=masked(error)) from error
+
+    def _revert(self, thing: Thing, subject: Any, peer: records.Peer,
+                second: writers.SecondWriter) -> bool:
+        """Take stale exports away, if the policy says so; whether all of them are gone."""
+        if self._guard.second_writer != 'revert':
+            return False
+        facts = self._known(thing, subject, peer)
+        if not all(writers.stale(facts, other) for other in second.found):
+            return False
+        LOG.warning('%s migsafe_second_writer is "revert", and the array says that nobody has it '
+                    'open there.', second)
+        return all(self._guard.recovery.revert(thing, other.export, subject, 'it was stale')
+                   for other in second.found)
+
+    def _failed(self, thing: Thing, keys: list[str], error: BaseException) -> None:
+        """Leave it to recovery to find out what is there. The driver's error goes on."""
+        try:
+            self._guard.ledger.fail(thing, keys, masked(error))
+        except exceptions.MigsafeError as failed:
+            LOG.error('%s; the intent stands, and is taken up when it is due', failed)
+        self._guard.recovery.nudge()
+
+    def _facts(self, subject: Any, info: Any) -> dict[str, Any]:
+        """What is worth knowing of a connection, without its secrets; and who the volume is."""
+        data = info.get('data') if isinstance(info, dict) else None
+        if not isinstance(data, dict):
+            return {}
+        identity = self._identity(subject)
+        if identity:
+            data.setdefault(policy.KEY, sorted(identity))
+        target = data.get('target_iqn') or data.get('target_wwn') or data.get('target_nqn') \
+            or data.get('nqn') or data.get('name') or ''
+        return {'target': _text(target), 'lun': _text(data.get('target_lun', '')),
+                'identity': identity}
+
+    def _identity(self, subject: Any) -> frozenset[str]:
+        try:
+            found: frozenset[str] = self._guard.inspector.identity(subject)
+        except Exception as error:
+            # NOTE: without it the connect guard compares with what it has noted itself.
+            LOG.warning('The identity of %s is not known: %s', subject['id'], masked(error))
+            return frozenset()
+        return found
+
+
+def _multiattach(subject: Any) -> bool:
+    try:
+        return bool(subject['multiattach'])
+    except (KeyError, AttributeError):
+        return False
+
+
+def _text(value: Any) -> str:
+    return ','.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _peer(row: records.Export) -> records.Peer:
+    from oslo_serialization import jsonutils
+    return records.Peer(row.peer, row.host, tuple(row.initiators),
+                        jsonutils.dumps(row.connector) if row.connector else None)

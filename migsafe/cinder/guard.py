@@ -1,0 +1,229 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is done around the methods of a guarded driver."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from cinder import exception as cinder_exception
+from cinder.volume import configuration as cinder_configuration
+from cinder.volume import volume_utils
+from oslo_log import log as logging
+
+from migsafe import conf as migsafe_conf
+from migsafe import exceptions, ledger
+from migsafe.brick import shim
+from migsafe.cinder import attachments, calls, exports, inspectors, methods, recovery, seams
+from migsafe.ledger import opening, records
+from migsafe.ledger.api import Thing
+from migsafe.lvm import services
+
+LOG = logging.getLogger(__name__)
+
+
+class Guard:
+    """The guard of one driver, made with it; nothing is opened before the driver is set up.
+
+    :param driver: a driver as Cinder has made it
+    :param host: of this cinder-volume, node@backend
+    :param cluster: name of its cluster, None if it has none
+    :raises ConfigError: the ledger cannot be on a file
+    """
+
+    def __init__(self, driver: Any, host: str = '', cluster: str | None = None) -> None:
+        self.driver = driver
+        self.conf = cinder_configuration.CONF
+        migsafe_conf.register_opts(self.conf)
+        self.host = host or self.conf.host
+        self.cluster = cluster
+        opening.check_cluster(self.conf, self.host, cluster)
+        self.lines = calls.Lines()
+        self.recovery = recovery.Recovery(self)
+        self.exports = exports.Exports(self)
+        self._opening = threading.Lock()
+        self._ledger: ledger.Ledger | None = None
+        seams.apply()
+        if self.conf.migsafe.enabled and self.conf.migsafe.device_guards:
+            self._guard_devices()
+
+    @property
+    def backend(self) -> str:
+        """What the service and its ledger call it."""
+        return self.cluster or self.host
+
+    def has(self, subject: Any) -> bool:
+        """Whether a volume or snapshot is in this backend; it may have moved to another one."""
+        places = [volume_utils.extract_host(place, 'backend') for place in (
+            subject['host'], subject['cluster_name']) if place]
+        return not places or self.host in places or self.cluster in places
+
+    @property
+    def ledger(self) -> ledger.Ledger:
+        """The ledger, opened in the process that serves: SQLite does not survive a fork.
+
+        :raises JournalError: it cannot be used
+        """
+        with self._opening:
+            if self._ledger is None:
+                self._ledger = ledger.open_ledger(self.conf, self.host, self.cluster)
+            return self._ledger
+
+    @functools.cached_property
+    def inspector(self) -> inspectors.Inspector:
+        """The inspector that the backend's section names.
+
+        :raises ConfigError: there is no such inspector, or it cannot be used
+        """
+        return inspectors.load(self.driver)
+
+    @property
+    def second_writer(self) -> str:
+        """What the backend's section says about stale exports: refuse or revert."""
+        return str(self.driver.configuration.safe_get('migsafe_second_writer'))
+
+    def _guard_devices(self) -> None:
+        """Guard os-brick's connectors, with which cinder-volume itself attaches volumes.
+
+        What needs root is not tried here: this runs in the parent of the process that will
+        serve, and a privsep daemon of the parent is of no use to it.
+        """
+        settings = self.conf.migsafe
+        try:
+            named = {group.vg_name: group.who
+                     for group in services.cinder(self.conf.config_file)}
+            shim.install(shim.policy(settings.holder_policy, self.conf.host,
+                                     settings.identity_policy, named))
+        except exceptions.MigsafeError as error:
+            if settings.enforce:
+                raise
+            LOG.error('Devices of volumes in cinder-volume are NOT guarded: %s', error)
+
+    def setup(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Set up the driver, and open what the guard needs."""
+        result = wrapped(*args, **kwargs)
+        LOG.info('migsafe guards %s with the ledger %s and the inspector %s', self.backend,
+                 self.ledger.database, type(self.inspector).__name__)
+        return result
+
+    def started(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The driver may be used from now on: take up what the last process has left."""
+        result = wrapped(*args, **kwargs)
+        if self._ledger is not None:
+            self.recovery.start()
+        return result
+
+    def validate(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Refuse a connector that could not be recorded, as the caller's own mistake."""
+        function = getattr(type(self.driver), _name)
+        try:
+            records.Peer.of(methods.argument(function, 0, args, kwargs))
+        except exceptions.JournalBadValue as error:
+            raise cinder_exception.InvalidConnectorException(str(error)) from error
+        return wrapped(*args, **kwargs)
+
+    def export(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Make or remove an export.
+
+        :raises VolumeBackendAPIException: it is refused, before the driver is asked
+        """
+        if calls.inside():
+            return wrapped(*args, **kwargs)
+        method = methods.METHODS[name]
+        function = getattr(type(self.driver), name)
+        subject = methods.argument(function, method.thing, args, kwargs)
+        connector = methods.argument(function, method.connector, args, kwargs)
+
+        def into_the_driver() -> Any:
+            with calls.entering():
+                return wrapped(*args, **kwargs)
+        try:
+            thing = Thing.of(method.kind, subject['id'])
+            with self.lines.waiting(thing):
+                return getattr(self.exports, method.action)(
+                    thing, subject, connector, into_the_driver)
+        except exceptions.MigsafeError as error:
+            LOG.error('%s of %s is refused: %s', name, method.kind, error)
+            raise cinder_exception.VolumeBackendAPIException(data=str(error)) from error
+
+    def attach(self, attachment: str, volume: Any, update: Callable[[], Any]) -> Any:
+        """Go with the manager through the making of an attachment.
+
+        What was mapped for it is recorded as such once Cinder has recorded the attachment, and
+        is taken away if Cinder could not.
+
+        :param update: the manager's own attachment_update
+        """
+        thing = Thing('volume', str(volume['id']))
+        try:
+            with self.lines.keeping(thing), calls.attaching(str(attachment)) as call:
+                try:
+                    result = update()
+                except Exception:
+                    self._give_up(call)
+                    raise
+                self._confirm(call)
+        except Exception:
+            # NOTE: not before this: recovery leaves a volume alone while a call goes on.
+            self.recovery.nudge()
+            raise
+        return result
+
+    def _confirm(self, call: calls.Call) -> None:
+        for thing, keys, facts in call.outcomes:
+            try:
+                self.ledger.settle(thing, keys, 'mapped', **facts)
+            except exceptions.MigsafeError as error:
+                # NOTE: Cinder has the attachment, and recovery will see it there.
+                LOG.error('Attachment %s is made, but not recorded as such yet: %s',
+                          call.attachment, error)
+
+    def _give_up(self, call: calls.Call) -> None:
+        for thing, keys in call.begun:
+            try:
+                self.ledger.fail(thing, keys, 'Cinder did not record the attachment')
+            except exceptions.MigsafeError as error:
+                LOG.error('What was mapped for attachment %s is taken away later: %s',
+                          call.attachment, error)
+
+    def mapped(self, subject: Any, export: records.Export) -> bool | None:
+        """Ask the array for an export; None if it cannot tell."""
+        found = self.inspector.list_exports(subject)
+        if found is None:
+            return None
+        if not export.peer:
+            return bool(found)
+        names = attachments.lower(export.initiators)
+        return any(mapping.initiators & names or (
+            mapping.host and mapping.host == export.host) for mapping in found)
+
+    def stop(self) -> None:
+        """End recovery and let go of the ledger."""
+        self.recovery.stop()
+        with self._opening:
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
+
+
+Step = Callable[[Guard, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+#: Method of a driver -> what is done around it.
+STEPS: dict[str, Step] = {
+    'do_setup': Guard.setup,
+    'set_initialized': Guard.started,
+    'validate_connector': Guard.validate,
+    **dict.fromkeys(methods.METHODS, Guard.export),
+}

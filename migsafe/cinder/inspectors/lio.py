@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""LIO, the kernel's own target, as Cinder's helper "lioadm" sets it up.
+
+One target per volume, an ACL per initiator, always LUN 0. Everything is read through rtslib,
+which cinder-rtstool uses as well, from configfs.
+
+Rules: the kernel's drivers/target/target_core_spc.c, spc_gen_naa_6h_vendor_specific(), for the
+identity that a host sees; cinder/cmd/rtstool.py for what Cinder makes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from migsafe.brick.designators import Identity
+from migsafe.cinder.inspectors import base
+
+#: OpenFabrics' company id, which LIO has unless wwn/company_id says otherwise.
+COMPANY = 0x001405
+
+
+def _root() -> Any:
+    from rtslib_fb import root
+    return root.RTSRoot()
+
+
+class LioInspector(base.Inspector):
+    """Reads LIO's configuration.
+
+    :param root: gives rtslib's root
+    """
+
+    def __init__(self, driver: Any, root: Callable[[], Any] = _root) -> None:
+        super().__init__(driver)
+        self._root = root
+
+    def list_exports(self, volume: Any) -> list[base.Mapping]:
+        """The ACLs of the volume's target; the bare target if it has none."""
+        return [mapping for target in self._targets(volume) for mapping in _mappings(target)]
+
+    def list_all(self) -> Iterator[base.Mapping]:
+        """Those of all targets, Cinder's or not."""
+        for target in self._root().targets:
+            yield from _mappings(target)
+
+    def writers(self, volume: Any) -> list[base.Writer]:
+        """Initiators with a session: it is there while a host has the disk.
+
+        A session that has lost its connection counts as well: the initiator may come back to it.
+        """
+        return [
+            base.Writer(f'initiator {acl.node_wwn}', frozenset((acl.node_wwn.lower(),)))
+            for target in self._targets(volume) for acl in _acls(target) if acl.session]
+
+    def identity(self, volume: Any) -> Identity:
+        """The NAA that the kernel makes of the unit serial number."""
+        return frozenset(
+            f'naa.{naa(lun.storage_object.wwn, company(lun.storage_object.path))}'
+            for target in self._targets(volume) for tpg in target.tpgs for lun in tpg.luns)
+
+    def _targets(self, volume: Any) -> list[Any]:
+        iqn = self._iqn(volume)
+        return [target for target in self._root().targets if target.wwn == iqn]
+
+    def _iqn(self, volume: Any) -> str:
+        prefix = self.driver.configuration.safe_get('target_prefix')
+        return f'{prefix}{volume["name"]}'
+
+
+def naa(serial: str, company_id: int = COMPANY) -> str:
+    """NAA 6: the company, then the first 25 hexadecimal digits that the serial number has."""
+    digits = re.sub('[^0-9a-f]', '', serial.lower())[:25]
+    return f'6{company_id:06x}{digits:0<25}'
+
+
+def company(path: str) -> int:
+    """The company id of a backstore; kernels before 5.9 have no such attribute."""
+    try:
+        with open(f'{path}/wwn/company_id', encoding='ascii') as handle:
+            return int(handle.read().strip(), 0)
+    except FileNotFoundError:
+        return COMPANY
+
+
+def _acls(target: Any) -> Iterator[Any]:
+    for tpg in target.tpgs:
+        yield from tpg.node_acls
+
+
+def _mappings(target: Any) -> Iterator[base.Mapping]:
+    name = target.wwn.rpartition(':')[2]
+    empty = True
+    for acl in _acls(target):
+        for mapped in acl.mapped_luns:
+            empty = False
+            yield base.Mapping(name, frozenset((acl.node_wwn.lower(),)), target=target.wwn,
+                               lun=str(mapped.mapped_lun))
+    if empty:
+        yield base.Mapping(name, target=target.wwn)

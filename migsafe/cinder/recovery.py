@@ -1,0 +1,268 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Brings exports to what Cinder's attachments say, at start and whenever something is due."""
+
+from __future__ import annotations
+
+import datetime
+import random
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from oslo_log import log as logging
+from oslo_utils import timeutils
+
+from migsafe import exceptions
+from migsafe.cinder import attachments, calls, verdicts
+from migsafe.ledger import records
+from migsafe.ledger.api import Thing
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two looks at what is due; the first pause after a failure.
+POLL = 5.0
+#: Seconds that recovery waits for a volume that somebody works on.
+LINE_SECONDS = 1.0
+PURGE_INTERVAL = datetime.timedelta(hours=24)
+
+
+class StillMapped(exceptions.MigsafeError):
+    """The array was told to take a mapping away and still has it."""
+
+    message = 'the driver reports no error, but the array still has %(export)s'
+
+
+class Recovery:
+    """Takes up what is due, one volume at a time.
+
+    :param guard: of the backend
+    """
+
+    def __init__(self, guard: Any) -> None:
+        self._guard = guard
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._swept = False
+        self._purged: datetime.datetime | None = None
+
+    def start(self) -> None:
+        """Begin, in a thread that ends with the process; again is harmless."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name='migsafe-exports', daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End after the volume that is being worked on."""
+        self._stop.set()
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Something is due now."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.round(timeutils.utcnow())
+            except Exception as error:
+                LOG.error('Recovery of exports of %s failed and is tried again: %s',
+                          self._guard.backend, masked(error))
+            self._wake.wait(POLL * random.uniform(0.8, 1.2))
+            self._wake.clear()
+
+    def round(self, now: datetime.datetime | None = None) -> None:
+        """One round: everything of the backend at first, then what is due.
+
+        :param now: None: whether due or not
+        """
+        ledger = self._guard.ledger
+        if not self._swept:
+            self._all(export for export in ledger.exports() if not self._fresh(export))
+            self._swept = True
+        self._all(self._due(now))
+        self._purge()
+
+    def _fresh(self, export: records.Export) -> bool:
+        """Whether a call of this very process may be at it: an intent that is not due yet."""
+        return (export.incarnation == self._guard.ledger.incarnation
+                and export.state != 'mapped' and export.due_at is not None
+                and export.due_at > timeutils.utcnow())
+
+    def _due(self, now: datetime.datetime | None) -> Iterator[records.Export]:
+        after_id = 0
+        while page := self._guard.ledger.due(now, after_id=after_id):
+            after_id = page[-1].id
+            yield from page
+
+    def _all(self, exports: Iterable[records.Export]) -> None:
+        """Each of them; a target after what is mapped through it."""
+        targets = []
+        for export in exports:
+            if self._stop.is_set():
+                return
+            targets.append(export) if _is_target(export) else self.one(export)
+        for export in targets:
+            self.one(export)
+
+    def one(self, export: records.Export, *, vouched: bool = False) -> None:
+        """Look at one row; whatever goes wrong stays with it.
+
+        :param vouched: somebody says that no host has it open, should the array not know
+        """
+        try:
+            if export.problems():
+                raise exceptions.MigsafeError(f'row {export.id} of the ledger is unreadable: '
+                                              f'{export.problems()}')
+            thing = Thing(export.kind, export.resource)
+            if self._guard.lines.kept(thing) or not self._mine(export):
+                return
+            if export.state == 'mapped' and export.due_at is None and self._live(thing, export):
+                return
+            with self._guard.lines.waiting(thing, LINE_SECONDS):
+                self._judge(thing, export, vouched)
+        except calls.VolumeBusy:
+            return
+        except Exception as error:
+            LOG.error('An export of %s is held: %s', self._guard.backend, masked(error))
+            self._postpone(export, masked(error))
+
+    def _postpone(self, export: records.Export, reason: str) -> None:
+        try:
+            self._hold(Thing(export.kind, export.resource), export, reason)
+        except Exception as error:
+            LOG.error('It cannot be postponed either: %s', masked(error))
+
+    @staticmethod
+    def _live(thing: Thing, export: records.Export) -> bool:
+        """Whether an attachment explains it: what nearly all rows need, in one query."""
+        if thing.kind != 'volume':
+            return False
+        return any(row.explains(export) if export.peer else row.peer
+                   for row in attachments.of_volume(thing.id))
+
+    def _mine(self, export: records.Export) -> bool:
+        """Whether no other process can be at work on it."""
+        ledger = self._guard.ledger
+        if export.state == 'mapped' or export.service == ledger.service:
+            return True
+        return not attachments.is_up(export.service)
+
+    def _judge(self, thing: Thing, export: records.Export, vouched: bool) -> None:
+        ledger = self._guard.ledger
+        known = {row.peer: row for row in ledger.of(thing)}
+        export_now = known.get(export.peer)
+        if export_now is None or export_now.updated_at != export.updated_at:
+            return
+        subject = attachments.thing(thing.kind, thing.id)
+        if subject is None:
+            ledger.settle(thing, [export.peer], 'gone', error='Cinder has deleted it')
+            return
+        if not self._guard.has(subject):
+            self._hold(thing, export, 'its volume is in another backend now')
+            return
+        attached = [row for row in attachments.of_volume(thing.id) if row.peer] \
+            if thing.kind == 'volume' else []
+        others = [row for row in known.values()
+                  if row.peer and row.peer != export.peer and row.state != 'gone']
+        live = any(_same_host(row, export) for row in others if row.state == 'mapped') or any(
+            row.explains(export) for row in attached) if export.peer else bool(attached or others)
+        written = None if live or export.state == 'unmapping' else self._written(subject, export)
+        verdict, reason = verdicts.decide(verdicts.Facts(
+            export.state, live, export.before == 'mapped', vouched or bool(export.attachment),
+            False if vouched and written is None else written))
+        if verdict is verdicts.Verdict.REVERT:
+            if self.revert(thing, export, subject, reason) and not attached:
+                self._revert_target(thing, subject)
+        elif verdict is verdicts.Verdict.HOLD:
+            self._hold(thing, export, reason)
+        elif export.state != 'mapped' or export.due_at is not None:
+            ledger.settle(thing, [export.peer], 'mapped')
+
+    def _written(self, subject: Any, export: records.Export) -> bool | None:
+        """Whether the peer has the volume open; for a target, whether anybody has."""
+        writers = self._guard.inspector.writers(subject)
+        if writers is None:
+            # NOTE: a target is asked for when nothing is mapped through it any more.
+            return None if export.peer else False
+        names = attachments.lower(export.initiators)
+        return any(not export.peer or not writer.initiators or writer.initiators & names
+                   for writer in writers)
+
+    def _hold(self, thing: Thing, export: records.Export, reason: str) -> None:
+        if export.error != reason:
+            LOG.warning('%s is left as it is: %s', export, reason)
+        self._guard.ledger.fail(thing, [export.peer], reason, self._pause(export))
+
+    def _pause(self, export: records.Export) -> float:
+        longest = float(self._guard.conf.migsafe.recovery_backoff_max)
+        pause: float = min(POLL * 2 ** min(export.attempts, 16), longest)
+        return pause * random.uniform(0.8, 1.2)
+
+    def revert(self, thing: Thing, export: records.Export, subject: Any, reason: str) -> bool:
+        """Take an export away, and ask the array whether it is.
+
+        The caller is alone at the volume.
+
+        :param subject: the volume or snapshot
+        :returns: whether it is gone; if not, it is tried again later
+        """
+        ledger = self._guard.ledger
+        if not ledger.claim(export):
+            return False
+        try:
+            if self._guard.mapped(subject, export) is not False:
+                with calls.entering():
+                    self._undo(subject, export)
+                if self._guard.mapped(subject, export):
+                    raise StillMapped(export=export)
+        except Exception as error:
+            LOG.warning('%s cannot be taken away and is tried again: %s', export, masked(error))
+            ledger.fail(thing, [export.peer], masked(error), self._pause(export))
+            return False
+        ledger.settle(thing, [export.peer], 'gone', error=reason)
+        LOG.info('%s was taken away: %s', export, reason)
+        return True
+
+    def _revert_target(self, thing: Thing, subject: Any) -> None:
+        """Take the target away with the last mapping, as Cinder does; it is not asked for again.
+        """
+        target, *mapped = self._guard.ledger.of(thing)
+        if target.state != 'gone' and all(row.state == 'gone' for row in mapped):
+            self.revert(thing, target, subject, 'nothing is mapped through it')
+
+    def _undo(self, subject: Any, export: records.Export) -> None:
+        from cinder import context
+        driver = self._guard.driver
+        form = '_snapshot' if export.kind == 'snapshot' else ''
+        if export.peer:
+            getattr(driver, f'terminate_connection{form}')(subject, export.connector, force=False)
+        else:
+            getattr(driver, f'remove_export{form}')(context.get_admin_context(), subject)
+
+    def _purge(self) -> None:
+        now, days = timeutils.utcnow(), self._guard.conf.migsafe.retention_days
+        if not days or (self._purged and now - self._purged < PURGE_INTERVAL):
+            return
+        self._purged = now
+        self._guard.ledger.purge(now - datetime.timedelta(days=days))
+
+
+def _is_target(export: records.Export) -> bool:
+    return 'peer' not in export.problems() and not export.peer
+
+
+def _same_host(one: records.Export, other: records.Export) -> bool:
+    """Whether to take one away could take the other away, see Attachment.explains()."""
+    return bool((one.host and one.host == other.host)
+                or attachments.lower(one.initiators) & attachments.lower(other.initiators))

@@ -1,0 +1,79 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The two methods of Cinder's VolumeManager that the guard has to know of.
+
+A driver is not told which attachment it maps a volume for, nor whether Cinder could record it
+afterwards. Only the manager knows both, and has the endpoints of the service's RPC server.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import wrapt
+from cinder.volume import manager
+
+from migsafe import exceptions
+from migsafe.cinder import endpoint
+
+#: Method -> its leading parameters, the same in Cinder 26 to 29.
+PARAMETERS = {'attachment_update': ('self', 'context', 'vref', 'connector', 'attachment_id'),
+              'init_host': ('self', 'added_to_cluster')}
+
+
+class ManagerMismatch(exceptions.MigsafeError):
+    """A method of Cinder's manager is missing or has another signature."""
+
+    message = ('migsafe cannot guard exports with this Cinder: VolumeManager.%(method)s '
+               '%(reason)s. Install a supported Cinder, or set volume_driver back to the driver '
+               'itself.')
+
+
+def apply() -> None:
+    """Wrap the methods of the manager; doing it again changes nothing.
+
+    :raises ManagerMismatch: one of them is not as it should be; nothing is changed then
+    """
+    for name, wanted in PARAMETERS.items():
+        method = getattr(manager.VolumeManager, name, None)
+        if method is None:
+            raise ManagerMismatch(method=name, reason='is missing')
+        found = tuple(inspect.signature(method).parameters)
+        if found[:len(wanted)] != wanted:
+            raise ManagerMismatch(method=name, reason=f'has the parameters {found}')
+    for name, wrapper in WRAPPERS.items():
+        if not isinstance(vars(manager.VolumeManager)[name], wrapt.FunctionWrapper):
+            wrapt.wrap_function_wrapper(manager.VolumeManager, name, wrapper)
+
+
+def attachment_update(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Cinder maps the volume, and only then writes the connector."""
+    guard = getattr(instance.driver, 'migsafe_guard', None)
+    if guard is None:
+        return wrapped(*args, **kwargs)
+    given = inspect.signature(wrapped).bind(*args, **kwargs).arguments
+    return guard.attach(given['attachment_id'], given['vref'], lambda: wrapped(*args, **kwargs))
+
+
+def init_host(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """The service makes its RPC server after this, of the endpoints that the manager has."""
+    guard = getattr(instance.driver, 'migsafe_guard', None)
+    if guard is not None and not any(
+            isinstance(one, endpoint.Endpoint) for one in instance.additional_endpoints):
+        instance.additional_endpoints.append(endpoint.Endpoint(guard))
+    return wrapped(*args, **kwargs)
+
+
+WRAPPERS: dict[str, Callable[..., Any]] = {
+    'attachment_update': attachment_update, 'init_host': init_host}

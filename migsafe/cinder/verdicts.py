@@ -1,0 +1,77 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is to be done about an export: a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class Verdict(enum.Enum):
+    """What recovery does about a row of the ledger."""
+
+    KEEP = 'keep'        # it is as it should be: record it as mapped
+    REVERT = 'revert'    # take it away, and ask the array whether it is gone
+    HOLD = 'hold'        # leave it, say why, look again later
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of one row of the ledger.
+
+    :param state: mapping, mapped or unmapping
+    :param live: an attachment of Cinder has this peer's connector; for a target: any peer's
+    :param before: it was mapped before the intent
+    :param attached: it was made for an attachment, not for Cinder's own copying or for a
+        caller of os-initialize_connection
+    :param written: whether this peer has the volume open; None: the array cannot tell
+    """
+
+    state: str
+    live: bool
+    before: bool = False
+    attached: bool = True
+    written: bool | None = None
+
+
+#: None: whatever it is. What no row fits is HOLD.
+TABLE: tuple[tuple[tuple[str, bool | None, bool | None, bool | None, bool | str | None],
+                   Verdict, str], ...] = (
+    (('mapping', True, None, None, None), Verdict.KEEP, 'its attachment is there'),
+    (('mapping', False, True, None, None), Verdict.KEEP, 'it was there before'),
+    # Nobody was told of it: the connection is given away after the outcome is recorded.
+    (('mapping', False, False, None, False), Verdict.REVERT, 'its attachment was never made'),
+    (('mapping', False, False, None, 'unknown'), Verdict.REVERT, 'its attachment was never made'),
+    (('mapping', False, False, None, True), Verdict.HOLD, 'a host has it open'),
+    (('unmapping', True, None, None, None), Verdict.HOLD, 'an attachment still has it'),
+    # Cinder was asked to take it away, and does so without looking who has it open.
+    (('unmapping', False, None, None, None), Verdict.REVERT, 'it was to be taken away'),
+    (('mapped', True, None, None, None), Verdict.KEEP, 'its attachment is there'),
+    (('mapped', False, None, False, None), Verdict.KEEP, 'it was not made for an attachment'),
+    (('mapped', False, None, True, False), Verdict.REVERT,
+     'its attachment is gone and no host has it open'),
+    (('mapped', False, None, True, True), Verdict.HOLD,
+     'its attachment is gone, but a host has it open'),
+    (('mapped', False, None, True, 'unknown'), Verdict.HOLD,
+     'its attachment is gone, and the array cannot tell whether a host has it open'),
+)
+
+
+def decide(facts: Facts) -> tuple[Verdict, str]:
+    """Look the facts up; give the verdict and the reason."""
+    found = (facts.state, facts.live, facts.before, facts.attached,
+             'unknown' if facts.written is None else facts.written)
+    for wanted, verdict, reason in TABLE:
+        if all(want is None or want == have for want, have in zip(wanted, found, strict=True)):
+            return verdict, reason
+    return Verdict.HOLD, 'there is no rule for it'

@@ -1,0 +1,138 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""No second writer: who else could write a volume that is about to be mapped."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.cinder import attachments, calls
+from migsafe.cinder.inspectors import Mapping, Writer
+from migsafe.ledger import records
+from migsafe.ledger.api import Thing
+
+LOG = logging.getLogger(__name__)
+
+
+class SecondWriter(exceptions.MigsafeError):
+    """Another host could write the volume."""
+
+    message = ('Volume %(volume)s is not mapped to host %(host)s: %(others)s, and no current '
+               'attachment of the same instance explains it. Detach it there. If nothing there '
+               'uses it any more: migsafe export revert, or migsafe_second_writer = revert in '
+               'the section of the backend.')
+
+    def __init__(self, found: list[Other], **kwargs: Any) -> None:
+        super().__init__(others='; '.join(other.what for other in found), **kwargs)
+        self.found = found
+
+
+class NotKnown(exceptions.MigsafeError):
+    """Whether there is another writer cannot be found out now."""
+
+    message = ('Volume %(volume)s is not mapped: who else could write it cannot be found out '
+               '(%(reason)s). Try again when the array and the database answer.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Other:
+    """One more that could write.
+
+    :param export: its row in the ledger; None if only the array knows it
+    """
+
+    what: str
+    export: records.Export | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of a volume before its exports are judged.
+
+    :param mine: the peer that it is about to be mapped to
+    :param attached: attachments of the same instance
+    :param live: all attachments
+    :param mappings: of the array, None if it cannot tell
+    :param writers: of the array, None if it cannot tell
+    """
+
+    mine: records.Peer
+    attached: Sequence[attachments.Attachment]
+    live: Sequence[attachments.Attachment]
+    initiators: frozenset[str]
+    addresses: frozenset[str]
+    mappings: Sequence[Mapping] | None
+    writers: Sequence[Writer] | None
+
+
+def known(thing: Thing, subject: Any, peer: records.Peer, inspector: Any) -> Known:
+    """Ask Cinder's database and the array."""
+    call = calls.current()
+    rows = attachments.of_volume(thing.id)
+    instance = next((row.instance for row in rows if call and row.id == call.attachment), '')
+    same = [row for row in rows if instance and row.instance == instance]
+    return Known(
+        peer, same, rows,
+        attachments.lower(peer.initiators).union(*(row.initiators for row in same)),
+        frozenset(row.address for row in same if row.address),
+        inspector.list_exports(subject), inspector.writers(subject))
+
+
+def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str]) -> list[Other]:
+    """All that could write the volume and are not explained.
+
+    :param exports: of the volume in the ledger, none of them gone
+    :param own: names of this host; Cinder's own copying, which has no attachment, is kept
+        apart from attachments by the status of the volume
+    """
+    found: list[Other] = []
+    known_names = set(facts.initiators)
+    for export in exports:
+        known_names |= attachments.lower(export.initiators)
+        if export.peer == facts.mine.key or any(
+                row.explains(export) for row in facts.attached):
+            continue
+        if not export.attachment and export.host in own:
+            continue
+        found.append(Other(f'host {export.host or "(not named)"} has an export of it '
+                           f'({export.state}, {", ".join(export.initiators) or "no initiator"})',
+                           export))
+    for mapping in facts.mappings or ():
+        if mapping.initiators and not mapping.initiators & known_names:
+            found.append(Other(f'the array maps it to {", ".join(sorted(mapping.initiators))}'))
+    for writer in facts.writers or ():
+        if not (writer.initiators & facts.initiators or writer.address in facts.addresses):
+            found.append(Other(f'{writer.who} has it open'))
+    return found
+
+
+def own_names(conf_host: str) -> frozenset[str]:
+    """What a connector of this host may call it."""
+    return frozenset((socket.gethostname(), conf_host.partition('@')[0]))
+
+
+def stale(facts: Known, other: Other) -> bool:
+    """Whether an export may be taken away first: the array says that its host has the volume
+    not open, and Cinder says that nothing is attached there."""
+    export = other.export
+    if export is None or facts.writers is None or any(
+            row.explains(export) for row in facts.live):
+        return False
+    names = attachments.lower(export.initiators)
+    return not any(not writer.initiators or writer.initiators & names
+                   for writer in facts.writers)

@@ -1,0 +1,78 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the subcommands of ``migsafe`` share."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from cliff import lister
+from oslo_config import cfg
+
+from migsafe.cli import codes, config, show
+
+
+class Command(lister.Lister):
+    """A list that ends with an exit code of its own; messages go to standard error.
+
+    Subclasses set ``exit_code`` while they work.
+    """
+
+    exit_code = codes.CLEAN
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the exit codes to the help."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.epilog = codes.HELP
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        return parser
+
+    @property
+    def config_files(self) -> list[str]:
+        """The configuration files of Nova that are read."""
+        return list(self.app_args.config_files) or [
+            name for name in self.app.default_config_files if os.path.exists(name)]
+
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        """The configuration that the options before the subcommand name."""
+        loaded = config.load(self.app_args.config_files, self.app.default_config_files)
+        if self.app_args.compute_host:
+            loaded.set_override('host', self.app_args.compute_host)
+        return loaded
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run, print the list, and return the exit code."""
+        return super().run(parsed_args) or self.exit_code
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any,
+                       data: Any) -> Any:
+        """Print the list; a missing value is an empty cell."""
+        rows = [tuple(show.Nothing(None) if cell is None else cell for cell in row)
+                for row in data]
+        return super().produce_output(parsed_args, column_names, rows)
+
+    def say(self, message: str) -> None:
+        """Print a message for people beside the output for programs."""
+        print(message, file=self.app.stderr or sys.stderr)
+
+    def found(self, messages: list[str]) -> None:
+        """Report what is wrong and remember it for the exit code."""
+        for message in messages:
+            self.say(message)
+        if messages:
+            self.exit_code = codes.FOUND
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Return the columns and the rows."""
+        raise NotImplementedError

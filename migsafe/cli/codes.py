@@ -1,0 +1,27 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Exit codes of ``migsafe`` and ``migsafe-manage``, for scripts and monitoring."""
+
+CLEAN = 0
+ERROR = 1
+USAGE = 2
+FOUND = 3
+REPAIRED = 4
+
+HELP = """\
+exit codes:
+  0  clean: nothing to report
+  1  error: the command could not do its work
+  2  usage: wrong arguments
+  3  found: unarmed hosts, unsettled transactions, residue, unreadable rows, open LVM
+  4  repaired: everything that was asked for is settled now
+"""

@@ -1,0 +1,191 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``migsafe export``: what a backend of Cinder has mapped, asked from its cinder-volume."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from oslo_config import cfg
+from oslo_utils import importutils
+
+from migsafe import exceptions
+from migsafe.cli import base, codes, show
+from migsafe.text import masked
+
+TOPIC, NAMESPACE, VERSION = 'cinder-volume', 'migsafe', '1.0'
+# NOTE: oslo.messaging registers the options of these on the global configuration alone, and reads
+# them from that of the transport. Each module has a list of the name of its group.
+GLOBAL = (('oslo_messaging._tracing.client', 'oslo_messaging_tracing'),
+          ('oslo_messaging._metrics.client', 'oslo_messaging_metrics'))
+COLUMNS = ('Volume', 'Kind', 'Host', 'State', 'Initiators', 'LUN', 'Attachment', 'Attempts',
+           'Error')
+FIELDS = ('resource', 'kind', 'host', 'state', 'initiators', 'lun', 'attachment', 'attempts',
+          'error')
+
+
+class NoAnswer(exceptions.MigsafeError):
+    """The service did not answer, or with an error."""
+
+    message = ('cinder-volume %(backend)s did not do it: %(reason)s. Check that it runs with the '
+               'guarded driver, that --config-file names its cinder.conf, and --backend its host '
+               'as "openstack volume service list" shows it.')
+
+
+class Backend:
+    """Calls one cinder-volume.
+
+    :param conf: with the transport_url of Cinder
+    :param host: node@backend
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, host: str) -> None:
+        # NOTE: imported only where it is needed: it brings eventlet with it, if that is there.
+        import oslo_messaging as messaging
+        self._host = host
+        try:
+            for module, group in GLOBAL:
+                conf.register_opts(getattr(importutils.try_import(module), group, []), group=group)
+            transport = messaging.get_rpc_transport(conf)
+            # NOTE: the server that Cinder keeps beside that for its topic, see its service.py.
+            target = messaging.Target(topic=f'{TOPIC}.{host}', server=host.partition('@')[0],
+                                      namespace=NAMESPACE, version=VERSION)
+            self._client = messaging.get_rpc_client(
+                transport, target, timeout=conf.migsafe.rpc_timeout, retry=1)
+        except Exception as error:
+            raise NoAnswer(backend=host, reason=masked(error)) from None
+
+    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Make one call.
+
+        :raises NoAnswer: whatever went wrong
+        """
+        try:
+            found = self._client.call({}, method, **arguments)
+        except Exception as error:
+            raise NoAnswer(backend=self._host, reason=masked(error)) from None
+        if not isinstance(found, dict):
+            raise NoAnswer(backend=self._host, reason='its answer is not to be understood')
+        return found
+
+    def exports(self, volume: str) -> Iterator[dict[str, Any]]:
+        """All that is not gone, or what is known of one volume."""
+        after = 0
+        while True:
+            page = self.call('export_list', after_id=after, volume=volume)
+            yield from page['exports']
+            if not page['next']:
+                return
+            after = page['next']
+
+
+class _Export(base.Command):
+    """Has a backend."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the backend."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--backend', required=True, metavar='HOST',
+                            help='host of the cinder-volume, node@backend')
+        return parser
+
+    def backend(self, args: argparse.Namespace) -> Backend:
+        """Return the service."""
+        return Backend(self.conf, args.backend)
+
+
+class ExportList(_Export):
+    """Show what the ledger of a backend holds; the exit code is 3 if an export is in doubt."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the volume."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--volume', default='', metavar='UUID',
+                            help='of one volume or snapshot, with what is gone')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Return one row per export."""
+        rows = list(self.backend(parsed_args).exports(parsed_args.volume))
+        if any(row['state'] not in ('mapped', 'gone') for row in rows):
+            self.exit_code = codes.FOUND
+        return COLUMNS, [_row(row) for row in rows]
+
+
+class ExportShow(ExportList):
+    """Show what the ledger holds of one volume, with what is gone."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Take the volume as an argument."""
+        parser = _Export.get_parser(self, prog_name)
+        parser.add_argument('volume', metavar='UUID', help='of a volume or snapshot')
+        return parser
+
+
+class ExportVerify(_Export):
+    """Compare ledger, array and Cinder's attachments; the exit code is 3 if they differ."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the volumes."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('volume', nargs='*', metavar='UUID',
+                            help='volumes; default: all in the ledger')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Return one row per difference."""
+        backend = self.backend(parsed_args)
+        volumes = parsed_args.volume or dict.fromkeys(
+            row['resource'] for row in backend.exports('') if row['kind'] == 'volume')
+        rows, blind = [], False
+        for volume in volumes:
+            found = backend.call('export_verify', volume=volume)
+            blind = blind or not found['array']
+            rows += [(show.text(volume), show.text(text)) for text in found['differences']]
+        if blind:
+            self.say('The inspector of this backend cannot ask the array; only the ledger and '
+                     'the attachments were compared.')
+        self.exit_code = codes.FOUND if rows else codes.CLEAN
+        return ('Volume', 'Difference'), rows
+
+
+class ExportRevert(_Export):
+    """Take a stale export away. Make sure first that the host does not use the volume.
+
+    An export that an attachment of Cinder has, or that the array says is in use, stays.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the export."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('volume', metavar='UUID')
+        parser.add_argument('--from-host', required=True, metavar='HOST',
+                            help='the host whose export it is')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Revert, and return what is known afterwards."""
+        rows = self.backend(parsed_args).call(
+            'export_revert', volume=parsed_args.volume, host=parsed_args.from_host)['exports']
+        gone = all(row['state'] == 'gone' for row in rows)
+        self.exit_code = codes.REPAIRED if gone else codes.FOUND
+        return COLUMNS, [_row(row) for row in rows]
+
+
+def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+    cells = []
+    for name in FIELDS:
+        value = row.get(name)
+        if isinstance(value, list):
+            value = ', '.join(map(str, value))
+        cells.append(value if isinstance(value, int) else show.text(value or ''))
+    return tuple(cells)

@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``migsafe lvm``: what of guests' LVM this host has activated, and how to let go of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from migsafe import exceptions
+from migsafe.brick import holders, kinds, own, release
+from migsafe.brick import sysfs as sysfs_mod
+from migsafe.cli import base, codes
+from migsafe.lvm import services
+
+COLUMNS = ('Logical volume', 'Device', 'VG uuid', 'Stands on')
+RELEASED = ('Released',)
+
+
+class LvmList(base.Command):
+    """Show every logical volume that is active here, with the disks that it stands on.
+
+    One that stands on nothing is a ghost: its disk was torn away while it was active. It is
+    reported, and the exit code says so.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Return one row per logical volume."""
+        sysfs = sysfs_mod.Sysfs()
+        rows, ghosts = [], []
+        for name in sorted(sysfs.names()):
+            found = _lv(sysfs, name)
+            if found is None:
+                continue
+            disks = sorted(release.bottom(sysfs, name) - {name})
+            uuids = kinds.lv_uuids(found.dm_uuid)
+            rows.append((_label(found), name, uuids[0] if uuids else None,
+                         ', '.join(disks) or 'nothing'))
+            if not disks:
+                ghosts.append(f'{found} is a ghost: its disk was torn away. Stop what uses it, '
+                              f'then: dmsetup remove --uuid {ascii(found.dm_uuid)}')
+        self.found(ghosts)
+        return COLUMNS, rows
+
+
+class LvmRelease(base.Command):
+    """Deactivate the logical volumes that stand on exactly these disks, if nothing uses them."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the disks."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('device', nargs='+', metavar='DEVICE',
+                            help='a disk or its multipath map; all disks of the volume group')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Release, and return what was released."""
+        if os.geteuid():
+            raise exceptions.MigsafeError('Only root can deactivate logical volumes; run it with '
+                                          'sudo.')
+        from migsafe.brick import privileged
+        privileged.default.set_client_mode(False)
+        sysfs = sysfs_mod.Sysfs()
+        names = {name for path in parsed_args.device for name in _disks(sysfs, path)}
+        for name in sorted(names):
+            if why := own.not_a_volume(sysfs, name):
+                raise exceptions.MigsafeError(
+                    f'Nothing is released on {", ".join(parsed_args.device)}: {why}, and only '
+                    'volumes that Nova or Cinder attach over a network are known to be guests\'. '
+                    'If this one is, compare its WWID with the volume\'s, and take down what '
+                    '"migsafe lvm list" shows on it with "lvchange -an".')
+        named = {group.vg_name: group.who for group in services.both(self.config_files)}
+        root: Any = privileged
+        done = release.release(sysfs, root, names, named)
+        self.exit_code = codes.REPAIRED if done else codes.CLEAN
+        return RELEASED, [(word,) for word in done]
+
+
+def _lv(sysfs: sysfs_mod.Sysfs, name: str) -> holders.Node | None:
+    try:
+        node = holders.node(sysfs, name)
+    except sysfs_mod.Gone:
+        return None
+    return node if node.kind is kinds.Kind.LV else None
+
+
+def _label(node: holders.Node) -> str:
+    names = kinds.lv_names(node.dm_name)
+    return ascii('/'.join(names) if names else node.dm_name)[1:-1]
+
+
+def _disks(sysfs: sysfs_mod.Sysfs, path: str) -> list[str]:
+    """The kernel's names of what a path means: all paths of a map, the disk of a partition."""
+    name = sysfs_mod.kernel_name(path)
+    if name is None:
+        raise exceptions.MigsafeError(f'{ascii(path)} is no block device of this host; see lsblk.')
+    if sysfs.attribute(name, 'dm', 'uuid').startswith('mpath-'):
+        return [*sysfs.slaves(name)]
+    return [sysfs.disk(name) or name]

@@ -1,0 +1,110 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""From records to cells: without secrets, and harmless to a terminal."""
+
+import datetime
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from cliff import columns
+
+from migsafe import exceptions
+from migsafe.journal import records, redact
+from migsafe.journal.values import prose
+
+UNREADABLE = '<unreadable>'
+CELL = 120
+
+
+def cell(row: Any, name: str) -> Any:
+    """Return a field of a record for display; an unreadable one never hides the others."""
+    try:
+        value = getattr(row, name)
+    except exceptions.JournalCorrupt:
+        return UNREADABLE
+    if isinstance(value, datetime.datetime):
+        return moment(value)
+    return text(value) if isinstance(value, str) else value
+
+
+def text(value: object) -> str:
+    """Return text on one line, masked, with nothing in it that a terminal would obey."""
+    return ' '.join(prose(redact(str(value))).split())
+
+
+def moment(value: datetime.datetime | None) -> str | None:
+    """Return a time as UTC to the second, the way logs show it."""
+    return value.strftime('%Y-%m-%d %H:%M:%S') if value else None
+
+
+def exactly(value: datetime.datetime | None) -> str | None:
+    """Return a time as UTC to the millisecond, for a timeline."""
+    return value.isoformat(' ', 'milliseconds') if value else None
+
+
+def problems(rows: Iterable[Any]) -> list[str]:
+    """Return one sentence per unreadable field."""
+    found = []
+    for row in rows:
+        for name in row.problems():
+            try:
+                getattr(row, name)
+            except exceptions.JournalCorrupt as exc:
+                found.append(text(exc))
+    return found
+
+
+class Details(columns.FormattableColumn):
+    """A payload: cut short for people, whole for programs, masked for both."""
+
+    def __init__(self, record: records.Record) -> None:
+        try:
+            value = redact(record.payload)
+        except exceptions.JournalCorrupt as exc:
+            value = {'unreadable': text(exc)}
+        super().__init__(value)
+
+    def human_readable(self) -> str:
+        """Return one line."""
+        if self._value is None:
+            return ''
+        shown = prose(json.dumps(self._value, sort_keys=True))
+        return shown if len(shown) <= CELL else shown[:CELL] + '...'
+
+    def machine_readable(self) -> Any:
+        """Return all of it."""
+        return self._value
+
+
+class Nothing(columns.FormattableColumn):
+    """No value: an empty cell for people, null for programs."""
+
+    def human_readable(self) -> str:
+        """Return nothing."""
+        return ''
+
+    def machine_readable(self) -> Any:
+        """Return None."""
+        return None
+
+
+class Count(columns.FormattableColumn):
+    """A list: its length for people, whole for programs."""
+
+    def human_readable(self) -> str:
+        """Return the number of its items."""
+        return str(len(self._value)) if isinstance(self._value, list) else str(self._value)
+
+    def machine_readable(self) -> Any:
+        """Return the list."""
+        return self._value

@@ -1,0 +1,154 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The command ``migsafe-status``: is everything in place to run, or to upgrade?"""
+
+import importlib.metadata
+import sys
+from collections.abc import Callable, Sequence
+
+from oslo_config import cfg
+from oslo_upgradecheck import upgradecheck
+
+from migsafe import exceptions
+from migsafe.cli import config, show
+from migsafe.journal import opening
+
+# The first and the last major version of Nova whose seams are known; migsafe.nova.seams checks
+# the signatures themselves when nova-compute starts.
+SUPPORTED_NOVA = (31, 34)
+ENTRY_POINTS = 'os_vif'
+
+
+def _good() -> upgradecheck.Result:
+    return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+
+
+def _doubt(detail: str) -> upgradecheck.Result:
+    return upgradecheck.Result(upgradecheck.Code.WARNING, detail)
+
+
+def _bad(detail: str) -> upgradecheck.Result:
+    return upgradecheck.Result(upgradecheck.Code.FAILURE, detail)
+
+
+def installed_nova() -> str | None:
+    """Return the version of Nova in this environment, without importing any of it."""
+    try:
+        return importlib.metadata.version('nova')
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """The checks of ``migsafe-status upgrade check``; each detail names its cure.
+
+    :param load: returns the configuration
+    """
+
+    def __init__(self, load: Callable[[], cfg.ConfigOpts]) -> None:
+        super().__init__()
+        self._load = load
+
+    def check_nova(self) -> upgradecheck.Result:
+        """Nova of a version that migsafe knows."""
+        found = installed_nova()
+        low, high = SUPPORTED_NOVA
+        if found is None:
+            return _bad('Nova is not installed here. Install migsafe into the '
+                          'environment of nova-compute: pip show nova must find it.')
+        major = found.split('.', 1)[0]
+        if not major.isdigit() or not low <= int(major) <= high:
+            return _bad(f'Nova {show.text(found)} is installed; supported are '
+                          f'{low} to {high}. Install a migsafe that knows it.')
+        return _good()
+
+    def check_entry_point(self) -> upgradecheck.Result:
+        """The os_vif entry point, by which nova-compute loads migsafe."""
+        found = importlib.metadata.entry_points(group=ENTRY_POINTS, name='migsafe')
+        if not found:
+            return _bad(f'The entry point migsafe in the group {ENTRY_POINTS} is '
+                          'missing, so that nova-compute never loads it. Install the package '
+                          'again: pip install --force-reinstall --no-deps migsafe')
+        return _good()
+
+    def check_enabled(self) -> upgradecheck.Result:
+        """The options that make it protect anything."""
+        try:
+            group = self._load().migsafe
+        except exceptions.MigsafeError as exc:
+            return _bad(show.text(exc))
+        if not group.enabled:
+            return _doubt('Live migrations of this host are not protected. Set '
+                          '[migsafe] enabled = true and restart nova-compute.')
+        if not group.enforce:
+            return _doubt('nova-compute starts unprotected if anything is wrong. '
+                          'Set [migsafe] enforce = true once it has started well.')
+        return _good()
+
+    def check_schema(self) -> upgradecheck.Result:
+        """The schema of the journal."""
+        try:
+            conf = self._load()
+            found, wanted = opening.versions(conf, conf.host)
+        except exceptions.MigsafeError as exc:
+            return _bad(show.text(exc))
+        if found == wanted:
+            return _good()
+        if found is None and opening.journal_url(conf, conf.host).get_backend_name() == 'sqlite':
+            return _doubt('There is no journal yet. nova-compute creates it when '
+                          'it starts with [migsafe] enabled = true.')
+        try:
+            opening.open_journal(conf, conf.host, create=False).close()
+        except exceptions.MigsafeError as exc:
+            return _bad(show.text(exc))
+        return _good()
+
+    def check_journal(self) -> upgradecheck.Result:
+        """The journal can be reached, and is its owner's alone."""
+        try:
+            conf = self._load()
+            if opening.versions(conf, conf.host)[0] is None:
+                return _good()
+            with config.opened(conf) as journal:
+                journal.check_readable()
+        except exceptions.MigsafeError as exc:
+            return _bad(show.text(exc))
+        return _good()
+
+    _upgrade_checks = (
+        ('Supported Nova', check_nova),
+        ('os_vif entry point', check_entry_point),
+        ('Options', check_enabled),
+        ('Journal schema', check_schema),
+        ('Journal access', check_journal),
+    )
+
+
+def main(argv: Sequence[str] | None = None,
+         default_config_files: Sequence[str] = config.DEFAULTS) -> int:
+    """Run the command; return 0 for success, 1 for warnings, 2 for failures, 255 for errors."""
+    conf = cfg.ConfigOpts()
+    checks = Checks(lambda: config.load(conf.config_file, default_config_files))
+    try:
+        return int(upgradecheck.main(
+            conf, project='migsafe', upgrade_command=checks,
+            argv=list(sys.argv[1:] if argv is None else argv), default_config_files=[]))
+    except cfg.ConfigFilesNotFoundError as exc:
+        print(f'{", ".join(exc.config_files)} cannot be read; name another file with '
+              '--config-file.', file=sys.stderr)
+    except cfg.ConfigFileParseError as exc:
+        print(f'{exc.config_file} is no configuration file.', file=sys.stderr)
+    return 255
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,199 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Options of the group ``[migsafe]``, read from nova.conf on compute hosts."""
+
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+NAME = 'migsafe'
+
+OPTS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        'enabled',
+        default=False,
+        help='Arm migsafe in this nova-compute. While this is false nothing of Nova is touched, '
+        'and live migrations are as unprotected as without migsafe. Set it on all compute '
+        'hosts, then restart nova-compute; "migsafe status" shows which hosts are armed.',
+    ),
+    cfg.BoolOpt(
+        'enforce',
+        default=True,
+        help='Whether to fail closed. When true, nova-compute does not start if a seam is '
+        'missing or the journal is refused, and a live migration that cannot be journalled is '
+        'refused at the precheck while the guest keeps running. When false, both only log an '
+        'error: nova-compute runs and migrates unprotected.',
+    ),
+    cfg.StrOpt(
+        'state_path',
+        default='/var/lib/nova/migsafe',
+        help='Directory of the SQLite journal. It is created with mode 0700 and must belong to '
+        'the user of nova-compute; looser permissions or another owner are refused, because '
+        'the journal holds CHAP secrets. It must be on a local disk that survives a reboot: '
+        'SQLite in WAL mode does not work over NFS, and a journal that a reboot erases '
+        'protects nothing.',
+    ),
+    cfg.StrOpt(
+        'connection',
+        secret=True,
+        help='SQLAlchemy URL of the journal. Not set means sqlite:///{state_path}/{host}.sqlite, '
+        'which needs no network when something fails and is right for most deployments. A '
+        'URL such as mysql+pymysql://migsafe:SECRET@db/migsafe or '
+        'postgresql+psycopg2://... keeps the journals of all hosts in one database; create '
+        'its tables with "migsafe-manage db sync". Live migrations are then refused while '
+        'that database cannot be written.',
+    ),
+    cfg.StrOpt(
+        'ledger_path',
+        default='/var/lib/cinder/migsafe',
+        help='In cinder.conf: directory of the SQLite ledgers of exports, one per backend with '
+        'the guarded driver. It is created with mode 0700 and must belong to the user of '
+        'cinder-volume, on a local disk that survives a reboot; see state_path.',
+    ),
+    cfg.StrOpt(
+        'ledger_connection',
+        secret=True,
+        help='In cinder.conf: SQLAlchemy URL of the ledger of exports. Not set means '
+        'sqlite:///{ledger_path}/{host}.sqlite. A backend that several cinder-volume services '
+        'serve as a cluster needs a MariaDB or PostgreSQL database here that all of them '
+        'reach; create its tables with "migsafe-manage db sync".',
+    ),
+    cfg.IntOpt(
+        'recovery_interval',
+        default=30,
+        min=1,
+        help='Seconds between two recovery rounds in nova-compute. A smaller value settles '
+        'sooner after an outage and asks libvirt, Nova and the peer more often. It is also the '
+        'longest pause before a device that something held is looked at again.',
+    ),
+    cfg.IntOpt(
+        'recovery_backoff_max',
+        default=600,
+        min=1,
+        help='Longest pause in seconds between two attempts to settle the same transaction. The '
+        'pause starts at recovery_interval and doubles with each attempt, with jitter, up to '
+        'this value, or up to recovery_interval while only a device in use is in the way; '
+        '"migsafe settle" asks for an attempt at once.',
+    ),
+    cfg.IntOpt(
+        'recovery_batch',
+        default=20,
+        min=1,
+        help='Most transactions that one recovery round takes up. It bounds memory and the load '
+        'on Nova, Cinder and the peers after an outage; the rest follows in later rounds.',
+    ),
+    cfg.IntOpt(
+        'recovery_workers',
+        default=4,
+        min=1,
+        help='How many transactions are settled at the same time, so that one that waits for a '
+        'time-out does not delay the others. Each worker may hold one connection to each of '
+        'Cinder, Neutron and Placement.',
+    ),
+    cfg.IntOpt(
+        'rpc_timeout',
+        default=15,
+        min=1,
+        help='Seconds to wait for the migsafe endpoint of the other host. A peer that does not '
+        'answer in time counts as unreachable: what needs it is held and tried again.',
+    ),
+    cfg.IntOpt(
+        'retention_days',
+        default=30,
+        min=0,
+        help='Days that settled transactions stay in the journal. Unsettled ones are never '
+        'purged. 0 keeps everything, and the journal then grows by some 10 to 100 KiB per '
+        'migration.',
+    ),
+    cfg.IntOpt(
+        'adopt_after',
+        default=300,
+        min=0,
+        help='Seconds after which an instance of this host that sits in "migrating" with no live '
+        'migration that any host works on is taken up by recovery and settled by evidence: the '
+        'cast to the source was lost, or it happened before migsafe was installed. It must be '
+        'longer than the conductor needs to choose a destination.',
+    ),
+    cfg.IntOpt(
+        'quiesce_timeout',
+        default=60,
+        min=0,
+        help='Seconds that settling waits for a step of the same migration that still runs in '
+        'this process, for example a late pre_live_migration, before it is held and tried '
+        'again in a later round. Nothing is torn down while such a step runs.',
+    ),
+    cfg.BoolOpt(
+        'device_guards',
+        default=True,
+        help="Guard os-brick's connectors for iSCSI, iSER, Fibre Channel and NVMe-oF in this "
+        'service: no device is removed while something on this host stands on it or has it '
+        'open, nor one that is another disk than the volume, and none is handed out that is.',
+    ),
+    cfg.IntOpt(
+        'identity_check_interval',
+        default=300,
+        min=0,
+        help='Seconds between two looks whether each running guest of this host still has its own '
+        'volumes: every path of every block device is asked who it is (SCSI INQUIRY, NVMe '
+        'Identify), because an array that maps another volume to a LUN in use tells nobody. '
+        'What is found is logged as an error and listed by "migsafe residue list" as R9; '
+        'nothing is changed. 0 never looks. It needs device_guards.',
+    ),
+    cfg.StrOpt(
+        'holder_policy',
+        default='refuse',
+        choices=[
+            ('refuse', 'Leave the device and its export as they are, and say what holds it.'),
+            ('release', 'Deactivate the logical volumes that this host has activated on exactly '
+                        'this disk, if nothing uses them; refuse if anything else is there.'),
+            ('warn', 'Log the holder and let os-brick go on, which may tear the disk away from '
+                     'what uses it.'),
+        ],
+        help='What a detach does about a holder: LVM of the guest that this host has activated, '
+        'dm-crypt, md, a mount, swap, or a process. "release" must not be used where host and '
+        'guests are meant to share logical volumes.',
+    ),
+    cfg.StrOpt(
+        'identity_policy',
+        default='refuse',
+        choices=[
+            ('refuse', 'Disconnect the disk again and fail the attach, with both identities.'),
+            ('accept', 'Log both identities and note the disk that came as the volume from now '
+                       'on.'),
+        ],
+        help='What an attach does about a disk that is not the one that was noted for its volume. '
+        '"accept" is for the time after the backing of attached volumes was replaced on purpose, '
+        'by a failover of the array or a restore: set it, reboot the guests, set it back.',
+    ),
+]
+
+
+def group() -> cfg.OptGroup:
+    """Return a new group.
+
+    ConfigOpts keeps values in the group object and copies it only on the surface: two
+    configurations that registered the same object would share their values.
+    """
+    return cfg.OptGroup(
+        NAME, title='Live migration as a transaction',
+        help='Options of migsafe in nova-compute and in the commands that read its journal.')
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register the group and its options on ``conf``; safe to call again."""
+    conf.register_group(group())
+    conf.register_opts(OPTS, group=NAME)
+
+
+def list_opts() -> list[tuple[cfg.OptGroup, Sequence[cfg.Opt]]]:
+    """Return the group with its options."""
+    return [(group(), OPTS)]

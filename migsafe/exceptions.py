@@ -1,0 +1,144 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The errors of migsafe: one class, one message template.
+
+A message says what was found, why it was refused, and the command or the option that resolves
+it. None of them carries a payload, a password or a token.
+"""
+
+from typing import Any
+
+
+class MigsafeError(Exception):
+    """Base of all errors that migsafe raises on purpose.
+
+    :param message: the finished text. Without it the template of the class is filled in with
+        the keyword arguments.
+    :param kwargs: values of the template; also kept in ``kwargs``, so that oslo.messaging can
+        rebuild the error on the other side of a call.
+    """
+
+    message = 'An unknown error occurred in migsafe.'
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+        super().__init__(self.message % kwargs if message is None else message)
+
+
+class ConfigError(MigsafeError):
+    """An option has a value that cannot work."""
+
+    message = 'Option [%(group)s] %(option)s is refused: %(reason)s'
+
+
+class JournalError(MigsafeError):
+    """Base of all errors of the journal."""
+
+    message = 'The journal %(database)s failed: %(reason)s'
+
+
+class JournalUnavailable(JournalError):
+    """The journal cannot be read or written now; nothing was changed by the failed call."""
+
+    message = 'The journal %(database)s is not available: %(reason)s. %(cure)s'
+
+
+class JournalInsecure(JournalUnavailable):
+    """A file or directory of the journal is not only its owner's."""
+
+    message = 'The journal refuses %(path)s: %(reason)s. %(cure)s'
+
+
+class JournalSchemaTooNew(JournalUnavailable):
+    """A later migsafe wrote this journal."""
+
+    message = (
+        'The journal %(database)s has schema "%(found)s", which this migsafe (schema '
+        '"%(known)s") does not know: a later version wrote it. Install that version of migsafe '
+        'again; it can settle what this journal holds.'
+    )
+
+
+class JournalSchemaTooOld(JournalUnavailable):
+    """The schema has to be brought up to date first."""
+
+    message = (
+        'The journal %(database)s has schema "%(found)s", this migsafe needs "%(known)s". '
+        'Run: migsafe-manage db sync'
+    )
+
+
+class JournalCorrupt(JournalError):
+    """One row holds what migsafe did not write; the other rows can still be read."""
+
+    message = (
+        'The journal %(database)s has an unreadable row: %(table)s id %(row)s, column %(column)s '
+        '%(reason)s. The row is left as it is and the transaction is held; see '
+        '"migsafe journal show", and repair or restore the row.'
+    )
+
+
+class JournalFileCorrupt(JournalCorrupt, JournalUnavailable):
+    """The whole file is damaged."""
+
+    message = (
+        'The journal %(database)s is damaged: %(reason)s. It is left untouched. Restore it from a '
+        'backup, or move it away to start an empty one (what it held is then settled only by '
+        'evidence): mv %(database)s %(database)s.damaged'
+    )
+
+
+class JournalBadValue(JournalError):
+    """A caller asked to write what the journal cannot hold."""
+
+    message = 'The journal cannot record %(what)s: %(reason)s'
+
+
+class JournalPayloadTooLarge(JournalBadValue):
+    """A payload is over the bound."""
+
+    message = (
+        'The journal cannot record %(what)s: its payload has %(size)d bytes, the limit is '
+        '%(limit)d. The step that wanted to record it must not go on.'
+    )
+
+
+class JournalNotFound(JournalError):
+    """The transaction is not, or no longer, in this journal."""
+
+    message = (
+        'The journal %(database)s has no transaction %(uuid)s. See "migsafe journal list"; '
+        'settled transactions are purged after [migsafe] retention_days.'
+    )
+
+
+class JournalTransactionSettled(JournalError):
+    """The transaction is over; a late step must not go on."""
+
+    message = (
+        'Transaction %(uuid)s on %(host)s is already settled (%(verdict)s): %(what)s is refused, '
+        'because it came too late and nothing would ever undo it.'
+    )
+
+
+class SeamMismatch(MigsafeError):
+    """A function of Nova that migsafe wraps is missing or has another signature."""
+
+    message = ('migsafe cannot protect live migrations with this Nova: %(seam)s %(reason)s. '
+               'Install a supported Nova, or set [migsafe] enforce = false to run nova-compute '
+               'unprotected.')
+
+
+class ResourcePluginError(MigsafeError):
+    """A resource plugin cannot be used."""
+
+    message = 'Resource plugin %(plugin)s cannot be used: %(reason)s. %(cure)s'

@@ -1,0 +1,20 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The write-ahead journal of a host: SQLite by default, MariaDB or PostgreSQL by option."""
+
+from migsafe.journal.api import Journal
+from migsafe.journal.opening import open_journal
+from migsafe.journal.records import Finding, Record, ServiceStatus, Transaction
+from migsafe.journal.redact import redact
+
+__all__ = ('Finding', 'Journal', 'Record', 'ServiceStatus', 'Transaction', 'open_journal',
+           'redact')

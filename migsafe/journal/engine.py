@@ -1,0 +1,126 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The SQLAlchemy engine of a journal, with what durability needs set on every connection."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db.sqlalchemy import engines
+
+from migsafe import exceptions
+from migsafe.journal import errors
+
+WRITE = {'migsafe_write': True}
+# NOTE: while SQLite waits for a lock it stops the whole thread, and with it every green thread,
+# perhaps the very one that holds the lock. It waits this long only; the store then sleeps and
+# tries again, which lets the others run.
+BUSY_MILLISECONDS = 50
+# NOTE: oslo.db gives SQLite a pool that takes none of these.
+_POOL = {'max_pool_size': 5, 'max_overflow': 20, 'pool_timeout': 30}
+# Seconds that a writer waits for the row of a transaction on a server, and after which a server
+# ends a session that holds one and says nothing.
+# NOTE: a host that lost power in the middle of a commit leaves such a session behind. Without
+# the limit it would find its own transactions locked after the reboot, until TCP gives up after
+# two hours.
+LOCK_SECONDS = 10
+IDLE_SECONDS = 20
+_PRAGMAS = (
+    f'busy_timeout = {BUSY_MILLISECONDS}',
+    # NOTE: in WAL mode NORMAL loses the last commits on a power cut (sqlite.org/pragma.html).
+    'synchronous = FULL',
+    'trusted_schema = OFF',
+    'cell_size_check = ON',
+)
+
+
+def create(url: sa.URL) -> sa.Engine:
+    """Return an engine for ``url``; it connects when it is first used.
+
+    Options of a [database] section play no part in it: nova.conf's may point elsewhere.
+    """
+    if url.get_backend_name() == 'mysql' and 'charset' not in url.query:
+        url = url.update_query_dict({'charset': 'utf8mb4'})
+    sqlite = url.get_backend_name() == 'sqlite'
+    engine: sa.Engine = engines.create_engine(
+        url.render_as_string(hide_password=False), sqlite_fk=True, max_retries=0,
+        mysql_sql_mode='TRADITIONAL', **({} if sqlite else _POOL))
+    # NOTE: without this the text of an SQLAlchemy error holds the values, secrets included.
+    engine.hide_parameters = True
+    listen = {'sqlite': _listen_sqlite, 'mysql': _listen_mysql, 'postgresql': _listen_postgresql}
+    listen.get(url.get_backend_name(), _ignore)(engine)
+    return engine
+
+
+def _ignore(engine: sa.Engine) -> None:
+    """A database that nothing is known of keeps its own settings."""
+
+
+def _listen_mysql(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, 'connect')
+    def prepare(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            # NOTE: MySQL does not know the second one and takes it for a comment.
+            cursor.execute(f'SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS} '
+                           f'/*M!100300 , idle_transaction_timeout = {IDLE_SECONDS} */')
+
+
+def _listen_postgresql(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, 'connect')
+    def prepare(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+            # NOTE: off would lose the last commits when the server crashes.
+            cursor.execute("SELECT set_config('synchronous_commit', 'on', false) "
+                           "WHERE current_setting('synchronous_commit') = 'off'")
+        connection.commit()
+
+
+def _listen_sqlite(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, 'connect')
+    def prepare(connection: Any, _record: Any) -> None:
+        # NOTE: bytes that are not UTF-8 in one row must not make the other rows unreadable.
+        connection.text_factory = _decode
+        for pragma in _PRAGMAS:
+            connection.execute(f'PRAGMA {pragma}')
+
+    # NOTE: oslo.db says BEGIN, and a reader that becomes a writer later fails with "database is
+    # locked" at once, whatever the time-out. A writer has to say so at the start.
+    @sa.event.listens_for(engine, 'before_cursor_execute', retval=True)
+    def begin(connection: sa.Connection, _cursor: Any, statement: str, parameters: Any,
+              _context: Any, _many: bool) -> tuple[str, Any]:
+        if statement == 'BEGIN' and connection.get_execution_options().get('migsafe_write'):
+            return 'BEGIN IMMEDIATE', parameters
+        return statement, parameters
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode('utf-8', 'backslashreplace')
+
+
+def use_wal(engine: sa.Engine, database: str) -> None:
+    """Put a SQLite file into WAL mode; it stays so.
+
+    :raises JournalUnavailable: the file system cannot do it (NFS and other network mounts)
+    """
+    with errors.translated(database, 'switching to WAL mode'):
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            mode = cursor.execute('PRAGMA journal_mode = WAL').fetchone()[0]
+            cursor.close()
+        finally:
+            raw.close()
+    if mode != 'wal':
+        raise exceptions.JournalUnavailable(
+            database=database, reason=f'SQLite cannot use WAL mode there (it is in mode {mode})',
+            cure='Set [migsafe] state_path to a directory on a local file system.')

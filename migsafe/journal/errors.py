@@ -1,0 +1,118 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The one place where errors of the database become errors of the journal.
+
+The text of an SQLAlchemy error can hold the values of the statement, and those can be CHAP
+secrets. Only the first line of the driver's own message is used, and the original is not
+chained, so that no traceback in a log shows it.
+"""
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+from oslo_utils import strutils
+from sqlalchemy import exc as sa_exc
+
+from migsafe import exceptions
+
+BUSY = re.compile('database (schema |table )?is locked|database is busy|lock timeout|'
+                  'lock wait timeout', re.IGNORECASE)
+_DAMAGED = re.compile('file is not a database|malformed|file is encrypted|database corruption',
+                      re.IGNORECASE)
+# what the driver says -> what it means, and what to do about it
+_MEANINGS: tuple[tuple[str, str, str], ...] = (
+    ('disk is full|no space left|quota exceeded|table .* is full|could not extend file',
+     'the disk is full',
+     'Free space there; no migration starts until then, guests keep running.'),
+    ('readonly database|read-only', 'it is read-only',
+     'Remount the file system or give the owner back the right to write: chmod 0600 FILE.'),
+    ('lock (wait )?timeout', 'another session holds the row of the transaction',
+     'Find it in SHOW PROCESSLIST or pg_stat_activity.'),
+    (BUSY.pattern, 'another process holds its write lock',
+     'Find it with: fuser -v FILE'),
+    ('unable to open database file|permission denied',
+     'it cannot be opened',
+     'Check that it and its directory exist, belong to the user of the service and can be '
+     'read and written.'),
+    ('disk i/o error|input/output error', 'the disk reports an I/O error',
+     'See dmesg and the health of the disk.'),
+    ('no such table|doesn.t exist|does not exist|no such column|unknown column',
+     'its tables are missing or incomplete',
+     'Run: migsafe-manage db sync'),
+    ('access denied|authentication failed', 'the database refuses the user or the password',
+     'Correct [migsafe] connection.'),
+)
+# NOTE: what happens while SQLite connects is not wrapped by SQLAlchemy.
+OUTSIDE = (db_exception.DBError, sa_exc.SQLAlchemyError, sqlite3.Error, OSError)
+
+
+def label(url: sa.URL) -> str:
+    """Return the name of a database for messages: a file's path, or the URL without secrets."""
+    if url.get_backend_name() == 'sqlite':
+        return url.database or ':memory:'
+    bare = url.set(query={})
+    return bare.render_as_string(hide_password=True)
+
+
+@contextlib.contextmanager
+def translated(database: str, what: str) -> Iterator[None]:
+    """Turn whatever the database, the driver or the file system raises into a JournalError.
+
+    :param database: its label
+    :param what: the call that fails, for the message
+    """
+    try:
+        yield
+    except exceptions.MigsafeError:
+        raise
+    except OUTSIDE as exc:
+        raise translate(exc, database, what) from None
+
+
+def translate(exc: BaseException, database: str, what: str) -> exceptions.JournalError:
+    """Return the journal's error for a foreign one."""
+    text = first_line(exc)
+    if _DAMAGED.search(text):
+        return exceptions.JournalFileCorrupt(database=database, reason=text)
+    for pattern, reason, cure in _MEANINGS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return exceptions.JournalUnavailable(
+                database=database, reason=f'{what}: {reason} ({text})',
+                cure=cure.replace('FILE', database))
+    return exceptions.JournalUnavailable(
+        database=database, reason=f'{what}: {type(exc).__name__}: {text}',
+        cure='Check that the database answers; nothing was changed.')
+
+
+def first_line(exc: BaseException) -> str:
+    """Return the driver's own message, one line, without statement, values or passwords."""
+    inner: BaseException = exc
+    for _level in range(4):
+        below = getattr(inner, 'inner_exception', None) or getattr(inner, 'orig', None)
+        if not isinstance(below, BaseException):
+            break
+        inner = below
+    text = str(inner).strip().splitlines() or [type(inner).__name__]
+    return str(strutils.mask_password(text[0][:300]))
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Tell whether the same work may simply be tried again: nothing of it was done.
+
+    A duplicate means that another writer inserted the same row first; the work looks for it.
+    """
+    again = (db_exception.DBDeadlock, db_exception.DBDuplicateEntry)
+    return isinstance(exc, again) or bool(BUSY.search(first_line(exc)))

@@ -1,0 +1,182 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The journal's file and directory belong to one user alone.
+
+Nothing here opens the database file of a running journal: closing any descriptor of it would
+drop the POSIX locks that SQLite holds in this process (sqlite.org/howtocorrupt.html, 2.2).
+"""
+
+import contextlib
+import fcntl
+import os
+import pwd
+import stat
+import time
+from collections.abc import Iterator
+
+from migsafe import exceptions
+
+COMPANIONS = ('-wal', '-shm', '-journal')
+# NOTE: room for a few payloads of the largest size. A migration that starts with less might
+# not get its verdict written.
+MIN_FREE_BYTES = 16 * 1024 * 1024
+LOCK_SECONDS = 60.0
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def expected_owner(directory: str, *, create: bool) -> int:
+    """Return the uid that must own the journal.
+
+    The service that creates it must own it. The commands are also run by root; then the owner
+    of the directory counts, and SQLite gives -wal and -shm files it makes to the owner of the
+    database (findCreateFileMode in os_unix.c).
+    """
+    if os.geteuid() == 0 and not create:
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(directory).st_uid
+    return os.geteuid()
+
+
+def ensure_directory(path: str) -> None:
+    """Create ``path`` with mode 0700 whatever the umask says; never looser in between."""
+    os.makedirs(os.path.dirname(path) or '/', exist_ok=True)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    # NOTE: a umask such as 0277 takes bits away that the owner needs.
+    os.chmod(path, 0o700)
+    _sync_directory(os.path.dirname(path) or '/')
+
+
+def create_empty(path: str) -> None:
+    """Create an empty file with mode 0600; it must not be there yet."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+                     0o600)
+    try:
+        os.fchmod(handle, 0o600)
+    finally:
+        os.close(handle)
+
+
+def publish(prepared: str, path: str) -> None:
+    """Give a finished journal its name in one step that survives a power cut."""
+    handle = os.open(prepared, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    # NOTE: link, not rename: it fails instead of replacing a journal that is there.
+    os.link(prepared, path)
+    os.unlink(prepared)
+    _sync_directory(os.path.dirname(path))
+
+
+def check(path: str, owner: int) -> None:
+    """Refuse a journal that others could read, change or replace.
+
+    :param path: of the database file; its directory and companions are checked too
+    :param owner: uid that everything must belong to
+    :raises JournalInsecure: with the command that cures it
+    """
+    directory = os.path.dirname(path)
+    _check_one(directory, os.stat(directory), owner, stat.S_ISDIR, 'a directory', '0700')
+    for name in (path, *(path + suffix for suffix in COMPANIONS)):
+        try:
+            found = os.lstat(name)
+        except FileNotFoundError:
+            continue
+        _check_one(name, found, owner, stat.S_ISREG, 'a regular file', '0600')
+
+
+def _check_one(path: str, found: os.stat_result, owner: int, is_kind: object, kind: str,
+               mode: str) -> None:
+    if not callable(is_kind) or not is_kind(found.st_mode):
+        raise exceptions.JournalInsecure(
+            path=path, reason=f'it is not {kind}',
+            cure='Find out who put it there and move it away.')
+    if found.st_uid != owner:
+        have, want = user_name(found.st_uid), user_name(owner)
+        raise exceptions.JournalInsecure(
+            path=path, reason=f'it belongs to {have}, not to {want}',
+            cure=f'If it is the right one: chown {want} {path}. A command of the operator is '
+            f'run as its owner: sudo -u {have} migsafe ...')
+    loose = stat.S_IMODE(found.st_mode)
+    if loose & 0o077:
+        raise exceptions.JournalInsecure(
+            path=path, reason=f'its mode is {loose:04o}, others could get at it',
+            cure=f'Run: chmod {mode} {path}')
+
+
+def check_mount(path: str) -> None:
+    """Refuse a file system that is mounted read-only; SQLite would name no reason.
+
+    :raises JournalUnavailable: it is, perhaps because the kernel found an error on it
+    """
+    if os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY:
+        raise exceptions.JournalUnavailable(
+            database=path, reason='its file system is mounted read-only',
+            cure='See dmesg for the reason, and remount it: mount -o remount,rw ...')
+
+
+def free_bytes(path: str) -> int:
+    """Return how many bytes an ordinary user may still write to the file system of ``path``."""
+    found = os.statvfs(os.path.dirname(path))
+    return found.f_bavail * found.f_frsize
+
+
+@contextlib.contextmanager
+def exclusive(directory: str, name: str) -> Iterator[None]:
+    """Let one process at a time create or upgrade a journal.
+
+    The lock is polled: a blocking flock would stop every green thread of the process, the
+    holder of the lock among them.
+
+    :raises JournalUnavailable: another process held the lock for ``LOCK_SECONDS``
+    """
+    path = os.path.join(directory, f'.{name}.lock')
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(handle, 0o600)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _try_lock(handle):
+            if time.monotonic() > deadline:
+                raise exceptions.JournalUnavailable(
+                    database=path, reason='another process is creating or upgrading it',
+                    cure=f'Look for it with: fuser {path}')
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sync_directory(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,185 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Runs work in one database transaction: durable when it returns, not there when it raises."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from migsafe import exceptions
+from migsafe.journal import engine as engine_module
+from migsafe.journal import errors, files
+
+T = TypeVar('T')
+Work = Callable[[sa.Connection], T]
+BUSY_SECONDS = 30.0
+# NOTE: the smallest page that SQLite has; whatever the page size, the file is a multiple of it.
+PAGE_SIZE = 512
+
+
+class Store:
+    """One database, its engine, and the file behind it if there is one.
+
+    Safe under native threads and green threads: a connection lives inside one call, and writers of
+    this process to one SQLite file stand in line at a lock that green threads understand. They
+    share one connection, which stays open: each new one would sync the directory too at its
+    first commit (measured: twice the syncs), and the last one to close a WAL file has to copy it
+    into the database and delete it.
+
+    :param url: of the database
+    :param owner: uid that must own a SQLite file
+    :param name: what messages call it, if not by its path
+    """
+
+    def __init__(self, url: sa.URL, owner: int, name: str | None = None) -> None:
+        self.database = name or errors.label(url)
+        self.path = url.database if url.get_backend_name() == 'sqlite' else None
+        self.engine = engine_module.create(url)
+        self._owner = owner
+        self._line = threading.Lock()
+        self._writer: sa.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._pid = os.getpid()
+
+    def open(self) -> None:
+        """Check and open a SQLite file for good; nothing to do for a server.
+
+        :raises JournalUnavailable: also JournalInsecure and JournalFileCorrupt
+        """
+        if self.path is None:
+            return
+        with errors.translated(self.database, 'opening'):
+            files.check(self.path, self._owner)
+            files.check_mount(self.path)
+            found = os.lstat(self.path)
+            self._identity = (found.st_dev, found.st_ino)
+            engine_module.use_wal(self.engine, self.database)
+            self._writer = self.engine.connect().execution_options(**engine_module.WRITE)
+            self._check_content(self._writer)
+            self._check_length(self.path)
+            files.check(self.path, self._owner)
+
+    def _check_content(self, connection: sa.Connection) -> None:
+        cursor = connection.connection.cursor()
+        cursor.execute('PRAGMA quick_check(3)')
+        found = [str(row[0]) for row in cursor.fetchall()]
+        cursor.close()
+        if found != ['ok']:
+            raise exceptions.JournalFileCorrupt(
+                database=self.database, reason='; '.join(found)[:300])
+
+    def _check_length(self, path: str) -> None:
+        # NOTE: SQLite reads what is missing of the last page as zeros and says nothing. Only
+        # with a log to be replayed may the end of the file be half written.
+        log = path + '-wal'
+        if os.path.exists(log) and os.path.getsize(log):
+            return
+        if os.path.getsize(path) % PAGE_SIZE:
+            raise exceptions.JournalFileCorrupt(
+                database=self.database, reason='its last page is cut short')
+
+    def write(self, what: str, work: Work[T]) -> T:
+        """Run ``work`` and commit; nothing of it is there if this raises.
+
+        :param what: the call, for messages
+        :raises JournalError: whatever went wrong in the database
+        """
+        def once() -> T:
+            with self.engine.connect() as connection:
+                return self._alone(connection.execution_options(**engine_module.WRITE), work)
+
+        def in_line() -> T:
+            if self._writer is None:
+                return once()
+            with self._line:
+                return self._alone(self._writer, work)
+        with errors.translated(self.database, what):
+            self.check_identity()
+            return self._patiently(in_line)
+
+    def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
+        try:
+            with connection.begin():
+                return work(connection)
+        finally:
+            # NOTE: whatever ended the work, the next writer must find no transaction open.
+            if connection.in_transaction():
+                connection.rollback()
+
+    def read(self, what: str, work: Work[T]) -> T:
+        """Run ``work``, which only reads.
+
+        :raises JournalError: whatever went wrong in the database
+        """
+        def once() -> T:
+            with self.engine.connect() as connection:
+                return work(connection)
+        with errors.translated(self.database, what):
+            return self._patiently(once)
+
+    def check_identity(self) -> None:
+        """Refuse to go on with a file that was removed or replaced under this process.
+
+        SQLite would write on to the file that no longer has a name, and all would be lost.
+        """
+        if self.path is None or self._identity is None:
+            return
+        if os.getpid() != self._pid:
+            raise exceptions.JournalUnavailable(
+                database=self.database, reason='it was opened by the parent of this process',
+                cure='A process must open the journal itself: SQLite does not survive a fork.')
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise exceptions.JournalUnavailable(
+                database=self.database, reason='it was removed or replaced while it was in use',
+                cure='Put it back if you have it, then restart the service.')
+
+    def check_file(self) -> None:
+        """Check owner and modes again, and that there is room for what a migration writes."""
+        if self.path is None:
+            return
+        with errors.translated(self.database, 'checking'):
+            self.check_identity()
+            files.check(self.path, self._owner)
+            files.check_mount(self.path)
+            free = files.free_bytes(self.path)
+        if free < files.MIN_FREE_BYTES:
+            raise exceptions.JournalUnavailable(
+                database=self.database,
+                reason=f'its file system has {free // 1024} KiB left, '
+                f'{files.MIN_FREE_BYTES // 1024} KiB are wanted',
+                cure='Free space there; no migration starts until then, guests keep running.')
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        self.engine.dispose()
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return call()
+            except errors.OUTSIDE as exc:
+                if not errors.is_busy(exc) or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(0.005, 0.05))

@@ -1,0 +1,85 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a journal holds beside its transactions: what the services say of themselves."""
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from oslo_utils import timeutils
+
+from migsafe.journal import models, reader, values, writes
+
+T = TypeVar('T')
+PURGE_BATCH = 100
+
+
+class Upkeep(reader.JournalReader):
+    """The writing that belongs to a host and not to a transaction; see :class:`.api.Journal`."""
+
+    def _commit(self, label: str, work: Callable[[sa.Connection], T]) -> T:
+        """Run ``work`` in one durable commit; every mutation goes through here."""
+        return self._store.write(label, work)
+
+    def set_status(self, *, armed: bool, pid: int, boot_id: str, plugin_version: str,
+                   nova_version: str, concurrency: str, seams: Iterable[Any] = (),
+                   detail: str = '') -> None:
+        """Say for ``migsafe status`` whether this nova-compute is armed, and what it is.
+
+        :param seams: anything JSON can hold, one entry per seam
+        """
+        what = 'the status'
+        fields = {
+            'armed': int(armed), 'pid': pid, 'boot_id': values.prose(boot_id)[:64],
+            'plugin_version': values.prose(plugin_version)[:64],
+            'nova_version': values.prose(nova_version)[:64],
+            'concurrency': values.prose(concurrency)[:32],
+            'seams': values.dump(what, list(seams)), 'detail': values.prose(detail),
+            'updated_at': timeutils.utcnow()}
+        self._commit(what, lambda connection: writes.upsert(
+            connection, models.SERVICES, self.host, fields))
+
+    def check_writable(self) -> None:
+        """Commit a line for no other purpose than to know that it can be done.
+
+        :raises JournalUnavailable: it cannot, or there is too little room, or the file has
+            become insecure; the message names the file
+        """
+        self._store.check_file()
+        self._commit('a test of writing', lambda connection: writes.upsert(
+            connection, models.PROBES, self.host, {'checked_at': timeutils.utcnow()}))
+
+    def purge(self, older_than: datetime.datetime, *, all_hosts: bool = False) -> int:
+        """Delete transactions settled before ``older_than``; unsettled ones are never touched.
+
+        :param older_than: naive UTC
+        :returns: how many; deleted in batches, so that no other writer has to wait long
+        """
+        host, total = None if all_hosts else self.host, 0
+        while True:
+            count = self._commit('purging', lambda connection: writes.purge(
+                connection, older_than, host, PURGE_BATCH))
+            total += count
+            if count < PURGE_BATCH:
+                return total
+
+    def set_findings(self, kind: str, found: Mapping[tuple[str, str], str]) -> None:
+        """Say what a look at the devices of this host has found; what it did not find is gone.
+
+        :param kind: a residue kind, such as R9
+        :param found: (instance uuid, key such as a volume id) -> what was found
+        """
+        clean = {(values.prose(instance)[:64], values.prose(key)[:255]): values.prose(text)
+                 for (instance, key), text in found.items()}
+        self._commit('findings', lambda connection: writes.replace_findings(
+            connection, self.host, values.prose(kind)[:16], clean, timeutils.utcnow()))

@@ -1,0 +1,82 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Bounds on what may be written, checked before the database sees it."""
+
+import re
+from typing import Any
+
+from oslo_serialization import jsonutils
+
+from migsafe import exceptions
+
+PAYLOAD_LIMIT = 4 * 1024 * 1024
+TEXT_LIMIT = 16 * 1024
+# NOTE: PostgreSQL refuses NUL, no database takes a lone surrogate, and control characters in a
+# reason that came over the bus could rewrite the terminal of the operator who reads it.
+_UNPRINTABLE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
+
+
+def dump(what: str, payload: Any) -> str | None:
+    """Return ``payload`` as JSON text.
+
+    :param what: names the write in an error; the payload itself is never shown
+    :param payload: dict, list or None
+    :raises JournalBadValue: it is of another type or cannot be expressed in JSON
+    :raises JournalPayloadTooLarge: the text is over ``PAYLOAD_LIMIT`` bytes
+    """
+    if payload is None:
+        return None
+    if not isinstance(payload, dict | list):
+        raise exceptions.JournalBadValue(
+            what=what, reason=f'its payload is a {type(payload).__name__}, not a dict or list')
+    try:
+        text: str = jsonutils.dumps(payload)
+    except (TypeError, ValueError, RecursionError) as exc:
+        kind = type(exc).__name__
+        raise exceptions.JournalBadValue(
+            what=what, reason=f'its payload cannot be expressed in JSON ({kind})') from None
+    if len(text) > PAYLOAD_LIMIT:
+        raise exceptions.JournalPayloadTooLarge(what=what, size=len(text), limit=PAYLOAD_LIMIT)
+    return text
+
+
+def prose(text: object) -> str:
+    """Return free text made harmless and cut to ``TEXT_LIMIT`` characters; it never fails."""
+    clean = _UNPRINTABLE.sub('?', str(text))
+    if len(clean) <= TEXT_LIMIT:
+        return clean
+    return f'{clean[:TEXT_LIMIT]}... ({len(clean)} characters)'
+
+
+def word(what: str, name: str, value: object, limit: int, *, empty: bool = True) -> str:
+    """Return an identifier unchanged, or refuse it; a cut identifier would be another one.
+
+    :raises JournalBadValue: no text, too long, empty, or with control characters
+    """
+    if not isinstance(value, str) or len(value) > limit or not (value or empty) \
+            or _UNPRINTABLE.search(value) or '\n' in value or '\t' in value:
+        raise exceptions.JournalBadValue(
+            what=what, reason=f'{name} must be printable text of {0 if empty else 1} to {limit} '
+            f'characters, got {ascii(value)[:60]}')
+    return value
+
+
+def choice(what: str, name: str, value: object, words: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of ``words``.
+
+    :raises JournalBadValue: it is not
+    """
+    if not isinstance(value, str) or value not in words:
+        raise exceptions.JournalBadValue(
+            what=what, reason=f'{name} must be one of {", ".join(words)}, got '
+            f'{ascii(value)[:60]}')
+    return value

@@ -1,0 +1,247 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The ledger of one backend."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_serialization import jsonutils
+from oslo_utils import timeutils
+
+from migsafe.journal import store as store_module
+from migsafe.journal import values
+from migsafe.ledger import models, records
+
+TABLE = models.EXPORTS
+COLUMN = TABLE.c
+#: How long after an intent somebody else may look whether it was ever finished.
+PATIENCE = datetime.timedelta(seconds=60)
+PAGE = 500
+
+Judge = Callable[[Sequence[records.Export]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """A volume or a snapshot."""
+
+    kind: str
+    id: str
+
+    @classmethod
+    def of(cls, kind: str, identifier: object) -> 'Thing':
+        """Check it.
+
+        :raises JournalBadValue: the identifier is none
+        """
+        return cls(kind, values.word('an export', f'the id of the {kind}', identifier, 64,
+                                     empty=False))
+
+
+class Ledger:
+    """Write-ahead ledger of the exports of one backend; each mutating call is one durable commit.
+
+    :param store: an opened store whose schema was checked
+    :param backend: cluster or host; all that serve it see the same rows
+    :param service: host of this cinder-volume
+    :param incarnation: of this process; a service that starts again has another one
+    """
+
+    def __init__(self, store: store_module.Store, backend: str, service: str,
+                 incarnation: str) -> None:
+        self._store = store
+        self.backend, self.service, self.incarnation = backend, service, incarnation
+
+    @property
+    def database(self) -> str:
+        """Path of the file, or URL without the password."""
+        return self._store.database
+
+    def intend(self, thing: Thing, peers: Iterable[records.Peer], state: str, *,
+               attachment: str = '', judge: Judge | None = None) -> None:
+        """Record that exports are about to be made or taken away.
+
+        :param peers: whose; one without a key is the target
+        :param state: mapping or unmapping
+        :param judge: gets the exports of the volume, and raises if this one must not be made;
+            nobody can change them until this is committed
+        """
+        what = f'the intent for {thing.kind} {thing.id}'
+        values.choice(what, 'state', state, ('mapping', 'unmapping'))
+        wanted = list(peers)
+        fields = {'state': state, 'error': '', 'service': self.service,
+                  'incarnation': self.incarnation}
+
+        def work(connection: sa.Connection) -> None:
+            self._lock(connection, thing)
+            known = self._of(connection, thing)
+            if judge is not None:
+                judge([row for row in known if row.peer and row.state != 'gone'])
+            there = {row.peer: row for row in known}
+            now = timeutils.utcnow()
+            for peer in wanted:
+                before = there[peer.key].state if peer.key in there else 'gone'
+                # NOTE: an intent that repeats one does not hide what was there before the first.
+                if before == state:
+                    before = there[peer.key].before
+                changed = {**fields, **_of_peer(peer), 'before': before, 'updated_at': now,
+                           'due_at': now + PATIENCE, 'attempts': 0}
+                if state == 'mapping':
+                    changed['attachment'] = attachment[:64]
+                self._put(connection, thing, peer.key, changed, peer.key in there)
+        self._store.write(what, work)
+
+    def settle(self, thing: Thing, keys: Iterable[str], state: str, *, error: str = '',
+               look_at_target: bool = False, **facts: Any) -> None:
+        """Record what became of exports: mapped or gone, with what was learned of them.
+
+        :param keys: of the peers
+        :param look_at_target: whether the target has to be looked at, in case that nobody
+            removes it now
+        :param facts: target, lun, identity
+        """
+        what = f'the outcome for {thing.kind} {thing.id}'
+        values.choice(what, 'state', state, ('mapped', 'gone'))
+        changed: dict[str, Any] = {'state': state, 'error': values.prose(error), 'due_at': None,
+                                   'attempts': 0}
+        for name, limit in (('target', values.TEXT_LIMIT), ('lun', 64)):
+            if name in facts:
+                changed[name] = values.prose(facts[name])[:limit]
+        if 'identity' in facts:
+            changed['identity'] = jsonutils.dumps(sorted(facts['identity']))
+        self._update(what, thing, list(keys), changed, look_at_target)
+
+    def fail(self, thing: Thing, keys: Iterable[str], error: str, seconds: float = 0.0) -> None:
+        """Record that an intent was not carried out, or not seen to be; it is due then.
+
+        What is gone by now stays so.
+        """
+        changed = {'error': values.prose(error), 'attempts': COLUMN.attempts + 1,
+                   'due_at': timeutils.utcnow() + datetime.timedelta(seconds=seconds)}
+        self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
+                     unless='gone')
+
+    def claim(self, export: records.Export) -> bool:
+        """Take an export up to undo it, unless somebody changed it since it was read."""
+        def work(connection: sa.Connection) -> bool:
+            now = timeutils.utcnow()
+            done = connection.execute(
+                sa.update(TABLE).where(
+                    COLUMN.id == export.id, COLUMN.state == export.state,
+                    COLUMN.incarnation == export.incarnation,
+                    COLUMN.updated_at == export.updated_at)
+                .values(state='unmapping', before=export.state, service=self.service,
+                        incarnation=self.incarnation, updated_at=now, due_at=now + PATIENCE))
+            return bool(done.rowcount)
+        return self._store.write(f'a claim on {export.kind} {export.resource}', work)
+
+    def of(self, thing: Thing) -> list[records.Export]:
+        """Return all rows of a volume or snapshot, its target first."""
+        return self._store.read(f'reading the exports of {thing.kind} {thing.id}',
+                                lambda connection: self._of(connection, thing))
+
+    def due(self, now: datetime.datetime | None = None, limit: int = PAGE,
+            after_id: int = 0) -> list[records.Export]:
+        """Return a page of what is to be looked at again, by id; None: whether due or not."""
+        where = COLUMN.due_at <= now if now else COLUMN.due_at.isnot(None)
+        return self._page(where, after_id, limit)
+
+    def present(self, after_id: int = 0, limit: int = PAGE) -> list[records.Export]:
+        """Return a page of what is not gone, by id."""
+        return self._page(COLUMN.state != 'gone', after_id, limit)
+
+    def exports(self) -> Iterator[records.Export]:
+        """Give all rows of the backend that are not gone, page by page."""
+        after_id = 0
+        while page := self.present(after_id, PAGE):
+            yield from page
+            after_id = page[-1].id
+
+    def purge(self, older_than: datetime.datetime) -> int:
+        """Delete what is gone since then, page by page; return how many rows."""
+        total = 0
+        while True:
+            def work(connection: sa.Connection) -> int:
+                ids = list(connection.execute(
+                    sa.select(COLUMN.id).where(
+                        COLUMN.backend == self.backend, COLUMN.state == 'gone',
+                        COLUMN.due_at.is_(None), COLUMN.updated_at < older_than)
+                    .limit(PAGE)).scalars())
+                connection.execute(sa.delete(TABLE).where(COLUMN.id.in_(ids),
+                                                          COLUMN.state == 'gone'))
+                return len(ids)
+            count = self._store.write('purging', work)
+            total += count
+            if count < PAGE:
+                return total
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
+
+    def _page(self, where: Any, after_id: int, limit: int) -> list[records.Export]:
+        query = sa.select(TABLE).where(COLUMN.backend == self.backend, COLUMN.id > after_id,
+                                       where).order_by(COLUMN.id).limit(limit)
+        return self._store.read('reading exports', lambda connection: [
+            records.export(row, self.database) for row in connection.execute(query)])
+
+    def _rows(self, thing: Thing) -> Any:
+        return sa.and_(COLUMN.backend == self.backend, COLUMN.kind == thing.kind,
+                       COLUMN.resource == thing.id)
+
+    def _of(self, connection: sa.Connection, thing: Thing) -> list[records.Export]:
+        query = sa.select(TABLE).where(self._rows(thing)).order_by(COLUMN.peer)
+        return [records.export(row, self.database) for row in connection.execute(query)]
+
+    def _lock(self, connection: sa.Connection, thing: Thing) -> None:
+        """Let one writer at a time at the rows of a volume, also where none is there yet."""
+        found = connection.execute(
+            sa.select(COLUMN.id).where(self._rows(thing), COLUMN.peer == '')
+            .with_for_update()).scalar_one_or_none()
+        if found is None:
+            now = timeutils.utcnow()
+            self._put(connection, thing, '', {
+                **_of_peer(records.Peer()), 'state': 'gone', 'before': 'gone', 'error': '',
+                'service': self.service, 'incarnation': self.incarnation, 'attempts': 0,
+                'due_at': None, 'updated_at': now}, False)
+
+    def _put(self, connection: sa.Connection, thing: Thing, key: str, changed: dict[str, Any],
+             there: bool) -> None:
+        if there:
+            connection.execute(sa.update(TABLE).where(
+                self._rows(thing), COLUMN.peer == key).values(changed))
+            return
+        connection.execute(sa.insert(TABLE), {
+            'backend': self.backend, 'kind': thing.kind, 'resource': thing.id, 'peer': key,
+            'attachment': '', 'target': '', 'lun': '', 'identity': '[]',
+            'created_at': changed['updated_at'], **changed})
+
+    def _update(self, what: str, thing: Thing, keys: list[str], changed: dict[str, Any],
+                look_at_target: bool = False, unless: str = '') -> None:
+        def work(connection: sa.Connection) -> None:
+            now = timeutils.utcnow()
+            if look_at_target:
+                connection.execute(sa.update(TABLE).where(
+                    self._rows(thing), COLUMN.peer == '', COLUMN.state != 'gone',
+                    COLUMN.due_at.is_(None)).values(due_at=now + PATIENCE))
+            connection.execute(sa.update(TABLE).where(
+                self._rows(thing), COLUMN.peer.in_(keys), COLUMN.state != unless).values(
+                    **changed, updated_at=now))
+        self._store.write(what, work)
+
+
+def _of_peer(peer: records.Peer) -> dict[str, Any]:
+    return {'host': peer.host, 'initiators': jsonutils.dumps(list(peer.initiators)),
+            'connector': peer.connector}

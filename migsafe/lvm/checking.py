@@ -1,0 +1,72 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The check of one host from the facts to an advice that LVM itself has tried."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from migsafe.brick import sysfs as sysfs_mod
+from migsafe.lvm import change as change_mod
+from migsafe.lvm import client as client_mod
+from migsafe.lvm import errors, facts, reports, rules
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Everything that is passed in, together.
+
+    :param named: volume groups of services' configurations
+    """
+
+    client: client_mod.Client = dataclasses.field(default_factory=client_mod.Client)
+    sysfs: sysfs_mod.Sysfs = dataclasses.field(default_factory=sysfs_mod.Sysfs)
+    named: tuple[facts.Named, ...] = ()
+    etc: str = facts.ETC
+    proc: str = '/proc'
+    dev: str = '/dev'
+
+    @property
+    def change(self) -> change_mod.Change:
+        """What writes."""
+        return change_mod.Change(self.client, self.etc)
+
+    def put_back(self) -> list[str]:
+        """Undo a change that was cut off.
+
+        :returns: the files, none if nothing was cut off
+        :raises errors.NotRestored: if that does not work
+        """
+        return self.change.restore() if self.change.marker.exists() else []
+
+    def look(self) -> tuple[facts.Facts, rules.Advice]:
+        """The facts, and the advice.
+
+        :raises errors.LvmError, migsafe.brick.errors.Unsure: see facts.gather
+        """
+        found = facts.gather(self.client, self.sysfs, self.named, self.etc, self.proc, self.dev)
+        advice = rules.decide(found)
+        if advice.plan is None or not advice.plan.keep:
+            return found, advice
+        return found, rules.tried(advice, self._try(advice.plan))
+
+    def _try(self, plan: rules.Plan) -> frozenset[str]:
+        """What LVM would see with a plan, without a change to any file."""
+        if plan.means is rules.Means.DEVICES_FILE:
+            more = [word for device in plan.keep for word in ('--devices', device.path)]
+        else:
+            more = ['--config', f'devices {{ {change_mod.line(plan)} }}']
+        try:
+            return frozenset(pv.uuid for pv in reports.pvs(self.client.pvs(*more))
+                             if not pv.missing)
+        except errors.CommandFailed:
+            return frozenset()

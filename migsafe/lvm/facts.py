@@ -1,0 +1,239 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What there is to know before an advice: the host's LVM, its settings and what it sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+
+from migsafe.brick import errors as brick_errors
+from migsafe.brick import kinds, place
+from migsafe.brick import sysfs as sysfs_mod
+from migsafe.lvm import client as client_mod
+from migsafe.lvm import errors, filters, reports, uses
+
+ETC = '/etc/lvm'
+_PLAIN = re.compile(r'/dev/[A-Za-z0-9_/.:=@+,-]{1,200}\Z')
+#: What is left while a change is under way; see migsafe.lvm.change.
+MARKER = 'migsafe-lvm-check.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A volume group that a service's configuration names.
+
+    :param who: "[lvmdriver-1] volume_group of /etc/cinder/cinder.conf"
+    """
+
+    vg_name: str
+    who: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A physical volume.
+
+    :param name: kernel name, '' if it is missing
+    :param link: a name that stays, '' if it has none; see filters.steady
+    :param duplicate: its uuid is on another device too
+    """
+
+    uuid: str
+    path: str
+    name: str
+    place: place.Place
+    link: str = ''
+    missing: bool = False
+    duplicate: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Vg:
+    """A volume group that LVM sees, by its uuid; or a PV that is in none.
+
+    :param uses: what the host does with it
+    :param system: whether one of the uses can only be the host's own
+    :param named: which configurations mean it
+    :param shared: another volume group has the name that they give
+    """
+
+    uuid: str
+    name: str
+    devices: tuple[Device, ...]
+    uses: tuple[str, ...] = ()
+    system: bool = False
+    named: tuple[str, ...] = ()
+    shared: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Active:
+    """A logical volume that is active here.
+
+    :param label: VG/LV, fit for a message
+    :param below: kernel names of what it stands on in the end, none for a ghost
+    :param guests: whether what is below is not the host's by where it is
+    """
+
+    label: str
+    name: str
+    vg: str
+    below: tuple[str, ...]
+    guests: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """All of it.
+
+    :param effective: the settings as they are; :param written: those that somebody has written
+    :param vgs: those that LVM sees, as it is configured now
+    :param hidden: in use by the host, and not seen by LVM
+    :param absent: meant by a configuration, and not seen by LVM
+    :param listed: whether the devices file exists
+    :param loose: entries of it that go by a name alone
+    :param unfinished: whether a change was cut off
+    """
+
+    version: reports.Version
+    effective: reports.Settings
+    written: reports.Settings
+    vgs: tuple[Vg, ...] = ()
+    hidden: tuple[uses.Use, ...] = ()
+    absent: tuple[Named, ...] = ()
+    active: tuple[Active, ...] = ()
+    listed: bool = False
+    loose: tuple[str, ...] = ()
+    unfinished: bool = False
+
+
+def gather(client: client_mod.Client, sysfs: sysfs_mod.Sysfs, named: Iterable[Named] = (),
+           etc: str = ETC, proc: str = '/proc', dev: str = '/dev') -> Facts:
+    """Look.
+
+    :raises errors.LvmError: if LVM does not say
+    :raises brick_errors.Unsure: if the kernel does not
+    """
+    version = reports.version(client.version())
+    effective = reports.settings(client.effective(), 'lvmconfig --typeconfig full')
+    written = reports.settings(client.written(), 'lvmconfig --typeconfig current')
+    named = list(named)
+    try:
+        rows = reports.pvs(client.pvs())
+        used = uses.uses(sysfs, proc)
+        vgs = _vgs(sysfs, rows, used, named, dev)
+        active = tuple(_active(sysfs))
+    except sysfs_mod.Gone as gone:
+        raise brick_errors.Unsure(device=str(gone), host='this host',
+                                  reason='it vanished meanwhile; try again') from gone
+    except OSError as error:
+        raise errors.LvmError(f'{error.filename} cannot be read: {error.strerror}. Run it as '
+                              'root.') from error
+    seen = {vg.uuid for vg in vgs}
+    names = {vg.name for vg in vgs}
+    return Facts(
+        version, effective, written, vgs,
+        hidden=tuple(use for use in used if use.vg not in seen),
+        absent=tuple(one for one in named if one.vg_name not in names),
+        active=active, listed=devices_file(effective, etc).exists(),
+        loose=_loose(devices_file(effective, etc)),
+        unfinished=pathlib.Path(etc, MARKER).exists())
+
+
+def devices_file(effective: reports.Settings, etc: str = ETC) -> pathlib.Path:
+    """Where the devices file is, or would be."""
+    name = str(effective.get('devices/devicesfile') or 'system.devices')
+    return pathlib.Path(etc, 'devices', os.path.basename(name))
+
+
+def _loose(file: pathlib.Path) -> tuple[str, ...]:
+    """Entries by a name of the kernel, without the PV that they mean; see lvmdevices(8)."""
+    try:
+        lines = file.read_text(errors='backslashreplace').splitlines()
+    except OSError:
+        return ()
+    return tuple(ascii(line)[1:-1][:200] for line in lines
+                 if 'IDTYPE=devname' in line and 'PVID=.' in line.split()
+                 and not filters.steady((), line.split('IDNAME=/dev/')[-1].split(' ')[0]))
+
+
+def _vgs(sysfs: sysfs_mod.Sysfs, rows: Sequence[reports.Pv], used: Sequence[uses.Use],
+         named: Sequence[Named], dev: str) -> tuple[Vg, ...]:
+    links = _links(dev)
+    groups: dict[str, list[reports.Pv]] = {}
+    for row in rows:
+        # a PV that is in no volume group stands for itself
+        groups.setdefault(row.vg or f'PV {row.uuid}', []).append(row)
+    names = [members[0].vg_name for members in groups.values()]
+    many = [row.uuid for row in rows]
+    found = []
+    for members in groups.values():
+        vg, name = members[0].vg, members[0].vg_name
+        mine = [use for use in used if use.vg == vg]
+        who = tuple(one.who for one in named if one.vg_name == name and name)
+        found.append(Vg(
+            vg, name, tuple(_device(sysfs, row, links, many.count(row.uuid) > 1)
+                            for row in members),
+            tuple(dict.fromkeys(use.what for use in mine)), any(use.system for use in mine),
+            who, bool(who) and names.count(name) > 1))
+    return tuple(found)
+
+
+def _device(sysfs: sysfs_mod.Sysfs, row: reports.Pv, links: dict[str, list[str]],
+            twice: bool) -> Device:
+    name = sysfs.name_of(row.number) if row.number else None
+    if not name:
+        return Device(row.uuid, ascii(row.path)[1:-1][:200], '', place.Place.UNKNOWN, missing=True,
+                      duplicate=twice or row.duplicate)
+    # a path goes into commands that are typed: one that a shell would read otherwise does not
+    path = row.path if _PLAIN.match(row.path) else f'/dev/{name}'
+    return Device(row.uuid, path, name, place.place(sysfs, name),
+                  filters.steady(links.get(name, ()), name), duplicate=twice or row.duplicate)
+
+
+def _links(dev: str) -> dict[str, list[str]]:
+    """kernel name -> its links in /dev/disk/by-id."""
+    found: dict[str, list[str]] = {}
+    directory = os.path.join(dev, 'disk', 'by-id')
+    for link in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        real = os.path.realpath(os.path.join(directory, link))
+        found.setdefault(os.path.basename(real), []).append(link)
+    return found
+
+
+def _active(sysfs: sysfs_mod.Sysfs) -> Iterable[Active]:
+    for name in sorted(sysfs.names()):
+        try:
+            uuid = sysfs.attribute(name, 'dm', 'uuid')
+            uuids = kinds.lv_uuids(uuid)
+            if uuids:
+                yield _lv(sysfs, name, uuids[0])
+        except sysfs_mod.Gone:
+            # it was deactivated while we looked, and is no news any more
+            continue
+
+
+def _lv(sysfs: sysfs_mod.Sysfs, name: str, vg: str) -> Active:
+    below = place.stack(sysfs, name)
+    disks = sorted(here for here in below - {name}
+                   if not sysfs.disk(here) and not sysfs.slaves(here))
+    others = {uuids[0] for here in below
+              if (uuids := kinds.lv_uuids(sysfs.attribute(here, 'dm', 'uuid')))} - {vg}
+    where = place.together(place.disk(sysfs, here) for here in disks)
+    dm_name = sysfs.attribute(name, 'dm', 'name')
+    names = kinds.lv_names(dm_name)
+    label = ascii('/'.join(names) if names else dm_name)[1:-1]
+    return Active(label, name, vg, tuple(disks), bool(others) or where is not place.Place.LOCAL)

@@ -1,0 +1,121 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the filters of lvm.conf let in that is not there yet: the next volume of a guest.
+
+LVM goes through the patterns for each name of a device, links too; the first that matches a name
+decides for that name, one accepted name is enough, and a device of which no name is matched is
+accepted (lvm.conf(5), devices/filter). LVM itself is asked what a filter does to the devices that
+are there. Of a device to come only this can be said for sure: it stays out if the last pattern
+rejects everything and all that is accepted before are whole names that no volume can get.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+#: Patterns that match every name in /dev.
+_ALL = frozenset(('.*', '^.*', '.*$', '^.*$', '.', '/', '^/', '/.*', '^/.*', '^/.*$', '/dev',
+                  '/dev/', '^/dev', '^/dev/', '^/dev/.*', '^/dev/.*$', '/dev/.*', '.*/.*'))
+_WHOLE = re.compile(r'\^(/dev/(?:[A-Za-z0-9_/:=,@+-]|\[[.+]\]|\.)+)\$\Z')
+#: Links that only the disk's own identity makes, the most telling first.
+_LINKS = tuple(re.compile(pattern) for pattern in (
+    r'dm-uuid-(part\d+-)?mpath-[A-Za-z0-9]+\Z', r'md-uuid-[0-9a-f:]+(-part\d+)?\Z',
+    r'dm-uuid-CRYPT-[A-Za-z0-9_-]+\Z', r'wwn-0x[0-9a-f]+(-part\d+)?\Z',
+    r'nvme-(eui|uuid)\.[0-9a-f-]+(-part\d+)?\Z', r'scsi-3[0-9a-f]+(-part\d+)?\Z',
+    r'ata-[A-Za-z0-9_-]+\Z', r'nvme-[A-Za-z0-9_.-]+\Z', r'virtio-[A-Za-z0-9_-]+\Z'))
+#: Kernel names that no volume of a guest gets on a host.
+_OWN_NAMES = re.compile(r'(vd|xvd)[a-z]+\d*\Z|mmcblk\d+(p\d+)?\Z')
+#: Names of tables that are no logical volume's: LVM puts one hyphen between its two names.
+_OWN_TABLES = re.compile(r'/dev/mapper/(?!control\Z)([A-Za-z0-9_.]|--)+\Z')
+
+
+def hole(patterns: Sequence[object]) -> str | None:
+    """What lets a device in that is not there yet.
+
+    :param patterns: the value of filter or global_filter
+    :returns: words for a message; None if nothing does
+    """
+    for pattern in patterns:
+        kind, body = split(pattern)
+        if kind == 'r' and body in _ALL:
+            return None
+        if kind == 'r':
+            continue
+        match = _WHOLE.match(body)
+        if kind != 'a' or not match:
+            return f'{shown(pattern)} accepts more than one whole name'
+        if not _stays(match[1]):
+            return f'{shown(pattern)} accepts a name that does not stay with one disk of the host'
+    return 'it does not end with "r|.*|"'
+
+
+def _stays(body: str) -> bool:
+    """Whether no volume can get a name: not in the order of discovery, not from its content."""
+    path = body.replace('[.]', '.').replace('[+]', '+')
+    directory, _, name = path.rpartition('/')
+    if directory == '/dev/disk/by-id':
+        return any(pattern.match(name) for pattern in _LINKS)
+    return bool(directory == '/dev' and _OWN_NAMES.match(name) or _OWN_TABLES.match(path))
+
+
+def patterns(value: object) -> tuple[object, ...]:
+    """The patterns of a setting: lvmconfig prints a list of one without its brackets."""
+    return value if isinstance(value, tuple) else () if value is None else (value,)
+
+
+def split(pattern: object) -> tuple[str, str]:
+    """('a' or 'r', regular expression); ('', '') for what LVM would not take."""
+    if not isinstance(pattern, str):
+        return '', ''
+    text = pattern.lstrip(' \t')
+    pairs = {'(': ')', '[': ']', '{': '}'}
+    if len(text) < 3 or text[0] not in 'ar' or not text.endswith(pairs.get(text[1], text[1])):
+        return '', ''
+    return text[0], text[2:-1]
+
+
+def shown(pattern: object) -> str:
+    """A pattern for a message."""
+    return f'"{ascii(str(pattern))[1:-1][:200]}"'
+
+
+def accept(path: str) -> str:
+    """The pattern that accepts one name alone."""
+    return f'a|^{path.replace(".", "[.]")}$|'
+
+
+def merged(existing: Iterable[object], paths: Iterable[str]) -> str:
+    """A setting that lets in some devices alone.
+
+    :param existing: patterns of which those that reject something are kept in front
+    """
+    rejects = [str(pattern) for pattern in existing if split(pattern)[0] == 'r'
+               and split(pattern)[1] not in _ALL]
+    patterns = [*rejects, *(accept(path) for path in paths), 'r|.*|']
+    return 'global_filter = [ ' + ', '.join(
+        '"' + one.replace('\\', '\\\\').replace('"', '\\"') + '"' for one in patterns) + ' ]'
+
+
+def steady(links: Iterable[str], name: str) -> str:
+    """A name of a device that stays the same, and that no volume gets.
+
+    :param links: names in /dev/disk/by-id that lead to it
+    :param name: its kernel name
+    :returns: a path; '' if there is none
+    """
+    names = sorted(links)
+    for pattern in _LINKS:
+        for link in names:
+            if pattern.match(link):
+                return f'/dev/disk/by-id/{link}'
+    return f'/dev/{name}' if _OWN_NAMES.match(name) else ''

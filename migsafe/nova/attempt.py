@@ -1,0 +1,156 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A transaction that this process is working on right now."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.journal import api as journal_api
+from migsafe.journal import records as jr
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Attempt:
+    """One call of Nova's that works on a transaction in this process.
+
+    :param uuid: the migration's uuid
+    :param instance_uuid: the instance's uuid
+    :param journal: this host's journal
+    :param tx: set once the transaction is journalled
+    """
+
+    uuid: str
+    instance_uuid: str
+    journal: journal_api.Journal
+    tx: jr.Transaction | None = None
+    #: set by the other side: it has rolled back, do not go on
+    fenced: threading.Event = dataclasses.field(
+        default_factory=threading.Event)
+    #: what failed on the way, also where Nova swallowed it
+    failures: list[str] = dataclasses.field(default_factory=list)
+    #: volume id -> why its device could not be disconnected here
+    kept: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: the outcome of the last effect: durable with the next thing journalled.
+    #: Lost with a kill, it leaves an intent that may have happened; that is
+    #: true, and it saves a commit for every effect.
+    pending: list[journal_api.Outcome] = dataclasses.field(
+        default_factory=list, repr=False)
+    #: the verdict is COMMIT, from the evidence of both hosts
+    committed: bool = False
+    #: why no device of this host may be disconnected in this attempt
+    keep_devices: str = ''
+    #: attachments are left to the settlement, which deletes each one only
+    #: once its device is gone
+    keep_attachments: bool = False
+
+    def intent(self, resource: str, effect: str, key: str,
+               payload: Any) -> int:
+        """Journal an intent, and with it the outcome before it."""
+        assert self.tx is not None
+        intent = self.journal.intent(self.tx, resource, effect, key, payload,
+                                     outcomes=self.pending)
+        self.pending.clear()
+        return intent
+
+    def flush(self) -> None:
+        """Make the last outcome durable by itself."""
+        for pending in list(self.pending):
+            assert self.tx is not None
+            self.journal.outcome(self.tx, *pending)
+            self.pending.remove(pending)
+
+
+_CURRENT: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
+    'migsafe_attempt', default=None)
+
+
+def current() -> Attempt | None:
+    """The attempt that this call chain works on."""
+    return _CURRENT.get()
+
+
+@contextlib.contextmanager
+def working(attempt: Attempt | None) -> Iterator[None]:
+    """Make an attempt (or none) the current one."""
+    token = _CURRENT.set(attempt)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def _flush(attempt: Attempt) -> None:
+    """At the end of a call; an outcome that is lost "may have happened"."""
+    try:
+        attempt.flush()
+    except exceptions.JournalError as error:
+        LOG.warning('The outcome of the last step of live migration %s is '
+                    'not journalled: %s', attempt.uuid, masked(error))
+
+
+class Registry:
+    """The attempts of one nova-compute, by migration uuid."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._attempts: dict[str, list[Attempt]] = {}
+
+    @contextlib.contextmanager
+    def open(self, attempt: Attempt) -> Iterator[Attempt]:
+        """Register an attempt and make it current."""
+        with self._lock:
+            self._attempts.setdefault(attempt.uuid, []).append(attempt)
+        try:
+            with working(attempt):
+                try:
+                    yield attempt
+                except Exception:
+                    _flush(attempt)
+                    raise
+                _flush(attempt)
+        finally:
+            with self._lock:
+                left = self._attempts[attempt.uuid]
+                left.remove(attempt)
+                if not left:
+                    del self._attempts[attempt.uuid]
+
+    def live(self, uuid: str) -> bool:
+        """Whether a call of this process works on the migration."""
+        with self._lock:
+            return uuid in self._attempts
+
+    def busy(self, instance_uuid: str) -> bool:
+        """Whether a call of this process moves the instance."""
+        with self._lock:
+            return any(a.instance_uuid == instance_uuid
+                       for found in self._attempts.values() for a in found)
+
+    def fence(self, uuid: str) -> bool:
+        """Stop the attempts of a migration; True if there were any."""
+        with self._lock:
+            found = self._attempts.get(uuid, [])
+            for attempt in found:
+                attempt.fenced.set()
+            return bool(found)

@@ -1,0 +1,98 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Block devices of this host, through Nova's libvirt volume drivers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from nova import context as nova_context
+from nova import objects
+from nova.virt.libvirt.volume import fs
+from nova.volume import cinder
+
+from migsafe.transaction import clients as cl
+
+#: driver_volume_type -> whether os-brick's get_volume_paths() itself leaves
+#: out what does not exist. Types that are not listed have no block device of
+#: their own on the host (RBD in QEMU, NFS), so there is nothing to find.
+LOOKED_UP = {'iscsi': True, 'iser': True, 'fibre_channel': True,
+             'nvmeof': False}
+
+
+class Devices:
+    """See :class:`migsafe.transaction.clients.Devices`."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    def paths(self, instance_uuid: str, info: cl.ConnectionInfo) -> list[str]:
+        return own_paths(self._manager.driver, self._manager.host,
+                         instance_uuid, info)
+
+    def disconnect(self, instance_uuid: str, info: cl.ConnectionInfo) -> None:
+        driver, host = self._manager.driver, self._manager.host
+        if _counted(driver, info) or not _shared(host, instance_uuid, info):
+            context = nova_context.get_admin_context()
+            # Nova counts the users of a multiattach volume on this host.
+            driver._disconnect_volume(context, info, objects.Instance(
+                context=context, uuid=instance_uuid, host=host))
+
+
+def own_paths(driver: Any, host: str, instance_uuid: str,
+              info: cl.ConnectionInfo) -> list[str]:
+    """Block devices of a connection on this host that are only this guest's.
+
+    :param driver: the libvirt driver of this host
+    :param host: this host
+    """
+    kind = str(info.get('driver_volume_type'))
+    if kind not in LOOKED_UP:
+        return []
+    connector = driver._get_volume_driver(info).connector
+    found = [str(path) for path in connector.get_volume_paths(info['data'])
+             if LOOKED_UP[kind] or os.path.lexists(path)]
+    return [] if found and _shared(host, instance_uuid, info) else found
+
+
+def _counted(driver: Any, info: cl.ConnectionInfo) -> bool:
+    """Whether Nova itself counts the users of such a mount on a host."""
+    return isinstance(driver._get_volume_driver(info),
+                      fs.LibvirtMountedFileSystemVolumeDriver)
+
+
+def _shared(host: str, instance_uuid: str, info: cl.ConnectionInfo) -> bool:
+    volume_id = info.get('serial') or info['data'].get('volume_id')
+    return bool(volume_id) and used_by_others(host, instance_uuid,
+                                              str(volume_id))
+
+
+def used_by_others(host: str, instance_uuid: str, volume_id: str) -> bool:
+    """Whether another guest has this volume on a host.
+
+    Nova's own _should_disconnect_target() counts the guests of
+    instance.host, which for a destination that cleans up is the source: it
+    then removes the device under the other guest.
+
+    :param instance_uuid: the guest that does not count
+    """
+    context = nova_context.get_admin_context()
+    volume = cinder.cinderclient(context).volumes.get(volume_id)
+    others = {a['server_id']: a.get('host_name')
+              for a in getattr(volume, 'attachments', None) or []
+              if a.get('server_id') not in (None, instance_uuid)}
+    if not others:
+        return False
+    here = objects.InstanceList.get_uuids_by_host(context, host)
+    return any(where == host or server in here
+               for server, where in others.items())

@@ -1,0 +1,221 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Nova's database, through Nova's objects (and so through the conductor)."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from nova import context as nova_context
+from nova import exception, objects, utils
+from nova.compute import task_states, vm_states
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+
+from migsafe.brick import designators, errors, guard, policy
+from migsafe.nova import locked
+from migsafe.text import masked
+from migsafe.transaction import clients as cl
+
+LOG = logging.getLogger(__name__)
+
+LIVE_MIGRATION = 'live-migration'
+
+
+@dataclasses.dataclass(frozen=True)
+class Migrating:
+    """An instance of this host that sits in ``migrating``."""
+
+    instance_uuid: str
+    updated_at: datetime.datetime | None
+    migration_uuid: str | None
+    migration_id: int | None
+    migration_status: str | None
+    dest_host: str
+
+
+def connection_info(text: str | None) -> cl.ConnectionInfo | None:
+    """The connection_info of a BDM row.
+
+    :raises ValueError: when it is not a JSON object
+    """
+    if not text:
+        return None
+    info = jsonutils.loads(text)
+    if not isinstance(info, dict):
+        raise ValueError('connection_info in block_device_mapping is not a '
+                         'JSON object')
+    return info
+
+
+def volume_row(bdm: Any) -> cl.VolumeRow:
+    """A nova BlockDeviceMapping of a volume as a VolumeRow."""
+    return cl.VolumeRow(bdm.id, bdm.volume_id, bdm.attachment_id,
+                        connection_info(bdm.connection_info))
+
+
+def instance_row(instance: Any) -> cl.InstanceRow:
+    """A nova Instance as an InstanceRow."""
+    return cl.InstanceRow(instance.uuid, instance.host, instance.node,
+                          instance.task_state, instance.vm_state)
+
+
+def _wanted(bdm: Any) -> guard.Wanted:
+    """A volume by its BlockDeviceMapping; without identity where that says none."""
+    try:
+        info = connection_info(bdm.connection_info) or {}
+        data = info.get('data')
+        identity = designators.read(
+            data.get(policy.KEY) or () if isinstance(data, dict) else ())
+    except (ValueError, errors.BadPage) as bad:
+        LOG.warning('connection_info of volume %s of instance %s is not to be '
+                    'understood: %s', bdm.volume_id, bdm.instance_uuid, masked(bad))
+        identity = frozenset()
+    return guard.Wanted(bdm.volume_id, identity)
+
+
+class Records:
+    """See :class:`migsafe.transaction.clients.Records`."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    def _instance(self, uuid: str) -> Any:
+        return objects.Instance.get_by_uuid(
+            nova_context.get_admin_context(), uuid,
+            expected_attrs=['migration_context', 'flavor', 'numa_topology',
+                            'pci_devices', 'pci_requests', 'resources'])
+
+    def instance(self, uuid: str) -> cl.InstanceRow | None:
+        try:
+            return instance_row(objects.Instance.get_by_uuid(
+                nova_context.get_admin_context(), uuid, expected_attrs=[]))
+        except exception.InstanceNotFound:
+            return None
+
+    def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
+        instance = self._instance(uuid)
+        if instance.host not in tuple(expected):
+            raise exception.InstanceInvalidState(
+                instance_uuid=uuid, attr='host', state=instance.host,
+                method='settle a live migration')
+        node = self._manager._get_compute_info(instance._context, host)
+        if instance.migration_context is not None:
+            # What Nova does on arrival: the NUMA topology, PCI devices and
+            # resources claimed on the destination become the instance's.
+            instance.apply_migration_context()
+        instance.host = host
+        instance.node = node.hypervisor_hostname
+        instance.compute_id = node.id
+        instance.save()
+
+    def release_task(self, uuid: str, vm_state: str | None) -> None:
+        instance = self._instance(uuid)
+        if instance.task_state == task_states.MIGRATING:
+            instance.task_state = None
+        if vm_state and instance.vm_state == vm_states.ERROR:
+            instance.vm_state = vm_state
+        instance.progress = 0
+        instance.drop_migration_context()
+        instance.save(expected_task_state=[task_states.MIGRATING, None])
+
+    def _migration(self, uuid: str) -> Any:
+        try:
+            return objects.Migration.get_by_uuid(
+                nova_context.get_admin_context(), uuid)
+        except exception.MigrationNotFound:
+            return None
+
+    def migration_status(self, uuid: str) -> str | None:
+        migration = self._migration(uuid)
+        return None if migration is None else str(migration.status)
+
+    def finish_migration(self, uuid: str, status: str) -> None:
+        migration = self._migration(uuid)
+        if migration is not None:
+            migration.status = status
+            migration.save()
+
+    def volumes(self, instance_uuid: str) -> list[cl.VolumeRow]:
+        bdms = objects.BlockDeviceMappingList.get_by_instance_uuid(
+            nova_context.get_admin_context(), instance_uuid)
+        return [volume_row(bdm) for bdm in bdms
+                if bdm.is_volume and bdm.volume_id]
+
+    def wanted(self, instance_uuids: list[str]
+               ) -> dict[tuple[str, str], guard.Wanted]:
+        """(instance uuid, volume id) -> what is known of the volume."""
+        found = {}
+        rows = objects.BlockDeviceMappingList.bdms_by_instance_uuid(
+            nova_context.get_admin_context(), instance_uuids)
+        for instance, bdms in rows.items():
+            for bdm in bdms:
+                if bdm.is_volume and bdm.volume_id:
+                    found[instance, bdm.volume_id] = _wanted(bdm)
+        return found
+
+    def replace_connection(self, instance_uuid: str, row: cl.VolumeRow,
+                           attachment_id: str | None,
+                           info: cl.ConnectionInfo) -> bool:
+        # Nova has no compare-and-swap for this table below its own API: the
+        # row is read again under Nova's lock for everything that changes
+        # this instance's volumes on this host.
+        swap = functools.partial(self._swap, instance_uuid, row,
+                                 attachment_id, info)
+        if locked.holds(instance_uuid):
+            return swap()
+        return bool(utils.synchronized(instance_uuid)(swap)())
+
+    def _swap(self, instance_uuid: str, row: cl.VolumeRow,
+              attachment_id: str | None, info: cl.ConnectionInfo) -> bool:
+        bdm = objects.BlockDeviceMapping.get_by_volume_and_instance(
+            nova_context.get_admin_context(), row.volume_id, instance_uuid)
+        if bdm.id != row.bdm_id or bdm.attachment_id != row.attachment_id:
+            return False
+        bdm.attachment_id = attachment_id
+        bdm.connection_info = jsonutils.dumps(info)
+        bdm.save()
+        return True
+
+    def migrating(self, host: str) -> list[Migrating]:
+        """Instances of a host that sit in ``migrating``, with the newest
+        live migration of each."""
+        context = nova_context.get_admin_context()
+        instances = objects.InstanceList.get_by_filters(
+            context, {'host': host, 'task_state': task_states.MIGRATING,
+                      'deleted': False}, expected_attrs=[])
+        return [self._migrating(context, instance) for instance in instances]
+
+    def directory_shared(self, instance_uuid: str, host: str) -> bool:
+        """Whether the instance's directory here may be the one on ``host``.
+
+        Nova writes a file into it and asks the other host whether it sees
+        it. Only a plain no counts: without an answer Nova says yes.
+        """
+        if not host:
+            return True
+        instance = self._instance(instance_uuid)
+        return bool(self._manager._is_instance_storage_shared(
+            instance._context, instance, host=host))
+
+    def _migrating(self, context: Any, instance: Any) -> Migrating:
+        migrations = objects.MigrationList.get_by_filters(context, {
+            'instance_uuid': instance.uuid, 'migration_type': LIVE_MIGRATION})
+        newest = max(migrations, key=lambda m: m.id, default=None)
+        return Migrating(
+            instance.uuid, instance.updated_at,
+            newest and newest.uuid, newest and newest.id,
+            newest and newest.status, (newest and newest.dest_compute) or '')

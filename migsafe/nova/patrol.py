@@ -1,0 +1,116 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Looks, now and then, whether each guest of this host still has its own volumes (R9)."""
+
+from __future__ import annotations
+
+import contextvars
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from oslo_log import log as logging
+
+from migsafe.brick import guard, patrol
+from migsafe.journal import api as journal_api
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
+
+#: (instance uuid, volume id)
+Attached = tuple[str, str]
+
+
+class Patrol:
+    """Reports what it finds to the log and to ``migsafe residue list``; changes nothing else.
+
+    :param host: this host
+    :param journal: its journal
+    :param guests: gives (instance uuid, volume id, path) of each block device of each guest
+    :param known: gives what is known of the volumes of some instances
+    :param look: see :meth:`migsafe.brick.patrol.Patrol.look`
+    :param interval: seconds between two rounds
+    """
+
+    def __init__(self, host: str, journal: journal_api.Journal,
+                 guests: Callable[[], Iterator[tuple[str, str, str]]],
+                 known: Callable[[list[str]], Mapping[Attached, guard.Wanted]],
+                 look: Callable[[str, guard.Wanted], str | None], interval: int) -> None:
+        self._host, self._journal, self._interval = host, journal, interval
+        self._guests, self._known, self._look = guests, known, look
+        self._stop = threading.Event()
+        self._last: dict[Attached, str] | None = None
+
+    def start(self) -> None:
+        """Begin, in a thread that ends with the process: a dead disk may take its time."""
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._run,), name='migsafe-patrol',
+                         daemon=True).start()
+
+    def stop(self) -> None:
+        """End after what is being looked at now."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval * random.uniform(0.8, 1.2)):
+            try:
+                self.once()
+            except Exception as error:
+                LOG.error('The volumes of the guests of %s could not be compared with their '
+                          'disks; it is tried again: %s', self._host, masked(error))
+
+    def once(self) -> dict[Attached, str]:
+        """One round.
+
+        :returns: what was found
+        """
+        disks = list(self._guests())
+        known = self._known(sorted({instance for instance, _, _ in disks}))
+        found: dict[Attached, str] = {}
+        for instance, volume, path in disks:
+            if self._stop.is_set():
+                return {}
+            wrong = self._look(path, known.get((instance, volume), guard.Wanted(volume)))
+            if wrong:
+                found[instance, volume] = wrong
+        self._report(found)
+        return found
+
+    def _report(self, found: dict[Attached, str]) -> None:
+        before = self._last
+        for (instance, volume), text in found.items():
+            if before is None or (instance, volume) not in before:
+                LOG.error('%s: instance %s: %s', patrol.KIND, instance, text)
+        for instance, volume in (before or {}).keys() - found.keys():
+            LOG.info('%s of instance %s, volume %s is over', patrol.KIND, instance, volume)
+        if found or before is None or before:
+            self._journal.set_findings(patrol.KIND, found)
+        self._last = found
+
+
+def disks(driver: Any) -> Iterator[tuple[str, str, str]]:
+    """The block devices of all running guests, as libvirt has them.
+
+    :param driver: Nova's libvirt driver
+    :returns: (instance uuid, volume id, path); Nova writes a volume's id as the disk's serial
+    """
+    for guest in driver._host.list_guests():
+        try:
+            its = guest.get_all_disks()
+        except Exception as error:
+            LOG.info('The disks of guest %s are not looked at this time: %s', guest.uuid,
+                     masked(error))
+            continue
+        for disk in its:
+            if disk.source_type == 'block' and disk.source_path and disk.serial:
+                yield guest.uuid, disk.serial, disk.source_path

@@ -1,0 +1,163 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The way to the plugin on other hosts, and what is believed of its answers.
+
+Everything that comes from the bus is checked here: an answer that is not
+understood counts as no answer, and no answer means UNKNOWN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import oslo_messaging as messaging
+from nova import context as nova_context
+from nova import rpc
+from nova.compute import rpcapi
+from oslo_log import log as logging
+
+from migsafe.text import masked
+from migsafe.transaction import evidence as ev
+
+LOG = logging.getLogger(__name__)
+NAMESPACE = 'migsafe'
+VERSION = '1.0'
+#: More volumes, or longer texts, than any real answer has.
+MAX_ITEMS, MAX_TEXT = 256, 2000
+#: Without a number oslo.messaging tries for ever to send while the broker is
+#: down, whatever the time-out; one is enough for a connection gone stale.
+RETRIES = 1
+
+
+def _text(value: Any) -> str:
+    return str(value)[:MAX_TEXT] if isinstance(value, str) else ''
+
+
+def _strings(value: Any) -> dict[str, str]:
+    """A dictionary of strings, or {} for anything else."""
+    if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:
+        return {}
+    return {_text(key): _text(item) for key, item in value.items()
+            if isinstance(key, str) and isinstance(item, str)}
+
+
+def _lists(value: Any) -> dict[str, list[str]]:
+    """A dictionary of lists of strings, or {} for anything else."""
+    if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:
+        return {}
+    return {_text(key): [_text(i) for i in item[:MAX_ITEMS] if _text(i)]
+            for key, item in value.items()
+            if isinstance(key, str) and isinstance(item, list)}
+
+
+def _kind(error: Exception) -> str:
+    """Its class, which for a peer without the plugin is UnsupportedVersion;
+    an error of the other side comes wrapped in a RemoteError."""
+    return _text(getattr(error, 'exc_type', ''))[:80] or type(error).__name__
+
+
+def parse_evidence(host: str, reply: Any) -> ev.HostEvidence:
+    """The evidence in an answer; UNKNOWN for what is not understood."""
+    if not isinstance(reply, Mapping):
+        return ev.HostEvidence(host, ev.GuestState.UNKNOWN,
+                               detail='answer is not an object')
+    try:
+        guest = ev.GuestState(reply.get('guest'))
+    except ValueError:
+        guest = ev.GuestState.UNKNOWN
+    if guest is ev.GuestState.DEAD or reply.get('host') != host:
+        return ev.HostEvidence(host, ev.GuestState.UNKNOWN,
+                               detail='answer contradicts itself')
+    return ev.HostEvidence(
+        host, guest, job=reply.get('job') is not False,
+        boot_id=_text(reply.get('boot_id')) or None,
+        detail=_text(reply.get('detail')))
+
+
+def parse_description(reply: Any) -> dict[str, Any] | None:
+    """A peer's view of a transaction; None for what is not understood."""
+    if not isinstance(reply, Mapping) or not isinstance(
+            reply.get('known'), bool):
+        return None
+    return {'known': reply['known'], 'live': reply.get('live') is not False,
+            'state': _text(reply.get('state')),
+            'verdict': _text(reply.get('verdict')),
+            'version': _text(reply.get('version')),
+            'attachments': _lists(reply.get('attachments'))}
+
+
+def parse_release(reply: Any) -> dict[str, Any]:
+    """What a peer says it removed and what it kept."""
+    if not isinstance(reply, Mapping) or reply.get('state') not in (
+            'done', 'busy', 'refused'):
+        return {'state': 'refused', 'reason': 'answer was not understood'}
+    parsed: dict[str, Any] = {'state': reply['state'],
+                              'reason': _text(reply.get('reason'))}
+    kept = reply.get('kept')
+    if isinstance(kept, Mapping) and len(_strings(kept)) == len(kept):
+        parsed['kept'] = _strings(kept)
+    return parsed
+
+
+class Peer:
+    """See :class:`migsafe.transaction.clients.Peer`.
+
+    :param timeout: seconds to wait for an answer ([migsafe] rpc_timeout)
+    """
+
+    def __init__(self, timeout: int) -> None:
+        self._timeout = timeout
+
+    def _call(self, host: str, method: str, **kwargs: Any) -> Any:
+        client = rpc.get_client(messaging.Target(
+            topic=rpcapi.RPC_TOPIC, namespace=NAMESPACE, version=VERSION))
+        prepared = client.prepare(server=host, timeout=self._timeout,
+                                  retry=RETRIES)
+        return prepared.call(nova_context.get_admin_context(), method,
+                             **kwargs)
+
+    def _ask(self, host: str, method: str, **kwargs: Any
+             ) -> tuple[Any, str]:
+        """(answer, why there is none)."""
+        if not host:
+            # A message without a server would go to any compute host.
+            return None, 'no host to ask'
+        try:
+            return self._call(host, method, **kwargs), ''
+        except Exception as error:
+            # A peer without the plugin, an older one, one that is down, a
+            # broker that is down: all of them are just no answer.
+            LOG.info('%s of %s got no answer: %s', method, host,
+                     masked(error))
+            # The text of some errors differs each time (a message id): what
+            # is journalled must not, or it grows with every attempt.
+            return None, f'no answer from migsafe on {host} ({_kind(error)})'
+
+    def evidence(self, host: str, uuid: str, instance_uuid: str
+                 ) -> ev.HostEvidence:
+        reply, why = self._ask(host, 'guest_evidence', uuid=uuid,
+                               instance_uuid=instance_uuid)
+        if reply is None:
+            return ev.HostEvidence(host, ev.GuestState.UNKNOWN, detail=why)
+        return parse_evidence(host, reply)
+
+    def describe(self, host: str, uuid: str) -> Mapping[str, Any] | None:
+        return parse_description(self._ask(host, 'describe', uuid=uuid)[0])
+
+    def release(self, host: str, uuid: str, instance_uuid: str,
+                verdict: str) -> Mapping[str, Any]:
+        reply, why = self._ask(host, 'release', uuid=uuid,
+                               instance_uuid=instance_uuid, verdict=verdict)
+        if reply is None:
+            return {'state': 'refused', 'reason': why}
+        return parse_release(reply)

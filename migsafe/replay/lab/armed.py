@@ -1,0 +1,102 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Switches migsafe on in the laboratory, through the configuration and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from typing import Any
+
+import fixtures
+import wrapt
+
+from migsafe.replay.lab import stack as stack_mod
+
+_NUMBER = re.compile(r'\d+')
+
+
+def _owner(seam: Any) -> tuple[Any, str]:
+    """The class that a seam is an attribute of; None if this Nova has no such class."""
+    *path, name = seam.attribute.split('.')
+    owner: Any = importlib.import_module(seam.module)
+    for part in path:
+        owner = getattr(owner, part, None)
+    return owner, name
+
+
+def is_armed() -> bool:
+    """Whether something armed this process and left it so."""
+    seams = sys.modules.get('migsafe.nova.seams')
+    if seams is None:
+        return False
+    return any(isinstance(vars(owner).get(name), wrapt.FunctionWrapper)
+               for owner, name in map(_owner, seams.SEAMS) if owner is not None)
+
+
+class Armed(fixtures.Fixture):
+    """Sets [migsafe] enabled, arms this process, and makes journal commits effects."""
+
+    def __init__(self, stack: stack_mod.Stack) -> None:
+        super().__init__()
+        self._stack = stack
+
+    def _setUp(self) -> None:
+        from nova import conf as nova_conf
+
+        import migsafe.conf
+        import migsafe.journal.api
+        import migsafe.nova
+        import migsafe.nova.evidence
+        import migsafe.nova.recovery
+        import migsafe.nova.seams
+        conf = nova_conf.CONF
+        migsafe.conf.register_opts(conf)
+        state = self.useFixture(fixtures.TempDir()).path
+        for name, value in (('enabled', True), ('enforce', True), ('state_path', state)):
+            conf.set_override(name, value, group='migsafe')
+            self.addCleanup(conf.clear_override, name, group='migsafe')
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.journal.api.Journal._commit',
+            self._commit(migsafe.journal.api.Journal._commit)))
+        # Lab.recover() makes the passes, so that a run does not depend on when a thread wakes
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.nova.recovery.Recovery.start', lambda recovery: None))
+        parts = self._stack.parts
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.nova.evidence.boot_id',
+            lambda: parts.boot_ids[parts.world.host() or parts.hosts[0]]))
+        for seam in migsafe.nova.seams.SEAMS:
+            owner, name = _owner(seam)
+            if owner is not None and name in vars(owner):
+                self.addCleanup(setattr, owner, name, inspect.getattr_static(owner, name))
+        migsafe.nova.arm(conf)
+
+    def _commit(self, real: Any) -> Any:
+        from migsafe.journal import errors
+        world = self._stack.parts.world
+
+        def commit(journal: Any, label: str, work: Any) -> Any:
+            # 'the outcome of intent 14': a number that is another one in the next run
+            name = _NUMBER.sub('N', label)
+            # a fault here is an OSError; what fails in the real one is translated as well
+            with errors.translated('journal', label):
+                return world.effect('journal', name, None, lambda: real(journal, label, work))
+        return commit
+
+
+def recover_once(manager: Any) -> None:
+    """One recovery pass for one ComputeManager."""
+    import migsafe.nova
+    migsafe.nova.recover_once(manager)

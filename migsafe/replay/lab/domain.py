@@ -1,0 +1,276 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One guest on one host, as libvirt's QEMU driver behaves in a live migration.
+
+Nova's fake lets migrateToURI3 return when a migration fails, has no incoming domain and forgets
+the <serial> of a disk; real libvirt does none of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lxml import etree
+from nova.tests.fixtures import libvirt as fakelibvirt
+
+from migsafe.replay.lab import job as job_mod
+from migsafe.replay.lab.job import error
+
+if TYPE_CHECKING:
+    from migsafe.replay.lab import hypervisor
+
+
+def _serials(tree: Any) -> dict[str, str]:
+    found = {}
+    for disk in tree.iter('disk'):
+        target = disk.find('target')
+        if target is not None and disk.findtext('serial'):
+            found[target.get('dev')] = disk.findtext('serial')
+    return found
+
+
+class Domain(fakelibvirt.Domain):
+    """One guest on one host."""
+
+    def __init__(self, connection: hypervisor.Connection, xml: str, running: bool = False,
+                 transient: bool = False) -> None:
+        super().__init__(connection, xml, running=False, transient=transient)
+        self._reason = 0
+        self._job: job_mod.Job | None = None
+        self._opened: dict[str, str] = {}
+        self._config_gone: set[str | None] = set()
+        if running:
+            self._boot()
+
+    # -- XML: Nova's fake forgets <serial>, by which Nova finds a disk of the destination -------
+
+    def _parse_definition(self, xml: str) -> dict[str, Any]:
+        definition: dict[str, Any] = super()._parse_definition(xml)
+        serials = _serials(etree.fromstring(xml))
+        for disk in definition['devices'].get('disks', []):
+            disk['serial'] = serials.get(disk.get('target_dev'))
+        return definition
+
+    def attachDevice(self, xml: str) -> bool:
+        done: bool = super().attachDevice(xml)
+        tree = etree.fromstring(xml)
+        if tree.tag == 'disk':
+            self._def['devices']['disks'][-1]['serial'] = tree.findtext('serial')
+        return done
+
+    def XMLDesc(self, flags: int) -> str:
+        tree = etree.fromstring(super().XMLDesc(flags))
+        known = {d.get('target_dev'): d.get('serial') for d in self._def['devices']['disks']}
+        inactive = flags & fakelibvirt.VIR_DOMAIN_XML_INACTIVE
+        for disk in tree.findall('./devices/disk'):
+            name = disk.find('target').get('dev')
+            if inactive and name in self._config_gone:
+                disk.getparent().remove(disk)
+                continue
+            serial = known.get(name)
+            if serial:
+                etree.SubElement(disk, 'serial').text = serial
+        return str(etree.tostring(tree, encoding='unicode'))
+
+    # -- looking --------------------------------------------------------------------------
+
+    @property
+    def host(self) -> str:
+        """The host it is on."""
+        name: str = self._connection.hostname
+        return name
+
+    @property
+    def runs(self) -> bool:
+        """Whether the guest executes here, or is paused here by its owner."""
+        states = (fakelibvirt.VIR_DOMAIN_RUNNING, fakelibvirt.VIR_DOMAIN_PAUSED)
+        return self._state in states and not self.incoming
+
+    @property
+    def incoming(self) -> bool:
+        """Whether this is the receiving half of a migration, or what one left behind."""
+        return bool(self._state == fakelibvirt.VIR_DOMAIN_PAUSED
+                    and self._reason == job_mod.PAUSED_MIGRATION)
+
+    def state(self, flags: int = 0) -> list[int]:
+        """[state, reason]"""
+        return [self._state, self._reason]
+
+    def isActive(self) -> int:
+        return int(self._state != fakelibvirt.VIR_DOMAIN_SHUTOFF)
+
+    def isPersistent(self) -> bool:
+        return not self._transient
+
+    def disks(self) -> list[str]:
+        """The device paths in its XML."""
+        found = [d.get('source') or '' for d in self._def['devices'].get('disks', [])]
+        return [path for path in found if path.startswith('/dev/')]
+
+    def opened(self, path: str) -> bool:
+        """Whether QEMU has this device open."""
+        return path in self._opened and self.isActive() == 1
+
+    # -- changing -------------------------------------------------------------------------
+
+    def _effect(self, name: str, call: Callable[[], Any]) -> Any:
+        return self._connection.world.effect('libvirt', name, None, call)
+
+    def _open_disks(self) -> None:
+        kernel, world = self._connection.kernel, self._connection.world
+        opened = {}
+        for path in self.disks():
+            device = kernel.devices.get(path)
+            if device is None:
+                raise error(f"Cannot access storage file '{path}': No such file or directory",
+                            fakelibvirt.VIR_ERR_INTERNAL_ERROR)
+            if device.stranger:
+                world.harm('foreign_open', self.host, f'{path} is {device.volume_id}')
+            opened[path] = device.volume_id
+        self._opened = opened
+
+    def _boot(self) -> None:
+        self._open_disks()
+        others = [d for d in self._connection.copies(self.UUIDString())
+                  if d is not self and d.runs]
+        if others:
+            self._connection.world.harm(
+                'double_run', self.host, f'{self.UUIDString()} also runs on {others[0].host}')
+        self._state = fakelibvirt.VIR_DOMAIN_RUNNING
+        self._reason = job_mod.RUNNING_BOOTED
+        self._connection._mark_running(self)
+
+    def createWithFlags(self, flags: int) -> None:
+        self._effect('createWithFlags', self._boot)
+
+    def destroy(self) -> None:
+        self._effect('destroy', self._die)
+
+    def _die(self) -> None:
+        if not self.isActive():
+            raise error('Requested operation is not valid: domain is not running',
+                        fakelibvirt.VIR_ERR_OPERATION_INVALID)
+        others = [d for d in self._connection.copies(self.UUIDString())
+                  if d is not self and d.runs]
+        if self.runs and not others:
+            self._connection.ended.append(self.UUIDString())
+        self._state, self._reason, self._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, 0, {}
+        self._connection._mark_not_running(self)
+
+    def shutdown(self) -> None:
+        self._effect('shutdown', self._die)
+
+    def undefine(self) -> None:
+        self._effect('undefine', lambda: self._connection._undefine(self))
+
+    def suspend(self) -> None:
+        def pause() -> None:
+            self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, job_mod.PAUSED_USER
+        self._effect('suspend', pause)
+
+    def resume(self) -> None:
+        def run() -> None:
+            self._state, self._reason = fakelibvirt.VIR_DOMAIN_RUNNING, job_mod.RUNNING_BOOTED
+        self._effect('resume', run)
+
+    def attachDeviceFlags(self, xml: str, flags: int) -> None:
+        def attach() -> None:
+            fakelibvirt.Domain.attachDeviceFlags(self, xml, flags)
+            if self.isActive():
+                self._open_disks()
+        self._effect('attachDevice', attach)
+
+    def detachDeviceFlags(self, xml: str, flags: int) -> None:
+        self._effect('detachDevice', lambda: self._detach(xml, flags))
+
+    def _detach(self, xml: str, flags: int) -> None:
+        target = etree.fromstring(xml).find('target')
+        name = None if target is None else target.get('dev')
+        if self.isActive() and not flags & fakelibvirt.VIR_DOMAIN_AFFECT_LIVE:
+            self._config_gone.add(name)
+            return
+        gone = [d for d in self._def['devices']['disks'] if d['target_dev'] == name]
+        self.detachDevice(xml)
+        self._opened = {p: v for p, v in self._opened.items() if p in self.disks()}
+        for disk in gone:
+            self._connection.on_removed(self.UUIDString(), disk['alias'])
+
+    # -- migrating ------------------------------------------------------------------------
+
+    def migrateToURI3(self, dconnuri: str, params: dict[str, Any], flags: int) -> None:
+        """Peer to peer: it ends as the hypervisors decide, whoever still watches."""
+        self._effect('migrateToURI3', lambda: self._migrate(params, flags))
+
+    def _migrate(self, params: dict[str, Any], flags: int) -> None:
+        peer = self._connection.peer()
+        incoming = peer.receive(params['destination_xml'],
+                                persistent=bool(flags & job_mod.VIR_MIGRATE_PERSIST_DEST))
+        job = self._job = self._connection.new_job()
+        try:
+            verdict = job.wait()
+            if verdict == 'complete':
+                self._hand_over(incoming)
+                return
+            peer.drop(incoming)
+        finally:
+            job.end()
+            self._connection.jobs.remove(job)
+        if verdict == 'cancel':
+            raise error('operation aborted: migration out: canceled by client',
+                        job_mod.VIR_ERR_OPERATION_ABORTED)
+        raise error('operation failed: migration job: unexpectedly failed',
+                    fakelibvirt.VIR_ERR_INTERNAL_ERROR)
+
+    def _hand_over(self, incoming: Domain) -> None:
+        self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, job_mod.PAUSED_MIGRATION
+        incoming._state = fakelibvirt.VIR_DOMAIN_RUNNING
+        incoming._reason = job_mod.RUNNING_MIGRATED
+        self._state, self._reason, self._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, 0, {}
+        self._connection.drop(self)
+
+    def _gone(self) -> bool:
+        return self._connection._vms.get(self.name()) is not self
+
+    def jobStats(self, flags: int = 0) -> dict[str, Any]:
+        """Running at the first look, over at the next; then libvirt knows of no job."""
+        self._connection.world.check()
+        job = self._job
+        if job is not None and not job.over and job.polls > 0:
+            job.polls -= 1
+            running: dict[str, Any] = self._effect('jobStats', lambda: {
+                'type': fakelibvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'time_elapsed': 1,
+                'memory_total': 1 << 30, 'memory_processed': 1 << 29,
+                'memory_remaining': 1 << 29})
+            return running
+        if job is not None:
+            job.release()
+            job.join()
+        if self._gone():
+            raise error('Domain not found: no domain with matching uuid',
+                        fakelibvirt.VIR_ERR_NO_DOMAIN)
+        return {'type': fakelibvirt.VIR_DOMAIN_JOB_NONE}
+
+    def abortJob(self) -> None:
+        """:raises libvirtError: if there is no job to abort."""
+        def abort() -> None:
+            job = self._job
+            if job is None or job.over:
+                raise error('Requested operation is not valid: no job is active on the domain',
+                            fakelibvirt.VIR_ERR_OPERATION_INVALID)
+            job.verdict = 'cancel'
+            job.release()
+            job.join()
+        self._effect('abortJob', abort)
+
+    def migrateSetMaxDowntime(self, downtime: int, flags: int = 0) -> None:
+        pass

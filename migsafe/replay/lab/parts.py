@@ -1,0 +1,87 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The world outside Nova, put together."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import fixtures
+
+from migsafe.replay.lab import brick, cinder_client, hypervisor
+from migsafe.replay.lab import bus as bus_mod
+from migsafe.replay.lab import cinder as cinder_mod
+from migsafe.replay.lab import san as san_mod
+from migsafe.replay.lab import world as world_mod
+
+
+class Parts:
+    """The world outside Nova: array, Cinder, kernels, hypervisors, bus."""
+
+    def __init__(self) -> None:
+        self.incident = san_mod.Incident.load()
+        self.hosts = (self.incident.source, self.incident.destination)
+        self.world = world_mod.World()
+        self.bus = bus_mod.Bus(self.world)
+        self.san = san_mod.San(self.incident, self.world)
+        self.cinder = cinder_mod.Cinder(self.san, self._export_gone)
+        self.kernels = {h: brick.Kernel(h, self.san, self.world) for h in self.hosts}
+        self.connections: dict[str, hypervisor.Connection] = {}
+        self.processes: dict[str, world_mod.Process] = {}
+        self.boot_ids = {h: str(uuid.uuid4()) for h in self.hosts}
+
+    def _export_gone(self, host: str, volume_id: str) -> None:
+        self.kernels[host].export_gone(volume_id)
+
+
+class CinderFixture(fixtures.Fixture):
+    """Takes the place of Nova's CinderFixture, one layer lower: below nova.volume.cinder."""
+
+    parts: Parts
+
+    def __init__(self, test: Any, az: str = 'nova') -> None:
+        super().__init__()
+        self._parts: Parts = test.parts
+
+    def _setUp(self) -> None:
+        build = cinder_client.client_factory(self._parts.cinder, self._parts.world)
+        self.useFixture(fixtures.MonkeyPatch('nova.volume.cinder.cinderclient', build))
+
+
+class BrickFixture(fixtures.Fixture):
+    """Takes the place of os-brick's connectors."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def _setUp(self) -> None:
+        parts = self._parts
+        base = parts.incident.connector
+
+        def factory(protocol: str, *args: Any, **kwargs: Any) -> brick.Connector:
+            return brick.Connector(parts.kernels, parts.world)
+
+        def properties(root_helper: str, my_ip: str, multipath: bool,
+                       enforce_multipath: bool, host: str | None = None,
+                       execute: Any = None) -> dict[str, Any]:
+            name = parts.world.host() or host or ''
+            return brick.connector_properties(name, base, parts.hosts.index(name))
+
+        where = 'os_brick.initiator.connector'
+        self.useFixture(fixtures.MonkeyPatch(
+            f'{where}.InitiatorConnector.factory', staticmethod(factory)))
+        self.useFixture(fixtures.MonkeyPatch(f'{where}.get_connector_properties', properties))
+        # an encrypted volume is already formatted
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.encryptors.luks.is_luks', lambda *args, **kwargs: True))

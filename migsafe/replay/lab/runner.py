@@ -1,0 +1,92 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Runs one case through its phases."""
+
+from __future__ import annotations
+
+import time
+
+from migsafe.replay.lab import case as case_mod
+from migsafe.replay.lab import faults, guests, observe
+from migsafe.replay.lab import lab as lab_mod
+
+#: How often a killed host is restarted, and recovery tried, before a case is judged.
+ROUNDS = 4
+
+
+def run(lab: lab_mod.Lab, case: case_mod.Case) -> case_mod.CaseResult:
+    """Set up, migrate under faults, restart, recover, look, do the next step."""
+    begun = time.monotonic()
+    result = case_mod.CaseResult(case)
+    lab.clean()
+    try:
+        server = lab.new_server(case.volumes, case.backends, case.multiattach,
+                                case.encrypted, case.legacy)
+        for host, volume, holder in case.hold:
+            lab.parts.kernels[host].held[server.volumes[volume]] = holder
+        lab.world.reset()
+        _migrate(lab, case, server, result)
+        _recover(lab, case, server, result)
+        result.harms = list(lab.world.harms)
+        if case.next_step and not lab.dead():
+            lab.world.rule = None
+            result.next_step = lab.what_if(server, case.next_step)
+    finally:
+        result.log = lab.log()
+        result.seconds = time.monotonic() - begun
+    return result
+
+
+def _migrate(lab: lab_mod.Lab, case: case_mod.Case, server: guests.Server,
+             result: case_mod.CaseResult) -> None:
+    plan = lab.arm_faults(case, 'migrate')
+    result.accepted = lab.migrate(server)
+    result.late = lab.late()
+    result.fired += plan.fired
+    result.killed = lab.dead()
+    lab.world.rule = None
+    result.trace = list(lab.world.trace)
+    observer = lab.observer(server)
+    result.left = observer.look()
+    result.running_on = observer.running_on()
+
+
+def _recover(lab: lab_mod.Lab, case: case_mod.Case, server: guests.Server,
+             result: case_mod.CaseResult) -> None:
+    plan = lab.arm_faults(case, 'recover')
+    for host in case.restart:
+        lab.restart(host)
+    for host in case.reboot:
+        lab.restart(host, reboot=True)
+    observer = lab.observer(server)
+    _rounds(lab, case, observer, result)
+    result.fired += plan.fired
+    lab.world.rule = None
+    if any(fired.fault.times == faults.FOR_EVER for fired in plan.fired):
+        # an outage ends some day, and what was held until then is settled
+        _rounds(lab, case, observer, result)
+    result.residue = observer.look()
+    result.running_on = observer.running_on()
+    result.status = lab.show(server)['status']
+
+
+def _rounds(lab: lab_mod.Lab, case: case_mod.Case, observer: observe.Observer,
+            result: case_mod.CaseResult) -> None:
+    for _ in range(ROUNDS):
+        for host in lab.dead():
+            if host not in case.stays_down:
+                lab.restart(host)
+        result.late += lab.late()
+        lab.recover()
+        down = set(lab.dead()) - set(case.stays_down)
+        if not down and not (lab.armed and observer.look()):
+            break

@@ -1,0 +1,115 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Plays one fault of the catalogue in a laboratory and says what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from migsafe.journal import redact
+from migsafe.replay import catalogue, record, trace
+from migsafe.replay import stage as stage_mod
+from migsafe.replay.entry import Entry
+from migsafe.replay.lab import case as case_mod
+from migsafe.replay.lab import faults as faults_mod
+from migsafe.replay.lab import lab as lab_mod
+from migsafe.replay.lab import observe, runner
+from migsafe.replay.lab import world as world_mod
+from migsafe.replay.outcome import Found, Hurt, Next, Outcome, Verdict
+
+
+def play(stage: stage_mod.Stage, entry: Entry) -> Outcome:
+    """Replay one fault, from a new guest to the owner's next step."""
+    case = build(entry, stage.armed, stage.source, stage.destination)
+    roles = {'source': stage.source, 'destination': stage.destination}
+    stage.death = None
+    if entry.dies:
+        stage.death = record.Death(roles[entry.dies[0]], *entry.dies[1:])
+    residue: tuple[Found, ...] | None = None
+    pending: tuple[Verdict, ...] = ()
+    try:
+        result = stage.run_case(case)
+        if entry.waits:
+            residue, pending = _found(result.residue), trace.verdicts(stage)
+            _come_back(stage, entry, case, result)
+    except lab_mod.LabBroken as broken:
+        return Outcome(entry.name, stage.armed,
+                       error=str(redact(f'the laboratory failed: {broken}')))
+    return _outcome(stage, entry, result, residue, pending)
+
+
+def build(entry: Entry, armed: bool, source: str, destination: str) -> case_mod.Case:
+    """The laboratory's case of a fault of the catalogue."""
+    given = catalogue.arguments(entry, armed, {'source': source, 'destination': destination})
+    given['faults'] = tuple(faults_mod.Fault(**fault) for fault in given['faults'])
+    if entry.waits:
+        # the owner acts when everybody is back, see _come_back
+        given['next_step'] = None
+    return case_mod.Case(**given)
+
+
+def _come_back(stage: stage_mod.Stage, entry: Entry, case: case_mod.Case,
+               result: case_mod.CaseResult) -> None:
+    """End what the case waited for, let it come to rest, and do the next step."""
+    server = stage.server
+    assert server is not None
+    observer = stage.observer(server)
+    stage.note_with()
+    for host, _, _ in case.hold:
+        stage.phase(f'the holder on {host} goes away')
+        stage.parts.kernels[host].held.clear()
+    for _ in range(runner.ROUNDS):
+        for host in stage.dead():
+            stage.restart(host)
+        stage.late()
+        stage.recover()
+        if not stage.dead() and not (stage.armed and observer.look()):
+            break
+    result.residue, result.running_on = observer.look(), observer.running_on()
+    result.status, result.harms = stage.show(server)['status'], list(stage.world.harms)
+    result.next_step = stage.what_if(server, entry.next_step)
+
+
+def _outcome(stage: stage_mod.Stage, entry: Entry, result: case_mod.CaseResult,
+             residue: tuple[Found, ...] | None, pending: tuple[Verdict, ...]) -> Outcome:
+    missing = _missing(stage, entry, result)
+    step = result.next_step
+    return Outcome(
+        entry.name, stage.armed, fired=not missing, missing=missing, status=result.status,
+        running_on=tuple(result.running_on), residue=_found(result.residue), waiting=residue,
+        pending=pending, verdicts=trace.verdicts(stage), harms=_hurt(result.harms),
+        next=None if step is None else Next(step.operation, step.done,
+                                            str(redact(step.status)), _hurt(step.harms)),
+        steps=trace.steps(stage), seconds=round(result.seconds, 2))
+
+
+def _missing(stage: stage_mod.Stage, entry: Entry,
+             result: case_mod.CaseResult) -> tuple[str, ...]:
+    """What should have gone wrong and did not."""
+    fired = {one.fault for one in result.fired}
+    missing = [str(fault) for fault in result.case.faults if fault not in fired]
+    if entry.dies and not stage.died:
+        missing.append(f'kill of the {entry.dies[0]} at {" ".join(entry.dies[1:])}')
+    effects = stage.world.trace
+    refused = {effects[index].host for index in stage.notes.errors
+               if effects[index].name == 'disconnect_volume'}
+    missing += [f'{holder} on {host} refuses a removal' for host, _, holder in result.case.hold
+                if host not in refused]
+    return tuple(missing)
+
+
+def _found(residue: Iterable[observe.Residue]) -> tuple[Found, ...]:
+    return tuple(Found(r.kind, r.detail, r.host, r.volume) for r in residue)
+
+
+def _hurt(harms: Iterable[world_mod.Harm]) -> tuple[Hurt, ...]:
+    return tuple(Hurt(h.kind, h.host, h.detail, world_mod.HARMS[h.kind]) for h in harms)

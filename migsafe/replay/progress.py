@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a person sees while the replay works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from migsafe.replay import outcome, words
+from migsafe.replay.child import SIDES, Said
+
+
+def follow(console: Console, heard: Iterable[Said], total: int) -> None:
+    """Show how far both sides are until they have ended.
+
+    One moving line per side on a terminal, and one line per fault elsewhere.
+    """
+    show = _bars if console.is_terminal else _plain
+    show(console, heard, total)
+
+
+def _plain(console: Console, heard: Iterable[Said], total: int) -> None:
+    done = dict.fromkeys(SIDES, 0)
+    for said in heard:
+        body = said.body or {}
+        if body.get('event') == 'ready':
+            console.print(f'{said.side}: Nova {body["nova"]} is up on two hosts', soft_wrap=True)
+        if body.get('event') == 'outcome':
+            done[said.side] += 1
+            console.print(f'{said.side} {done[said.side]}/{total} {_short(body)}',
+                          soft_wrap=True, highlight=False)
+
+
+def _bars(console: Console, heard: Iterable[Said], total: int) -> None:
+    columns = (TextColumn('{task.fields[side]:<10}'), BarColumn(bar_width=30),
+               TextColumn('{task.completed}/{task.total}'), TimeElapsedColumn(),
+               TextColumn('{task.description}'))
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {
+            side: bars.add_task('starts Nova on two hosts', total=total, side=side)
+            for side in SIDES}
+        for said in heard:
+            body = said.body or {}
+            event = body.get('event')
+            if event == 'ready':
+                bars.update(tasks[said.side], description='first without a fault')
+            elif event == 'begin':
+                bars.update(tasks[said.side], description=body['name'])
+            elif event == 'outcome':
+                bars.advance(tasks[said.side])
+            elif event == 'end':
+                bars.update(tasks[said.side], description='done')
+
+
+def _short(body: dict[str, Any]) -> str:
+    found = outcome.load(body['outcome'])
+    problem = words.problem(found)
+    if problem:
+        return f'{found.name}: ERROR {problem}'
+    left = ' '.join(words.kinds(found.residue)) or 'nothing left'
+    return f'{found.name}: {left}; next reboot: {words.next_step(found.next)}'

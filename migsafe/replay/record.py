@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Writes down what happens in a case, as a fault plan that the laboratory asks anyway."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from migsafe.replay.lab import faults as faults_mod
+from migsafe.replay.lab import world as world_mod
+
+
+@dataclasses.dataclass
+class Notes:
+    """What belongs to which effect of the trace, by its index there.
+
+    :param phases: (index of the first effect of the phase, its name).
+    :param harms: (index of the effect that did the damage, the damage).
+    :param lines: what a commit of a journal wrote.
+    """
+
+    phases: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    errors: dict[int, str] = dataclasses.field(default_factory=dict)
+    harms: list[tuple[int, world_mod.Harm]] = dataclasses.field(default_factory=list)
+    faults: dict[int, str] = dataclasses.field(default_factory=dict)
+    lines: dict[int, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    seen: int = 0
+
+
+#: action of a fault -> how it reads in a timeline; others are names of what is raised.
+_ACTIONS = {
+    'job-fail': 'the transfer fails', 'job-cancel': 'the user aborts', 'kill': 'killed',
+    'late': 'MessagingTimeout, delivered later', 'timeout': 'MessagingTimeout',
+}
+_WHEN = {'before': '', 'after': ' after it took place'}
+
+
+def in_words(fault: faults_mod.Fault) -> str:
+    """What went wrong with one effect."""
+    return f'{_ACTIONS.get(fault.action, fault.action)}{_WHEN[fault.when]}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Death:
+    """nova-compute of ``host`` is killed when another host causes that effect first."""
+
+    host: str
+    kind: str
+    name: str
+
+
+class Recorder:
+    """A lab.world.Rule around another one."""
+
+    def __init__(self, plan: faults_mod.Plan, world: world_mod.World, notes: Notes,
+                 kill: Callable[[str], bool], death: Death | None,
+                 written: Callable[[str], tuple[str, ...]]) -> None:
+        self._plan = plan
+        self._world = world
+        self._notes = notes
+        self._kill = kill
+        self._death = death
+        self._written = written
+
+    def around(self, effect: world_mod.Effect, call: Callable[[], Any],
+               later: Callable[[], Any] | None) -> Any:
+        """Perform an effect, and note how it went."""
+        self._die(effect)
+        before = len(self._plan.fired)
+        try:
+            return self._plan.around(effect, call, later)
+        except BaseException as error:
+            self._notes.errors[effect.index] = type(error).__name__
+            raise
+        finally:
+            for fired in self._plan.fired[before:]:
+                self._notes.faults.setdefault(fired.effect.index, in_words(fired.fault))
+            self._harm(effect)
+            if effect.kind == 'journal':
+                self._notes.lines[effect.index] = self._written(effect.host)
+
+    def _harm(self, effect: world_mod.Effect) -> None:
+        for harm in self._world.harms[self._notes.seen:]:
+            self._notes.harms.append((effect.index, harm))
+            self._notes.seen += 1
+
+    def _die(self, effect: world_mod.Effect) -> None:
+        death = self._death
+        if death is None or (effect.kind, effect.name) != (death.kind, death.name):
+            return
+        if effect.host != death.host and self._kill(death.host):
+            self._notes.faults[effect.index] = f'nova-compute on {death.host} is killed'
+            self._death = None

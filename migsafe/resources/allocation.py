@@ -1,0 +1,79 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Placement allocations: the migration's uuid holds those of the source."""
+
+from __future__ import annotations
+
+from migsafe.resources import base
+from migsafe.transaction import move as mv
+
+
+class Allocation(base.Resource):
+    """R7: the instance holds the winner's resources, the migration nothing."""
+
+    name = 'allocation'
+    commit_points = (mv.Point.REST,)
+    revert_points = (mv.Point.REST,)
+
+    def commit(self, move: mv.Move, point: mv.Point) -> None:
+        allocations = move.clients.allocations
+        if not allocations.held(move.tx.uuid):
+            return
+        provider = allocations.provider(move.winner)
+        if not move.superseded and provider not in allocations.held(move.tx.instance_uuid):
+            raise base.Held({'': (
+                f'instance has no allocation on {move.winner}; run '
+                '`nova-manage placement heal_allocations --instance '
+                f'{move.tx.instance_uuid}`')})
+        self._delete(move)
+
+    def _delete(self, move: mv.Move) -> None:
+        with move.effect(self.name, 'allocation_delete', move.tx.uuid):
+            move.clients.allocations.delete(move.tx.uuid)
+
+    def revert(self, move: mv.Move, point: mv.Point) -> None:
+        allocations = move.clients.allocations
+        if not allocations.held(move.tx.uuid):
+            return
+        if move.superseded:
+            # The instance is gone, or has its allocations on a third host.
+            self._delete(move)
+            return
+        with move.effect(self.name, 'allocation_move', move.tx.uuid):
+            allocations.move(move.tx.uuid, move.tx.instance_uuid)
+
+    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+        found = []
+        if move.clients.allocations.held(move.tx.uuid):
+            found.append(self._residue(
+                move, move.tx.source_host,
+                f'migration {move.tx.uuid} still holds allocations'))
+        if not move.superseded:
+            found += self._inspect_instance(move)
+        return found
+
+    def _inspect_instance(self, move: mv.Move) -> list[mv.Residue]:
+        held = move.clients.allocations.held(move.tx.instance_uuid)
+        provider = move.clients.allocations.provider
+        heal = ('run `nova-manage placement heal_allocations --instance '
+                f'{move.tx.instance_uuid}`')
+        found = []
+        if provider(move.winner) not in held:
+            found.append(self._residue(
+                move, move.winner, f'instance holds nothing there; {heal}'))
+        if move.loser and provider(move.loser) in held:
+            found.append(self._residue(
+                move, move.loser, f'instance still holds allocations; {heal}'))
+        return found
+
+    def _residue(self, move: mv.Move, host: str, detail: str) -> mv.Residue:
+        return mv.Residue('R7', self.name, move.tx.uuid, host, detail)

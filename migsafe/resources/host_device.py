@@ -1,0 +1,212 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""SCSI, multipath, NVMe and RBD devices of a guest on one host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from migsafe.resources import base
+from migsafe.text import masked
+from migsafe.transaction import clients as cl
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import move as mv
+
+#: States in which no QEMU of this guest has a device open on a host.
+SAFE = frozenset((ev.GuestState.ABSENT, ev.GuestState.HANDED_OVER))
+
+
+class HostDevice(base.Resource):
+    """R4: only the host that has a device can remove it, and it looks first.
+    """
+
+    name = 'host_device'
+    local = True
+    commit_points = (mv.Point.DEVICES,)
+    revert_points = (mv.Point.DEVICES,)
+
+    def commit(self, move: mv.Move, point: mv.Point) -> None:
+        self._release(move)
+
+    def revert(self, move: mv.Move, point: mv.Point) -> None:
+        self._release(move)
+
+    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+        if move.loser and not (move.released or move.loser == move.local):
+            return [mv.Residue('R4', self.name, '', move.loser,
+                               'its devices have not been looked at')]
+        if move.loser != move.local or move.loser_is_dead:
+            return [mv.Residue('R4', self.name, volume, move.loser, reason)
+                    for volume, reason in move.kept.items()]
+        return [
+            mv.Residue('R4', self.name, volume, move.local,
+                       f'{", ".join(paths)} still connected'
+                       f'{_because(move.kept.get(volume))}')
+            for volume, info in self.connections(move).items()
+            if (paths := self._paths(move, info))]
+
+    def _release(self, move: mv.Move) -> None:
+        if not move.loser_is_dead:
+            move.kept = dict(self._kept(move))
+        move.released = True
+        if move.kept:
+            raise base.Held(move.kept)
+
+    def _kept(self, move: mv.Move) -> dict[str, str]:
+        if not move.decision.teardown:
+            reason = (f'{move.loser} is not safe to touch: '
+                      f'{move.decision.reason}')
+            return dict.fromkeys(self._all_volumes(move), reason)
+        if not move.loser:
+            return {}  # no destination was ever chosen
+        if move.loser != move.local:
+            reply = move.clients.peer.release(
+                move.loser, move.tx.uuid, move.tx.instance_uuid,
+                move.decision.verdict.value)
+            move.seen = reply.get('state') == 'done'
+            return peer_kept(reply, self._all_volumes(move))
+        move.seen = True
+        return self._release_here(move)
+
+    def _all_volumes(self, move: mv.Move) -> list[str]:
+        volumes = set(move.history.captured('volume_connection'))
+        volumes |= set(move.history.connections)
+        if move.instance is not None:
+            volumes |= {row.volume_id for row in
+                        move.clients.records.volumes(move.tx.instance_uuid)}
+        return sorted(volumes)
+
+    def connections(self, move: mv.Move) -> dict[str, dict[str, Any]]:
+        """volume id -> connection_info that may be connected on this host.
+
+        What this host journalled; where it has no journal of it (older than
+        the plugin), what Cinder holds for this host.
+        """
+        found = dict(move.history.connections)
+        if move.local == move.tx.source_host:
+            for volume, captured in move.history.captured(
+                    'volume_connection').items():
+                info = captured.get('connection_info')
+                if isinstance(info, dict):
+                    found.setdefault(volume, info)
+        for attachment in self._attachments(move):
+            if attachment.host == move.local \
+                    and attachment.volume_id not in found:
+                info = move.clients.volumes.connection_info(attachment.id)
+                if info:
+                    found[attachment.volume_id] = info
+        return found
+
+    def _attachments(self, move: mv.Move) -> list[cl.Attachment]:
+        return move.clients.volumes.attachments(move.tx.instance_uuid)
+
+    def _release_here(self, move: mv.Move) -> dict[str, str]:
+        kept = {}
+        guest = move.clients.guests.evidence(move.tx.instance_uuid)
+        mapped = self._mapped(move)
+        for volume, info in self.connections(move).items():
+            try:
+                reason = self._disconnect(move, volume, info, guest, mapped)
+            except Exception as error:  # one volume must not hold the others
+                reason = f'disconnect failed: {masked(error)}'
+            if reason:
+                kept[volume] = reason
+        for volume, reason in self._unclaimed(move):
+            kept.setdefault(volume, reason)
+        return kept
+
+    def _unclaimed(self, move: mv.Move) -> Iterator[tuple[str, str]]:
+        """Devices of attachments that nobody can tell the host of.
+
+        Cinder names the host of an attachment only once it is complete, and
+        a host that was killed without the plugin has no journal of what it
+        connected. What is here may be the volume, or a LUN of the same number
+        that is somebody else's: it stays, and so does its export.
+        """
+        known = {i for ids in move.history.attachments.values() for i in ids}
+        if move.instance is not None:
+            known |= {str(row.attachment_id) for row in
+                      move.clients.records.volumes(move.tx.instance_uuid)}
+        for attachment in self._attachments(move):
+            if attachment.host is not None or attachment.id in known:
+                continue
+            info = move.clients.volumes.connection_info(attachment.id)
+            paths = self._paths(move, info) if info else []
+            if paths:
+                yield attachment.volume_id, (
+                    f'{", ".join(paths)} may be connected for attachment '
+                    f'{attachment.id}, which no journal of {move.local} '
+                    'knows; compare its WWID with the volume and remove the '
+                    'device by hand')
+
+    def _mapped(self, move: mv.Move) -> set[str]:
+        """Volumes whose export to this host is still there, by Cinder."""
+        mine = {i for ids in move.history.attachments.values() for i in ids}
+        mine |= {str(c.get('attachment_id')) for c in move.history.captured(
+            'volume_connection').values()
+            if move.local == move.tx.source_host}
+        return {a.volume_id for a in self._attachments(move)
+                if a.id in mine or a.host in (move.local, None)}
+
+    def _legacy(self, move: mv.Move, volume: str) -> bool:
+        captured = move.history.capture('volume_connection', volume)
+        if captured:
+            return captured.get('attachment_id') is None
+        return volume not in move.history.attachments and not any(
+            a.volume_id == volume for a in self._attachments(move))
+
+    def _disconnect(self, move: mv.Move, volume: str, info: dict[str, Any],
+                    guest: ev.HostEvidence, mapped: set[str]) -> str | None:
+        """Disconnect one volume here; the reason if it has to stay."""
+        paths = self._paths(move, info)
+        legacy = self._legacy(move, volume)
+        connected = paths or volume in move.history.connections
+        if (connected or legacy) and guest.guest not in SAFE:
+            # Also what has no device to see: RBD and NFS live in QEMU.
+            return f'{", ".join(paths) or volume} may be in use: {guest}'
+        if paths and volume not in mapped and not legacy:
+            return (f'{", ".join(paths)} exists but volume {volume} has no '
+                    f'export to {move.local} any more: its LUN may lead to '
+                    'another volume now; check the device by hand')
+        if connected:
+            with move.effect(self.name, 'disconnect_volume', volume):
+                move.clients.devices.disconnect(move.tx.instance_uuid, info)
+            paths = self._paths(move, info)
+        if paths:
+            return f'{", ".join(paths)} still there after disconnect'
+        if legacy:
+            with move.effect(self.name, 'terminate_connection', volume):
+                move.clients.volumes.terminate(move.tx.instance_uuid, volume)
+        return None
+
+    def _paths(self, move: mv.Move, info: dict[str, Any]) -> list[str]:
+        return move.clients.devices.paths(move.tx.instance_uuid, info)
+
+
+def peer_kept(reply: Mapping[str, Any], volumes: list[str]) -> dict[str, str]:
+    """What the other host says it had to keep, by volume.
+
+    :param reply: the answer of the endpoint's ``release``
+    :param volumes: the volumes that this host knows of
+    """
+    if reply.get('state') != 'done':
+        reason = str(reply.get('reason') or 'no answer')
+        return dict.fromkeys(volumes, reason)
+    kept = reply.get('kept')
+    if not isinstance(kept, Mapping):
+        return dict.fromkeys(volumes, 'the other host gave no account of it')
+    return {str(volume): str(reason) for volume, reason in kept.items()}
+
+
+def _because(reason: str | None) -> str:
+    return f' ({reason})' if reason else ''

@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The instance directory on a host that does not run the guest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migsafe.resources import base
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import move as mv
+from migsafe.transaction import subject as sj
+
+
+class InstanceDirectory(base.Resource):
+    """R11: what is left makes the next attempt fail (DestinationDiskExists).
+
+    Removed only by the host that has it, only when this transaction made it
+    (destination) or has moved it away (source), and never when the directory
+    may be on storage that both hosts share.
+    """
+
+    name = 'instance_directory'
+    local = True
+    commit_points = (mv.Point.DEVICES,)
+    revert_points = (mv.Point.DEVICES,)
+
+    def capture(self, subject: sj.Subject) -> dict[str, Any]:
+        return {'': {'exists': subject.directory_exists,
+                     'shared': subject.directory_shared}}
+
+    def commit(self, move: mv.Move, point: mv.Point) -> None:
+        self._remove(move)
+
+    def revert(self, move: mv.Move, point: mv.Point) -> None:
+        self._remove(move)
+
+    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+        path = self._leftover(move)
+        return [] if path is None else [mv.Residue(
+            'R11', self.name, '', move.local, f'{path} still exists')]
+
+    def _leftover(self, move: mv.Move) -> str | None:
+        if move.loser != move.local or not self._ours(move):
+            return None
+        return move.clients.directories.find(move.tx.instance_uuid)
+
+    def _ours(self, move: mv.Move) -> bool:
+        captured = move.history.capture(self.name)
+        if captured.get('shared') is not False:
+            return False
+        if move.local == move.tx.source_host:
+            return True
+        return captured.get('exists') is False
+
+    def _remove(self, move: mv.Move) -> None:
+        path = self._leftover(move)
+        if path is None:
+            return
+        guest = move.clients.guests.evidence(move.tx.instance_uuid)
+        if not move.decision.teardown or guest.guest not in (
+                ev.GuestState.ABSENT, ev.GuestState.HANDED_OVER):
+            raise base.Held({'': f'{path} may be in use: {guest}'})
+        with move.effect(self.name, 'directory_remove', '', {'path': path}):
+            move.clients.directories.remove(move.tx.instance_uuid)

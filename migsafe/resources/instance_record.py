@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The instance's own columns and the migration's status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migsafe.resources import base
+from migsafe.transaction import move as mv
+from migsafe.transaction import subject as sj
+from migsafe.transaction import verdict as vd
+
+#: Statuses of a live migration that Nova will not touch again
+#: (nova.objects.fields.MigrationStatus; the API calls the rest in progress).
+TERMINAL = frozenset(('cancelled', 'completed', 'done', 'error', 'failed',
+                      'finished', 'reverted', 'confirmed'))
+FINAL = {vd.Verdict.COMMIT: 'completed', vd.Verdict.ABORT: 'failed'}
+MIGRATING = 'migrating'
+
+
+class InstanceRecord(base.Resource):
+    """R5, R6 and R12."""
+
+    name = 'instance_record'
+    commit_points = (mv.Point.RECORDS, mv.Point.DONE)
+    revert_points = (mv.Point.RECORDS, mv.Point.DONE)
+
+    def capture(self, subject: sj.Subject) -> dict[str, Any]:
+        return {'': {'host': subject.instance.host,
+                     'node': subject.instance.node,
+                     'vm_state': subject.instance.vm_state}}
+
+    def commit(self, move: mv.Move, point: mv.Point) -> None:
+        self._act(move, point)
+
+    def revert(self, move: mv.Move, point: mv.Point) -> None:
+        self._act(move, point)
+
+    def _act(self, move: mv.Move, point: mv.Point) -> None:
+        if point is mv.Point.RECORDS:
+            self._host(move)
+        else:
+            self._done(move)
+
+    def _host(self, move: mv.Move) -> None:
+        if move.superseded or move.instance is None:
+            return
+        if move.instance.host == move.winner:
+            return
+        with move.effect(self.name, 'instance_host', '',
+                         {'from': move.instance.host, 'to': move.winner}):
+            move.clients.records.to_host(
+                move.tx.instance_uuid, move.winner,
+                (move.tx.source_host, move.tx.dest_host))
+
+    def _done(self, move: mv.Move) -> None:
+        kinds = {r.kind for r in self.inspect(move)}
+        if 'R6' in kinds:
+            with move.effect(self.name, 'instance_release', ''):
+                move.clients.records.release_task(
+                    move.tx.instance_uuid, self._vm_state(move))
+        if 'R12' in kinds:
+            status = FINAL[move.decision.verdict]
+            with move.effect(self.name, 'migration_status', '',
+                             {'status': status}):
+                move.clients.records.finish_migration(move.tx.uuid, status)
+
+    def _vm_state(self, move: mv.Move) -> str | None:
+        """The state to restore: only one that this migration found."""
+        state = move.history.capture(self.name).get('vm_state')
+        return str(state) if state and state != 'error' else None
+
+    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+        found = []
+        now = move.clients.records.instance(move.tx.instance_uuid)
+        if now is not None and not (move.superseded or move.freed):
+            if now.host != move.winner:
+                found.append(self._residue('R5', move, (
+                    f'instance.host is {now.host}')))
+            if now.task_state == MIGRATING:
+                found.append(self._residue('R6', move, 'stuck in migrating'))
+            elif now.vm_state == 'error' and self._vm_state(move):
+                found.append(self._residue(
+                    'R6', move, 'vm_state is error though the guest is well'))
+        status = move.clients.records.migration_status(move.tx.uuid)
+        if self._wrong(move, status):
+            found.append(self._residue(
+                'R12', move, f'migration {move.tx.uuid} is {status}'))
+        return found
+
+    def _wrong(self, move: mv.Move, status: str | None) -> bool:
+        if status is None:
+            return False
+        if move.decision.verdict is vd.Verdict.COMMIT:
+            return status != 'completed'
+        return status not in TERMINAL
+
+    def _residue(self, kind: str, move: mv.Move, detail: str) -> mv.Residue:
+        return mv.Residue(kind, self.name, '', move.winner, detail)

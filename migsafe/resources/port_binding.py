@@ -1,0 +1,55 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Neutron port bindings of the two hosts."""
+
+from __future__ import annotations
+
+from migsafe.resources import base
+from migsafe.transaction import move as mv
+
+
+class PortBinding(base.Resource):
+    """R8: the winner's binding is active, the loser's is gone."""
+
+    name = 'port_binding'
+    commit_points = (mv.Point.REST,)
+    revert_points = (mv.Point.REST,)
+
+    def commit(self, move: mv.Move, point: mv.Point) -> None:
+        self._bind(move)
+
+    def revert(self, move: mv.Move, point: mv.Point) -> None:
+        self._bind(move)
+
+    def _bind(self, move: mv.Move) -> None:
+        if not self.inspect(move):
+            return
+        with move.effect(self.name, 'bind', '', {'host': move.winner}):
+            move.clients.network.bind(move.tx.instance_uuid, move.winner,
+                                      move.loser)
+
+    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+        if move.superseded or not move.tx.dest_host:
+            return []
+        found = []
+        ports = move.clients.network.bindings(
+            move.tx.instance_uuid, (move.winner, move.loser))
+        for port, hosts in sorted(ports.items()):
+            if move.loser in hosts:
+                found.append(mv.Residue(
+                    'R8', self.name, port, move.loser,
+                    f'{hosts[move.loser]} binding still exists'))
+            if hosts and hosts.get(move.winner) != 'ACTIVE':
+                found.append(mv.Residue(
+                    'R8', self.name, port, move.winner,
+                    f'binding is {hosts.get(move.winner, "missing")}'))
+        return found

@@ -1,0 +1,273 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A volume's BDM row and its Cinder attachment, which change together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from migsafe.resources import base
+from migsafe.transaction import clients as cl
+from migsafe.transaction import move as mv
+from migsafe.transaction import subject as sj
+
+#: Keys of connection_info['data'] that do not say where a volume is.
+VOLATILE = frozenset((
+    'access_mode', 'auth_method', 'auth_password',
+    'auth_username', 'cacheable', 'device_path', 'discard',
+    'discovery_auth_method', 'discovery_auth_password',
+    'discovery_auth_username', 'encrypted', 'multipath_id', 'qos_specs',
+    'target_discovered'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a volume's row has to say under the verdict."""
+
+    attachment_id: str | None
+    connection_info: dict[str, Any] | None = dataclasses.field(repr=False)
+
+
+def address(info: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The part of a connection_info that leads to a disk (LUN, target, ...).
+
+    :raises TypeError: for a connection_info whose ``data`` is no dictionary
+    """
+    data = (info or {}).get('data') or {}
+    if not isinstance(data, Mapping):
+        raise TypeError('connection_info["data"] is not a dictionary')
+    return {key: value for key, value in data.items() if key not in VOLATILE}
+
+
+def same(one: Mapping[str, Any] | None,
+         other: Mapping[str, Any] | None) -> bool:
+    """Whether both lead to the same disk; what is damaged leads nowhere."""
+    try:
+        return address(one) == address(other)
+    except TypeError:
+        return False
+
+
+class VolumeConnection(base.Resource):
+    """R1, R2 and the Cinder half of R3."""
+
+    name = 'volume_connection'
+    commit_points = (mv.Point.RECORDS, mv.Point.EXPORTS)
+    revert_points = (mv.Point.RECORDS, mv.Point.EXPORTS)
+
+    def capture(self, subject: sj.Subject) -> dict[str, Any]:
+        return {row.volume_id: {'attachment_id': row.attachment_id,
+                                'connection_info': row.connection_info}
+                for row in subject.volumes}
+
+    def commit(self, move: mv.Move, point: mv.Point) -> None:
+        self._act(move, point)
+
+    def revert(self, move: mv.Move, point: mv.Point) -> None:
+        self._act(move, point)
+
+    def _act(self, move: mv.Move, point: mv.Point) -> None:
+        if point is mv.Point.RECORDS:
+            if not (move.superseded or move.freed):
+                self._rows(move)
+        else:
+            self._exports(move)
+
+    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+        attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
+        found = []
+        if not (move.superseded or move.freed):
+            for row in self._volumes(move):
+                found += self._inspect_row(move, row, attachments)
+        keep = self._kept_ids(move, attachments)
+        found += [
+            mv.Residue('R3', self.name, a.volume_id, a.host or move.loser,
+                       f'attachment {a.id} still exists'
+                       + _because(move.kept.get(a.volume_id)))
+            for a in self._losers(move, attachments) if a.id not in keep]
+        return found
+
+    def _inspect_row(self, move: mv.Move, row: cl.VolumeRow,
+                     attachments: list[cl.Attachment]) -> list[mv.Residue]:
+        target = self._target(move, row, attachments)
+        if target is None:
+            return [mv.Residue(
+                'R2', self.name, row.volume_id, move.winner,
+                f'no attachment of {move.winner} found in Cinder')]
+        if row.attachment_id != target.attachment_id:
+            return [mv.Residue(
+                'R2', self.name, row.volume_id, move.winner,
+                f'row has attachment {row.attachment_id}, '
+                f'{move.winner} has {target.attachment_id}')]
+        if not same(row.connection_info, target.connection_info):
+            return [mv.Residue('R1', self.name, row.volume_id, move.winner,
+                               'connection_info is not that of the host '
+                               'that runs the guest')]
+        return []
+
+    def _rows(self, move: mv.Move) -> None:
+        """Compare and swap every row that is not the winner's."""
+        attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
+        held = {}
+        for row in self._volumes(move):
+            target = self._target(move, row, attachments)
+            if target is None or target.connection_info is None:
+                held[row.volume_id] = (
+                    f'no attachment of {move.winner} found in Cinder; '
+                    f'row {row.bdm_id} is left as it is')
+            elif not self._agrees(row, target):
+                held.update(self._swap(move, row, target))
+        if held:
+            raise base.Held(held)
+
+    def _agrees(self, row: cl.VolumeRow, target: Target) -> bool:
+        return (row.attachment_id == target.attachment_id
+                and same(row.connection_info, target.connection_info))
+
+    def _swap(self, move: mv.Move, row: cl.VolumeRow,
+              target: Target) -> dict[str, str]:
+        info = target.connection_info or {}
+        with move.effect(self.name, 'bdm_restore', row.volume_id,
+                         {'from': row.attachment_id,
+                          'to': target.attachment_id}):
+            done = move.clients.records.replace_connection(
+                move.tx.instance_uuid, row, target.attachment_id, info)
+        return {} if done else {
+            row.volume_id: f'row {row.bdm_id} was changed by something else '
+                           'in the meantime; looked at again later'}
+
+    def _exports(self, move: mv.Move) -> None:
+        """Delete the loser's attachments, each once its device is gone."""
+        attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
+        keep = self._kept_ids(move, attachments)
+        held = {}
+        for attachment in self._losers(move, attachments):
+            if attachment.id in keep:
+                continue
+            reason = self._why_not(move, attachment)
+            if reason:
+                held[attachment.volume_id] = reason
+                continue
+            with move.effect(self.name, 'attachment_delete',
+                             attachment.volume_id,
+                             {'attachment_id': attachment.id}):
+                move.clients.volumes.delete_attachment(attachment.id)
+        if held:
+            raise base.Held(held)
+
+    def _why_not(self, move: mv.Move,
+                 attachment: cl.Attachment) -> str | None:
+        if not move.released:
+            return f'devices of {move.loser} have not been looked at'
+        return move.kept.get(attachment.volume_id)
+
+    def _losers(self, move: mv.Move, attachments: list[cl.Attachment]
+                ) -> list[cl.Attachment]:
+        """Attachments that this transaction may delete."""
+        known = {i for ids in move.history.attachments.values() for i in ids}
+        if move.loser == move.tx.source_host:
+            known = {str(c.get('attachment_id')) for c in
+                     move.history.captured(self.name).values()}
+        if move.instance is None:
+            # Deleted: nobody needs any of them, but only those of the loser
+            # have been looked at.
+            return [a for a in attachments
+                    if a.id in known or a.host == move.loser]
+        volumes = {row.volume_id for row in self._volumes(move)}
+        return [a for a in attachments if a.id in known
+                or (not move.superseded and a.volume_id in volumes)]
+
+    def _kept_ids(self, move: mv.Move,
+                  attachments: list[cl.Attachment]) -> set[str]:
+        """Attachments that stay: what rows name, and what the winner has."""
+        keep = set()
+        for row in self._volumes(move):
+            if row.attachment_id:
+                keep.add(row.attachment_id)
+            target = (None if move.superseded
+                      else self._target(move, row, attachments))
+            if target and target.attachment_id:
+                keep.add(target.attachment_id)
+            elif not move.superseded:
+                # Unknown which one is the winner's: touch none of them.
+                keep.update(a.id for a in attachments
+                            if a.volume_id == row.volume_id)
+        return keep
+
+    def _volumes(self, move: mv.Move) -> list[cl.VolumeRow]:
+        if move.instance is None:
+            return []
+        return move.clients.records.volumes(move.tx.instance_uuid)
+
+    def _target(self, move: mv.Move, row: cl.VolumeRow,
+                attachments: list[cl.Attachment]) -> Target | None:
+        captured = move.history.capture(self.name, row.volume_id)
+        if row.attachment_id is None and not captured.get('attachment_id'):
+            return self._legacy_target(move, row, captured)
+        mine = [a for a in attachments if a.volume_id == row.volume_id]
+        found = self._pick(move, row, captured, mine)
+        if found is None:
+            return None
+        if found.id == captured.get('attachment_id'):
+            return Target(found.id, captured.get('connection_info'))
+        if found.id == row.attachment_id and move.winner == \
+                move.tx.dest_host and row.connection_info and not same(
+                    row.connection_info, captured.get('connection_info')):
+            return Target(found.id, row.connection_info)
+        info = move.clients.volumes.connection_info(found.id)
+        if info is not None:
+            info.setdefault('serial', row.volume_id)
+        return Target(found.id, info)
+
+    def _pick(self, move: mv.Move, row: cl.VolumeRow, captured: dict[str, Any],
+              mine: list[cl.Attachment]) -> cl.Attachment | None:
+        """The winner's attachment of a volume, among those that exist."""
+        source_id = captured.get('attachment_id')
+        by_id = {a.id: a for a in mine}
+        if move.winner == move.tx.source_host and source_id:
+            return by_id.get(str(source_id))
+        if move.winner == move.tx.dest_host:
+            for attachment_id in self._made(move, row.volume_id):
+                if attachment_id in by_id:
+                    return by_id[attachment_id]
+        hosts = [a for a in mine if a.host == move.winner
+                 and a.id != (source_id if move.winner != move.tx.source_host
+                              else None)]
+        if len(hosts) == 1:
+            return hosts[0]
+        named = by_id.get(row.attachment_id or '')
+        if named and named.id != source_id and named.host in (
+                None, move.winner) and move.winner == move.tx.dest_host:
+            return named
+        return None
+
+    def _made(self, move: mv.Move, volume_id: str) -> list[str]:
+        """What the destination's journal says it made for a volume."""
+        if move.local == move.tx.dest_host:
+            return move.history.attachments.get(volume_id, [])[::-1]
+        return move.peer_attachments().get(volume_id, [])[::-1]
+
+    def _legacy_target(self, move: mv.Move, row: cl.VolumeRow,
+                       captured: dict[str, Any]) -> Target | None:
+        """Without attachments the row's connection_info is all there is."""
+        source_info = captured.get('connection_info')
+        if move.winner == move.tx.source_host:
+            return Target(None, source_info) if source_info else None
+        if source_info and same(row.connection_info, source_info):
+            return Target(None, move.history.connections.get(row.volume_id))
+        return Target(None, row.connection_info)
+
+
+def _because(reason: str | None) -> str:
+    return f' ({reason})' if reason else ''

@@ -1,0 +1,256 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Exports of a real manager in the ledger, and what is done when a step fails."""
+
+import time
+from unittest import mock
+
+from cinder import exception, objects
+from cinder.tests.unit import fake_constants
+
+from migsafe import exceptions
+from migsafe.cinder import attachments
+from migsafe.ledger.api import Thing
+from migsafe.tests.cinder import test_driver, world
+
+
+class TestLife(world.World):
+    """Attach and detach, as the ledger sees them."""
+
+    def rows(self):
+        return [(row.host, row.state) for row in self.guard.ledger.of(
+            Thing('volume', self.volume.id))]
+
+    def writes(self, call, *args):
+        self.inject()
+        call(*args)
+        return self.faults.points.count('before ledger write')
+
+    def test_attach_and_detach(self):
+        attachment = self.reserve()
+        info = self.attach(attachment)
+        self.assertEqual('chap-secret', info['auth_password'])
+        self.assertEqual([('', 'mapped'), ('node13', 'mapped')], self.rows())
+        row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
+        self.assertEqual((attachment, f'iqn.2010-10:{self.volume.id}', '0'),
+                         (row.attachment, row.target, row.lun))
+        self.assertEqual({(self.volume.id, world.NODE13['initiator'])}, self.array.exports())
+        self.detach(attachment)
+        self.assertEqual([('', 'gone'), ('node13', 'gone')], self.rows())
+        self.assertEqual({}, self.array.targets)
+
+    def test_no_secret_is_kept(self):
+        self.attach(self.reserve())
+        with open(self.guard.ledger._store.path + '-wal', 'rb') as log:
+            content = log.read()
+        self.assertIn(b'iqn.2010-10:', content)
+        self.assertNotIn(b'chap-secret', content)
+
+    def test_what_it_costs(self):
+        """Two commits for create_export with initialize_connection, two for each other call."""
+        attachment = self.reserve()
+        self.assertEqual(2, self.writes(self.attach, attachment))
+        self.assertEqual(4, self.writes(self.detach, attachment))
+
+    def test_two_instances_on_one_host(self):
+        """LVM and its like keep the mapping while the other instance has it."""
+        volume = self.make_volume(multiattach=True)
+        first, second = self.reserve(volume=volume), self.reserve(fake_constants.UUID2, volume)
+        for attachment in (first, second):
+            self.attach(attachment, volume=volume)
+        with mock.patch.object(world.ArrayDriver, 'terminate_connection', return_value=True):
+            self.detach(first)
+        self.assertEqual(['mapped', 'mapped'], [row.state for row in self.guard.ledger.of(
+            Thing('volume', volume.id))])
+        self.recover()
+        self.detach(second)
+        self.assertEqual({}, self.array.targets)
+
+    def test_a_call_without_an_attachment(self):
+        """os-initialize_connection, and Cinder's own copying: nobody may take it away later."""
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        self.service.initialize_connection(self.admin, volume, dict(world.NODE13))
+        self.assertEqual([('', 'mapped'), ('node13', 'mapped')], self.rows())
+        self.restart()
+        self.assertEqual(1, len(self.array.exports()))
+        self.service.terminate_connection(self.admin, self.volume.id, dict(world.NODE13))
+        self.service.remove_export(self.admin, self.volume.id)
+        self.assertEqual({}, self.array.targets)
+
+    def test_force_detach_takes_all(self):
+        self.attach(self.reserve())
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        self.service.driver.terminate_connection(volume, None, force=True)
+        self.assertEqual([('', 'mapped'), ('node13', 'gone')], self.rows())
+
+
+class TestFailures(world.World):
+    """What fails is kept, and tried until the array agrees."""
+
+    def test_a_failed_terminate(self):
+        attachment = self.reserve()
+        self.attach(attachment)
+        failing = mock.patch.object(world.ArrayDriver, 'terminate_connection',
+                                    side_effect=exception.VolumeDriverException('array is away'))
+        with failing:
+            self.assertRaises(exception.VolumeBackendAPIException, self.detach, attachment)
+            self.recover()
+            self.assertEqual(1, len(self.array.exports()))
+        # Somebody deletes the attachment in spite of it, as "volume attachment delete" of an
+        # operator on a service that is down does.
+        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        with failing:
+            self.recover()
+        self.assertEqual(1, len(self.array.exports()))
+        row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
+        self.assertIn('array is away', row.error)
+        self.assertGreater(row.attempts, 1)
+        self.recover()
+        self.assertEqual({}, self.array.targets)
+
+    def test_a_failed_remove_export_that_cinder_ignores(self):
+        attachment = self.reserve()
+        self.attach(attachment)
+        with mock.patch.object(world.ArrayDriver, 'remove_export',
+                               side_effect=exception.VolumeDriverException('array is away')):
+            self.detach(attachment)
+            self.recover()
+        self.assertEqual({self.volume.id: set()}, self.array.targets)
+        self.recover()
+        self.assertEqual({}, self.array.targets)
+
+    def test_it_is_taken_away_at_once(self):
+        """By the thread of recovery, which runs beside the service."""
+        attachment = self.reserve()
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        # NOTE: Cinder's database in memory has one connection, of this thread.
+        self.mock_object(attachments, 'of_volume', return_value=[
+            attachments.Attachment(attachment, fake_constants.UUID1, '')])
+        self.mock_object(attachments, 'thing', return_value=volume)
+        test_driver.START(self.guard.recovery)
+        self.addCleanup(self.guard.recovery._thread.join, 30)
+        self.addCleanup(self.guard.recovery.stop)
+        for write in ('volume_update', 'volume_attachment_update'):
+            with mock.patch.object(world.db, write,
+                                   side_effect=exception.CinderException('database is away')):
+                self.assertRaises(exception.CinderException, self.attach, attachment)
+            deadline = time.monotonic() + 4     # the next round by itself is after that
+            while self.array.targets and time.monotonic() < deadline:
+                time.sleep(0.02)
+            self.assertEqual({}, self.array.targets, write)
+
+    def test_a_live_attachment_is_never_taken_away(self):
+        attachment = self.reserve()
+        self.attach(attachment)
+        ledger = self.guard.ledger
+        for state in ('mapping', 'unmapping'):
+            row = ledger.of(Thing('volume', self.volume.id))[1]
+            ledger.intend(Thing('volume', self.volume.id), [_peer(row)], state)
+            self.restart()
+            self.assertEqual(1, len(self.array.exports()), state)
+            ledger = self.guard.ledger
+
+    def test_the_same_host_under_another_name_of_itself(self):
+        """A connector that names one more initiator since an upgrade, for a second instance."""
+        volume = self.make_volume(multiattach=True)
+        self.attach(self.reserve(volume=volume), volume=volume)
+        later = {**world.NODE13, 'nqn': 'nqn.2014-08.org.nvmexpress:13'}
+        with mock.patch.object(world.db, 'volume_attachment_update',
+                               side_effect=exception.CinderException('database is away')):
+            self.assertRaises(exception.CinderException, self.attach,
+                              self.reserve(fake_constants.UUID2, volume), later, volume)
+        self.recover()
+        self.assertEqual({(volume.id, world.NODE13['initiator'])}, self.array.exports())
+
+    def test_a_volume_that_has_moved(self):
+        """To another backend: this driver must not touch it."""
+        attachment = self.reserve()
+        self.attach(attachment)
+        row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
+        self.guard.ledger.intend(Thing('volume', self.volume.id), [_peer(row)], 'unmapping')
+        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        volume.host = 'node@other#pool'
+        volume.save()
+        self.recover()
+        self.assertEqual(1, len(self.array.exports()))
+        self.assertIn('another backend', self.guard.ledger.of(
+            Thing('volume', self.volume.id))[1].error)
+
+    def test_an_attachment_that_was_reset(self):
+        """The guest may still run: without an inspector nobody knows."""
+        attachment = self.reserve()
+        self.attach(attachment)
+        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.restart()
+        self.assertEqual(1, len(self.array.exports()))
+        row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
+        self.assertIn('cannot tell', row.error)
+
+    def test_a_deleted_volume(self):
+        attachment = self.reserve()
+        self.inject(self.points().index('after initialize_connection'))
+        self.assertIsInstance(self.quietly(self.attach, attachment), world.Killed)
+        self.faults.quiet = True
+        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        objects.Volume.get_by_id(self.admin, self.volume.id).destroy()
+        self.restart()
+        self.assertEqual([], self.guard.ledger.due())
+
+    def points(self):
+        self.inject()
+        other = self.make_volume()
+        attachment = self.reserve(volume=other)
+        self.attach(attachment, volume=other)
+        points = self.faults.points
+        self.detach(attachment)
+        return points
+
+    def test_without_the_ledger_nothing_is_mapped(self):
+        self.inject(0, exceptions.JournalUnavailable)
+        with mock.patch.object(exceptions.JournalUnavailable, 'message', 'gone'):
+            self.assertRaises(exception.VolumeBackendAPIException, self.attach, self.reserve())
+        self.assertEqual({}, self.array.targets)
+
+
+def _peer(row):
+    from migsafe.cinder import exports
+    return exports._peer(row)
+
+
+class TestBadInput(world.World):
+    """Connectors that are none, calls in any order."""
+
+    def test_connectors(self):
+        for connector in ({'host': 'a\x00'}, {'initiator': 'x' * 10_000_000, 'host': 'n'},
+                          {'host': 'n\udcff', 'initiator': 'i'}):
+            self.assertRaises(exception.InvalidInput, self.attach, self.reserve(), connector)
+        self.assertEqual({}, self.array.targets)
+
+    def test_calls_out_of_order(self):
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        driver = self.service.driver
+        driver.terminate_connection(volume, dict(world.NODE13))
+        driver.remove_export(self.admin, volume)
+        self.assertRaises(KeyError, driver.initialize_connection, volume, dict(world.NODE13))
+        self.recover()
+        for _ in range(2):
+            driver.create_export(self.admin, volume, dict(world.NODE13))
+        for _ in range(2):
+            driver.initialize_connection(volume=volume, connector=dict(world.NODE13))
+        self.recover()
+        self.assertEqual(1, len(self.array.exports()))
+        for _ in range(2):
+            driver.terminate_connection(volume, dict(world.NODE13))
+            driver.remove_export(self.admin, volume)
+        self.assertEqual({}, self.array.targets)
+        self.assertEqual([], self.guard.ledger.due())

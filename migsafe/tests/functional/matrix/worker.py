@@ -1,0 +1,86 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The laboratory in a process of its own: names of cases come in, reports go out.
+
+Arming wraps Nova for the whole process, so that plain and armed cannot share one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from migsafe.replay.lab import case as case_mod
+from migsafe.replay.lab import lab as lab_mod
+from migsafe.replay.lab import world as world_mod
+from migsafe.tests.functional.matrix import names
+from migsafe.tests.functional.matrix import report as report_mod
+
+
+def report(lab: lab_mod.Lab, case: case_mod.Case) -> report_mod.Report:
+    """Run one case."""
+    try:
+        result = lab.run_case(case)
+    except lab_mod.LabBroken as error:
+        return report_mod.Report(broken=str(error))
+    fired = {f.fault for f in result.fired}
+    return report_mod.Report(
+        [names.word(f) for f in case.faults if f not in fired], list(left(result)),
+        result.seconds, result.log[-20000:], _rows(result.trace),
+        _rows(lab.world.trace[len(result.trace):]), [f.effect.index for f in result.fired])
+
+
+def _rows(trace: Iterable[world_mod.Effect]) -> list[report_mod.Row]:
+    return [(e.host, e.kind, e.name) for e in trace]
+
+
+def left(result: case_mod.CaseResult) -> Iterable[str]:
+    """Everything that is not as it must be."""
+    yield from map(str, result.residue)
+    for harm in result.harms:
+        yield f'harm {harm.kind} on {harm.host}: {harm.detail}'
+    if len(result.running_on) != 1:
+        yield f'the guest runs on {" and ".join(result.running_on) or "no host"}'
+    step = result.next_step
+    if step is not None:
+        for harm in step.harms:
+            yield f'{step.operation} does harm {harm.kind} on {harm.host}: {harm.detail}'
+        if not step.done:
+            yield f'{step.operation} fails: {step.status}'
+    elif result.case.next_step:
+        yield 'the next step was impossible, a nova-compute is down'
+
+
+def serve(armed: bool, requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer until the other side has closed."""
+    with lab_mod.Lab(armed=armed) as lab:
+        lab.run_case(case_mod.Case('fills the caches of Nova', next_step=None))
+        replies.write(b'ready\n')
+        replies.flush()
+        while line := requests.readline():
+            name, step = json.loads(line)
+            replies.write(report(lab, names.case(name, step)).line())
+            replies.flush()
+
+
+def main() -> None:
+    """Keep stdout for the replies; whatever Nova prints goes to stderr."""
+    replies = os.fdopen(os.dup(1), 'wb')
+    os.dup2(2, 1)
+    serve(sys.argv[1] == 'armed', sys.stdin.buffer, replies)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,200 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the scenario tests share: one armed laboratory per class, and short words for it."""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Callable
+from typing import Any
+
+import testtools
+
+from migsafe.journal import records as jr
+from migsafe.nova import registry
+from migsafe.replay.lab import case as case_mod
+from migsafe.replay.lab import faults as faults_mod
+from migsafe.replay.lab import guests, observe
+from migsafe.replay.lab import lab as lab_mod
+
+SOURCE, DESTINATION = 'node13', 'node11'
+JOB_FAILS = faults_mod.Fault('libvirt', 'migrateToURI3', 'job-fail')
+
+
+def kill(host: str, kind: str, name: str, when: str = 'after', nth: int = 1
+         ) -> faults_mod.Fault:
+    """The nova-compute of a host is killed at one of its effects."""
+    return faults_mod.Fault(kind, name, 'kill', host, nth=nth, when=when)
+
+
+#: The destination dies when it has connected everything.
+DESTINATION_DIES = kill(DESTINATION, 'brick', 'connect_volume', nth=2)
+#: The source dies when the guest has left it.
+SOURCE_DIES = kill(SOURCE, 'libvirt', 'migrateToURI3')
+
+
+class ScenarioTest(testtools.TestCase):
+    """One armed laboratory for all tests of a class."""
+
+    lab: lab_mod.Lab
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.lab = lab_mod.Lab(armed=True)
+        cls.lab.start()
+        cls.addClassCleanup(cls.lab.stop)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lab.clean()
+        self._forget()
+        self.addOnException(self._log)
+
+    def _forget(self) -> None:
+        """What the test before left unsettled on purpose."""
+        for host in self.lab.parts.hosts:
+            participant = self.participant(host)
+            for tx in participant.journal.unsettled() if participant else ():
+                participant.journal.finish(tx)
+
+    def _log(self, _info: Any) -> None:
+        self.addDetail('nova.log', testtools.content.text_content(self.lab.log()))
+
+    # -- what happens -------------------------------------------------------------------------
+
+    def guest(self, **given: Any) -> guests.Server:
+        """A new guest on the source."""
+        server = self.lab.new_server(**given)
+        self.lab.world.reset()
+        return server
+
+    def migrate(self, server: guests.Server, *faults: faults_mod.Fault) -> None:
+        """Migrate with faults; each of them must take place."""
+        plan = self.lab.arm_faults(case_mod.Case('scenario', faults), 'migrate')
+        self.lab.migrate(server)
+        self.lab.world.rule = None
+        for connection in self.lab.parts.connections.values():
+            connection.next_verdict = 'complete'
+        self.assertEqual(set(faults), {f.fault for f in plan.fired})
+
+    def run_case(self, *faults: faults_mod.Fault, **given: Any) -> case_mod.CaseResult:
+        """A whole case; its faults must take place."""
+        result = self.lab.run_case(case_mod.Case(self.id(), faults, **given))
+        self.assertTrue(result.all_fired, f'fired only {result.fired}')
+        return result
+
+    def recover(self, passes: int = 3) -> None:
+        """Some recovery passes on every host that lives."""
+        for _ in range(passes):
+            self.lab.recover()
+
+    def power_off(self, host: str) -> None:
+        """The host is gone with its devices and guests, and does not come back by itself."""
+        self.lab.stack.silence_host(host)
+        self.lab.stack.reboot_host(host)
+
+    def do(self, server: guests.Server, operation: str) -> case_mod.NextStep:
+        """An operation through the API, for real."""
+        return self.lab.what_if(server, operation)
+
+    # -- what is found ------------------------------------------------------------------------
+
+    def residue(self, server: guests.Server) -> list[observe.Residue]:
+        """What is left of it."""
+        return self.lab.observer(server).look()
+
+    def kinds(self, server: guests.Server) -> set[str]:
+        """Which kinds of residue are left."""
+        return {r.kind for r in self.residue(server)}
+
+    def transactions(self, host: str) -> list[jr.Transaction]:
+        """What is unsettled in a host's journal."""
+        found: list[jr.Transaction] = self.participant(host).journal.unsettled()
+        return found
+
+    def participant(self, host: str) -> Any:
+        """The armed part of a host."""
+        return registry.of(self.lab.stack.computes[host].manager)
+
+    def luns(self, server: guests.Server) -> list[int]:
+        """The LUN numbers that the BDMs name, root disk first."""
+        held = observe.records(self.lab.stack, server.uuid)
+        assert held is not None
+        named = {b.volume_id: json.loads(b.connection_info)['data'].get('target_lun')
+                 for b in held.bdms}
+        return [named[volume] for volume in server.volumes]
+
+    def exports(self, server: guests.Server, host: str) -> list[int]:
+        """Which volumes of a guest are exported to a host, by number."""
+        return [number for number, volume in enumerate(server.volumes)
+                if any(e.host == host for e in self.lab.parts.san.exports(volume))]
+
+    def devices(self, server: guests.Server, host: str) -> list[int]:
+        """Which volumes of a guest have a device on a host, by number."""
+        there = {d.volume_id for d in self.lab.parts.kernels[host].devices.values()}
+        return [n for n, volume in enumerate(server.volumes) if volume in there]
+
+    def fault_messages(self, server: guests.Server) -> str:
+        """What Nova keeps of failed operations on this guest for its owner and operator."""
+        from nova import context as nova_context
+        from nova import objects
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            found = objects.InstanceActionList.get_by_instance_uuid(context, server.uuid)
+            events = [event for action in found for event in
+                      objects.InstanceActionEventList.get_by_action(context, action.id)]
+            fault = objects.InstanceFault.get_latest_for_instance(context, server.uuid)
+        return '\n'.join([*(str(e.details) for e in events),
+                          f'{fault.message} {fault.details}' if fault else '',
+                          self.lab.log()])
+
+    def bdms(self, server: guests.Server) -> Any:
+        """The BlockDeviceMappings of a server, as Nova has them now."""
+        from nova import context as nova_context
+        from nova import objects
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            return objects.BlockDeviceMappingList.get_by_instance_uuid(context, server.uuid)
+
+    # -- what must hold -----------------------------------------------------------------------
+
+    def assertUnharmed(self, server: guests.Server, host: str) -> None:
+        """The guest runs on this host and nowhere else, and no damage was done."""
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual([host], self.lab.observer(server).running_on())
+
+    def assertClean(self, server: guests.Server, host: str) -> None:
+        """As assertUnharmed, nothing is left, and nothing is left to do."""
+        self.assertUnharmed(server, host)
+        self.assertEqual([], [str(r) for r in self.residue(server)])
+        alive = set(self.lab.parts.hosts) - set(self.lab.dead())
+        self.assertEqual([], [tx for name in alive for tx in self.transactions(name)])
+
+    def assertRefused(self, server: guests.Server, operation: str, *words: str) -> None:
+        """The operation is refused, with these words in the reason, and changes nothing."""
+        before = self.residue(server)
+        step = self.do(server, operation)
+        self.assertEqual((), step.harms)
+        said = self.fault_messages(server)
+        for word in words:
+            self.assertIn(word, said)
+        self.assertEqual(sorted(map(str, before)), sorted(map(str, self.residue(server))))
+
+
+def writes(trace: list[Any], is_read: Callable[[Any], bool]) -> collections.Counter[str]:
+    """The effects that change something, journal apart."""
+    return collections.Counter(str((e.host, e.kind, e.name)) for e in trace
+                               if e.kind != 'journal' and not is_read(e))

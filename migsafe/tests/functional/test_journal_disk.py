@@ -1,0 +1,97 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A real file system that is full, and one that is read-only."""
+
+import os
+import subprocess
+import sys
+
+import fixtures
+from oslotest import base as oslo_base
+
+# NOTE: mounting needs root; anyone else becomes root of a namespace of their own.
+SCRIPT = r"""
+import os, subprocess, sys
+from unittest import mock
+from migsafe import exceptions, journal
+from migsafe.journal import files
+from migsafe.tests.unit.journal import base
+where, what = sys.argv[1:]
+
+def mount(*options):
+    subprocess.run(['mount', *options, where], check=True)
+
+def refused(call, *words):
+    try:
+        call()
+    except exceptions.JournalUnavailable as exc:
+        text = str(exc)
+    else:
+        raise AssertionError('it was not refused')
+    for word in (path, *words):
+        assert word in text, text
+    assert base.SECRET not in text, text
+
+mount('-t', 'tmpfs', '-o', 'size=1m,mode=0700', 'tmpfs')
+path = f'{where}/node13.sqlite'
+conf = base.make_conf(where)
+opened = journal.open_journal(conf, 'node13')
+tx = opened.begin('m-1', 'source', 'i-1', 'node13', 'node11')
+intent = opened.intent(tx, 'host_device', 'connect', 'v-1', base.CONNECTION)
+if what == 'full':
+    refused(opened.check_writable, 'KiB left')
+    with mock.patch.object(files, 'free_bytes', return_value=2 ** 30):
+        opened.check_writable()
+        with open(f'{where}/ballast', 'wb', buffering=0) as ballast:
+            try:
+                while ballast.write(b'x' * 4096):
+                    pass
+            except OSError:
+                pass
+        for turn in range(3):
+            refused(lambda: opened.intent(
+                tx, 'r', 'e', 'v-2', base.CONNECTION | {'fill': 'x' * 10 ** 5}), 'disk is full')
+            refused(lambda: [opened.check_writable() for turn in range(100)], 'disk is full')
+    assert ['intent'] == [r.kind for r in opened.records(tx)]
+    path = f'{where}/node14.sqlite'
+    refused(lambda: journal.open_journal(conf, 'node14'), 'disk is full')
+    os.unlink(f'{where}/ballast')
+else:
+    # NOTE: the kernel does not make a file system read-only while a file is open for writing.
+    opened.close()
+    mount('-o', 'remount,ro')
+    refused(lambda: journal.open_journal(conf, 'node13'), 'read-only')
+    refused(lambda: journal.open_journal(conf, 'node13', create=False), 'read-only')
+    mount('-o', 'remount,rw')
+    opened = journal.open_journal(conf, 'node13')
+opened.outcome(tx, intent, 'ok')
+again = journal.open_journal(conf, 'node13')
+assert ['intent', 'outcome'] == [r.kind for r in again.records(tx)]
+print('fine')
+"""
+
+
+class TestDisk(oslo_base.BaseTestCase):
+    """The journal on a small tmpfs."""
+
+    def run_on_tmpfs(self, what):
+        where = self.useFixture(fixtures.TempDir()).path
+        command = ['unshare', '--mount', *(() if os.geteuid() == 0 else ('--map-root-user',)),
+                   sys.executable, '-W', 'ignore', '-c', SCRIPT, where, what]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        self.assertEqual('fine', done.stdout.strip(), done.stderr)
+
+    def test_full(self):
+        self.run_on_tmpfs('full')
+
+    def test_read_only(self):
+        self.run_on_tmpfs('read-only')

@@ -1,0 +1,123 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The ledger of a cluster: two services, one database."""
+
+import threading
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime import migration
+from oslo_utils import timeutils
+from oslotest import base
+
+from migsafe import exceptions, ledger
+from migsafe.ledger import api, models, opening, records
+from migsafe.tests.functional import servers
+from migsafe.tests.unit.journal import base as journal_base
+
+ONE = records.Peer.of({'host': 'node13', 'initiator': 'iqn.13'})
+TWO = records.Peer.of({'host': 'node11', 'initiator': 'iqn.11'})
+ROUNDS = 15
+
+
+class Second(Exception):
+    """Another one is there."""
+
+
+def alone(others):
+    if others:
+        raise Second
+
+
+class Cases:
+    """What only a server can show."""
+
+    server_class = None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = cls.server_class()
+        cls.server.setUp()
+        cls.addClassCleanup(cls.server.cleanUp)
+
+    def setUp(self):
+        super().setUp()
+        self.server.wipe()
+        self.conf = journal_base.make_conf('/nonexistent', ledger_connection=self.server.url)
+        refused = self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
+        self.assertIn('migsafe-manage db sync', str(refused))
+        self.assertEqual('l001', opening.sync(self.conf, 'node1@array'))
+
+    def open(self, host):
+        opened = ledger.open_ledger(self.conf, host, 'cluster@array')
+        self.addCleanup(opened.close)
+        return opened
+
+    def test_migrations_make_what_the_models_say(self):
+        with self.open('node1@array')._store.engine.connect() as connection:
+            context = migration.MigrationContext.configure(connection, opts={
+                'version_table': opening.CHAIN.version_table, 'compare_type': True})
+            self.assertEqual([], compare_metadata(context, models.Base.metadata))
+
+    def test_one_of_two_writers_is_refused(self):
+        """Also for a volume that has no row yet, where there is nothing to lock."""
+        services = self.open('node1@array'), self.open('node2@array')
+        for number in range(ROUNDS):
+            thing = api.Thing('volume', f'v{number}')
+            results, ready = [], threading.Barrier(2)
+
+            def run(service, peer, thing=thing, results=results, ready=ready):
+                ready.wait(30)
+                try:
+                    service.intend(thing, [records.Peer(), peer], 'mapping', judge=alone)
+                    results.append('in')
+                except Second:
+                    results.append('refused')
+
+            threads = [threading.Thread(target=run, args=pair)
+                       for pair in zip(services, (ONE, TWO), strict=True)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            self.assertEqual(['in', 'refused'], sorted(results), thing)
+            rows = [row for row in services[0].of(thing) if row.peer]
+            self.assertEqual(1, len(rows))
+
+    def test_one_of_two_claims_wins(self):
+        services = self.open('node1@array'), self.open('node2@array')
+        thing = api.Thing('volume', 'v')
+        services[0].intend(thing, [ONE], 'mapping')
+        row = next(row for row in services[1].of(thing) if row.peer)
+        self.assertEqual([False, True], sorted(service.claim(row) for service in services))
+
+    def test_times_and_pages(self):
+        service = self.open('node1@array')
+        for number in range(5):
+            thing = api.Thing('volume', f'v{number}')
+            service.intend(thing, [ONE], 'mapping')
+            service.fail(thing, [ONE.key], 'away')
+        self.assertEqual(5, len(service.due(timeutils.utcnow())))
+        service.settle(thing, [ONE.key], 'gone')
+        self.assertEqual(4, len(list(service.exports())))
+
+
+class TestMariaDB(Cases, base.BaseTestCase):
+    """InnoDB."""
+
+    server_class = servers.MariaDB
+
+
+class TestPostgreSQL(Cases, base.BaseTestCase):
+    """PostgreSQL."""
+
+    server_class = servers.PostgreSQL

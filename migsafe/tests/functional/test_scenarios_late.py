@@ -1,0 +1,126 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Messages that arrive after their sender has given up, and hosts that are too slow."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import oslo_messaging as messaging
+
+from migsafe.replay.lab import faults
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.matrix import client
+from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE
+
+
+def late(name, host=SOURCE):
+    return faults.Fault('rpc', name, 'late', host)
+
+
+class SlowDestination:
+    """A fault plan: pre_live_migration hangs on the destination while the source gives up."""
+
+    def __init__(self, world):
+        self._world = world
+        self.go_on = threading.Event()
+        self.hangs = threading.Event()
+        self.ended = threading.Event()
+
+    def around(self, effect, call, later):
+        if effect.name == 'pre_live_migration':
+            threading.Thread(target=self._world.carry(self._deliver), args=(call,)).start()
+            self.hangs.wait(20)
+            raise messaging.MessagingTimeout('No reply')
+        if (effect.host, effect.name) == (DESTINATION, 'connect_volume'):
+            self.hangs.set()
+            self.go_on.wait(20)
+        return call()
+
+    def _deliver(self, call):
+        with contextlib.suppress(Exception):
+            # nobody waits for this reply
+            call()
+        self.ended.set()
+
+
+class TestLate(scenarios.ScenarioTest):
+
+    def test_pre_live_migration(self):
+        server = self.guest()
+        self.migrate(server, late('pre_live_migration'))
+        self.recover(1)
+        self.assertEqual(['pre_live_migration to node11'], self.lab.late())
+        self.assertIn('after it had been rolled back', self.lab.log())
+        self.assertEqual([], self.devices(server, DESTINATION))
+        self.assertEqual([], self.exports(server, DESTINATION))
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def test_pre_live_migration_that_goes_on_is_fenced(self):
+        server = self.guest()
+        own = self.luns(server)
+        slow = self.lab.world.rule = SlowDestination(self.lab.world)
+        self.lab.migrate(server)
+        self.assertFalse(slow.ended.is_set())
+        # the source has rolled back while that host still works
+        self.assertEqual(own, self.luns(server))
+        self.assertUnharmed(server, SOURCE)
+        slow.go_on.set()
+        self.assertTrue(slow.ended.wait(20))
+        self.lab.world.rule = None
+        self.assertEqual(own, self.luns(server))
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def test_remove_volume_connection_for_a_plain_source(self):
+        plain = client.Laboratory(armed=False)
+        self.addCleanup(plain.stop)
+        name = f'transfer-fails,late:before:{SOURCE}:rpc:remove_volume_connection:1'
+        control = plain.run(name)
+        self.assertEqual([], control.unfired)
+        # by then the row names the source's LUN, on that host somebody else's disk
+        self.assertIn('foreign_yank', ' '.join(control.left))
+
+        participant = self.participant(SOURCE)
+        self.lab.stack.computes[SOURCE].manager.__dict__['_migsafe'] = None
+        server = self.guest()
+        try:
+            self.migrate(server, JOB_FAILS, late('remove_volume_connection'))
+            self.assertEqual(1, len(self.lab.late()))
+        finally:
+            self.lab.stack.computes[SOURCE].manager.__dict__['_migsafe'] = participant
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual([], self.devices(server, DESTINATION))
+
+    def test_rollback_at_destination_after_a_second_attempt_has_succeeded(self):
+        server = self.guest()
+        self.migrate(server, JOB_FAILS, late('rollback_live_migration_at_destination'))
+        self.recover(1)
+        self.assertUnharmed(server, SOURCE)
+        self.migrate(server)
+        self.assertUnharmed(server, DESTINATION)
+        self.assertEqual(['rollback_live_migration_at_destination to node11'], self.lab.late())
+        self.recover()
+        self.assertClean(server, DESTINATION)
+        self.assertTrue(self.do(server, 'stop_start').done)
+
+    def test_the_destination_hears_late_that_the_guest_has_come(self):
+        server = self.guest()
+        self.migrate(server, late('post_live_migration_at_destination'))
+        self.recover(1)
+        self.lab.late()
+        self.recover()
+        self.assertClean(server, DESTINATION)
+        self.assertTrue(self.do(server, 'hard_reboot').done)

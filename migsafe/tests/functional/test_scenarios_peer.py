@@ -1,0 +1,273 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The other host is down, rebooted, gone for good, or does not know migsafe."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.scenarios import (
+    DESTINATION,
+    DESTINATION_DIES,
+    JOB_FAILS,
+    SOURCE,
+    SOURCE_DIES,
+)
+
+
+class TestPeerDown(scenarios.ScenarioTest):
+
+    def broken(self):
+        server = self.guest()
+        self.migrate(server, DESTINATION_DIES)
+        self.assertEqual([DESTINATION], self.lab.dead())
+        self.recover()
+        return server
+
+    def test_hold_and_nothing_torn_down(self):
+        server = self.broken()
+        self.assertUnharmed(server, SOURCE)
+        # the rows are right at once: from here on any reboot is
+        self.assertEqual(set(), self.kinds(server) & {'R1', 'R2', 'R5', 'R10'})
+        # nobody knows whether that host still uses them
+        self.assertEqual([0, 1], self.devices(server, DESTINATION))
+        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        tx, = self.transactions(SOURCE)
+        self.assertEqual('ABORT', tx.verdict)
+        self.assertIn(DESTINATION, tx.reason)
+
+    def test_operations_are_refused_with_the_reason(self):
+        for operation, word in (('hard_reboot', 'reboot refused'), ('detach', 'detach refused'),
+                                ('stop_start', 'start refused')):
+            with self.subTest(operation):
+                self.lab.clean()
+                server = self.broken()
+                step = self.do(server, operation)
+                self.assertEqual((), step.harms)
+                said = self.fault_messages(server)
+                for expected in (word, 'is not settled', DESTINATION, 'migsafe settle'):
+                    self.assertIn(expected, said)
+                self.assertEqual([0, 1], self.exports(server, SOURCE))
+                self.assertEqual([0, 1], self.exports(server, DESTINATION))
+                self.lab.restart(DESTINATION)
+                self.recover()
+                self.assertEqual([], self.lab.world.harms)
+
+    def test_clean_when_it_is_back(self):
+        server = self.broken()
+        self.assertTrue(self.lab.restart(DESTINATION))
+        self.recover()
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_clean_when_it_was_rebooted(self):
+        server = self.broken()
+        self.assertTrue(self.lab.restart(DESTINATION, reboot=True))
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def test_source_rebooted_after_the_guest_had_left(self):
+        server = self.guest()
+        self.migrate(server, SOURCE_DIES)
+        self.assertTrue(self.lab.restart(SOURCE, reboot=True))
+        self.recover()
+        self.assertClean(server, DESTINATION)
+
+
+class TestPeerNeverBack(scenarios.ScenarioTest):
+
+    def declare_dead(self, host, peer):
+        """As ``migsafe settle --peer-is-dead`` does."""
+        journal = self.participant(host).journal
+        tx, = journal.unsettled()
+        journal.request(tx, 'peer_is_dead', {'host': peer, 'user': 'operator'})
+
+    def test_destination(self):
+        server = self.guest()
+        self.migrate(server, DESTINATION_DIES)
+        self.power_off(DESTINATION)
+        self.recover()
+        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        self.declare_dead(SOURCE, DESTINATION)
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual([], self.exports(server, DESTINATION))
+        # its disk cannot be reached
+        self.assertEqual({'R11'}, self.kinds(server) | {'R11'})
+        self.assertEqual([], self.transactions(SOURCE))
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_destination_comes_back_after_all(self):
+        server = self.guest()
+        self.migrate(server, DESTINATION_DIES)
+        self.power_off(DESTINATION)
+        self.declare_dead(SOURCE, DESTINATION)
+        self.recover()
+        self.lab.restart(DESTINATION)
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def test_source(self):
+        server = self.guest()
+        self.migrate(server, SOURCE_DIES)
+        self.power_off(SOURCE)
+        self.recover()
+        self.assertUnharmed(server, DESTINATION)
+        self.declare_dead(DESTINATION, SOURCE)
+        self.recover()
+        self.assertUnharmed(server, DESTINATION)
+        self.assertEqual([], self.exports(server, SOURCE))
+        self.assertEqual({'R11'}, self.kinds(server) | {'R11'})
+        self.assertEqual([], self.transactions(DESTINATION))
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_a_living_peer_is_not_dead_because_somebody_says_so(self):
+        server = self.guest()
+        self.migrate(server, SOURCE_DIES)
+        self.declare_dead(DESTINATION, SOURCE)
+        self.lab.restart(SOURCE)
+        self.recover()
+        self.assertClean(server, DESTINATION)
+
+
+class TestBothDie(scenarios.ScenarioTest):
+
+    #: what kills the destination, what kills the source, where the guest then is
+    DEATHS = (
+        ((DESTINATION, 'brick', 'connect_volume'), (SOURCE, 'cinder', 'attachments.list'),
+         SOURCE),
+        ((DESTINATION, 'cinder', 'attachments.complete'), (SOURCE, 'journal', 'the verdict'),
+         SOURCE),
+        ((DESTINATION, 'db', 'instance.save'), (SOURCE, 'placement', 'GET /allocations/*'),
+         DESTINATION),
+        ((DESTINATION, 'db', 'bdm.save'), (SOURCE, 'db', 'bdm.save'), SOURCE),
+    )
+
+    def test_in_any_order(self):
+        for first, second, home in self.DEATHS:
+            for order in ((SOURCE, DESTINATION), (DESTINATION, SOURCE)):
+                with self.subTest(f'{first} {second} {order}'):
+                    self.lab.clean()
+                    server = self.guest()
+                    self.migrate(server, scenarios.kill(*first), scenarios.kill(*second))
+                    self.assertEqual({SOURCE, DESTINATION}, set(self.lab.dead()))
+                    for host in order:
+                        self.lab.restart(host)
+                        self.recover(1)
+                        self.assertUnharmed(server, home)
+                    self.recover()
+                    self.assertClean(server, home)
+
+    def test_both_rebooted(self):
+        server = self.guest()
+        self.migrate(server, *(scenarios.kill(*which) for which in self.DEATHS[0][:2]))
+        for host in (SOURCE, DESTINATION):
+            self.lab.restart(host, reboot=True)
+        self.recover()
+        # nothing runs: the guest is where it was, and starting it there is right
+        self.assertEqual(set(), self.kinds(server) - {'R1', 'R6'})
+        self.assertEqual([], self.lab.world.harms)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertClean(server, SOURCE)
+
+
+class TestPeerWithoutPlugin(scenarios.ScenarioTest):
+    """Normal while migsafe is rolled out."""
+
+    def disarm(self, host):
+        with mock.patch('migsafe.nova.service._arm', return_value=None):
+            self.assertTrue(self.lab.restart(host))
+        self.assertIsNone(self.participant(host))
+
+    def tearDown(self):
+        for host in (SOURCE, DESTINATION):
+            if self.participant(host) is None:
+                self.lab.restart(host)
+        super().tearDown()
+
+    def transactions(self, host):
+        return [] if self.participant(host) is None else super().transactions(host)
+
+    def test_destination_without_it_healthy(self):
+        self.disarm(DESTINATION)
+        server = self.guest()
+        self.migrate(server)
+        self.recover()
+        self.assertClean(server, DESTINATION)
+
+    def test_destination_without_it_transfer_fails(self):
+        self.disarm(DESTINATION)
+        server = self.guest()
+        self.migrate(server, JOB_FAILS)
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual(set(), self.kinds(server) & {'R1', 'R2', 'R5'})
+        tx, = self.transactions(SOURCE)
+        self.assertIn('no answer from migsafe on node11', tx.reason)
+        # nothing is taken from under what may be in use there
+        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        self.lab.restart(DESTINATION)
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def test_destination_without_it_dies(self):
+        self.disarm(DESTINATION)
+        server = self.guest()
+        self.migrate(server, DESTINATION_DIES)
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual(set(), self.kinds(server) & {'R1', 'R2', 'R5'})
+        self.lab.restart(DESTINATION)
+        self.recover()
+        # Cinder does not say whose these attachments are, and no journal does
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        tx, = self.transactions(SOURCE)
+        self.assertIn('compare its WWID', tx.reason)
+        self.lab.migrate(server)
+        self.assertIn('is not settled', self.fault_messages(server))
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+        # the operator does as he was told
+        self.lab.parts.kernels[DESTINATION].devices.clear()
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual([], self.transactions(SOURCE))
+        self.assertEqual([], self.exports(server, DESTINATION))
+        # no journal says that the migration made the directory, or that it is not shared
+        self.assertEqual({'R11'}, self.kinds(server))
+
+    def test_source_without_it_healthy(self):
+        self.disarm(SOURCE)
+        server = self.guest()
+        self.migrate(server)
+        self.recover()
+        self.assertClean(server, DESTINATION)
+
+    def test_source_without_it_transfer_fails(self):
+        self.disarm(SOURCE)
+        server = self.guest()
+        self.migrate(server, JOB_FAILS)
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        # what plain Nova does to the record of a guest that runs
+        self.assertEqual(set(), self.kinds(server) - {'R6'})
+
+    def test_source_without_it_dies(self):
+        self.disarm(SOURCE)
+        server = self.guest()
+        self.migrate(server, scenarios.kill(SOURCE, 'libvirt', 'jobStats'))
+        self.lab.restart(SOURCE)
+        self.recover()
+        self.assertEqual([], self.lab.world.harms)
+        self.assertClean(server, self.lab.observer(server).running_on()[0])

@@ -1,0 +1,229 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Instances in ``migrating`` that nobody works on, and journals that cannot be written."""
+
+from __future__ import annotations
+
+import collections
+from unittest import mock
+
+from migsafe.replay.lab import faults
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.matrix import client, points
+from migsafe.tests.functional.scenarios import (
+    DESTINATION,
+    DESTINATION_DIES,
+    JOB_FAILS,
+    SOURCE,
+    SOURCE_DIES,
+)
+
+
+class TestOrphans(scenarios.ScenarioTest):
+
+    def test_cast_to_the_source_is_lost(self):
+        result = self.run_case(faults.Fault('rpc', 'live_migration', 'lost', 'control'))
+        self.assertIn('R6', {r.kind for r in result.left})
+        self.assertEqual([SOURCE], result.running_on)
+        self.assertTrue(result.clean, result.residue)
+
+    def plain(self, server, fault):
+        """A live migration from before migsafe was installed, killed in the middle."""
+        managers = [self.lab.stack.computes[h].manager for h in (SOURCE, DESTINATION)]
+        with mock.patch.multiple(managers[0], _migsafe=None), \
+                mock.patch.multiple(managers[1], _migsafe=None):
+            self.migrate(server, fault)
+        self.assertEqual([], [tx for h in (SOURCE, DESTINATION)
+                              for tx in self.transactions(h)])
+        self.assertNotEqual([], self.residue(server))
+
+    def install(self):
+        for host in (SOURCE, DESTINATION):
+            self.assertTrue(self.lab.restart(host))
+
+    def test_from_before_the_installation_guest_has_left(self):
+        server = self.guest()
+        self.plain(server, SOURCE_DIES)
+        self.install()
+        self.recover()
+        self.assertClean(server, DESTINATION)
+        self.assertTrue(self.do(server, 'stop_start').done)
+
+    def test_from_before_the_installation_guest_is_here(self):
+        server = self.guest()
+        self.plain(server, scenarios.kill(SOURCE, 'rpc', 'pre_live_migration'))
+        self.install()
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        # which attachment is whose is in Cinder; whose directory it is, nowhere
+        self.assertEqual(set(), self.kinds(server) - {'R11'})
+        self.assertTrue(self.do(server, 'stop_start').done)
+
+    def test_a_migration_that_is_alive_is_left_alone(self):
+        server = self.guest()
+        seen = []
+
+        def recover():
+            for host in (SOURCE, DESTINATION):
+                with self.lab.world.entered(self.lab.parts.processes[host]):
+                    self.participant(host).recovery.once()
+
+        class InTheMiddle:
+            def __init__(self, lab):
+                self._lab = lab
+
+            def around(self, effect, call, later):
+                if effect.name == 'jobStats' and not seen:
+                    seen.append(effect)
+                    self._lab.pass_time(7200)
+                    recover()
+                return call()
+
+        self.lab.world.rule = InTheMiddle(self.lab)
+        self.lab.migrate(server)
+        self.lab.world.rule = None
+        self.assertEqual(1, len(seen))
+        self.recover()
+        self.assertClean(server, DESTINATION)
+
+
+class TestSettleFirst(scenarios.ScenarioTest):
+    """What can be settled when an operation comes is settled first, and then it is done."""
+
+    def test_guest_has_left(self):
+        for operation in ('hard_reboot', 'stop_start', 'detach', 'delete'):
+            with self.subTest(operation):
+                self.lab.clean()
+                server = self.guest()
+                self.migrate(server, SOURCE_DIES)
+                self.lab.restart(SOURCE)
+                if operation != 'delete':
+                    self.release(server)
+                first = self.do(server, operation)
+                self.assertEqual((), first.harms)
+                if operation != 'stop_start':
+                    # it was sent to the host that the guest has left
+                    self.assertIn('to have moved to node11', self.fault_messages(server))
+                    self.assertEqual([DESTINATION], self.lab.observer(server).running_on())
+                self.recover()
+                # a stop that was sent to the wrong host is done by now, as far as Nova knows
+                step = self.do(server, 'hard_reboot' if operation == 'stop_start' else operation)
+                self.assertEqual(((), True), (step.harms, step.done), step.status)
+                self.recover()
+                self.assertEqual([], self.lab.world.harms)
+                self.assertEqual([], [str(r) for r in self.residue(server)])
+
+    def test_guest_is_here(self):
+        for operation in ('hard_reboot', 'stop_start', 'detach', 'delete'):
+            with self.subTest(operation):
+                self.lab.clean()
+                server = self.guest()
+                self.migrate(server, scenarios.kill(SOURCE, 'journal', 'the verdict'),
+                             JOB_FAILS)
+                self.assertNotEqual([], self.residue(server))
+                self.lab.restart(SOURCE)
+                # not one pass of recovery
+                if operation != 'delete':
+                    self.release(server)
+                step = self.do(server, operation)
+                self.assertEqual(((), True), (step.harms, step.done), step.status)
+                self.recover()
+                self.assertEqual([], self.lab.world.harms)
+                self.assertEqual([], [str(r) for r in self.residue(server)])
+
+    def release(self, server):
+        """Nova's API refuses nearly everything while task_state is migrating."""
+        with self.lab.world.looking():
+            body = {'os-resetState': {'state': 'active'}}
+            self.lab.stack.admin_api.post_server_action(server.uuid, body)
+
+
+class TestJournal(scenarios.ScenarioTest):
+
+    def test_full_disk_is_refused_at_the_precheck(self):
+        for host in (SOURCE, DESTINATION):
+            with self.subTest(host):
+                self.lab.clean()
+                server = self.guest()
+                before = self.luns(server)
+                journal = self.participant(host).journal
+                real = type(journal).check_writable
+
+                def refuse(asked, mine=journal, check=real):
+                    with mock.patch('migsafe.journal.files.free_bytes',
+                                    return_value=4096 if asked is mine else 1 << 40):
+                        check(asked)
+
+                with mock.patch.object(type(journal), 'check_writable', refuse):
+                    self.lab.migrate(server)
+                said = self.fault_messages(server)
+                self.assertIn(f'{host}.sqlite', said)
+                self.assertIn('KiB left', said)
+                self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+                self.assertEqual(before, self.luns(server))
+                self.assertClean(server, SOURCE)
+                # and when there is room again, it migrates
+                self.migrate(server)
+                self.assertClean(server, DESTINATION)
+
+    def test_journal_fails_later(self):
+        for host in (SOURCE, DESTINATION):
+            with self.subTest(host):
+                result = self.run_case(
+                    faults.Fault('journal', 'begin', 'os-error', host, times=faults.FOR_EVER))
+                self.assertEqual([SOURCE], result.running_on)
+                self.assertTrue(result.clean, result.residue)
+
+
+class TestIdempotent(scenarios.ScenarioTest):
+
+    def changes(self, server):
+        """What one pass of recovery changes outside of the journal."""
+        self.lab.world.trace.clear()
+        self.lab.recover()
+        return [str(e) for e in self.lab.world.trace if e.kind != 'journal'
+                and not points.Point(e.kind, e.name, e.host, 1).reads]
+
+    def test_second_pass_changes_nothing(self):
+        for fault, host in ((JOB_FAILS, SOURCE), (DESTINATION_DIES, SOURCE),
+                            (SOURCE_DIES, DESTINATION)):
+            with self.subTest(str(fault)):
+                self.lab.clean()
+                server = self.guest()
+                self.migrate(server, fault)
+                for dead in self.lab.dead():
+                    self.lab.restart(dead)
+                self.recover()
+                self.assertClean(server, host)
+                self.assertEqual([], self.changes(server))
+
+    def test_second_pass_of_a_hold_changes_nothing(self):
+        server = self.guest()
+        self.migrate(server, DESTINATION_DIES)
+        self.recover()
+        left = [str(r) for r in self.residue(server)]
+        self.assertEqual([], self.changes(server))
+        self.assertEqual(left, [str(r) for r in self.residue(server)])
+
+
+class TestHealthy(scenarios.ScenarioTest):
+
+    def test_same_calls_plus_one(self):
+        plain = client.Laboratory(armed=False)
+        self.addCleanup(plain.stop)
+        control = plain.run('healthy', step=False)
+        self.assertEqual(([], []), (control.unfired, control.left))
+        calls = collections.Counter((e.host, e.kind, e.name) for e in self.lab.healthy_trace()
+                                    if e.kind != 'journal')
+        before = collections.Counter(control.trace)
+        self.assertEqual({}, dict(before - calls))
+        self.assertEqual({(SOURCE, 'rpc', 'migsafe.guest_evidence'): 1}, dict(calls - before))

@@ -1,0 +1,144 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import errno
+import os
+from unittest import mock
+
+import testtools
+
+from migsafe.brick import errors, live, privileged
+from migsafe.tests.unit.brick import trees
+
+NAA, OTHER = frozenset(('naa.12',)), frozenset(('naa.34',))
+
+
+class PrivilegedCase(testtools.TestCase):
+    """Disks are files here; what they answer is made up."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree = self.useFixture(trees.Tree())
+        self.tree.disk('sda')
+        (self.tree.top / 'sda' / 'device').mkdir()
+        self.delete = self.tree.top / 'sda' / 'device' / 'delete'
+        self.delete.write_bytes(b'')
+        self.dev = self.tree.root / 'dev'
+        (self.dev / 'sda').write_bytes(b'')
+        self.identity = mock.Mock(return_value=NAA)
+        patcher = mock.patch.object(live, 'identity', self.identity)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def open_fails(self, number):
+        patcher = mock.patch.object(os, 'open', side_effect=OSError(number, os.strerror(number)))
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+
+class RemovedTest(PrivilegedCase):
+
+    def removed(self, expected=NAA, name='sda'):
+        return privileged.removed(name, expected, str(self.tree.root), str(self.dev))
+
+    def assertRemoved(self, yes):
+        self.assertEqual(b'1' if yes else b'', self.delete.read_bytes())
+
+    def test_right_disk(self):
+        self.assertEqual({'done': True}, self.removed())
+        self.assertRemoved(True)
+
+    def test_another_disk(self):
+        self.identity.return_value = OTHER
+        self.assertEqual({'done': False, 'reason': 'another disk', 'identity': ['naa.34']},
+                         self.removed())
+        self.assertRemoved(False)
+
+    def test_unknown_identity(self):
+        self.assertTrue(self.removed(frozenset())['done'])
+        self.assertFalse(self.identity.called)
+
+    def test_claimed(self):
+        self.open_fails(errno.EBUSY)
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
+    def test_offline(self):
+        self.open_fails(errno.ENXIO)
+        self.assertTrue(self.removed()['done'])
+        self.assertRemoved(True)
+
+    def test_a_failing_path_goes(self):
+        self.identity.side_effect = OSError(errno.EIO, 'no connection')
+        self.assertTrue(self.removed()['done'])
+        self.assertRemoved(True)
+
+    def test_an_answer_that_is_none(self):
+        self.identity.side_effect = errors.BadPage(reason='x')
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
+    def test_gone(self):
+        self.delete.unlink()
+        self.assertTrue(self.removed()['done'])
+
+    def test_bad_name(self):
+        for name in ('../sda', 'sda/..', 'sd\na', ''):
+            self.assertFalse(self.removed(name=name)['done'])
+        self.assertRemoved(False)
+
+
+class LookedTest(PrivilegedCase):
+
+    def looked(self, exclusive=False, name='sda'):
+        return privileged.looked(name, exclusive, str(self.dev))
+
+    def test_states(self):
+        self.assertEqual(['naa.12'], self.looked()['identity'])
+        for number, state in ((errno.EBUSY, 'busy'), (errno.ENXIO, 'dead'),
+                              (errno.EACCES, 'unknown')):
+            with self.subTest(state=state), mock.patch.object(
+                    os, 'open', side_effect=OSError(number, 'x')):
+                self.assertEqual(state, self.looked()['state'])
+
+    def test_a_claim_asks_for_nothing_else(self):
+        self.assertEqual('free', self.looked(exclusive=True)['state'])
+        self.assertFalse(self.identity.called)
+
+    def test_no_answer(self):
+        for error in (OSError(errno.EIO, 'x'), errors.BadPage(reason='x')):
+            self.identity.side_effect = error
+            self.assertEqual(('free', []), (self.looked()['state'], self.looked()['identity']))
+
+    def test_bad_name(self):
+        self.assertEqual('unknown', self.looked(name='../sda')['state'])
+
+
+class RemoveLvTest(testtools.TestCase):
+
+    def test_only_a_logical_volume_by_its_own_uuid(self):
+        remove = privileged.remove_lv
+        privileged.default.set_client_mode(False)
+        self.addCleanup(privileged.default.set_client_mode, True)
+        tree = self.useFixture(trees.Tree())
+        uuid = f'LVM-{trees.VG}{trees.LV}'
+        tree.disk('sda')
+        tree.lv('dm-0', 'sda')
+        sysfs = tree.sysfs
+        with mock.patch.object(privileged.processutils, 'execute') as execute, \
+                mock.patch.object(privileged.sysfs_mod, 'Sysfs', lambda: sysfs):
+            for name, wrong in (('dm-0', 'mpath-3600'), ('dm-0', uuid[:-1] + 'x'),
+                                ('dm-0', uuid + '-a b')):
+                self.assertFalse(remove(name, wrong)['done'])
+            self.assertFalse(execute.called)
+            self.assertTrue(remove('dm-9', uuid)['done'])
+            self.assertFalse(remove('dm-0', uuid)['done'])
+            execute.assert_called_once_with('dmsetup', 'remove', '--uuid', uuid)

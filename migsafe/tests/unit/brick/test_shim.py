@@ -1,0 +1,243 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+from unittest import mock
+
+import fixtures
+import testtools
+from os_brick import exception
+from os_brick.initiator import connector
+from os_brick.initiator.connectors import iscsi, rbd
+from oslo_utils import importutils
+
+from migsafe.brick import connectors, guard, policy, refusals, shim
+from migsafe.tests.unit.brick import test_guard
+
+PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
+         'volume_id': 'vol-1'}
+
+
+class ShimCase(test_guard.GuardCase):
+
+    holder_policy = 'refuse'
+
+    def setUp(self):
+        super().setUp()
+        for table in shim.TABLES:
+            self.useFixture(fixtures.MonkeyPatch(
+                f'os_brick.initiator.connector.{table}', dict(getattr(connector, table))))
+        self.release = mock.Mock()
+        self.policy = policy.Policy(self.guard, self.holder_policy, self.release)
+        self.root.remove_scsi = mock.Mock(return_value={'done': True})
+        self.shimmed = shim.install(self.policy)
+
+
+class InstallTest(ShimCase):
+
+    def test_every_block_protocol_of_every_architecture(self):
+        self.assertEqual({'ISCSI', 'ISER', 'FIBRE_CHANNEL', 'NVME', 'NVMEOF'}, set(self.shimmed))
+        for arch, protocols in (('s390x', {'ISCSI', 'FIBRE_CHANNEL'}),
+                                ('ppc64le', {'ISCSI', 'ISER', 'FIBRE_CHANNEL'})):
+            mapping = connector.get_connector_mapping(arch)
+            found = {p for p, path in mapping.items()
+                     if issubclass(importutils.import_class(path), connectors.Guarded)}
+            self.assertEqual(protocols, found)
+
+    def test_others_stay(self):
+        self.assertIs(rbd.RBDConnector, importutils.import_class(
+            connector.get_connector_mapping()['RBD']))
+
+    def test_again_changes_nothing(self):
+        self.assertEqual(self.shimmed, shim.install(self.policy))
+
+    def test_a_class_that_somebody_else_put_there_is_kept(self):
+        connector._connector_mapping_linux['ISCSI'] = f'{__name__}.Theirs'
+        shim.install(self.policy)
+        found = importutils.import_class(connector.get_connector_mapping()['ISCSI'])
+        self.assertTrue(issubclass(found, Theirs) and issubclass(found, connectors.Guarded))
+
+    def test_an_os_brick_without_tables(self):
+        with fixtures.MonkeyPatch('os_brick.initiator.connector._connector_mapping_linux', None):
+            error = self.assertRaises(shim.ShimError, shim.install, self.policy)
+        self.assertIn('_connector_mapping_linux', str(error))
+
+    def test_no_root_is_said_at_the_start(self):
+        self.root.opened_by = mock.Mock(side_effect=OSError('no such filter'))
+        error = self.assertRaises(shim.ShimError, shim.check_root, self.policy)
+        self.assertIn('no such filter', str(error))
+        self.assertIn('migsafe.filters', str(error))
+
+    def test_factory(self):
+        made = connector.InitiatorConnector.factory('ISCSI', 'sudo', use_multipath=True)
+        self.assertIsInstance(made, iscsi.ISCSIConnector)
+        self.assertIsInstance(made._linuxscsi, connectors.GuardedLinuxSCSI)
+
+
+class Theirs(iscsi.ISCSIConnector):
+    """A deployer's own."""
+
+
+class DisconnectTest(ShimCase):
+
+    def setUp(self):
+        super().setUp()
+        self.commands = []
+        self.connector = connector.InitiatorConnector.factory(
+            'ISCSI', 'sudo', use_multipath=True, execute=self._execute)
+        patcher = mock.patch.multiple(
+            iscsi.ISCSIConnector,
+            _get_connection_devices=mock.Mock(return_value={('ip', 'iqn'): ({'sda'}, {'sdz'})}),
+            _disconnect_connection=mock.DEFAULT)
+        self.logout = patcher.start()['_disconnect_connection']
+        self.addCleanup(patcher.stop)
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.linuxscsi.LinuxSCSI.wait_for_volumes_removal', mock.Mock()))
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.linuxscsi.LinuxSCSI.is_multipath_running',
+            mock.Mock(return_value=False)))
+
+    def _execute(self, *command, **kwargs):
+        self.commands.append(command)
+        return '', ''
+
+    def disconnect(self, **kwargs):
+        inner = iscsi.ISCSIConnector.disconnect_volume.__wrapped__
+        del inner
+        with fixtures.MonkeyPatch('os_brick.initiator.connectors.base.lockutils.lock',
+                                  mock.MagicMock()):
+            self.connector.disconnect_volume(PROPS, {'path': '/dev/sda'}, **kwargs)
+
+    def test_free(self):
+        self.tree.disk('sda')
+        self.disconnect()
+        self.root.remove_scsi.assert_called_once_with('sda', [])
+        self.assertTrue(self.logout.called)
+
+    def test_held_in_every_mode(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', self.tree.partition('sda'))
+        for force, ignore in ((False, False), (True, False), (True, True)):
+            with self.subTest(force=force, ignore=ignore):
+                error = self.assertRaises(exception.BrickException, self.disconnect, force=force,
+                                          ignore_errors=ignore)
+                self.assertIn('vol-1', str(error))
+        self.assertEqual([], self.commands)
+        self.assertFalse(self.root.remove_scsi.called or self.logout.called)
+
+    def test_what_comes_up_meanwhile(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
+        error = self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True,
+                                  ignore_errors=True)
+        self.assertIn('came up meanwhile', str(error))
+        self.assertFalse(self.logout.called)
+
+    def test_another_disk_at_the_last_moment(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'another disk',
+                                              'identity': [test_guard.OTHER]}
+        self.assertRaises(refusals.WrongDisk, self.disconnect, force=True, ignore_errors=True)
+
+    def test_identity_of_the_volume_is_asked_for(self):
+        self.tree.disk('sda')
+        with mock.patch.dict(PROPS, {policy.KEY: [test_guard.OTHER]}):
+            self.assertRaises(refusals.WrongDisk, self.disconnect)
+
+    def test_identity_that_is_none(self):
+        self.tree.disk('sda')
+        with mock.patch.dict(PROPS, {policy.KEY: 'x'}):
+            self.assertRaises(refusals.Unjudged, self.disconnect)
+        self.assertFalse(self.root.remove_scsi.called)
+
+
+class WarnTest(DisconnectTest):
+
+    holder_policy = 'warn'
+
+    def test_held_in_every_mode(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', 'sda')
+        self.disconnect()
+        self.assertTrue(self.logout.called)
+
+    def test_what_comes_up_meanwhile(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
+        self.disconnect()
+        self.assertTrue(self.logout.called)
+
+
+class ReleaseTest(DisconnectTest):
+
+    holder_policy = 'release'
+
+    def test_released(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', 'sda')
+        self.release.side_effect = lambda names: (self.tree.top / 'sda/holders/dm-5').unlink()
+        self.disconnect()
+        self.release.assert_called_once_with(['sda'])
+        self.assertTrue(self.root.remove_scsi.called)
+
+
+class ConnectTest(ShimCase):
+
+    def setUp(self):
+        super().setUp()
+        self.connector = connector.InitiatorConnector.factory('ISCSI', 'sudo')
+        self.result = {'type': 'block', 'path': '/dev/sda'}
+        for name, value in (('connect_volume', self._connect),
+                            ('disconnect_volume', mock.Mock())):
+            self.useFixture(fixtures.MonkeyPatch(
+                f'os_brick.initiator.connectors.iscsi.ISCSIConnector.{name}', value))
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.sysfs.kernel_name', lambda path: path.removeprefix('/dev/')))
+        self.taken_back = iscsi.ISCSIConnector.disconnect_volume
+
+    def _connect(self, connector, properties):
+        if not self.tree.sysfs.exists('sda'):
+            self.tree.disk('sda')
+        return self.result
+
+    def test_identity_is_noted(self):
+        properties = dict(PROPS)
+        self.connector.connect_volume(properties)
+        self.assertEqual([test_guard.NAA], properties[policy.KEY])
+
+    def test_identity_that_is_known_stays(self):
+        properties = {**PROPS, policy.KEY: [test_guard.NAA, 'serial.x']}
+        self.connector.connect_volume(properties)
+        self.assertEqual([test_guard.NAA, 'serial.x'], properties[policy.KEY])
+
+    def test_wrong_disk_is_given_back(self):
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+        self.assertTrue(self.taken_back.called)
+
+    def test_wrong_disk_that_was_here_before_stays(self):
+        self.tree.disk('sda')
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+        self.assertFalse(self.taken_back.called)
+
+    def test_refusal_is_what_is_told_whatever_giving_back_says(self):
+        self.taken_back.side_effect = exception.BrickException('no')
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+
+
+class PoliciesAreNamed(testtools.TestCase):
+
+    def test_unnamed_volume(self):
+        self.assertEqual(guard.Wanted('(not named)'), policy.current())
+        with policy.working_on(guard.Wanted('v')):
+            self.assertEqual('v', policy.current().volume)
+        self.assertEqual('(not named)', policy.current().volume)

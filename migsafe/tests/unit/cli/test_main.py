@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What all commands share: configuration, errors, help."""
+
+import os
+import socket
+from unittest import mock
+
+from migsafe.cli import config, main
+from migsafe.tests.unit.cli import base
+
+
+class TestMain(base.CommandTestCase):
+    """The frame of ``migsafe``."""
+
+    def test_help_documents_the_exit_codes(self):
+        for args in (('--help',), ('status', '--help'), ('settle', '--help'),
+                     ('journal', 'show', '--help'), ('residue', 'list', '--help')):
+            code, out, err = self.run_command(*args)
+            self.assertIn(code, (0, None))
+            for word in ('0  clean', '1  error', '2  usage', '3  found', '4  repaired'):
+                self.assertIn(word, out + err, args)
+
+    def test_no_command_is_a_mistake_not_a_shell(self):
+        code, _out, err = self.run_command()
+        self.assertEqual(2, code)
+        self.assertIn('usage: migsafe', err)
+
+    def test_unknown_command(self):
+        self.assertEqual(2, self.run_command('exorcise')[0])
+
+    def test_a_missing_configuration(self):
+        self.nova_conf = '/nonexistent/nova.conf'
+        code, _out, err = self.run_command('status')
+        self.assertEqual(1, code)
+        self.assertIn('/nonexistent/nova.conf', err)
+
+    def test_a_configuration_that_is_none(self):
+        with open(self.nova_conf, 'w') as handle:
+            handle.write(f'connection = mysql://n:{base.NOVA_PASSWORD}@db/nova\n')
+        code, _out, err = self.run_command('status')
+        self.assertEqual(1, code)
+        self.assertIn(self.nova_conf, err)
+
+    def test_a_value_that_is_none(self):
+        self.write_conf('rpc_timeout = soon')
+        code, _out, err = self.run_command('journal', 'list')
+        self.assertEqual(1, code)
+        self.assertIn('rpc_timeout', err)
+
+    def test_no_permission(self):
+        with mock.patch('os.access', return_value=False):
+            code, _out, err = self.run_command('status')
+        self.assertEqual(1, code)
+        self.assertIn('sudo -u nova', err)
+
+    def test_the_journal_is_named_in_every_error(self):
+        for command in (('journal', 'list'), ('journal', 'show', 'x'), ('residue', 'list'),
+                        ('settle', '--all')):
+            code, _out, err = self.run_command(*command)
+            self.assertEqual(1, code)
+            self.assertIn(self.path, err)
+        self.assertFalse(os.path.exists(self.state))
+
+    def test_a_wrong_url_does_not_show_its_password(self):
+        self.write_conf(f'connection = oracle+x://u:{base.NOVA_PASSWORD}@h/d')
+        code, _out, err = self.run_command('journal', 'list')
+        self.assertEqual(1, code)
+        self.assertIn('[migsafe] connection', err)
+
+    def test_another_host(self):
+        self.begin(self.open('node17'), uuid='m-17')
+        rows = self.rows('--host', 'node17', 'journal', 'list')
+        self.assertEqual(['m-17'], [row['UUID'] for row in rows])
+
+    def test_the_host_is_found_as_nova_does(self):
+        self.assertEqual(socket.gethostname(), config.load(None, ()).host)
+        self.assertEqual('node13', config.load([self.nova_conf]).host)
+
+    def test_defaults_that_do_not_exist_are_skipped(self):
+        found = config.load(None, ('/nonexistent', self.nova_conf))
+        self.assertEqual('node13', found.host)
+
+    def test_later_files_win(self):
+        extra = self.nova_conf + '.d'
+        with open(extra, 'w') as handle:
+            handle.write('[migsafe]\nretention_days = 3\n')
+        found = config.load([self.nova_conf, extra])
+        self.assertEqual((3, self.state), (found.migsafe.retention_days,
+                                           found.migsafe.state_path))
+
+    def test_console_script(self):
+        with mock.patch.object(main.Migsafe, 'run', return_value=3) as run:
+            self.assertEqual(3, main.main(['status']))
+        run.assert_called_once_with(['status'])

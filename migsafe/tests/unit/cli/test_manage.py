@@ -1,0 +1,186 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``migsafe-manage`` and ``migsafe-status``."""
+
+import contextlib
+import importlib.metadata
+import io
+import json
+import os
+from unittest import mock
+
+from migsafe.cli import manage, status
+from migsafe.journal import schema
+from migsafe.tests.unit.cli import base
+from migsafe.tests.unit.journal import base as journal_base
+
+
+class ToolTestCase(base.CommandTestCase):
+    """Runs a tool that prints to the process's own streams."""
+
+    def run_tool(self, tool, *args):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = tool(list(args), default_config_files=())
+            except SystemExit as exc:
+                code = exc.code
+        shown = out.getvalue() + err.getvalue()
+        self.assertNotIn(base.NOVA_PASSWORD, shown)
+        self.assertNotIn('Traceback', shown)
+        return code, out.getvalue(), err.getvalue()
+
+
+class TestManage(ToolTestCase):
+    """Schema and size of the journal."""
+
+    def manage(self, *args):
+        return self.run_tool(manage.main, '--config-file', self.nova_conf, 'db', *args)
+
+    def test_sync_creates_and_is_harmless_again(self):
+        self.assertEqual(3, self.manage('version')[0])
+        for _turn in range(2):
+            code, out, _err = self.manage('sync')
+            self.assertEqual(0, code)
+            self.assertIn(schema.head(), out)
+        code, out, _err = self.manage('version')
+        self.assertEqual((0, f'found: {schema.head()}\nneeded: {schema.head()}\n'), (code, out))
+
+    def test_a_later_schema(self):
+        self.open().close()
+        self.sql("UPDATE migsafe_alembic_version SET version_num = '0ff'")
+        self.assertEqual(3, self.manage('version')[0])
+        code, _out, err = self.manage('sync')
+        self.assertEqual(1, code)
+        self.assertIn('later version', err)
+
+    def test_purge(self):
+        clock = self.useFixture(journal_base.Clock())
+        opened = self.open()
+        opened.finish(self.begin(opened))
+        self.begin(opened, uuid='m-2')
+        clock.advance(10 * 86400)
+        self.assertIn('Purged 0 ', self.manage('purge')[1])
+        self.assertIn('Purged 1 ', self.manage('purge', '--days', '9')[1])
+        self.assertIn('Purged 0 ', self.manage('purge', '--days', '0')[1])
+        self.assertEqual(['m-2'], [tx.uuid for tx in opened.list()])
+
+    def test_retention_of_zero_keeps_everything(self):
+        self.write_conf('retention_days = 0')
+        opened = self.open()
+        opened.finish(self.begin(opened))
+        code, out, _err = self.manage('purge')
+        self.assertEqual(0, code)
+        self.assertIn('--days N', out)
+        self.assertEqual(1, len(opened.list()))
+
+    def test_usage(self):
+        for args in ((), ('exorcise',), ('purge', '--days', '-1'), ('purge', '--days', 'x')):
+            self.assertEqual(2, self.manage(*args)[0])
+        code, out, _err = self.run_tool(manage.main, '--help')
+        self.assertEqual(0, code)
+        self.assertIn('3  found', out)
+
+    def test_errors(self):
+        for command in ('purge',):
+            code, _out, err = self.manage(command)
+            self.assertEqual(1, code)
+            self.assertIn(self.path, err)
+
+
+class TestUpgradeCheck(ToolTestCase):
+    """Each check finds what it is for."""
+
+    def setUp(self):
+        super().setUp()
+        self.nova = self.useFixture(
+            journal_base.fixtures.MockPatchObject(status, 'installed_nova')).mock
+        self.nova.return_value = '34.0.0'
+        point = importlib.metadata.EntryPoint('migsafe', 'x', 'os_vif')
+        self.points = self.useFixture(journal_base.fixtures.MockPatchObject(
+            importlib.metadata, 'entry_points', mock.Mock(return_value=[point]))).mock
+        self.open().close()
+
+    def check(self, code, *wanted):
+        """Run all checks; ``wanted`` is the (check, word) of the one that is not a success."""
+        found, out, err = self.run_tool(
+            status.main, '--config-file', self.nova_conf, 'upgrade', 'check', '--json')
+        self.assertEqual(code, found, out + err)
+        bad = {c['check']: c['details'] for c in json.loads(out)['checks'] if c['result']}
+        self.assertEqual([name for name, _word in wanted], list(bad))
+        for name, word in wanted:
+            self.assertIn(word, bad[name])
+
+    def test_all_well(self):
+        self.check(0)
+
+    def test_table(self):
+        code, out, _err = self.run_tool(
+            status.main, '--config-file', self.nova_conf, 'upgrade', 'check')
+        self.assertEqual(0, code)
+        self.assertIn('Supported Nova', out)
+
+    def test_nova(self):
+        for version in ('30.1.0', '35.0.0', 'weird'):
+            self.nova.return_value = version
+            self.check(2, ('Supported Nova', version))
+        self.nova.return_value = None
+        self.check(2, ('Supported Nova', 'not installed'))
+
+    def test_entry_point(self):
+        self.points.return_value = []
+        self.check(2, ('os_vif entry point', 'Install the package again'))
+
+    def test_options(self):
+        self.write_conf(enabled='false')
+        self.check(1, ('Options', 'enabled = true'))
+        self.write_conf('enforce = false')
+        self.check(1, ('Options', 'enforce = true'))
+
+    def test_no_journal_yet(self):
+        os.unlink(self.path)
+        self.check(1, ('Journal schema', 'creates it'))
+
+    def test_permissions(self):
+        os.chmod(self.state, 0o755)
+        self.check(2, ('Journal schema', 'chmod 0700'), ('Journal access', 'chmod 0700'))
+
+    def test_schema(self):
+        self.sql("UPDATE migsafe_alembic_version SET version_num = '0ff'")
+        self.check(2, ('Journal schema', 'later version'), ('Journal access', 'later version'))
+
+    def test_a_server_that_is_away(self):
+        self.write_conf('connection = postgresql+psycopg2://m:nova-db-hush@127.0.0.1:1/m')
+        self.check(2, ('Journal schema', '127.0.0.1:1'), ('Journal access', '127.0.0.1:1'))
+
+    def test_a_bad_option(self):
+        self.write_conf('rpc_timeout = soon')
+        code, out, _err = self.run_tool(
+            status.main, '--config-file', self.nova_conf, 'upgrade', 'check', '--json')
+        self.assertEqual(2, code)
+        self.assertIn('rpc_timeout', out)
+
+    def test_a_missing_file(self):
+        code, _out, err = self.run_tool(
+            status.main, '--config-file', '/nonexistent.conf', 'upgrade', 'check')
+        self.assertEqual(255, code)
+        self.assertIn('/nonexistent.conf', err)
+
+    def test_nova_is_not_imported(self):
+        import subprocess
+        import sys
+        done = subprocess.run(
+            [sys.executable, '-c', 'import sys; import migsafe.cli.status, migsafe.cli.main, '
+             'migsafe.cli.manage; print([n for n in sys.modules if n.split(".")[0] in '
+             '("nova", "cinder", "eventlet", "migsafe_nova")])'],
+            capture_output=True, text=True, check=True)
+        self.assertEqual('[]', done.stdout.strip())

@@ -1,0 +1,92 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The journal in SQLite."""
+
+import os
+
+from migsafe import exceptions
+from migsafe.tests.unit.journal import api_cases, base
+
+
+class TestSqlite(api_cases.ApiCases, base.JournalTestCase):
+    """All of the journal's API."""
+
+    def test_each_connection_is_durable(self):
+        reader = self.journal._store.engine.connect()
+        self.addCleanup(reader.close)
+        for connection in (reader, self.journal._store._writer):
+            cursor = connection.connection.cursor()
+            found = {name: cursor.execute(f'PRAGMA {name}').fetchone()[0] for name in (
+                'journal_mode', 'synchronous', 'foreign_keys', 'trusted_schema')}
+            self.assertEqual({'journal_mode': 'wal', 'synchronous': 2, 'foreign_keys': 1,
+                              'trusted_schema': 0}, found)
+
+    def test_the_writer_keeps_its_connection(self):
+        tx = self.begin(self.journal)
+        self.journal.note(tx, 'a new connection would sync the directory too')
+        before = self.journal._store._writer.connection.driver_connection
+        for _turn in range(3):
+            self.journal.note(tx, 'x')
+        self.assertIs(before, self.journal._store._writer.connection.driver_connection)
+
+    def test_a_child_process_must_open_its_own(self):
+        tx = self.begin(self.journal)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                self.journal.note(tx, 'from the child')
+            except exceptions.JournalUnavailable as exc:
+                code = 0 if 'fork' in str(exc) else 2
+            finally:
+                os._exit(code)
+        self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        self.journal.note(tx, 'from the parent')
+        self.assertEqual(['from the parent'], [r.text for r in self.journal.records(tx)])
+
+    def test_a_failed_write_leaves_no_transaction_open(self):
+        tx = self.begin(self.journal)
+        for error in (KeyError, KeyboardInterrupt):
+            def fail(_session, error=error):
+                raise error
+            self.assertRaises(error, self.journal._commit, 'a test', fail)
+            self.assertFalse(self.journal._store._writer.in_transaction())
+            self.open().note(tx, 'another writer is let in')
+        self.assertEqual(2, len(self.journal.records(tx)))
+
+    def test_a_second_opening_finds_everything(self):
+        tx = self.begin(self.journal)
+        self.journal.intent(tx, 'r', 'e')
+        self.journal.close()
+        again = self.open()
+        self.assertEqual(['m-1'], [t.uuid for t in again.unsettled()])
+        self.assertEqual(['intent'], [r.kind for r in again.records(tx)])
+
+    def test_unsettled_uses_its_index(self):
+        engine = self.journal._store.engine
+        plan = self.sql("EXPLAIN QUERY PLAN SELECT * FROM migsafe_transactions WHERE "
+                        "state <> 'settled' AND id > 5 AND host = 'node13' ORDER BY id LIMIT 9")
+        self.assertIn('migsafe_transactions_unsettled_idx', str(plan))
+        self.assertNotIn('TEMP B-TREE', str(plan))
+        seen = []
+        from sqlalchemy import event
+        event.listen(engine, 'before_cursor_execute',
+                     lambda c, cur, statement, *a: seen.append(statement))
+        self.journal.unsettled(limit=9, after_id=5)
+        self.assertIn("state <> 'settled'", ' '.join(seen))
+
+    def test_repr_of_a_record_hides_its_payload(self):
+        tx = self.begin(self.journal, captures=[('volume_connection', 'v', base.CONNECTION)])
+        record, = self.journal.records(tx)
+        self.assertIn('volume_connection', repr(record))
+        self.assertNotIn(base.SECRET, repr(record))
+        self.assertNotIn('target_lun', repr(record))

@@ -1,0 +1,253 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The ledger on SQLite: what it keeps, what it refuses, who may write at once."""
+
+import datetime
+import os
+import sqlite3
+import threading
+
+import fixtures
+from alembic.autogenerate import compare_metadata
+from alembic.runtime import migration
+from oslo_utils import timeutils
+from oslotest import base
+
+from migsafe import exceptions, ledger
+from migsafe.journal import models as journal_models
+from migsafe.journal import opening as journal_opening
+from migsafe.journal import schema
+from migsafe.ledger import api, models, opening, records
+from migsafe.tests.unit.journal import base as journal_base
+
+VOLUME = api.Thing('volume', '9f3c6a0e-3d4f-4b8e-9a51-2f0d6f1d7c11')
+ONE = {'host': 'node13', 'initiator': 'iqn.1994-05.com.redhat:13', 'ip': '172.24.9.13'}
+TWO = {'host': 'node11', 'initiator': 'iqn.1994-05.com.redhat:11', 'ip': '172.24.9.11'}
+
+
+class LedgerTestCase(base.BaseTestCase):
+    """Has a directory and a ledger in it."""
+
+    def setUp(self):
+        super().setUp()
+        self.directory = os.path.join(self.useFixture(fixtures.TempDir()).path, 'ledgers')
+        self.conf = journal_base.make_conf('/nonexistent', ledger_path=self.directory)
+        self.ledger = self.open()
+
+    def open(self, **kwargs):
+        opened = ledger.open_ledger(self.conf, 'node@lvm', **kwargs)
+        self.addCleanup(opened.close)
+        return opened
+
+    def states(self):
+        return {row.host: row.state for row in self.ledger.of(VOLUME) if row.peer}
+
+    def intend(self, connector, state='mapping', **kwargs):
+        peer = records.Peer.of(connector)
+        self.ledger.intend(VOLUME, [peer], state, **kwargs)
+        return peer
+
+
+class TestLedger(LedgerTestCase):
+    """One row per volume and peer, through its life."""
+
+    def test_the_life_of_an_export(self):
+        peer = self.intend(ONE, attachment='a1')
+        self.assertEqual({'node13': 'mapping'}, self.states())
+        self.ledger.settle(VOLUME, [peer.key], 'mapped', target='iqn.2010-10:v', lun='4',
+                           identity=['naa.6001405abc'])
+        row = self.ledger.of(VOLUME)[1]
+        self.assertEqual(('mapped', 'iqn.2010-10:v', '4', ['naa.6001405abc'], 'a1', ONE, None),
+                         (row.state, row.target, row.lun, row.identity, row.attachment,
+                          row.connector, row.due_at))
+        self.intend(ONE, 'unmapping')
+        self.ledger.settle(VOLUME, [peer.key], 'gone')
+        self.assertEqual({'node13': 'gone'}, self.states())
+        self.intend(ONE)
+        self.assertEqual(2, len(self.ledger.of(VOLUME)))
+
+    def test_the_state_before_an_intent_outlives_its_repetition(self):
+        peer = self.intend(ONE)
+        self.ledger.settle(VOLUME, [peer.key], 'mapped')
+        for _ in range(2):
+            self.intend(ONE)
+            self.assertEqual('mapped', self.ledger.of(VOLUME)[1].before)
+
+    def test_it_survives_the_process(self):
+        self.intend(ONE)
+        self.ledger.close()
+        again = self.open()
+        self.assertEqual('mapping', again.of(VOLUME)[1].state)
+        self.assertNotEqual(again.incarnation, again.of(VOLUME)[1].incarnation)
+
+    def test_what_is_due(self):
+        peer = self.intend(ONE)
+        now = timeutils.utcnow()
+        self.assertEqual([], self.ledger.due(now))
+        self.assertEqual(1, len(self.ledger.due()))
+        self.assertEqual(1, len(self.ledger.due(now + 2 * api.PATIENCE)))
+        self.ledger.fail(VOLUME, [peer.key], 'the array is away', 5)
+        row, = self.ledger.due(now + datetime.timedelta(seconds=6))
+        self.assertEqual((1, 'the array is away'), (row.attempts, row.error))
+
+    def test_whose_it_is_now(self):
+        """An export that was made for an attachment once, and now for none."""
+        self.intend(ONE, attachment='a1')
+        self.intend(ONE, 'unmapping')
+        self.assertEqual('a1', self.ledger.of(VOLUME)[1].attachment)
+        self.intend(ONE)
+        self.assertEqual('', self.ledger.of(VOLUME)[1].attachment)
+
+    def test_what_is_gone_is_not_due_again(self):
+        peer = self.intend(ONE)
+        self.ledger.settle(VOLUME, [peer.key], 'gone')
+        self.ledger.fail(VOLUME, [peer.key], 'too late')
+        self.assertEqual([], self.ledger.due())
+
+    def test_a_claim_loses_against_any_change(self):
+        peer = self.intend(ONE)
+        row = self.ledger.of(VOLUME)[1]
+        self.ledger.settle(VOLUME, [peer.key], 'mapped')
+        self.assertFalse(self.ledger.claim(row))
+        self.assertEqual({'node13': 'mapped'}, self.states())
+        row = self.ledger.of(VOLUME)[1]
+        self.assertTrue(self.ledger.claim(row))
+        self.assertFalse(self.ledger.claim(row))
+
+    def test_purge_keeps_what_is_there(self):
+        peer = self.intend(ONE)
+        self.ledger.settle(VOLUME, [peer.key], 'mapped')
+        later = timeutils.utcnow() + datetime.timedelta(days=1)
+        self.assertEqual(1, self.ledger.purge(later))  # the target that never was
+        self.assertEqual({'node13': 'mapped'}, self.states())
+
+    def test_pages_lose_nothing(self):
+        self.useFixture(fixtures.MockPatchObject(api, 'PAGE', 3))
+        for number in range(8):
+            self.ledger.intend(api.Thing('volume', f'v{number}'), [records.Peer.of(ONE)],
+                               'mapping')
+        self.assertEqual([f'v{number}' for number in range(8)],
+                         [row.resource for row in self.ledger.exports()])
+
+    def test_backends_are_apart(self):
+        other = ledger.Ledger(self.ledger._store, 'node@other', 'node@other', 'x')
+        self.intend(ONE)
+        self.assertEqual([], other.of(VOLUME))
+        self.assertEqual([], list(other.exports()))
+
+
+class TestTwoAtOnce(LedgerTestCase):
+    """Whoever judges sees what the other has written."""
+
+    def test_one_of_two_writers_is_refused(self):
+        class Second(Exception):
+            pass
+
+        def alone(others):
+            if others:
+                raise Second
+
+        results = []
+
+        def run(connector):
+            try:
+                self.intend(connector, judge=alone)
+                results.append('in')
+            except Second:
+                results.append('refused')
+
+        for _ in range(10):
+            with sqlite3.connect(os.path.join(self.directory, 'node@lvm.sqlite')) as raw:
+                raw.execute('DELETE FROM migsafe_exports')
+            results.clear()
+            threads = [threading.Thread(target=run, args=(c,)) for c in (ONE, TWO)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(30)
+            self.assertEqual(['in', 'refused'], sorted(results))
+            self.assertEqual(1, len(self.states()))
+
+
+class TestPeers(base.BaseTestCase):
+    """Who a connector is, and connectors that are none."""
+
+    def test_the_same_peer(self):
+        fc = {'host': 'n', 'wwpns': ['50014380242B9751', '50014380242b9752']}
+        self.assertEqual(records.Peer.of(fc).key, records.Peer.of({
+            'host': 'n', 'wwpns': ['50014380242B9752', '50014380242b9751'], 'ip': '::1'}).key)
+        self.assertNotEqual(records.Peer.of(ONE).key, records.Peer.of(TWO).key)
+        self.assertNotEqual(records.Peer.of(ONE).key, records.Peer.of(
+            {**ONE, 'host': 'node14'}).key)
+
+    def test_what_is_missing_may_be(self):
+        for connector in ({}, {'ip': '10.0.0.1'}, {'host': None}, {'wwpns': None}, {'nqn': ''}):
+            self.assertEqual(64, len(records.Peer.of(connector).key), connector)
+
+    def test_what_cannot_be_recorded_is_refused(self):
+        for connector, reason in (
+                (None, 'dictionary'), ('node', 'str'), (['x'], 'dictionary'),
+                ({'host': 'a\x00b'}, 'host'), ({'host': 7}, 'host'), ({'host': 'x' * 300}, 'host'),
+                ({'host': '\udcff'}, 'host'), ({'initiator': 'i' * 10_000_000}, 'limit')):
+            refused = self.assertRaises(exceptions.JournalBadValue, records.Peer.of, connector)
+            self.assertIn(reason, str(refused))
+            self.assertLess(len(str(refused)), 400)
+        for identifier in ('', None, 'x' * 65, 'a\nb'):
+            self.assertRaises(exceptions.JournalBadValue, api.Thing.of, 'volume', identifier)
+
+
+class TestOpening(LedgerTestCase):
+    """Where a ledger is, and what it is not opened on."""
+
+    def test_a_cluster_needs_a_server(self):
+        refused = self.assertRaises(exceptions.ConfigError, self.open, cluster='many@lvm')
+        self.assertIn('[migsafe] ledger_connection', str(refused))
+        self.assertIn('many@lvm', str(refused))
+        self.conf.set_override('ledger_connection', f'sqlite:///{self.directory}/x', 'migsafe')
+        self.assertRaises(exceptions.ConfigError, self.open, cluster='many@lvm')
+
+    def test_it_is_its_owners_alone(self):
+        path = os.path.join(self.directory, 'node@lvm.sqlite')
+        self.assertEqual(0o100600, os.stat(path).st_mode)
+        self.assertEqual(0o40700, os.stat(self.directory).st_mode)
+        os.chmod(path, 0o640)
+        self.assertRaises(exceptions.JournalInsecure, self.open)
+
+    def test_migrations_make_what_the_models_say(self):
+        with self.ledger._store.engine.connect() as connection:
+            context = migration.MigrationContext.configure(
+                connection, opts={'version_table': opening.CHAIN.version_table})
+            self.assertEqual([], compare_metadata(context, models.Base.metadata))
+
+    def test_it_can_share_a_database_with_the_journal(self):
+        url = f'sqlite:///{self.directory}/both.sqlite'
+        for option in ('connection', 'ledger_connection'):
+            self.conf.set_override(option, url, 'migsafe')
+        head = schema.head()
+        self.assertEqual(head, journal_opening.sync(self.conf, 'node'))
+        self.assertEqual('l001', opening.sync(self.conf, 'node'))
+        with self.open()._store.engine.connect() as connection:
+            tables = set(models.sa.inspect(connection).get_table_names())
+        self.assertLessEqual(set(journal_models.Base.metadata.tables)
+                             | set(models.Base.metadata.tables), tables)
+        self.assertEqual((head, head), journal_opening.versions(self.conf, 'node'))
+
+    def test_a_damaged_row_does_not_hide_the_others(self):
+        for number in range(3):
+            self.ledger.intend(api.Thing('volume', f'v{number}'), [records.Peer.of(ONE)],
+                               'mapping')
+        with sqlite3.connect(os.path.join(self.directory, 'node@lvm.sqlite')) as raw:
+            raw.execute("UPDATE migsafe_exports SET connector = '{' WHERE resource = 'v1'")
+        rows = list(self.ledger.exports())
+        self.assertEqual(3, len(rows))
+        self.assertEqual([{}, {'connector'}, {}],
+                         [set(row.problems()) or {} for row in rows])

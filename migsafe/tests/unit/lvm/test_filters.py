@@ -1,0 +1,92 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which filters let in what is not there yet."""
+
+import testtools
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migsafe.lvm import filters
+
+CLOSED = (
+    ('r|.*|',),
+    ('r/.*/',),
+    ('a|^/dev/disk/by-id/wwn-0x3333333000001770$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/dm-uuid-part2-mpath-3600140512345678901234567890abcde$|', 'r{.*}'),
+    ('r|/dev/sdb|', 'a|^/dev/vda3$|', 'r|.*|', 'a|.*|'),
+    ('a#^/dev/disk/by-id/nvme-eui[.]0025385b01405f11-part3$#', 'r#.*#'),
+    ('a|^/dev/mapper/mpatha$|', 'r|.*|'),
+)
+OPEN = (
+    (),
+    ('a|.*|',),
+    ('r|/dev/vd|',),                                   # what matches nothing is accepted
+    ('a|/dev/sda|', 'r|.*|'),                          # sdaa too
+    ('a|^/dev/sda|', 'r|.*|'),
+    ('a|^/dev/sda$|', 'r|.*|'),                        # of another disk after the next boot
+    ('a|^/dev/sda3$|', 'a|^/dev/vda$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/lvm-pv-uuid-AFoiGu-aFLu-XfEe-K23w-8pDV-JF3C-XMHIMP$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/dm-name-vg-root$|', 'r|.*|'),
+    ('a|^/dev/mapper/vg-root$|', 'r|.*|'),
+    ('a|^/dev/vg/root$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/.*$|', 'r|.*|'),
+    ('a|^/dev/disk/by-path/pci-0000:00:1f.2-ata-1$|', 'r|.*|'),
+    ('a|^/dev/md127$|', 'r|.*|'),
+    ('r|/dev/sd.*|', 'r|^/dev/mapper/mpath|'),
+    ('r|.*',),                                         # LVM would not take that
+    ('r|.+|',),
+    (7,),
+)
+
+
+class FilterTest(testtools.TestCase):
+
+    def test_closed(self):
+        for patterns in CLOSED:
+            self.assertIsNone(filters.hole(patterns), patterns)
+
+    def test_open(self):
+        for patterns in OPEN:
+            self.assertIsNotNone(filters.hole(patterns), patterns)
+
+    def test_merged(self):
+        self.assertEqual(
+            'global_filter = [ "r|/dev/vd|", "a|^/dev/disk/by-id/nvme-eui[.]00-part3$|", '
+            '"r|.*|" ]',
+            filters.merged(('r|/dev/vd|', 'a|.*|', 'r|.*|'),
+                           ('/dev/disk/by-id/nvme-eui.00-part3',)))
+
+    def test_steady(self):
+        links = ('lvm-pv-uuid-AFoiGu', 'dm-name-x-y', 'scsi-33333333000001770',
+                 'wwn-0x3333333000001770', 'scsi-1Linux_scsi_debug_6000')
+        self.assertEqual('/dev/disk/by-id/wwn-0x3333333000001770', filters.steady(links, 'sda'))
+        # two names that a guest may write, and a kernel name that changes
+        self.assertEqual('', filters.steady(links[:2], 'sda'))
+        self.assertEqual('/dev/vda3', filters.steady((), 'vda3'))
+        self.assertEqual('', filters.steady(('wwn-0x1\n',), 'loop0'))
+
+    @given(st.lists(st.one_of(st.text(max_size=30), st.sampled_from(
+        [pattern for patterns in (*CLOSED, *OPEN) for pattern in patterns]), st.integers())))
+    def test_any(self, patterns):
+        if filters.hole(patterns) is None:
+            # whatever else is in it: it rejects all, and accepts nothing but whole names before
+            split = [filters.split(pattern) for pattern in patterns]
+            before = split[:next(n for n, (kind, body) in enumerate(split)
+                                 if kind == 'r' and body in filters._ALL)]
+            for kind, body in before:
+                self.assertTrue(kind == 'r' or body.startswith('^/dev/') and body.endswith('$'))
+
+    @given(st.from_regex(r'[a-z0-9._:-]{1,20}\Z'))
+    def test_what_is_advised_is_closed(self, name):
+        link = filters.steady((f'wwn-0x{name}', f'nvme-{name}', name), 'sda')
+        if link:
+            self.assertIsNone(filters.hole((filters.accept(link), 'r|.*|')))

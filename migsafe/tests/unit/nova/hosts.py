@@ -1,0 +1,123 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Two hosts with a Participant each, over one cloud in memory."""
+
+import contextlib
+
+from migsafe import journal
+from migsafe.nova import endpoint, participant, peer
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.tests.unit.transaction import base
+from migsafe.transaction import engine
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import history as hist
+
+SRC, DST = fake.SRC, fake.DST
+
+
+class Bus(peer.Peer):
+    """The real Peer, with a function call where the message bus would be."""
+
+    def __init__(self, hosts):
+        super().__init__(1)
+        self.hosts, self.lost = hosts, set()
+        self.asked = []
+
+    def _call(self, host, method, **kwargs):
+        self.asked.append((host, method))
+        if method in self.lost or host not in self.hosts:
+            raise TimeoutError(f'no reply from {host}')
+        return getattr(endpoint.Endpoint(self.hosts[host].participant),
+                       method)(None, **kwargs)
+
+
+class Host:
+    """One compute host.
+
+    :param shared: a Cloud whose Cinder, Nova and Neutron this host uses
+    """
+
+    def __init__(self, name, conf, shared, hosts):
+        self.cloud = fake.Cloud(shared.count, name)
+        self.calls = self.cloud.calls
+        for part in ('volumes', 'records', 'network', 'allocations'):
+            setattr(self.cloud, part, getattr(shared, part))
+        self.bus = self.cloud.peer = Bus(hosts)
+        self.guests, self.devices = self.cloud.guests, self.cloud.devices
+        self.journal = journal.open_journal(conf, name)
+        clients = self.cloud.clients()
+        self.participant = participant.Participant(
+            name, conf.migsafe, self.journal, engine.Engine(
+                name, self.journal, clients,
+                [kind() for kind in base.BUILT_IN], 600, 30), clients)
+
+    def tx(self, uuid=fake.MIGRATION):
+        """The transaction as this host has journalled it."""
+        return self.journal.get(uuid)
+
+    def settle(self, uuid=fake.MIGRATION):
+        """One attempt."""
+        return self.participant.settle(self.tx(uuid))
+
+    def verdict(self):
+        """State and verdict."""
+        return self.tx().state, self.tx().verdict
+
+
+class TwoHosts(base.EngineCase):
+    """A live migration from SRC to DST that broke off."""
+
+    def prepare(self, **kwargs):
+        self.hosts = {}
+        self.world = fake.Cloud(2)
+        self.src, self.dst = self.host(SRC), self.host(DST)
+
+    def host(self, name):
+        """Start a host; its journal is the one that it had."""
+        made = self.hosts[name] = Host(name, self.conf, self.world,
+                                       self.hosts)
+        self.addCleanup(made.journal.close)
+        return made
+
+    def break_off(self, src=ev.GuestState.HERE, dst=ev.GuestState.ABSENT):
+        """Journal it on both hosts, and say where the guest is."""
+        self.src.guests.state, self.dst.guests.state = src, dst
+        self.src.journal.begin(fake.MIGRATION, 'source', fake.INSTANCE, SRC,
+                               DST, captures=self.world.captures())
+        self.begin_destination()
+
+    def begin_destination(self, uuid=fake.MIGRATION):
+        """What pre_live_migration journals."""
+        tx = self.dst.journal.begin(
+            uuid, 'destination', fake.INSTANCE, SRC, DST,
+            captures=[('instance_directory', '', {'exists': False,
+                                                  'shared': False})])
+        for number in range(self.world.count):
+            for resource, effect, payload in (
+                    ('volume_connection', hist.CREATE,
+                     {'attachment_id': fake.attachment(DST, number)}),
+                    ('host_device', hist.CONNECT, fake.info(DST, number))):
+                self.dst.journal.outcome(tx, self.dst.journal.intent(
+                    tx, resource, effect, fake.volume(number), payload),
+                    'ok', payload)
+
+    @contextlib.contextmanager
+    def away(self, name):
+        """A host that does not answer."""
+        gone = self.hosts.pop(name)
+        yield
+        self.hosts[name] = gone
+
+    def attachments(self):
+        """host -> how many attachments."""
+        found = [a.host for a in self.world.volumes.rows.values()]
+        return {host: found.count(host) for host in (SRC, DST)}

@@ -1,0 +1,294 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import json
+import types
+import unittest
+import uuid
+from unittest import mock
+
+from nova import exception
+
+from migsafe import exceptions
+from migsafe.nova import gates, locked, registry
+from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import evidence as ev
+
+SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+
+
+class VolumeApi:
+    def __init__(self):
+        self.rolled_back = []
+
+    def roll_detaching(self, context, volume_id):
+        self.rolled_back.append(volume_id)
+
+
+class Manager:
+    """As much of a ComputeManager as a gate looks at."""
+
+    def __init__(self):
+        self.volume_api = VolumeApi()
+
+
+class Case(hosts.TwoHosts):
+    """``held``: the guest runs here, but the destination is away."""
+
+    def setUp(self):
+        super().setUp()
+        self.manager, self.called = Manager(), []
+        registry.put(self.manager, self.src.participant)
+        self.instance = types.SimpleNamespace(uuid=fake.INSTANCE)
+        self.bdm = types.SimpleNamespace(
+            id=1, volume_id=fake.volume(0), attachment_id='stale',
+            connection_info='{}', obj_reset_changes=lambda names: None)
+
+    def held(self):
+        self.break_off()
+        del self.hosts[DST]
+
+    def wrapped(self, context, bdm, instance, bdms=()):
+        self.called.append(instance.uuid)
+        return 'done'
+
+    def call(self, gate):
+        return gate(self.wrapped, self.manager,
+                    (None, self.bdm, self.instance), {})
+
+    def refused(self, gate, kind):
+        with self.assertRaises(kind) as caught:
+            self.call(gate)
+        self.assertEqual([], self.called)
+        return str(caught.exception)
+
+
+REFUSING = {
+    'precheck': (gates.precheck, exception.MigrationPreCheckError),
+    'reboot': (gates.under_lock('reboot'), exception.NovaException),
+    'start': (gates.under_lock('start'), exception.NovaException),
+    'detach': (gates.detach, exception.NovaException),
+}
+
+
+class TestBlocked(Case):
+    def test_message_names_everything_an_operator_needs(self):
+        self.held()
+        reason = gates.blocked(self.src.participant, fake.INSTANCE)
+        for text in (fake.INSTANCE, fake.MIGRATION, SRC, DST,
+                     f'migsafe settle {fake.MIGRATION}',
+                     f'migsafe journal show {fake.MIGRATION}'):
+            self.assertIn(text, reason)
+        self.assertNotIn(fake.SECRET, reason)
+
+    def test_settled_at_once_where_that_is_possible(self):
+        self.break_off()
+        self.assertIsNone(gates.blocked(self.src.participant, fake.INSTANCE))
+        self.assertEqual('settled', self.src.tx().state)
+
+    def test_other_instances_are_not_concerned(self):
+        self.held()
+        self.assertIsNone(gates.blocked(self.src.participant,
+                                        str(uuid.uuid4())))
+
+    def test_nothing_unsettled_is_one_read_and_no_call(self):
+        self.assertIsNone(gates.blocked(self.src.participant, fake.INSTANCE))
+        self.assertEqual([], self.src.calls.made)
+        self.assertEqual([], self.src.bus.asked)
+
+    def test_still_going_on(self):
+        self.break_off()
+        attempt = self.src.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        with self.src.participant.attempts.open(attempt):
+            reason = gates.blocked(self.src.participant, fake.INSTANCE)
+        self.assertIn('still going on', reason)
+        self.assertEqual([], self.src.cloud.changes())
+
+    def test_being_settled_by_another_thread(self):
+        self.break_off()
+        with self.src.participant._exclusive(self.src.tx(), 0):
+            reason = gates.blocked(self.src.participant, fake.INSTANCE)
+        self.assertIn('at this moment', reason)
+
+
+class TestRefusing(Case):
+    def test_unsettled_is_refused_with_the_reason(self):
+        self.held()
+        for name, (gate, kind) in REFUSING.items():
+            with self.subTest(name):
+                message = self.refused(gate, kind)
+                self.assertIn(fake.MIGRATION, message)
+                self.assertIn('migsafe settle', message)
+
+    def test_settled_is_let_through(self):
+        for name, (gate, _kind) in REFUSING.items():
+            with self.subTest(name):
+                self.assertEqual('done', self.call(gate))
+
+    def test_not_armed_is_let_through(self):
+        self.held()
+        self.manager = Manager()
+        for gate, _kind in REFUSING.values():
+            self.assertEqual('done', self.call(gate))
+
+    def test_damaged_journal_is_refused_and_names_the_row(self):
+        self.break_off()
+        self.local = SRC
+        self.sql("UPDATE migsafe_records SET payload = '{x'")
+        for gate, kind in REFUSING.values():
+            self.assertIn('migsafe_records', self.refused(gate, kind))
+
+    def test_any_failure_of_settling_is_refused(self):
+        self.break_off()
+        with mock.patch.object(self.src.participant, 'settle',
+                               side_effect=RuntimeError('conductor')):
+            for gate, kind in REFUSING.values():
+                self.assertIn('conductor', self.refused(gate, kind))
+
+    def test_not_enforced_lets_through_what_cannot_be_looked_at(self):
+        self.conf.set_override('enforce', False, 'migsafe')
+        self.break_off()
+        self.local = SRC
+        self.sql("UPDATE migsafe_records SET payload = '{x'")
+        for gate, _kind in REFUSING.values():
+            self.assertEqual('done', self.call(gate))
+
+    def test_refused_detach_frees_the_volume(self):
+        self.held()
+        self.refused(gates.detach, exception.NovaException)
+        self.assertEqual([fake.volume(0)],
+                         self.manager.volume_api.rolled_back)
+
+    def test_gate_says_that_the_lock_is_held_and_lets_go_of_it(self):
+        self.break_off()
+        seen = []
+        self.world.records.replace_connection = lambda *args: seen.append(
+            locked.holds(fake.INSTANCE))
+        with self.assertRaises(exception.NovaException):
+            self.call(gates.under_lock('reboot'))
+        self.assertEqual({True}, set(seen))
+        self.assertFalse(locked.holds(fake.INSTANCE))
+
+
+class TestPrecheck(Case):
+    def test_journal_that_cannot_be_written(self):
+        with mock.patch.object(
+                self.src.journal, 'check_writable',
+                side_effect=exceptions.JournalUnavailable(
+                    database='/x/node13.sqlite', reason='the disk is full',
+                    cure='')):
+            message = self.refused(gates.precheck,
+                                   exception.MigrationPreCheckError)
+            self.assertIn('node13.sqlite', message)
+            self.assertIn('disk is full', message)
+            self.conf.set_override('enforce', False, 'migsafe')
+            self.assertEqual('done', self.call(gates.precheck))
+
+    def test_what_the_conductor_takes_for_an_error_becomes_a_refusal(self):
+        def fails(context, bdm, instance):
+            raise RuntimeError('HTTP 500')
+        self.wrapped = fails
+        self.assertIn('HTTP 500', self.refused(
+            gates.precheck, exception.MigrationPreCheckError))
+
+    def test_refusals_of_nova_stay_what_they_are(self):
+        def fails(context, bdm, instance):
+            raise exception.InvalidSharedStorage(path='/x', reason='y')
+        self.wrapped = fails
+        self.refused(gates.precheck, exception.InvalidSharedStorage)
+
+
+class TestDelete(Case):
+    def test_never_refused(self):
+        self.held()
+        self.assertEqual('done', self.call(gates.delete))
+
+    def test_settled_first(self):
+        self.break_off()
+        self.assertEqual('done', self.call(gates.delete))
+        self.assertEqual('settled', self.src.tx().state)
+
+    def test_whatever_goes_wrong(self):
+        self.break_off()
+        for error in (RuntimeError('conductor'), KeyError('x'),
+                      exceptions.JournalError(database='d', reason='r')):
+            with mock.patch.object(self.src.participant, 'settle',
+                                   side_effect=error):
+                self.assertEqual('done', self.call(gates.delete))
+
+
+class TestReadBefore(Case):
+    """Nova reads rows and chooses a host before the gate settles."""
+
+    def test_rows_are_brought_up_to_date(self):
+        self.break_off()
+        row = self.src.cloud.records.rows[fake.volume(0)]
+        self.bdm.id = row.bdm_id
+        self.assertEqual('done', self.call(gates.detach))
+        row = self.src.cloud.records.rows[fake.volume(0)]
+        self.assertEqual(row.attachment_id, self.bdm.attachment_id)
+        self.assertEqual(row.connection_info, json.loads(self.bdm.connection_info))
+
+    def moved(self, gate):
+        self.break_off()
+        with mock.patch.object(gates, '_moved', return_value='has moved to node11'):
+            self.assertIn('has moved', self.refused(gate, exception.NovaException))
+
+    def test_no_reboot_on_a_host_that_the_guest_has_left(self):
+        self.moved(gates.under_lock('reboot'))
+
+    def test_no_detach_there(self):
+        self.moved(gates.detach)
+        self.assertEqual([fake.volume(0)], self.manager.volume_api.rolled_back)
+
+    def test_no_delete_there(self):
+        self.moved(gates.delete)
+
+
+class TestResetLiveMigration(Case):
+    def test_left_to_recovery(self):
+        self.assertIsNone(self.call(gates.reset_live_migration))
+        self.assertEqual([], self.called)
+
+    def test_not_armed_is_nova_s(self):
+        self.manager = Manager()
+        self.assertEqual('done', self.call(gates.reset_live_migration))
+
+
+class TestInitInstance(Case):
+    """resume_guests_state_on_host_boot starts what the database says."""
+
+    def setUp(self):
+        super().setUp()
+        self.instance.task_state = None
+
+    def test_unsettled_and_not_here_is_not_started(self):
+        self.held()
+        for state in G:
+            self.src.guests.state = state
+            self.called.clear()
+            self.call(gates.init_instance)
+            self.assertEqual(state is G.HERE, bool(self.called), state)
+
+    def test_migrating_and_not_here_is_not_started(self):
+        self.instance.task_state = 'migrating'
+        self.src.guests.state = G.ABSENT
+        self.call(gates.init_instance)
+        self.assertEqual([], self.called)
+
+    def test_settled_is_nova_s(self):
+        self.src.guests.state = G.ABSENT
+        self.assertEqual('done', self.call(gates.init_instance))
+
+
+if __name__ == '__main__':
+    unittest.main()

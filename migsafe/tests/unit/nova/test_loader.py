@@ -1,0 +1,135 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import tempfile
+import unittest
+
+from migsafe.tests.unit.nova import child
+
+#: nova-compute's own main(), until the line after os_vif.initialize().
+COMPUTE = """
+import wrapt
+from oslo_reports import guru_meditation_report as gmr
+import oslo_privsep.priv_context
+
+class Enough(Exception):
+    pass
+
+def look(*args, **kwargs):
+    result['imported'] = 'nova.compute.manager' in sys.modules
+    from nova.compute import manager
+    result['wrapped'] = isinstance(
+        vars(manager.ComputeManager)['pre_live_migration'],
+        wrapt.FunctionWrapper)
+    raise Enough
+
+result = {'eventlet': 'eventlet.patcher' in sys.modules and bool(
+    sys.modules['eventlet.patcher'].is_monkey_patched('socket'))}
+gmr.TextGuruMeditation.setup_autorun = look
+import nova.cmd.compute
+sys.argv = ['nova-compute', '--config-file', path]
+try:
+    nova.cmd.compute.main()
+except Enough:
+    pass
+except BaseException as error:
+    result['raised'] = [type(error).__name__, str(error)]
+"""
+
+#: Any other process that loads os_vif's plugins: neutron, os-vif's own tests.
+ELSEWHERE = """
+import sys
+from oslo_config import cfg
+import os_vif
+sys.argv = ['other', '--config-file', path]
+cfg.CONF(['--config-file', path], project='nova')
+os_vif.initialize()
+import migsafe.nova.loader
+nova = [name for name in sys.modules
+        if name == 'nova' or name.startswith('nova.')]
+from nova import monkey_patch
+from nova.compute import manager
+import wrapt
+from os_vif import objects
+loaded = os_vif._EXT_MANAGER['migsafe'].obj
+result = {'nova': nova, 'plugin': type(loaded).__name__,
+          'vifs': len(loaded.describe().vif_info), 'wrapped': sorted(
+    name for name, value in vars(manager.ComputeManager).items()
+    if isinstance(value, wrapt.FunctionWrapper))}
+try:
+    loaded.plug(None, None)
+except ValueError as error:
+    result['plug'] = str(error)
+try:
+    loaded.unplug(None, None)
+except ValueError as error:
+    result['unplug'] = str(error)
+"""
+
+BREAK = """
+from migsafe.nova import seams
+import dataclasses
+seams.apply.__defaults__ = ((dataclasses.replace(
+    seams.SEAMS[0], attribute='ComputeManager.gone'),),)
+"""
+
+
+class TestLoader(unittest.TestCase):
+    def config(self, **options):
+        made = tempfile.NamedTemporaryFile('w', suffix='.conf')
+        self.addCleanup(made.close)
+        made.write('[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\n'
+                   '[migsafe]\n')
+        # whether root can be had is the machine's business
+        for name, value in {'device_guards': 'false', **options}.items():
+            made.write(f'{name} = {value}\n')
+        made.flush()
+        return made.name
+
+    def test_nova_compute_is_armed_before_the_manager_is_imported(self):
+        for threading in ('true', 'false'):
+            with self.subTest(threading=threading):
+                found = child.run(COMPUTE, threading=threading,
+                                  path=self.config(enabled='true'))
+                self.assertEqual(
+                    {'eventlet': threading == 'false', 'imported': False,
+                     'wrapped': True}, found)
+
+    def test_off_unless_enabled(self):
+        found = child.run(COMPUTE, path=self.config())
+        self.assertEqual((False, None),
+                         (found['wrapped'], found.get('raised')))
+
+    def test_mismatch_stops_nova_compute(self):
+        found = child.run(BREAK + COMPUTE,
+                          path=self.config(enabled='true'))
+        kind, message = found['raised']
+        self.assertEqual('SeamMismatch', kind)
+        self.assertIn('ComputeManager.gone', message)
+
+    def test_guards_that_cannot_become_root_stop_nova_compute(self):
+        path = self.config(enabled='true', device_guards='true')
+        with open(path, 'a') as conf:
+            conf.write('[migsafe_privileged]\nhelper_command = /bin/false\n')
+        kind, message = child.run(COMPUTE, path=path)['raised']
+        self.assertEqual('ShimError', kind)
+        self.assertIn('migsafe.filters', message)
+
+    def test_any_other_process_is_left_alone(self):
+        for threading in ('true', 'false'):
+            with self.subTest(threading=threading):
+                found = child.run(ELSEWHERE, preamble='', threading=threading,
+                                  path=self.config(enabled='true'))
+                self.assertEqual([], found['wrapped'])
+                self.assertEqual(('Plugin', 0),
+                                 (found['plugin'], found['vifs']))
+                self.assertIn('plugs no VIFs', found['plug'])
+                self.assertIn('unplugs no VIFs', found['unplug'])

@@ -1,0 +1,244 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import datetime
+import time
+import types
+import unittest
+import uuid
+
+from oslo_utils import timeutils
+
+from migsafe.nova import recovery
+from migsafe.nova.clients import records as nova_records
+from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import evidence as ev
+
+SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+
+
+class Migrating:
+    """Nova's instances in ``migrating`` on a host."""
+
+    def __init__(self):
+        self.found = []
+
+    def migrating(self, host):
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    def directory_shared(self, instance_uuid, host):
+        return not host
+
+
+class Case(hosts.TwoHosts):
+    def setUp(self):
+        super().setUp()
+        self.manager = types.SimpleNamespace(_waiting_live_migrations={})
+        self.beats = []
+        self.recovery = recovery.Recovery(
+            self.src.participant, self.manager,
+            lambda: self.beats.append(1))
+        self.nova = self.recovery._records = Migrating()
+
+    def journal_several(self, count):
+        """Unsettled transactions of as many instances."""
+        uuids = [str(uuid.uuid4()) for _ in range(count)]
+        for number in uuids:
+            self.src.journal.begin(number, 'source', str(uuid.uuid4()), SRC,
+                                   '', captures=self.world.captures())
+        self.world.records.row = None
+        return uuids
+
+    def open(self):
+        """The uuids that are not settled."""
+        return {tx.uuid for tx in self.src.journal.unsettled(limit=1000)}
+
+
+class TestRound(Case):
+    def test_once_settles_everything_in_pages(self):
+        self.conf.set_override('recovery_batch', 3, 'migsafe')
+        self.journal_several(8)
+        self.recovery.once()
+        self.assertEqual(set(), self.open())
+        self.assertEqual([1], self.beats)
+
+    def test_a_round_is_bounded_and_says_that_there_is_more(self):
+        self.conf.set_override('recovery_batch', 3, 'migsafe')
+        self.journal_several(7)
+        later = timeutils.utcnow() + datetime.timedelta(seconds=5)
+        left = []
+        for expected in (True, True, False):
+            self.assertIs(expected, self.recovery.round(lambda: later))
+            left.append(len(self.open()))
+        self.assertEqual([4, 1, 0], left)
+
+    def test_what_is_not_due_waits(self):
+        self.journal_several(1)
+        tx = self.src.journal.unsettled()[0]
+        self.src.journal.postpone(tx, 3600, 'later')
+        self.recovery.round(timeutils.utcnow)
+        self.assertEqual({tx.uuid}, self.open())
+        self.recovery.once()
+        self.assertEqual(set(), self.open())
+
+    def test_live_ones_are_left_alone(self):
+        number = self.journal_several(1)[0]
+        attempt = self.src.participant.attempt(number, fake.INSTANCE)
+        with self.src.participant.attempts.open(attempt):
+            self.recovery.once()
+        self.assertEqual({number}, self.open())
+
+
+class TestDamage(Case):
+    """One row that cannot be read holds one transaction."""
+
+    def damage(self, statement, *values):
+        self.local = SRC
+        self.sql(statement, *values)
+
+    def test_corrupt_payload(self):
+        uuids = self.journal_several(4)
+        self.damage("UPDATE migsafe_records SET payload = '{not json' WHERE "
+                    'transaction_id = (SELECT id FROM migsafe_transactions '
+                    'WHERE uuid = ?)', uuids[1])
+        self.recovery.once()
+        self.assertEqual({uuids[1]}, self.open())
+        tx = self.src.journal.get(uuids[1])
+        self.assertEqual((None, 1), (tx.verdict, tx.attempts))
+        self.assertIn('migsafe_records', tx.reason)
+        self.assertIn('migsafe journal show', tx.reason)
+
+    def test_payload_of_another_type(self):
+        uuids = self.journal_several(3)
+        for number, payload in zip(uuids[:2], ('"text"', '17'), strict=True):
+            self.damage('UPDATE migsafe_records SET payload = ? WHERE '
+                        'transaction_id = (SELECT id FROM '
+                        'migsafe_transactions WHERE uuid = ?)', payload,
+                        number)
+        self.recovery.once()
+        self.assertEqual(set(uuids[:2]), self.open())
+
+    def test_unknown_kind_of_line(self):
+        uuids = self.journal_several(2)
+        self.damage("UPDATE migsafe_records SET kind = 'later' WHERE "
+                    'transaction_id = (SELECT id FROM migsafe_transactions '
+                    'WHERE uuid = ?)', uuids[0])
+        self.recovery.once()
+        self.assertEqual({uuids[0]}, self.open())
+
+    def test_unknown_state_and_verdict(self):
+        uuids = self.journal_several(3)
+        self.damage("UPDATE migsafe_transactions SET verdict = 'MAYBE' "
+                    'WHERE uuid = ?', uuids[0])
+        self.damage("UPDATE migsafe_transactions SET state = 'half' "
+                    'WHERE uuid = ?', uuids[1])
+        self.recovery.once()
+        left = self.src.journal.unsettled(limit=10)
+        self.assertEqual({uuids[0], uuids[1]}, {tx.uuid for tx in left})
+        self.assertEqual([], self.src.cloud.changes())
+
+    def test_nothing_is_done_on_a_damaged_journal(self):
+        self.break_off()
+        self.damage("UPDATE migsafe_records SET payload = 'x'")
+        self.recovery.once()
+        self.assertEqual([], self.src.cloud.changes())
+        self.assertEqual('open', self.src.tx().state)
+
+
+class TestIndependence(Case):
+    def test_adoption_that_fails_does_not_stop_what_is_journalled(self):
+        uuids = self.journal_several(2)
+        self.nova.found = RuntimeError('conductor is away')
+        try:
+            self.recovery.once()
+        except RuntimeError:
+            self.assertEqual(set(), self.open() & set(uuids))
+        self.assertEqual(set(), self.open())
+
+
+class TestAdopt(Case):
+    def found(self, **changes):
+        fields = {'instance_uuid': fake.INSTANCE, 'updated_at': None,
+                  'migration_uuid': fake.MIGRATION, 'migration_id': 1419,
+                  'migration_status': 'error', 'dest_host': DST}
+        self.nova.found = [nova_records.Migrating(**(fields | changes))]
+
+    def adopted(self):
+        self.recovery._adopt()
+        return self.src.journal.get(self.nova.found[0].migration_uuid
+                                    or '') or next(iter(
+                                        self.src.journal.list()), None)
+
+    def test_stuck_one_is_settled_by_evidence(self):
+        self.found()
+        self.dst.guests.state = G.ABSENT
+        self.recovery.once()
+        tx = self.src.tx()
+        self.assertEqual(('settled', 'ABORT', SRC, DST),
+                         (tx.state, tx.verdict, tx.source_host,
+                          tx.dest_host))
+        self.assertIsNone(self.world.records.row.task_state)
+
+    def test_one_that_waits_or_works_is_left_alone(self):
+        self.found()
+        self.manager._waiting_live_migrations[fake.INSTANCE] = (None, None)
+        self.assertIsNone(self.adopted())
+        self.manager._waiting_live_migrations.clear()
+        attempt = self.src.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        with self.src.participant.attempts.open(attempt):
+            self.assertIsNone(self.adopted())
+        self.assertIsNotNone(self.adopted())
+
+    def test_conductor_has_its_time(self):
+        now = timeutils.utcnow(with_timezone=True)
+        for status in ('accepted', 'pre-migrating', None):
+            self.found(migration_status=status, updated_at=now)
+            self.assertIsNone(self.adopted())
+        old = now - datetime.timedelta(
+            seconds=self.conf.migsafe.adopt_after + 60)
+        self.found(migration_status='accepted', updated_at=old)
+        self.assertIsNotNone(self.adopted())
+
+    def test_without_any_migration_record(self):
+        old = timeutils.utcnow() - datetime.timedelta(days=1)
+        self.found(migration_uuid=None, migration_id=None, dest_host='',
+                   migration_status=None, updated_at=old)
+        tx = self.adopted()
+        self.assertEqual((SRC, ''), (tx.source_host, tx.dest_host))
+
+    def test_is_not_begun_twice(self):
+        self.found()
+        first = self.adopted()
+        self.assertEqual(first.id, self.adopted().id)
+        self.assertEqual(1, len(self.src.journal.list()))
+
+
+class TestThread(Case):
+    def test_goes_on_after_an_error_and_ends_when_told(self):
+        self.conf.set_override('recovery_interval', 1, 'migsafe')
+        self.nova.found = RuntimeError('conductor is away')
+        self.recovery.start()
+        self.addCleanup(self.recovery.join, 30)
+        self.addCleanup(self.recovery.stop)
+        deadline = timeutils.utcnow() + datetime.timedelta(seconds=60)
+        while len(self.beats) < 2 and timeutils.utcnow() < deadline:
+            self.recovery.nudge()
+            time.sleep(0.01)
+        self.assertGreaterEqual(len(self.beats), 2)
+        self.recovery.stop()
+        self.recovery.join(30)
+
+
+if __name__ == '__main__':
+    unittest.main()

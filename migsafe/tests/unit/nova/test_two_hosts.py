@@ -1,0 +1,326 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import dataclasses
+import uuid
+
+from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import clients as cl
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import verdict as vd
+from migsafe.transaction import witness as wt
+
+SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+ABORTED, COMMITTED = ('settled', 'ABORT'), ('settled', 'COMMIT')
+
+
+class TestBothAlive(hosts.TwoHosts):
+    def test_abort(self):
+        self.break_off()
+        self.assertTrue(self.src.settle().clean)
+        self.assertEqual((ABORTED, ABORTED),
+                         (self.src.verdict(), self.dst.verdict()))
+        self.assertEqual({SRC: 2, DST: 0}, self.attachments())
+        self.assertEqual(set(), self.dst.devices.present)
+        self.assertEqual(2, len(self.src.devices.present))
+        self.assertFalse(self.dst.cloud.directories.there)
+        self.assertTrue(self.src.cloud.directories.there)
+
+    def test_commit(self):
+        self.break_off(G.ABSENT, G.HERE)
+        self.assertTrue(self.src.settle().clean)
+        self.assertEqual(COMMITTED, self.src.verdict())
+        self.assertEqual({SRC: 0, DST: 2}, self.attachments())
+        self.assertEqual(set(), self.src.devices.present)
+        self.assertEqual(DST, self.world.records.row.host)
+        self.assertTrue(self.dst.settle().clean)
+        self.assertEqual(COMMITTED, self.dst.verdict())
+        self.assertEqual(2, len(self.dst.devices.present))
+
+    def test_the_source_leads(self):
+        self.break_off()
+        outcome = self.dst.settle()
+        self.assertFalse(outcome.clean)
+        self.assertIn(SRC, str(outcome.held))
+        self.assertEqual([], self.dst.cloud.changes())
+
+    def test_running_on_both_is_touched_by_nobody(self):
+        self.break_off(G.HERE, G.HERE)
+        for host in (self.src, self.dst):
+            self.assertFalse(host.settle().clean)
+            self.assertEqual([], host.cloud.changes())
+
+
+class TestOneAway(hosts.TwoHosts):
+    def test_destination_silent_then_back(self):
+        self.break_off()
+        with self.away(DST):
+            self.assertFalse(self.src.settle().clean)
+            self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+            self.assertEqual({fake.attachment(SRC, n) for n in (0, 1)}, {
+                r.attachment_id for r in self.world.records.rows.values()})
+        self.assertTrue(self.src.settle().clean)
+        self.assertEqual({SRC: 2, DST: 0}, self.attachments())
+
+    def test_destination_declared_dead_comes_back(self):
+        self.break_off()
+        with self.away(DST):
+            self.src.journal.request(self.src.tx(), 'peer_is_dead',
+                                     {'host': DST})
+            self.assertTrue(self.src.settle().clean)
+        self.assertTrue(self.dst.devices.present)
+        self.dst.devices.present.clear()
+        self.assertTrue(self.dst.settle().clean)
+        self.assertEqual(ABORTED, self.dst.verdict())
+
+    def test_source_silent_while_the_guest_runs_on_the_destination(self):
+        self.break_off(G.ABSENT, G.HERE)
+        with self.away(SRC):
+            self.assertFalse(self.dst.settle().clean)
+        self.assertEqual(DST, self.world.records.row.host)
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+        self.assertNotIn('disconnect', [c[0] for c in
+                                        self.dst.cloud.changes()])
+        self.assertTrue(self.src.settle().clean)
+        self.assertTrue(self.dst.settle().clean)
+        self.assertEqual((COMMITTED, COMMITTED),
+                         (self.src.verdict(), self.dst.verdict()))
+
+    def test_two_verdicts_never_contradict_each_other(self):
+        """The source lost power, the destination took over and committed,
+        its user then stopped the guest, and the source came back: "runs
+        nowhere" is ABORT for one that does not ask what was decided."""
+        self.break_off(G.ABSENT, G.HERE)
+        with self.away(SRC):
+            self.dst.settle()
+        self.assertEqual('COMMIT', self.dst.verdict()[1])
+        self.dst.guests.state = G.ABSENT
+        self.src.settle()
+        self.assertNotEqual('ABORT', self.src.verdict()[1])
+        self.assertEqual(DST, self.world.records.row.host)
+
+    def test_lost_reply_of_the_source_is_not_a_source_without_a_journal(self):
+        """The source has committed; only the answer to "describe" is lost."""
+        self.break_off(G.ABSENT, G.HERE)
+        self.src.journal.note(self.src.tx(), wt.HANDED_OVER)
+        self.assertTrue(self.src.settle().clean)
+        self.dst.guests.state = G.ABSENT        # its user stopped it
+        self.dst.bus.lost = {'describe'}
+        self.dst.settle()
+        self.assertNotEqual('ABORT', self.dst.verdict()[1])
+        self.assertEqual(DST, self.world.records.row.host)
+        self.assertEqual({SRC: 0, DST: 2}, self.attachments())
+
+
+class TestMovedOn(hosts.TwoHosts):
+    """Something else moved the instance while this was held."""
+
+    def hold(self):
+        """Committed and freed, but a device of the source has a holder."""
+        self.break_off(G.ABSENT, G.HERE)
+        self.src.devices.holders[fake.volume(0)] = 'LV guest/data'
+        self.assertFalse(self.src.settle().clean)
+        self.assertEqual(DST, self.world.records.row.host)
+        self.assertIsNone(self.world.records.row.task_state)
+
+    def move_back(self):
+        """A cold migration or an evacuation brings it to the source."""
+        self.world.records.row = dataclasses.replace(
+            self.world.records.row, host=SRC, node=SRC, vm_state='stopped')
+        for number in (0, 1):
+            new = f'a77a0000-0000-4000-8000-9{number:011d}'
+            self.world.volumes.add(new, fake.volume(number), SRC,
+                                   fake.info(SRC, number))
+            self.world.volumes.rows.pop(fake.attachment(DST, number), None)
+            self.world.records.rows[fake.volume(number)] = cl.VolumeRow(
+                number + 1, fake.volume(number), new, fake.info(SRC, number))
+        self.src.cloud.directories.there = True
+        self.dst.guests.state = G.ABSENT
+        self.src.calls.made.clear()
+
+    def test_moved_back_and_stopped(self):
+        """Its records, its directory and its exports are of the new life."""
+        self.hold()
+        self.move_back()
+        self.src.settle()
+        self.assertEqual(SRC, self.world.records.row.host)
+        self.assertTrue(self.src.cloud.directories.there)
+        changed = {name for name, *_ in self.src.cloud.changes()}
+        self.assertEqual(set(), changed & {
+            'to_host', 'remove_directory', 'replace_connection', 'bind',
+            'delete_allocations'})
+        self.assertEqual(2, sum(
+            row.attachment_id in self.world.volumes.rows
+            for row in self.world.records.rows.values()))
+
+    def test_moved_back_and_running(self):
+        self.hold()
+        self.move_back()
+        self.src.guests.state = G.HERE
+        self.src.settle()
+        self.assertEqual([], self.src.cloud.changes())
+
+
+class TestLate(hosts.TwoHosts):
+    """Messages that arrive when something else is going on."""
+
+    def release(self, migration):
+        return self.dst.participant.release(migration, fake.INSTANCE,
+                                            vd.Verdict.ABORT)
+
+    def test_release_of_another_migration_while_one_is_prepared(self):
+        """An old message, or a recovery elsewhere, must not disconnect what
+        pre_live_migration of a newer migration has just connected."""
+        self.begin_destination('new')
+        self.dst.guests.state = G.ABSENT
+        attempt = self.dst.participant.attempt('new', fake.INSTANCE)
+        with self.dst.participant.attempts.open(attempt):
+            self.release(str(uuid.uuid4()))
+        self.assertEqual([], self.dst.cloud.changes())
+        self.assertEqual(2, len(self.dst.devices.present))
+
+    def test_tombstone_and_pre_live_migration_at_the_same_moment(self):
+        """One of the two sees the other, whichever is first."""
+        self.dst.guests.state = G.ABSENT
+        opened = []
+        attempt = self.dst.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        begin = self.dst.journal.begin
+
+        def begin_twice(*args, **kwargs):
+            tx = begin(*args, **kwargs)
+            # The other thread: hooks_destination._begin() reads this row,
+            # which has no verdict yet, and goes on.
+            context = self.dst.participant.attempts.open(attempt)
+            context.__enter__()
+            opened.append(context)
+            return tx
+        self.dst.journal.begin = begin_twice
+        answer = self.release(fake.MIGRATION)
+        opened[0].__exit__(None, None, None)
+        self.assertTrue(attempt.fenced.is_set()
+                        or answer['state'] != 'done', answer)
+
+    def test_release_while_pre_live_migration_runs_stops_it(self):
+        self.break_off()
+        attempt = self.dst.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        with self.dst.participant.attempts.open(attempt):
+            answer = self.release(fake.MIGRATION)
+            self.assertEqual('busy', answer['state'])
+            self.assertTrue(attempt.fenced.is_set())
+        self.assertEqual([], self.dst.cloud.changes())
+        self.assertEqual('done', self.release(fake.MIGRATION)['state'])
+
+    def test_source_keeps_everything_while_the_destination_is_busy(self):
+        self.break_off()
+        attempt = self.dst.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        with self.dst.participant.attempts.open(attempt):
+            self.assertFalse(self.src.settle().clean)
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+        self.assertTrue(self.src.settle().clean)
+
+    def test_release_twice_at_once(self):
+        self.break_off()
+        tx = self.dst.tx()
+        with self.dst.participant._exclusive(tx, 0) as mine:
+            self.assertTrue(mine)
+            self.assertEqual('busy', self.release(fake.MIGRATION)['state'])
+        self.assertEqual([], self.dst.cloud.changes())
+
+
+class TestRelease(hosts.TwoHosts):
+    def release(self, verdict=vd.Verdict.ABORT, **changes):
+        fields = {'uuid': fake.MIGRATION, 'instance': fake.INSTANCE}
+        fields |= changes
+        return self.dst.participant.release(
+            fields['uuid'], fields['instance'], verdict)
+
+    def test_of_another_instance(self):
+        self.break_off()
+        answer = self.release(instance=str(uuid.uuid4()))
+        self.assertEqual('refused', answer['state'])
+        self.assertEqual([], self.dst.cloud.changes())
+
+    def test_against_a_journalled_commit(self):
+        self.break_off(G.ABSENT, G.ABSENT)
+        self.dst.journal.verdict(self.dst.tx(), 'COMMIT', 'arrived')
+        answer = self.release()
+        self.assertEqual('refused', answer['state'])
+        self.assertIn('COMMIT', answer['reason'])
+        self.assertEqual([], self.dst.cloud.changes())
+
+    def test_commit_of_an_unknown_migration(self):
+        answer = self.release(vd.Verdict.COMMIT, uuid=str(uuid.uuid4()))
+        self.assertEqual('refused', answer['state'])
+
+    def test_guest_in_the_way(self):
+        self.break_off()
+        for state in G:
+            if state in (G.ABSENT, G.HANDED_OVER, G.DEAD):
+                continue
+            self.dst.guests.state = state
+            answer = self.release()
+            if answer['state'] == 'done':
+                self.assertEqual({fake.volume(0), fake.volume(1)},
+                                 set(answer['kept']))
+        self.assertEqual([], self.dst.cloud.changes())
+
+    def test_tombstone_refuses_what_comes_later(self):
+        self.dst.guests.state = G.ABSENT
+        self.dst.devices.present.clear()
+        self.world.volumes.rows.clear()
+        self.assertEqual('done', self.release()['state'])
+        tx = self.dst.journal.begin(fake.MIGRATION, 'destination',
+                                    fake.INSTANCE, SRC, DST)
+        self.assertEqual(ABORTED, (tx.state, tx.verdict))
+
+    def test_one_volume_kept_and_all_else_released(self):
+        self.break_off()
+        self.dst.devices.holders[fake.volume(1)] = 'LV root'
+        answer = self.release()
+        self.assertEqual(('done', [fake.volume(1)]),
+                         (answer['state'], list(answer['kept'])))
+        self.assertFalse(self.src.settle().clean)
+        self.assertEqual({SRC: 2, DST: 1}, self.attachments())
+        self.dst.devices.holders.clear()
+        self.assertTrue(self.src.settle().clean)
+        self.assertEqual({SRC: 2, DST: 0}, self.attachments())
+
+
+class TestStanding(hosts.TwoHosts):
+    def test_follow_never_turns_a_commit_round(self):
+        self.break_off(G.ABSENT, G.ABSENT)
+        self.dst.journal.verdict(self.dst.tx(), 'COMMIT', 'it was here')
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'by hand')
+        self.src.journal.finish(self.src.tx(), 'by hand')
+        self.dst.settle()
+        self.assertEqual('COMMIT', self.dst.verdict()[1])
+        self.assertEqual([], [c for c in self.dst.cloud.changes()
+                              if c[0] in ('disconnect', 'remove_directory')])
+
+
+class TestHandedOver(hosts.TwoHosts):
+    def test_stopped_source_and_no_destination_is_not_a_hand_over(self):
+        """The guest still is in the stopped source: starting it failed on
+        the destination, and libvirt is about to resume it here."""
+        for dst in (G.ABSENT, G.UNKNOWN):
+            with self.subTest(dst):
+                self.prepare()
+                number = str(uuid.uuid4())
+                tx = self.src.journal.begin(
+                    number, 'source', fake.INSTANCE, SRC, DST,
+                    captures=self.world.captures())
+                self.src.journal.note(tx, wt.HANDED_OVER)
+                self.src.guests.state = G.IN_TRANSFER
+                self.dst.guests.state = dst
+                self.src.settle(number)
+                self.assertNotEqual('COMMIT', self.src.tx(number).verdict)
+

@@ -1,0 +1,271 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Directory, allocation, port binding and the instance's own record."""
+
+import dataclasses
+import unittest
+
+from migsafe.resources import allocation, base, instance_directory, instance_record, port_binding
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import clients as cl
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import history as hist
+from migsafe.transaction import move as mv
+from migsafe.transaction import subject as sj
+from migsafe.transaction import verdict as vd
+
+SRC, DST = fake.SRC, fake.DST
+COMMIT, ABORT = vd.Verdict.COMMIT, vd.Verdict.ABORT
+P, G = mv.Point, ev.GuestState
+
+
+class Case(unittest.TestCase):
+    local = SRC
+
+    def setUp(self):
+        self.cloud = fake.Cloud(local=self.local)
+
+    def on(self, host, **changes):
+        self.cloud.records.row = dataclasses.replace(
+            self.cloud.records.row, host=host, **changes)
+
+    def kinds(self, resource, move):
+        return sorted(r.kind for r in resource.inspect(move))
+
+
+class TestInstanceDirectory(Case):
+    local = DST
+    resource = instance_directory.InstanceDirectory()
+
+    def revert(self, exists=False, shared=False, **kwargs):
+        history = hist.History()
+        history.captures[('instance_directory', '')] = {
+            'exists': exists, 'shared': shared}
+        move = fake.move(self.cloud, history=history, **kwargs)
+        self.resource.revert(move, P.DEVICES)
+        return move
+
+    def test_what_this_transaction_made_is_removed(self):
+        move = self.revert()
+        self.assertFalse(self.cloud.directories.there)
+        self.assertEqual([('directory_remove', 'ok')], move.journal.outcomes)
+        self.assertEqual([], self.resource.inspect(move))
+
+    def test_shared_or_not_known_to_be_unshared_stays(self):
+        for shared in (True, None, 'no', 0, 1, {}):
+            with self.subTest(shared):
+                move = self.revert(shared=shared)
+                self.assertEqual([], self.cloud.changes())
+                self.assertEqual([], self.resource.inspect(move))
+
+    def test_what_was_there_before_stays(self):
+        for exists in (True, None, 0):
+            with self.subTest(exists):
+                self.revert(exists=exists)
+                self.assertEqual([], self.cloud.changes())
+
+    def test_without_capture_it_stays(self):
+        self.resource.revert(fake.move(self.cloud, history=hist.History()),
+                             P.DEVICES)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_guest_that_is_not_gone_keeps_it(self):
+        for state in G:
+            if state in (G.ABSENT, G.HANDED_OVER):
+                continue
+            with self.subTest(state):
+                self.cloud.guests.state = state
+                with self.assertRaises(base.Held):
+                    self.revert()
+                self.assertEqual([], self.cloud.changes())
+
+    def test_no_licence_keeps_it(self):
+        with self.assertRaises(base.Held):
+            self.revert(teardown=False)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_the_winner_keeps_its_own(self):
+        self.cloud = fake.Cloud(local=SRC)
+        self.revert(exists=True)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_source_of_a_commit(self):
+        self.cloud = fake.Cloud(local=SRC)
+        self.cloud.guests.state = G.ABSENT
+        self.resource.commit(fake.move(self.cloud, COMMIT), P.DEVICES)
+        self.assertFalse(self.cloud.directories.there)
+
+    def test_capture(self):
+        row = cl.InstanceRow('u', SRC, SRC, None, 'active')
+        self.assertEqual(
+            {'': {'exists': True, 'shared': None}},
+            self.resource.capture(sj.Subject(row, directory_exists=True)))
+
+
+class TestAllocation(Case):
+    resource = allocation.Allocation()
+
+    def test_abort_gives_the_source_back(self):
+        move = fake.move(self.cloud)
+        self.assertEqual(['R7', 'R7', 'R7'], self.kinds(self.resource, move))
+        self.resource.revert(move, P.REST)
+        self.assertEqual({fake.INSTANCE: {'rp-' + SRC: {'VCPU': 1}}},
+                         self.cloud.allocations.by_consumer)
+        self.assertEqual([], self.resource.inspect(move))
+
+    def test_commit_drops_the_source(self):
+        move = fake.move(self.cloud, COMMIT)
+        self.resource.commit(move, P.REST)
+        self.assertEqual({fake.INSTANCE: {'rp-' + DST: {'VCPU': 1}}},
+                         self.cloud.allocations.by_consumer)
+        self.assertEqual([], self.resource.inspect(move))
+
+    def test_again_changes_nothing(self):
+        for verdict, act in ((ABORT, self.resource.revert),
+                             (COMMIT, self.resource.commit)):
+            self.cloud.allocations.by_consumer = {
+                fake.INSTANCE: {'rp-' + SRC: {}}}
+            act(fake.move(self.cloud, verdict), P.REST)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_commit_never_leaves_the_instance_with_nothing(self):
+        self.cloud.allocations.by_consumer[fake.INSTANCE] = {}
+        move = fake.move(self.cloud, COMMIT)
+        with self.assertRaises(base.Held) as caught:
+            self.resource.commit(move, P.REST)
+        self.assertIn('heal_allocations', str(caught.exception))
+        self.assertIn(fake.INSTANCE, str(caught.exception))
+        self.assertEqual([], self.cloud.changes())
+
+    def test_superseded_keeps_what_the_instance_has(self):
+        self.on(fake.THIRD)
+        before = self.cloud.allocations.held(fake.INSTANCE)
+        for verdict, act in ((ABORT, self.resource.revert),
+                             (COMMIT, self.resource.commit)):
+            act(fake.move(self.cloud, verdict), P.REST)
+        self.assertEqual(before, self.cloud.allocations.held(fake.INSTANCE))
+        self.assertEqual([('delete_allocations', fake.MIGRATION)],
+                         self.cloud.changes())
+
+    def test_deleted_instance_leaves_no_allocation_of_the_migration(self):
+        """Nova deletes those of the instance; nobody those of the migration.
+        """
+        self.cloud.records.row = None
+        move = fake.move(self.cloud)
+        self.resource.revert(move, P.REST)
+        self.assertEqual([], self.resource.inspect(move))
+
+
+class TestPortBinding(Case):
+    resource = port_binding.PortBinding()
+
+    def test_bound_to_the_winner(self):
+        for verdict, winner in ((ABORT, SRC), (COMMIT, DST)):
+            with self.subTest(verdict):
+                self.cloud = fake.Cloud()
+                move = fake.move(self.cloud, verdict)
+                act = (self.resource.commit if verdict is COMMIT
+                       else self.resource.revert)
+                act(move, P.REST)
+                self.assertEqual({'port-1': {winner: 'ACTIVE'}},
+                                 self.cloud.network.ports)
+                self.assertEqual([], self.resource.inspect(move))
+                act(move, P.REST)
+                self.assertEqual(1, len(self.cloud.changes()))
+
+    def test_no_port_and_no_extension(self):
+        self.cloud.network.ports = {}
+        self.resource.revert(fake.move(self.cloud), P.REST)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_port_of_neither_host_is_not_ours(self):
+        self.cloud.network.ports = {'port-1': {fake.THIRD: 'ACTIVE'}}
+        self.resource.revert(fake.move(self.cloud), P.REST)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_superseded_deleted_and_no_destination(self):
+        self.resource.revert(fake.move(self.cloud, dest_host=''), P.REST)
+        self.on(fake.THIRD)
+        self.resource.revert(fake.move(self.cloud), P.REST)
+        self.cloud.records.row = None
+        self.resource.revert(fake.move(self.cloud), P.REST)
+        self.assertEqual([], self.cloud.changes())
+
+
+class TestInstanceRecord(Case):
+    resource = instance_record.InstanceRecord()
+
+    def test_commit_moves_the_host_first_and_frees_last(self):
+        self.cloud.records.status = 'running'
+        move = fake.move(self.cloud, COMMIT)
+        self.assertEqual(['R12', 'R5', 'R6'],
+                         self.kinds(self.resource, move))
+        self.resource.commit(move, P.RECORDS)
+        self.assertEqual([('to_host', DST)], self.cloud.changes())
+        self.assertEqual('migrating', self.cloud.records.row.task_state)
+        self.resource.commit(move, P.DONE)
+        self.assertIsNone(self.cloud.records.row.task_state)
+        self.assertEqual('completed', self.cloud.records.status)
+        self.assertEqual([], self.resource.inspect(move))
+
+    def test_abort_keeps_a_terminal_status(self):
+        for status in instance_record.TERMINAL:
+            self.cloud.records.status = status
+            self.resource.revert(fake.move(self.cloud), P.DONE)
+        self.assertEqual([], self.cloud.calls.of('finish_migration'))
+
+    def test_abort_ends_any_other_status(self):
+        for status in ('accepted', 'queued', 'preparing', 'running',
+                       'post-migrating', 'nonsense'):
+            self.cloud.records.status = status
+            self.resource.revert(fake.move(self.cloud), P.DONE)
+            self.assertEqual('failed', self.cloud.records.status)
+
+    def test_migration_that_was_deleted(self):
+        self.cloud.records.status = None
+        self.on(SRC, task_state=None)
+        self.assertEqual([], self.resource.inspect(fake.move(self.cloud)))
+
+    def test_error_is_lifted_only_to_what_it_was(self):
+        self.on(SRC, task_state=None, vm_state='error')
+        self.resource.revert(fake.move(self.cloud), P.DONE)
+        self.assertEqual('active', self.cloud.records.row.vm_state)
+
+    def test_error_from_before_stays(self):
+        for captured in ('error', None, ''):
+            self.on(SRC, task_state=None, vm_state='error')
+            history = self.cloud.history()
+            history.captures[('instance_record', '')] = {
+                'vm_state': captured}
+            self.resource.revert(fake.move(self.cloud, history=history),
+                                 P.DONE)
+            self.assertEqual('error', self.cloud.records.row.vm_state)
+
+    def test_other_task_is_not_ended(self):
+        self.on(SRC, task_state='rebooting')
+        self.cloud.records.status = 'failed'
+        self.resource.revert(fake.move(self.cloud), P.DONE)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_superseded_or_deleted(self):
+        for row in (None, dataclasses.replace(self.cloud.records.row,
+                                              host=fake.THIRD)):
+            self.cloud.records.row = row
+            for point in (P.RECORDS, P.DONE):
+                self.resource.commit(fake.move(self.cloud, COMMIT), point)
+        self.assertEqual([], self.cloud.calls.of('to_host', 'release_task'))
+
+    def test_capture(self):
+        row = cl.InstanceRow('u', SRC, 'n', None, 'active')
+        self.assertEqual(
+            {'': {'host': SRC, 'node': 'n', 'vm_state': 'active'}},
+            self.resource.capture(sj.Subject(row)))

@@ -1,0 +1,347 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import dataclasses
+import json
+import unittest
+
+from migsafe.resources import base, volume_connection
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import clients as cl
+from migsafe.transaction import history as hist
+from migsafe.transaction import move as mv
+from migsafe.transaction import subject as sj
+from migsafe.transaction import verdict as vd
+
+SRC, DST = fake.SRC, fake.DST
+COMMIT, ABORT = vd.Verdict.COMMIT, vd.Verdict.ABORT
+RECORDS, EXPORTS = mv.Point.RECORDS, mv.Point.EXPORTS
+
+
+def _lun(row):
+    return row.connection_info['data']['target_lun']
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.cloud = fake.Cloud()
+        self.resource = volume_connection.VolumeConnection()
+
+    def held(self, move, point):
+        with self.assertRaises(base.Held) as caught:
+            self.resource.revert(move, point)
+        return caught.exception.keys
+
+    def row(self, number):
+        return self.cloud.records.rows[fake.volume(number)]
+
+    def residues(self, move):
+        return sorted((r.kind, r.key) for r in self.resource.inspect(move))
+
+
+class TestCapture(Case):
+    def test_capture_makes_no_call_and_is_json(self):
+        rows = [cl.VolumeRow(1, fake.volume(0), 'a-1', fake.info(SRC, 0))]
+        found = self.resource.capture(sj.Subject(
+            cl.InstanceRow('u', SRC, SRC, None, 'active'), rows))
+        self.assertEqual({fake.volume(0)}, set(found))
+        self.assertEqual('a-1', found[fake.volume(0)]['attachment_id'])
+        self.assertEqual(found, json.loads(json.dumps(found)))
+        self.assertEqual([], self.cloud.calls.made)
+
+
+class TestRecords(Case):
+    def test_abort_restores_luns_and_attachments_of_the_source(self):
+        self.resource.revert(fake.move(self.cloud), RECORDS)
+        for number in (0, 1):
+            self.assertEqual(fake.attachment(SRC, number),
+                             self.row(number).attachment_id)
+            self.assertEqual(fake.FIRST_LUN[SRC] + number,
+                             _lun(self.row(number)))
+        self.assertEqual({'replace_connection'},
+                         {name for name, *_ in self.cloud.changes()})
+
+    def test_again_changes_nothing(self):
+        self.resource.revert(fake.move(self.cloud), RECORDS)
+        before = len(self.cloud.changes())
+        self.resource.revert(fake.move(self.cloud), RECORDS)
+        self.assertEqual(before, len(self.cloud.changes()))
+
+    def test_commit_keeps_what_names_the_destination(self):
+        self.resource.commit(fake.move(self.cloud, COMMIT), RECORDS)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_commit_repairs_a_row_that_was_set_back(self):
+        number = 1
+        self.cloud.records.rows[fake.volume(number)] = cl.VolumeRow(
+            2, fake.volume(number), fake.attachment(SRC, number),
+            fake.info(SRC, number))
+        self.resource.commit(fake.move(self.cloud, COMMIT), RECORDS)
+        self.assertEqual(fake.attachment(DST, number),
+                         self.row(number).attachment_id)
+        self.assertEqual(fake.FIRST_LUN[DST] + number, _lun(self.row(number)))
+
+    def test_right_attachment_with_wrong_lun_is_repaired(self):
+        """Incident 000: connection_info alone is from the other host."""
+        self.cloud.records.rows[fake.volume(0)] = dataclasses.replace(
+            self.row(0), attachment_id=fake.attachment(SRC, 0))
+        self.resource.revert(fake.move(self.cloud), RECORDS)
+        self.assertEqual(fake.FIRST_LUN[SRC], _lun(self.row(0)))
+
+    def test_secrets_and_volatile_keys_do_not_make_a_difference(self):
+        self.resource.revert(fake.move(self.cloud), RECORDS)
+        self.row(0).connection_info['data']['device_path'] = '/dev/sdq'
+        self.row(0).connection_info['data']['auth_password'] = 'rotated'
+        self.assertEqual([], [r for r in self.residues(fake.move(self.cloud))
+                              if r[0] in ('R1', 'R2')])
+
+    def test_lost_compare_and_swap_holds_that_row_only(self):
+        self.cloud.records.changed_meanwhile.add(fake.volume(0))
+        held = self.held(fake.move(self.cloud), RECORDS)
+        self.assertEqual({fake.volume(0)}, set(held))
+        self.assertIn('changed by something else', held[fake.volume(0)])
+        self.assertEqual(fake.FIRST_LUN[SRC] + 1, _lun(self.row(1)))
+
+    def test_attachment_of_the_winner_missing(self):
+        del self.cloud.volumes.rows[fake.attachment(SRC, 0)]
+        move = fake.move(self.cloud, released=True)
+        held = self.held(move, RECORDS)
+        self.assertEqual({fake.volume(0)}, set(held))
+        self.assertIn(SRC, held[fake.volume(0)])
+        self.assertEqual(fake.attachment(DST, 0), self.row(0).attachment_id)
+        self.resource.revert(move, EXPORTS)
+        self.assertEqual(
+            [('delete_attachment', fake.attachment(DST, 1))],
+            self.cloud.calls.of('delete_attachment'))
+        self.assertIn(('R2', fake.volume(0)), self.residues(move))
+
+    def test_winner_without_capture_is_known_by_its_host(self):
+        """Adopted: it happened before migsafe was installed."""
+        move = fake.move(self.cloud, history=hist.History())
+        self.resource.revert(move, RECORDS)
+        self.assertEqual(fake.attachment(SRC, 0), self.row(0).attachment_id)
+        self.assertEqual(fake.FIRST_LUN[SRC], _lun(self.row(0)))
+
+    def test_two_attachments_of_the_winner_without_capture_are_a_guess(self):
+        self.cloud.volumes.add('a-other', fake.volume(0), SRC,
+                               fake.info(SRC, 5))
+        held = self.held(fake.move(self.cloud, history=hist.History()),
+                         RECORDS)
+        self.assertEqual({fake.volume(0)}, set(held))
+
+    def test_intent_is_journalled_with_ids_but_without_secrets(self):
+        move = fake.move(self.cloud)
+        self.resource.revert(move, RECORDS)
+        self.assertEqual([('bdm_restore', 'ok')] * 2, move.journal.outcomes)
+        self.assertNotIn(fake.SECRET, repr(move.journal.intents))
+
+    def test_failed_write_is_journalled_as_an_error(self):
+        self.cloud.calls.errors['replace_connection'] = OSError('db is gone')
+        move = fake.move(self.cloud)
+        with self.assertRaises(OSError):
+            self.resource.revert(move, RECORDS)
+        self.assertEqual([('bdm_restore', 'error')], move.journal.outcomes)
+
+    def test_superseded_or_deleted_instance_keeps_its_rows(self):
+        for row in (None, dataclasses.replace(self.cloud.records.row,
+                                              host=fake.THIRD)):
+            self.cloud.records.row = row
+            self.resource.revert(fake.move(self.cloud), RECORDS)
+        self.assertEqual([], self.cloud.changes())
+
+
+class TestDamagedRows(Case):
+    """A row that cannot be understood holds itself, and nothing is lost."""
+
+    def test_data_that_is_no_dictionary(self):
+        for bad in ('text', ['a'], 5):
+            with self.subTest(bad):
+                self.cloud = fake.Cloud()
+                self.cloud.records.rows[fake.volume(0)] = cl.VolumeRow(
+                    1, fake.volume(0), fake.attachment(SRC, 0),
+                    {'driver_volume_type': 'iscsi', 'data': bad})
+                move = fake.move(self.cloud, released=True)
+                try:
+                    self.resource.revert(move, RECORDS)
+                except (base.Held, TypeError):
+                    self.assertEqual(
+                        bad, self.row(0).connection_info['data'])
+                # Repaired from the capture, or held: nothing in between.
+                self.assertIn(_lun(self.row(1)) - 1, fake.FIRST_LUN.values())
+                self.assertIn(fake.attachment(SRC, 0),
+                              self.cloud.volumes.rows)
+
+    def test_a_damaged_row_does_not_stop_the_rows_behind_it(self):
+        self.cloud.records.rows[fake.volume(0)] = cl.VolumeRow(
+            1, fake.volume(0), fake.attachment(SRC, 0),
+            {'driver_volume_type': 'iscsi', 'data': 'damaged'})
+        try:
+            self.resource.revert(fake.move(self.cloud), RECORDS)
+        except base.Held as held:
+            self.assertEqual({fake.volume(0)}, set(held.keys))
+        self.assertEqual(fake.FIRST_LUN[SRC] + 1, _lun(self.row(1)))
+
+    def test_row_that_is_not_json_deletes_nothing(self):
+        self.cloud.calls.errors['volumes'] = ValueError(
+            'connection_info in block_device_mapping is not a JSON object')
+        for point in (RECORDS, EXPORTS):
+            with self.assertRaises(ValueError):
+                self.resource.revert(fake.move(self.cloud, released=True),
+                                     point)
+        self.assertEqual([], self.cloud.changes())
+
+
+class TestExports(Case):
+    def setUp(self):
+        super().setUp()
+        self.resource.revert(fake.move(self.cloud), RECORDS)
+        self.cloud.calls.made.clear()
+
+    def test_nothing_is_deleted_before_the_devices_were_looked_at(self):
+        held = self.held(fake.move(self.cloud), EXPORTS)
+        self.assertEqual({fake.volume(0), fake.volume(1)}, set(held))
+        self.assertEqual([], self.cloud.changes())
+
+    def test_only_what_is_not_kept_is_deleted(self):
+        move = fake.move(self.cloud, released=True,
+                         kept={fake.volume(0): 'used by lvm lv data'})
+        held = self.held(move, EXPORTS)
+        self.assertEqual({fake.volume(0): 'used by lvm lv data'}, held)
+        self.assertEqual([('delete_attachment', fake.attachment(DST, 1))],
+                         self.cloud.changes())
+        self.assertEqual([('R3', fake.volume(0))], self.residues(move))
+
+    def test_clean_at_the_end(self):
+        move = fake.move(self.cloud, released=True)
+        self.resource.revert(move, EXPORTS)
+        self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1)},
+                         set(self.cloud.volumes.rows))
+        self.assertEqual([], self.residues(move))
+
+    def test_leaked_attachment_that_nobody_knows(self):
+        """attachment_create worked, but its reply was lost."""
+        self.cloud.volumes.add('a-leaked', fake.volume(0), None, None)
+        self.assertIn(fake.volume(0),
+                      self.held(fake.move(self.cloud), EXPORTS))
+        self.assertIn('a-leaked', self.cloud.volumes.rows)
+        self.resource.revert(fake.move(self.cloud, released=True), EXPORTS)
+        self.assertNotIn('a-leaked', self.cloud.volumes.rows)
+
+    def test_what_a_row_names_is_never_deleted(self):
+        self.cloud.records.rows[fake.volume(0)] = dataclasses.replace(
+            self.row(0), attachment_id='a-new')
+        self.cloud.volumes.add('a-new', fake.volume(0), DST,
+                               fake.info(DST, 0))
+        self.resource.revert(fake.move(self.cloud, released=True), EXPORTS)
+        self.assertIn('a-new', self.cloud.volumes.rows)
+
+    def test_failed_deletion_is_an_error_outcome(self):
+        self.cloud.calls.errors['delete_attachment'] = OSError('HTTP 500')
+        move = fake.move(self.cloud, released=True)
+        with self.assertRaises(OSError):
+            self.resource.revert(move, EXPORTS)
+        self.assertEqual([('attachment_delete', 'error')],
+                         move.journal.outcomes)
+
+
+class TestSuperseded(Case):
+    """Deleted, or on a third host: only what this transaction made."""
+
+    def exports(self, local, verdict, **cloud):
+        self.cloud = fake.Cloud(local=local)
+        self.cloud.records.row = cloud['row']
+        move = fake.move(self.cloud, verdict, released=True)
+        if verdict is ABORT:
+            self.resource.revert(move, EXPORTS)
+        else:
+            self.resource.commit(move, EXPORTS)
+        return {attachment_id for _name, attachment_id
+                in self.cloud.calls.of('delete_attachment')}
+
+    def test_deleted_source_deletes_its_own(self):
+        found = self.exports(SRC, COMMIT, row=None)
+        self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1)},
+                         found)
+
+    def test_deleted_destination_deletes_its_own(self):
+        found = self.exports(DST, ABORT, row=None)
+        self.assertEqual({fake.attachment(DST, 0), fake.attachment(DST, 1)},
+                         found)
+
+    def test_third_host_keeps_what_its_rows_name(self):
+        row = cl.InstanceRow(fake.INSTANCE, fake.THIRD, fake.THIRD, None,
+                             'active')
+        self.cloud = fake.Cloud(local=SRC)
+        self.cloud.records.row = row
+        for number in (0, 1):
+            key = fake.volume(number)
+            self.cloud.records.rows[key] = dataclasses.replace(
+                self.cloud.records.rows[key],
+                attachment_id=fake.attachment(SRC, number))
+        self.resource.commit(fake.move(self.cloud, COMMIT, released=True),
+                             EXPORTS)
+        self.assertEqual([], self.cloud.changes())
+
+    def test_unknown_attachments_of_a_third_host_stay(self):
+        row = cl.InstanceRow(fake.INSTANCE, fake.THIRD, fake.THIRD, None,
+                             'active')
+        self.cloud.records.row = row
+        self.cloud.volumes.add('a-third', fake.volume(0), fake.THIRD, None)
+        self.resource.commit(fake.move(self.cloud, COMMIT, released=True),
+                             EXPORTS)
+        self.assertIn('a-third', self.cloud.volumes.rows)
+
+
+class TestLegacyFlow(Case):
+    def setUp(self):
+        super().setUp()
+        self.cloud.legacy(0)
+
+    def test_abort_restores_the_source(self):
+        self.resource.revert(fake.move(self.cloud), RECORDS)
+        self.assertIsNone(self.row(0).attachment_id)
+        self.assertEqual(fake.FIRST_LUN[SRC], _lun(self.row(0)))
+
+    def test_commit_leaves_the_destination(self):
+        move = fake.move(self.cloud, COMMIT, released=True)
+        self.resource.commit(move, RECORDS)
+        self.resource.commit(move, EXPORTS)
+        self.assertEqual(fake.FIRST_LUN[DST], _lun(self.row(0)))
+        self.assertEqual([('delete_attachment', fake.attachment(SRC, 1))],
+                         self.cloud.changes())
+
+    def test_commit_with_the_source_in_the_row_is_held(self):
+        self.cloud.records.rows[fake.volume(0)] = cl.VolumeRow(
+            1, fake.volume(0), None, fake.info(SRC, 0))
+        with self.assertRaises(base.Held) as caught:
+            self.resource.commit(fake.move(self.cloud, COMMIT), RECORDS)
+        self.assertEqual({fake.volume(0)}, set(caught.exception.keys))
+
+    def test_abort_without_capture_is_held(self):
+        held = self.held(fake.move(self.cloud, history=hist.History()),
+                         RECORDS)
+        self.assertIn(fake.volume(0), held)
+
+
+class TestAddress(unittest.TestCase):
+    def test_lun_and_target_only(self):
+        found = volume_connection.address(fake.info(SRC, 0))
+        self.assertEqual(fake.FIRST_LUN[SRC], found['target_lun'])
+        self.assertNotIn('auth_password', found)
+
+    def test_none_and_empty(self):
+        for nothing in (None, {}, {'data': None}, {'data': {}}):
+            self.assertEqual({}, volume_connection.address(nothing))
+
+    def test_error_does_not_quote_the_content(self):
+        with self.assertRaises(TypeError) as caught:
+            volume_connection.address({'data': [fake.SECRET]})
+        self.assertNotIn(fake.SECRET, str(caught.exception))

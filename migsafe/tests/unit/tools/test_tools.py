@@ -1,0 +1,207 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import configparser
+import importlib
+import importlib.util
+import json
+import os
+import pathlib
+import pwd
+import subprocess
+import sys
+from collections import Counter
+
+import fixtures
+import testtools
+
+from migsafe.cli import main as cli
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+
+
+def load(name):
+    """Import a file of tools/, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class TiersTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.tiers = load("tiers")
+        self.tiers.RESULTS = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+
+    def run_step(self, code, count=None, **more):
+        command = [sys.executable, "-c", code]
+        step = self.tiers.Step("it", command, count or self.tiers.by_exit_code, **more)
+        lines = step.run()
+        return step.counts, "\n".join(lines)
+
+    def test_a_check_counts_as_one(self):
+        self.assertEqual(Counter(passed=1), self.run_step("pass")[0])
+        counts, lines = self.run_step("import sys; print('why'); sys.exit(3)")
+        self.assertEqual(Counter(failed=1), counts)
+        self.assertIn("why", lines)
+
+    def test_tests_that_never_reported_are_a_failure(self):
+        counts, lines = self.run_step("pass", self.tiers.by_subunit)
+        self.assertEqual(Counter(failed=1), counts)
+        self.assertIn("no test results", lines)
+
+    def test_a_bad_exit_code_is_a_failure_though_all_tests_passed(self):
+        def count(step, code):
+            return Counter(passed=7), []
+
+        self.assertEqual(Counter(passed=7), self.run_step("pass", count)[0])
+        counts, lines = self.run_step("import sys; sys.exit(1)", count)
+        self.assertEqual(Counter(passed=7, failed=1), counts)
+        self.assertIn("exit code 1", lines)
+
+    def test_a_step_that_takes_too_long_is_a_failure(self):
+        counts, lines = self.run_step("import time; time.sleep(60)", timeout=1)
+        self.assertLess(0, counts["failed"])
+        self.assertIn("ended after 1 s", lines)
+
+    def test_the_comparison_counts_for_itself(self):
+        result = self.tiers.RESULTS / "it" / "result.json"
+        counts = {"passed": 5, "failed": 2, "skipped": 1}
+        code = f"open({str(result)!r}, 'w').write({json.dumps(counts)!r})"
+        self.assertEqual(Counter(counts), self.run_step(code, self.tiers.by_json)[0])
+
+    def test_the_last_line(self):
+        self.assertEqual(
+            "3 passed, 0 failed, 1 skipped",
+            self.tiers.line_of(Counter(passed=3, skipped=1)),
+        )
+
+
+class LayersTest(testtools.TestCase):
+    def test_the_most_special_rule_decides(self):
+        check = load("check")
+        self.assertEqual(
+            "migsafe.journal", check._layer(ROOT / "migsafe" / "journal" / "api.py")[0]
+        )
+        self.assertEqual("migsafe", check._layer(ROOT / "migsafe" / "text.py")[0])
+
+    def test_an_import_the_wrong_way_is_found(self):
+        check = load("check")
+        check.ROOT = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        below = check.ROOT / "migsafe" / "journal"
+        below.mkdir(parents=True)
+        (below / "api.py").write_text("def f():\n    from nova import objects\n")
+        (below / "ok.py").write_text("import novaclient\nfrom migsafe import conf\n")
+        self.assertEqual(
+            ["migsafe/journal/api.py:2: migsafe.journal must not import nova.objects"],
+            check.layers(),
+        )
+
+
+class ShellTest(testtools.TestCase):
+    def shell(self, script):
+        return subprocess.run(
+            ["bash", "-euc", f". {ROOT}/tools/lib.sh; {script}"],
+            env={"ROOT": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+
+    def test_the_packages_come_from_bindep(self):
+        plain, test = self.shell("debian_packages"), self.shell("debian_packages test")
+        self.assertIn("python3-venv", plain)
+        self.assertNotIn("mariadb-server", plain)
+        self.assertLessEqual(set(plain) | {"mariadb-server", "rabbitmq-server"}, set(test))
+
+    def test_the_devstack_plugin_switches_it_on(self):
+        top = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (top / "nova.conf").touch()
+        user = pwd.getpwuid(os.getuid()).pw_name
+        script = f"""
+            DEST={top} DATA_DIR={top} NOVA_CONF={top}/nova.conf STACK_USER={user}
+            NOVA_CPU_CONF={top}/absent NOVA_CONF_DIR={top} MIGSAFE_DIR={ROOT}
+            is_service_enabled() {{ [ "$1" = n-cpu ]; }}
+            sudo() {{ local words=(); for word; do words+=("${{word/#root/{user}}}"); done
+                      "${{words[@]}}"; }}; echo_summary() {{ :; }}
+            setup_develop() {{ echo "develop $1"; }}; iniset() {{ echo "$2.$3=$4"; }}
+            . {ROOT}/devstack/settings
+            for phase in install post-config; do . {ROOT}/devstack/plugin.sh stack $phase; done
+            stat -c %a {top}/migsafe
+        """
+        self.assertEqual(
+            ["develop", str(ROOT), "migsafe.enabled=True", "migsafe.enforce=True"]
+            + [f"migsafe.state_path={top}/migsafe", "700"],
+            self.shell(script),
+        )
+        self.assertIn(
+            "migsafe.brick.privileged.default",
+            (top / "rootwrap.d" / "migsafe.filters").read_text(encoding="utf-8"),
+        )
+
+    def test_both_commands_are_what_the_readme_says(self):
+        readme = (ROOT / "README.rst").read_text(encoding="utf-8")
+        ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+        for command in ("./tools/test.sh", "./tools/replay.sh"):
+            self.assertIn(f"    {command}\n", readme)
+        self.assertIn("exec ./tools/test.sh\n", ci)
+
+
+class RequirementsTest(testtools.TestCase):
+    def lines(self, name, operator):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        found = (line.partition("#")[0].partition(operator) for line in text.splitlines())
+        return {name.strip(): version.strip() for name, _, version in found if version.strip()}
+
+    def test_the_lower_bounds_are_the_ones_that_are_tested(self):
+        lowest = self.lines("constraints/lower-constraints.txt", "==")
+        bounds = self.lines("requirements.txt", ">=")
+        bounds.pop("pbr")  # builds the package, and is not imported by it
+        self.assertLess(10, len(bounds))
+        self.assertEqual(bounds, {name: lowest.get(name) for name in bounds})
+
+    def test_constraints_name_releases_of_the_index_only(self):
+        for path in sorted((ROOT / "constraints").glob("nova-*.txt")):
+            pins = self.lines(f"constraints/{path.name}", "==")
+            self.assertIn("nova", pins)
+            text = path.read_text(encoding="utf-8")
+            for unwanted in ("://", " @ ", "-e ", "file:"):
+                self.assertNotIn(unwanted, text)
+
+
+class EntryPointsTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.setup = configparser.ConfigParser()
+        self.setup.read(ROOT / "setup.cfg")
+
+    def points(self, group):
+        lines = self.setup["entry_points"][group].strip().splitlines()
+        return {
+            name.strip(): target.strip() for name, _, target in (x.partition("=") for x in lines)
+        }
+
+    def test_the_commands_are_the_ones_the_application_has(self):
+        found = {name: f"{c.__module__}:{c.__qualname__}" for name, c in cli.COMMANDS.items()}
+        declared = {name.replace("_", " "): to for name, to in self.points("migsafe.cli").items()}
+        self.assertEqual(found, declared)
+
+    def test_what_needs_no_nova_can_be_loaded(self):
+        for group in ("migsafe.cli", "migsafe.resources", "oslo.config.opts", "console_scripts"):
+            for name, target in self.points(group).items():
+                if ".replay." in target:
+                    continue
+                module, _, attribute = target.partition(":")
+                found = getattr(importlib.import_module(module), attribute)
+                if group == "migsafe.resources":
+                    self.assertEqual(name, found.name)

@@ -1,0 +1,32 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Text for operators made from errors of others."""
+
+from __future__ import annotations
+
+from oslo_utils import strutils
+
+#: Longer texts (an HTML body, an oversized reply) are cut.
+LIMIT = 400
+#: Masking takes a second per megabyte, so it gets no more than this.
+SCANNED = 20 * LIMIT
+
+
+def masked(error: BaseException) -> str:
+    """An exception as one short line without secrets.
+
+    :param error: any exception; its text may hold a connection_info
+    :returns: class name and text, passwords masked, at most LIMIT characters
+    """
+    text = ' '.join(strutils.mask_password(str(error)[:SCANNED]).split())
+    cut = text if len(text) <= LIMIT else text[:LIMIT] + '...'
+    return f'{type(error).__name__}: {cut}' if cut else type(error).__name__

@@ -1,0 +1,186 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the engine and the resources need from the cloud, as small protocols.
+
+:mod:`migsafe.nova.clients` implements them on Nova's own API objects. Nothing
+here, and nothing that uses it, imports Nova or Cinder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from migsafe.transaction import evidence as ev
+
+ConnectionInfo = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeRow:
+    """A volume's row in Nova's block_device_mapping table."""
+
+    bdm_id: int
+    volume_id: str
+    attachment_id: str | None
+    connection_info: ConnectionInfo | None = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attachment:
+    """An attachment in Cinder; ``host`` is None while nothing is connected."""
+
+    id: str
+    volume_id: str
+    host: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class InstanceRow:
+    """The columns of an instance that a live migration changes."""
+
+    uuid: str
+    host: str | None
+    node: str | None
+    task_state: str | None
+    vm_state: str | None
+
+
+class Volumes(Protocol):
+    """Cinder."""
+
+    def attachments(self, instance_uuid: str) -> list[Attachment]:
+        """All attachments of an instance, with host names."""
+
+    def connection_info(self, attachment_id: str) -> ConnectionInfo | None:
+        """The connection_info of an attachment; None when it is gone."""
+
+    def delete_attachment(self, attachment_id: str) -> None:
+        """Delete an attachment; one that is gone already is not an error."""
+
+    def terminate(self, instance_uuid: str, volume_id: str) -> None:
+        """Legacy flow: terminate this host's own connection."""
+
+
+class Records(Protocol):
+    """Nova's database."""
+
+    def instance(self, uuid: str) -> InstanceRow | None:
+        """The instance, or None when it is deleted."""
+
+    def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
+        """Make ``host`` the instance's host if it is one of ``expected``."""
+
+    def release_task(self, uuid: str, vm_state: str | None) -> None:
+        """End ``migrating``; restore ``vm_state`` if it is ERROR now."""
+
+    def migration_status(self, uuid: str) -> str | None:
+        """The status of a migration; None when there is no such record."""
+
+    def finish_migration(self, uuid: str, status: str) -> None:
+        """Give a migration its final status."""
+
+    def volumes(self, instance_uuid: str) -> list[VolumeRow]:
+        """The volume rows of an instance."""
+
+    def replace_connection(self, instance_uuid: str, row: VolumeRow,
+                           attachment_id: str | None,
+                           connection_info: ConnectionInfo) -> bool:
+        """Compare and swap: False if the row is not ``row`` any more."""
+
+
+class Devices(Protocol):
+    """os-brick on this host, through the hypervisor's volume drivers."""
+
+    def paths(self, instance_uuid: str, info: ConnectionInfo) -> list[str]:
+        """Block devices of this connection that exist on this host now."""
+
+    def disconnect(self, instance_uuid: str, info: ConnectionInfo) -> None:
+        """Disconnect, encryptor first, as Nova's driver does."""
+
+
+class Directories(Protocol):
+    """The instance directory on this host."""
+
+    def find(self, instance_uuid: str) -> str | None:
+        """Path of the instance's directory, None when there is none."""
+
+    def remove(self, instance_uuid: str) -> None:
+        """Remove the instance's directory."""
+
+
+class Network(Protocol):
+    """Neutron."""
+
+    def bindings(self, instance_uuid: str, hosts: Iterable[str]
+                 ) -> dict[str, dict[str, str]]:
+        """port id -> host -> status, for the hosts asked for.
+
+        An active binding whose profile still says migrating_to one of them
+        is not just ``ACTIVE``.
+        """
+
+    def bind(self, instance_uuid: str, winner: str, loser: str) -> None:
+        """Make ``winner`` the active binding and drop those of ``loser``."""
+
+
+class Allocations(Protocol):
+    """Placement."""
+
+    def held(self, consumer: str) -> dict[str, Any]:
+        """Allocations of a consumer, by resource provider uuid."""
+
+    def provider(self, host: str) -> str | None:
+        """Resource provider uuid of a compute host."""
+
+    def move(self, migration: str, instance_uuid: str) -> None:
+        """Give the migration's (source) allocations back to the instance."""
+
+    def delete(self, migration: str) -> None:
+        """Delete the migration's (source) allocations."""
+
+
+class Guests(Protocol):
+    """The hypervisor of this host."""
+
+    def evidence(self, instance_uuid: str) -> ev.HostEvidence:
+        """What this host's libvirt says of the guest."""
+
+
+class Peer(Protocol):
+    """The plugin on another host."""
+
+    def evidence(self, host: str, uuid: str, instance_uuid: str
+                 ) -> ev.HostEvidence:
+        """The other host's evidence; UNKNOWN when it does not answer."""
+
+    def describe(self, host: str, uuid: str) -> Mapping[str, Any] | None:
+        """The other host's view of a transaction; None without an answer."""
+
+    def release(self, host: str, uuid: str, instance_uuid: str,
+                verdict: str) -> Mapping[str, Any]:
+        """Ask the other host to let go of its devices and directory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clients:
+    """All of them, as handed to the engine."""
+
+    volumes: Volumes
+    records: Records
+    devices: Devices
+    directories: Directories
+    network: Network
+    allocations: Allocations
+    guests: Guests
+    peer: Peer

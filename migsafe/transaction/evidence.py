@@ -1,0 +1,103 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is known of where a guest runs.
+
+Evidence is gathered on each host by that host alone, and is never derived
+from an exception: a lost reply says nothing about what the other side did.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+
+class GuestState(enum.Enum):
+    """What one hypervisor says of one guest.
+
+    The source of each value is libvirt's pair (state, reason), see
+    virDomainState and the virDomain*Reason enumerations.
+    """
+
+    #: The guest's memory and CPUs are here, running or paused by its user.
+    HERE = 'here'
+    #: Paused by a migration: an incoming copy that has not been started, or a
+    #: source that has been stopped for the switch-over. Not a running guest.
+    IN_TRANSFER = 'in_transfer'
+    #: Post-copy: the guest runs on one side and its memory is on both.
+    POSTCOPY = 'postcopy'
+    #: libvirt itself reported that the migration away from here completed.
+    HANDED_OVER = 'handed_over'
+    #: No domain, or a domain that is shut off.
+    ABSENT = 'absent'
+    #: No answer, or an answer that is not understood.
+    UNKNOWN = 'unknown'
+    #: The whole host is known to be dead (fenced, or an operator said so).
+    DEAD = 'dead'
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the guest may be running on a host in this state."""
+        return self in MAY_RUN
+
+
+#: States in which a host may be executing the guest, now or in a moment.
+MAY_RUN = frozenset((GuestState.HERE, GuestState.IN_TRANSFER,
+                     GuestState.POSTCOPY, GuestState.UNKNOWN))
+
+
+@dataclasses.dataclass(frozen=True)
+class HostEvidence:
+    """What is known of one host and of the guest on it.
+
+    :param host: the compute host's name
+    :param guest: the guest on that host
+    :param job: a migration of this guest is being carried out by libvirt, or
+        nova-compute of that host is still working on this transaction
+    :param boot_id: /proc/sys/kernel/random/boot_id of that host, if known
+    :param detail: what was seen, in words for an operator
+    """
+
+    host: str
+    guest: GuestState
+    job: bool = False
+    boot_id: str | None = None
+    detail: str = ''
+
+    def as_payload(self) -> dict[str, Any]:
+        """The evidence as it is journalled."""
+        return {'host': self.host, 'guest': self.guest.value, 'job': self.job,
+                'boot_id': self.boot_id, 'detail': self.detail}
+
+    def __str__(self) -> str:
+        busy = ', migration job active' if self.job else ''
+        more = f' ({self.detail})' if self.detail else ''
+        return f'{self.host}: guest {self.guest.value}{busy}{more}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The evidence of both participants."""
+
+    source: HostEvidence
+    destination: HostEvidence
+
+    def as_payload(self) -> dict[str, Any]:
+        """The evidence as it is journalled with the verdict."""
+        return {'source': self.source.as_payload(),
+                'destination': self.destination.as_payload()}
+
+    def of(self, host: str) -> HostEvidence:
+        """The evidence of one host, by name."""
+        return (self.source if self.source.host == host
+                else self.destination)

@@ -1,0 +1,125 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a journal says of one transaction, read from its records."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from migsafe.journal import records as jr
+
+CREATE = 'attachment_create'
+CONNECT = 'connect_volume'
+DISCONNECT = 'disconnect_volume'
+LEGACY_CONNECT = 'initialize_connection'
+
+
+@dataclasses.dataclass
+class History:
+    """One participant's knowledge of one transaction.
+
+    :param captures: (resource, key) -> what was captured at the beginning
+    :param attachments: volume id -> attachment ids made here for it
+    :param connections: volume id -> connection_info that may be connected here
+    :param open_intents: intents with no outcome: they may have happened
+    :param failed: effects whose outcome is not ``ok``
+    :param holds: (resource, key) that is held
+    :param settled: (resource, key) that was verified
+    :param dead_hosts: hosts that an operator declared dead
+    """
+
+    captures: dict[tuple[str, str], Any] = dataclasses.field(
+        default_factory=dict)
+    attachments: dict[str, list[str]] = dataclasses.field(
+        default_factory=dict)
+    connections: dict[str, dict[str, Any]] = dataclasses.field(
+        default_factory=dict, repr=False)
+    open_intents: dict[int, jr.Record] = dataclasses.field(
+        default_factory=dict)
+    failed: list[str] = dataclasses.field(default_factory=list)
+    dead_hosts: set[str] = dataclasses.field(default_factory=set)
+    holds: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    settled: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    notes: set[str] = dataclasses.field(default_factory=set)
+
+    def capture(self, resource: str, key: str = '') -> dict[str, Any]:
+        """A capture as a dictionary, empty when there is none."""
+        found = self.captures.get((resource, key))
+        return found if isinstance(found, dict) else {}
+
+    def captured(self, resource: str) -> dict[str, dict[str, Any]]:
+        """All captures of one resource, by key."""
+        return {key: value for (name, key), value in self.captures.items()
+                if name == resource and isinstance(value, dict)}
+
+
+def _on_intent(history: History, record: jr.Record) -> None:
+    history.open_intents[record.id] = record
+    if record.effect == CONNECT and isinstance(record.payload, dict):
+        # Durable before the effect: from here on it may be connected.
+        history.connections[record.key] = record.payload
+
+
+def _on_outcome(history: History, record: jr.Record) -> None:
+    intent = history.open_intents.pop(record.ref or 0, None)
+    if record.status != 'ok':
+        history.failed.append(f'{record.effect or "effect"} {record.key}')
+        return
+    effect = intent.effect if intent else record.effect
+    payload = record.payload if isinstance(record.payload, dict) else {}
+    if effect == CREATE and payload.get('attachment_id'):
+        history.attachments.setdefault(record.key, []).append(
+            str(payload['attachment_id']))
+    elif effect == CONNECT and payload:
+        history.connections[record.key] = payload
+    elif effect == DISCONNECT:
+        history.connections.pop(record.key, None)
+
+
+def _on_capture(history: History, record: jr.Record) -> None:
+    history.captures[(record.resource, record.key)] = record.payload
+
+
+def _on_request(history: History, record: jr.Record) -> None:
+    if record.effect == 'peer_is_dead' and isinstance(record.payload, dict):
+        history.dead_hosts.add(str(record.payload.get('host', '')))
+
+
+def _on_note(history: History, record: jr.Record) -> None:
+    history.notes.add(record.text)
+
+
+def _on_hold(history: History, record: jr.Record) -> None:
+    history.holds.add((record.resource, record.key))
+    history.settled.discard((record.resource, record.key))
+
+
+def _on_settled(history: History, record: jr.Record) -> None:
+    history.holds.discard((record.resource, record.key))
+    history.settled.add((record.resource, record.key))
+
+
+HANDLERS = {'intent': _on_intent, 'outcome': _on_outcome,
+            'capture': _on_capture, 'request': _on_request, 'note': _on_note,
+            'hold': _on_hold, 'settled': _on_settled}
+
+
+def read(records: Iterable[jr.Record]) -> History:
+    """Fold a transaction's records, oldest first, into a History."""
+    history = History()
+    for record in records:
+        handler = HANDLERS.get(record.kind)
+        if handler is not None:
+            handler(history, record)
+    return history

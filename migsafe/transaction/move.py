@@ -1,0 +1,177 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One settlement of one transaction, as the resources see it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+from migsafe.journal import api as journal_api
+from migsafe.journal import records as jr
+from migsafe.transaction import clients as cl
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import history as hist
+from migsafe.transaction import verdict as vd
+
+#: Noted before an instance with something still held becomes usable again.
+FREED = 'freed'
+
+
+class Point(enum.IntEnum):
+    """When a resource acts; the order is part of the protocol.
+
+    RECORDS come first, so that from then on any reboot, start or evacuation
+    reads the truth. DEVICES go before EXPORTS: an export is never taken away
+    from under a device that is still there. DONE frees the instance for other
+    operations, so it is last.
+    """
+
+    RECORDS = 10
+    DEVICES = 20
+    EXPORTS = 30
+    REST = 40
+    DONE = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Residue:
+    """A piece of a resource that does not agree with the verdict.
+
+    :param kind: R1..R12, as in the design's table
+    :param resource: the resource plugin that found it
+    :param key: volume id, port id or '' for the instance as a whole
+    :param host: the host it concerns
+    :param detail: what was found, for an operator
+    """
+
+    kind: str
+    resource: str
+    key: str
+    host: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f'{self.kind} {self.resource} {self.key} on {self.host}: ' \
+               f'{self.detail}'
+
+
+@dataclasses.dataclass
+class Move:
+    """What a resource needs to bring itself to the verdict.
+
+    :param tx: the transaction
+    :param history: what this host's journal says of it
+    :param decision: the verdict and its licence
+    :param evidence: what the decision was made from
+    :param local: this host's name
+    :param journal: this host's journal
+    :param clients: the cloud
+    :param instance: the instance's row, None when it is deleted
+    """
+
+    tx: jr.Transaction
+    history: hist.History
+    decision: vd.Decision
+    evidence: ev.Evidence
+    local: str
+    journal: journal_api.Journal
+    clients: cl.Clients
+    instance: cl.InstanceRow | None
+    #: volume id -> why its device could not be removed; filled at DEVICES
+    kept: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: whether the loser's devices have been dealt with at all
+    released: bool = False
+    #: whether what is kept was seen by a look at the devices, and not for want of an answer
+    seen: bool = False
+    _peer_attachments: dict[str, list[str]] | None = None
+
+    @property
+    def winner(self) -> str:
+        """The host that owns the guest."""
+        return vd.winner(self.decision.verdict, self.tx.source_host,
+                         self.tx.dest_host)
+
+    @property
+    def loser(self) -> str:
+        """The host that must hold nothing of it."""
+        return (self.tx.source_host if self.winner == self.tx.dest_host
+                else self.tx.dest_host)
+
+    @property
+    def loser_is_dead(self) -> bool:
+        """Whether the loser's devices died with it."""
+        return self.evidence.of(self.loser).guest is ev.GuestState.DEAD
+
+    @property
+    def superseded(self) -> bool:
+        """The instance is deleted, or something else has moved it by now.
+
+        Then its records belong to whatever did that; only what this
+        transaction itself made may still be removed.
+        """
+        if self.instance is None:
+            return True
+        if self.freed:
+            return self.instance.host != self.winner
+        return self.instance.host not in (self.tx.source_host,
+                                          self.tx.dest_host)
+
+    @property
+    def freed(self) -> bool:
+        """The rows were right and the instance was given back to its owner.
+
+        From then on its rows are changed by whoever likes to.
+        """
+        return FREED in self.history.notes
+
+    def peer_attachments(self) -> dict[str, list[str]]:
+        """Attachments that the other host made, by volume; asked once."""
+        if self._peer_attachments is None:
+            other = (self.tx.dest_host if self.local == self.tx.source_host
+                     else self.tx.source_host)
+            told = self.clients.peer.describe(other, self.tx.uuid) or {}
+            self._peer_attachments = dict(told.get('attachments') or {})
+        return self._peer_attachments
+
+    def effect(self, resource: str, effect: str, key: str,
+               payload: Any = None) -> Effect:
+        """Journal an effect around a ``with`` block."""
+        return Effect(self.journal, self.tx, resource, effect, key, payload)
+
+
+class Effect:
+    """Intent before, outcome after; an exception is an ``error`` outcome."""
+
+    def __init__(self, journal: journal_api.Journal, tx: jr.Transaction,
+                 resource: str, effect: str, key: str,
+                 payload: Any = None) -> None:
+        self._journal, self._tx = journal, tx
+        self._args = (resource, effect, key, payload)
+        self._intent = 0
+        self.result: Any = None
+
+    def __enter__(self) -> Effect:
+        resource, effect, key, payload = self._args
+        self._intent = self._journal.intent(self._tx, resource, effect, key,
+                                            payload)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None,
+                 error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._journal.outcome(self._tx, self._intent, 'ok', self.result)
+        elif isinstance(error, Exception):
+            # The exception's class is enough; its text may carry secrets.
+            self._journal.outcome(self._tx, self._intent, 'error',
+                                  {'error': type(error).__name__})

@@ -1,0 +1,86 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What both hosts know of a transaction, seen from one of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from migsafe.journal import records as jr
+from migsafe.transaction import clients as cl
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import history as hist
+from migsafe.transaction import verdict as vd
+
+G = ev.GuestState
+
+#: Noted by the source the moment libvirt reports the migration as completed.
+HANDED_OVER = 'handed_over'
+
+
+class Witness:
+    """Asks libvirt here and the peer there.
+
+    :param host: this host
+    :param clients: the cloud
+    """
+
+    def __init__(self, host: str, clients: cl.Clients) -> None:
+        self._host, self._clients = host, clients
+
+    def gather(self, tx: jr.Transaction, history: hist.History,
+               silent: str = '') -> ev.Evidence:
+        """Evidence of both hosts: libvirt here, the peer's answer there.
+
+        :param silent: a host that did not say what it knows of the
+            transaction, so that what it says of the guest is not enough
+        """
+        source = self._evidence_of(tx, history, tx.source_host, silent)
+        destination = self._evidence_of(tx, history, tx.dest_host, silent)
+        if HANDED_OVER in history.notes and (
+                source.guest is G.ABSENT or (
+                    source.guest is G.IN_TRANSFER
+                    and destination.guest is G.HERE)):
+            # A source that is only stopped may be resumed by libvirt, unless
+            # the guest is seen where it went.
+            source = dataclasses.replace(source, guest=G.HANDED_OVER)
+        return ev.Evidence(source, destination)
+
+    def _evidence_of(self, tx: jr.Transaction, history: hist.History,
+                     host: str, silent: str) -> ev.HostEvidence:
+        if not host:
+            return ev.HostEvidence('', G.ABSENT,
+                                   detail='no destination was chosen')
+        if host == self._host:
+            return self._clients.guests.evidence(tx.instance_uuid)
+        found = (ev.HostEvidence(host, G.UNKNOWN, detail='did not answer')
+                 if host == silent else
+                 self._clients.peer.evidence(host, tx.uuid, tx.instance_uuid))
+        if host in history.dead_hosts and found.guest is G.UNKNOWN:
+            return ev.HostEvidence(host, G.DEAD,
+                                   detail='declared dead by an operator')
+        return found
+
+    def verdict_of_peer(self, tx: jr.Transaction) -> tuple[str, str] | None:
+        """What the other host has journalled as decided.
+
+        It may have decided alone while this one was down, and the guest may
+        have been stopped since: nothing that is seen now would tell.
+
+        :returns: the verdict and that host, or None
+        """
+        other = (tx.dest_host if self._host == tx.source_host
+                 else tx.source_host)
+        told = self._clients.peer.describe(other, tx.uuid) if other else None
+        if not told or told.get('verdict') not in vd.DECIDED:
+            return None
+        return str(told['verdict']), other
