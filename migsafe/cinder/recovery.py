@@ -248,7 +248,19 @@ class Recovery:
         if export.peer:
             getattr(driver, f'terminate_connection{form}')(subject, export.connector, force=False)
         else:
-            getattr(driver, f'remove_export{form}')(context.get_admin_context(), subject)
+            admin = context.get_admin_context()
+            if not subject['provider_location']:
+                # NOTE: drivers find the target by what Cinder keeps of it. Killed before it could
+                # keep that, they would find none and say so without an error. To make what is there
+                # tells it again, as it does for each attachment after the first.
+                made = getattr(driver, f'create_export{form}')(
+                    admin, subject, self._any_connector(export))
+                subject.update(made or {})
+            getattr(driver, f'remove_export{form}')(admin, subject)
+
+    def _any_connector(self, export: records.Export) -> dict[str, Any]:
+        rows = self._guard.ledger.of(Thing(export.kind, export.resource))
+        return next((row.connector for row in rows if row.connector), {})
 
     def _purge(self) -> None:
         now, days = timeutils.utcnow(), self._guard.conf.migsafe.retention_days

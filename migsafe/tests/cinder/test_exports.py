@@ -244,7 +244,7 @@ class TestBadInput(world.World):
         self.assertRaises(KeyError, driver.initialize_connection, volume, dict(world.NODE13))
         self.recover()
         for _ in range(2):
-            driver.create_export(self.admin, volume, dict(world.NODE13))
+            volume.update(driver.create_export(self.admin, volume, dict(world.NODE13)))
         for _ in range(2):
             driver.initialize_connection(volume=volume, connector=dict(world.NODE13))
         self.recover()

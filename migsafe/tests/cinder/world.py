@@ -121,7 +121,9 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
 
     def remove_export(self, context, volume):
         self.faults.at('before remove_export')
-        self.array.targets.pop(volume['id'], None)
+        # As Cinder's iSCSI targets do it: who has no location is said to have no target.
+        if volume['provider_location']:
+            self.array.targets.pop(volume['id'], None)
         self.faults.at('after remove_export')
 
 

@@ -35,6 +35,8 @@ PACKAGES = (
     'kmod', 'kpartx', 'lsscsi', 'lvm2', 'mdadm', 'mount', 'multipath-tools', 'nvme-cli',
     'open-iscsi', 'procps', 'python3', 'python3-rtslib-fb', 'sg3-utils', 'sg3-utils-udev',
     'systemd', 'udev', 'util-linux')
+#: What of PyPI is in it too.
+DISTRIBUTIONS = ('os-brick', 'cinder', 'python-cinderclient')
 #: Its flavour for clouds is the smallest that has LIO, device-mapper and NVMe over TCP.
 KERNEL = 'linux-image-cloud-amd64'
 #: Debian's kernel has these as modules, and there is no root file system without them.
@@ -42,7 +44,7 @@ BOOT_MODULES = ('virtio_pci', 'virtio_blk', 'overlay')
 #: The Python of the suite.
 PYTHON = '3.11'
 #: Of a sparse file.
-SIZE = '900M'
+SIZE = '1500M'
 _LEFT_OUT = ('doc', 'man', 'locale', 'info')
 
 
@@ -77,7 +79,8 @@ def kernel() -> tuple[str, str]:
 
 def directory() -> pathlib.Path:
     """Where the image of this day's packages is, or will be."""
-    key = digest(SUITE, *PACKAGES, *kernel(), PYTHON, importlib.metadata.version('os-brick'),
+    versions = (importlib.metadata.version(name) for name in DISTRIBUTIONS)
+    key = digest(SUITE, *PACKAGES, *kernel(), PYTHON, *versions,
                  pathlib.Path(__file__).read_bytes())
     return cache() / f'image-{key}'
 
@@ -107,7 +110,7 @@ def build() -> pathlib.Path:
         root, made = top / 'root', top / 'made'
         made.mkdir()
         _debian(root, top)
-        _brick(root, top)
+        _python(root, top)
         version = _kernel(root, top, made)
         _boot(root, made / 'boot', version)
         _run('mke2fs', '-q', '-t', 'ext4', '-O', '^has_journal', '-m', '0', '-d', str(root),
@@ -132,15 +135,16 @@ def _debian(root: pathlib.Path, top: pathlib.Path) -> None:
          SUITE, str(root), *sources)
 
 
-def _brick(root: pathlib.Path, top: pathlib.Path) -> None:
-    """os-brick and what it needs, of the versions that run the tests."""
+def _python(root: pathlib.Path, top: pathlib.Path) -> None:
+    """os-brick, Cinder and what they need, of the versions that run the tests."""
     pins = top / 'pins.txt'
     pins.write_text(''.join(
         f'{found.metadata["Name"]}=={found.version}\n'
         for found in importlib.metadata.distributions() if found.metadata['Name'] != 'migsafe'))
     _run(sys.executable, '-m', 'pip', 'install', '--quiet', '--only-binary=:all:',
          '--python-version', PYTHON, '--target', str(root / 'opt' / 'brick'),
-         '--constraint', str(pins), 'os-brick')
+         '--constraint', str(pins), *DISTRIBUTIONS)
+    shutil.rmtree(root / 'opt' / 'brick' / 'cinder' / 'tests')
 
 
 def _kernel(root: pathlib.Path, top: pathlib.Path, made: pathlib.Path) -> str:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import pathlib
@@ -21,8 +22,9 @@ import tarfile
 HERE = pathlib.Path(__file__).parent
 GUEST = HERE / 'guest'
 PACKAGE = HERE.parents[1]
-#: What of the package the guards and the advice on LVM need; it may change without a new snapshot.
-UNDER_TEST = ('__init__.py', 'text.py', 'exceptions.py', 'version.py', 'conf', 'brick', 'lvm')
+#: What of the package the guards, the advice on LVM and the guarded driver need; it may change without a new snapshot.
+UNDER_TEST = ('__init__.py', 'text.py', 'exceptions.py', 'version.py', 'conf', 'brick', 'lvm',
+              'journal', 'ledger', 'cinder')
 
 
 def code() -> dict[str, bytes]:
@@ -32,7 +34,14 @@ def code() -> dict[str, bytes]:
         path = PACKAGE / name
         for file in sorted(path.rglob('*.py')) if path.is_dir() else [path]:
             found[f'migsafe/{file.relative_to(PACKAGE)}'] = file.read_bytes()
-    return found
+    return found | _metadata()
+
+
+def _metadata() -> dict[str, bytes]:
+    """By which the guest finds the entry points of the package."""
+    entry_points = importlib.metadata.distribution('migsafe').read_text('entry_points.txt')
+    return {'migsafe-0.dist-info/METADATA': b'Metadata-Version: 2.1\nName: migsafe\nVersion: 0\n',
+            'migsafe-0.dist-info/entry_points.txt': (entry_points or '').encode()}
 
 
 def tar(script: str, timeout: float, saved: bool, files: dict[str, bytes]) -> bytes:

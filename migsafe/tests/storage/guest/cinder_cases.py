@@ -1,0 +1,320 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Scenarios of a real Cinder with the LVM driver and LIO, called by the real cinderclient."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import array_set_up
+import cinder_rtstool
+import forker
+import host
+import lab
+import places
+import rtslib_fb as rtslib
+from cinderclient import client as cinder_client
+from cinderclient import exceptions
+from cinderclient.contrib import noauth
+from keystoneauth1 import session
+
+Found = dict[str, Any]
+
+PREFIX = 'iqn.2010-10.org.openstack:'
+PROJECT, USER, INSTANCE = ('f' * 32, 'a' * 32, '66009d94-114f-4062-99b0-000000000000')
+URL = 'http://127.0.0.1:8776/v3'
+#: With a mapping and no connector, all of Nova's calls for volumes are there.
+MICROVERSION = '3.44'
+#: Host A is this one; its connector is what os-brick gives. Of host B there is nothing else.
+NODE_A = {'host': 'node13', 'initiator': array_set_up.HOST_A, 'ip': '172.24.9.13',
+          'multipath': False, 'platform': 'x86_64', 'os_type': 'linux'}
+NODE_B = {**NODE_A, 'host': 'node11', 'initiator': array_set_up.HOST_B, 'ip': '172.24.9.11'}
+#: Seconds of the guest's clock in which recovery has to be done; it polls every five.
+PATIENCE = 60
+#: The same, in which a service is up.
+STARTING = 300
+
+PLAIN = 'cinder.volume.drivers.lvm.LVMVolumeDriver'
+GUARDED = f"""
+volume_driver = migsafe.cinder.driver.GuardedDriver
+migsafe_wrapped_driver = {PLAIN}
+migsafe_inspector = lio
+"""
+SETTINGS = """
+[DEFAULT]
+host = array
+transport_url = fake:/
+auth_strategy = noauth
+api_paste_config = /opt/brick/etc/cinder/api-paste.ini
+osapi_volume_listen = 127.0.0.1
+osapi_volume_workers = 1
+enabled_backends = lvm
+state_path = {state}
+log_file = {run}/cinder.log
+debug = false
+rpc_response_timeout = 60
+periodic_fuzzy_delay = 0
+scheduler_driver_init_wait_time = 1
+[database]
+connection = sqlite:///{database}
+[coordination]
+backend_url = file://{state}/coordination
+[oslo_concurrency]
+lock_path = {state}/lock
+[migsafe]
+ledger_path = {state}/migsafe
+[lvm]
+volume_group = cinder-volumes
+volume_backend_name = lvm
+lvm_type = default
+target_helper = lioadm
+target_ip_address = 10.0.0.1
+target_secondary_ip_addresses = 10.0.0.2
+volume_clear = none
+{driver}
+"""
+#: Cinder runs what needs root through sudo and rootwrap; here everything is root.
+SUDO = '#!/bin/sh\nshift 2\nexec "$@"\n'
+
+
+# -- the array with its Cinder ----------------------------------------------------------------
+
+
+def begin(guarded: bool) -> None:
+    """The first prelude: Cinder is installed and runs, with a volume that nobody has."""
+    lab.start()
+    for path in (places.RUN, places.STATE / 'lock', places.STATE / 'coordination',
+                 places.CONF.parent):
+        path.mkdir(parents=True)
+    driver = GUARDED if guarded else f'volume_driver = {PLAIN}'
+    places.CONF.write_text(SETTINGS.format(run=places.RUN, state=places.STATE, driver=driver,
+                                           database=places.DATABASE))
+    for name, script in (('cinder-rtstool', cinder_rtstool.SCRIPT), ('sudo', SUDO)):
+        path = pathlib.Path('/usr/bin', name)
+        path.write_text(script)
+        path.chmod(0o755)
+    volume_group()
+    forker.start('rtstool', 'cinder_rtstool.py')
+    forker.start('cinder', 'cinder_stack.py')
+    forker.ask('cinder', 'sync')
+    if not places.wait_for(lambda: places.said('sync'), STARTING):
+        raise RuntimeError(f'no database: {last_words()}')
+    start('scheduler')
+    make_volume()
+    stop()
+    start()
+
+
+def volume_group() -> None:
+    """Where Cinder makes its volumes: sparse, larger than the memory that it is in."""
+    host.run('modprobe', '-a', 'loop', 'target_core_iblock')
+    path = pathlib.Path('/srv/cinder')
+    with path.open('wb') as file:
+        file.truncate(5 << 30)
+    host.run('losetup', '/dev/loop1', str(path))
+    host.run('vgcreate', '-y', 'cinder-volumes', '/dev/loop1')
+
+
+def start(*words: str) -> None:
+    """Start Cinder, and wait until it answers."""
+    places.forget(places.STACK)
+    forker.ask('cinder', 'serve', *words)
+    if not places.wait_for(lambda: places.said(places.STACK), STARTING):
+        raise RuntimeError(f'Cinder does not start: {last_words()}')
+
+
+def stop() -> None:
+    """Kill it."""
+    os.kill(places.said(places.STACK), signal.SIGKILL)
+    wait_for_death()
+
+
+def wait_for_death() -> None:
+    """Until its process is gone."""
+    if not places.wait_for(lambda: not alive(), 30):
+        raise RuntimeError(f'Cinder failed, but lives: {last_words()}')
+
+
+def alive() -> bool:
+    """Whether its process is there."""
+    return os.path.exists(f'/proc/{places.said(places.STACK)}')
+
+
+def last_words() -> str:
+    """The end of what Cinder and its forker have logged."""
+    logs = (places.log('cinder'), str(places.RUN / 'cinder.log'))
+    return '\n'.join(pathlib.Path(log).read_text()[-3000:] for log in logs
+                     if os.path.exists(log))
+
+
+# -- as Nova calls it -------------------------------------------------------------------------
+
+
+def client() -> Any:
+    """A cinderclient that is a service, as Nova's with its service token is."""
+    made = session.Session(
+        auth=noauth.CinderNoAuthPlugin(USER, PROJECT, endpoint=URL),
+        additional_headers={'X-Service-Roles': 'service'})
+    return cinder_client.Client(MICROVERSION, session=made)
+
+
+def make_volume() -> None:
+    """The only one."""
+    cinder = client()
+    made = cinder.volumes.create(1, name='the volume')
+    if not places.wait_for(
+            lambda: cinder.volumes.get(made.id).status in ('available', 'error'), STARTING):
+        raise RuntimeError(f'no volume: {last_words()}')
+    if cinder.volumes.get(made.id).status == 'error':
+        raise RuntimeError(f'the volume is in error: {last_words()}')
+
+
+def volume_id() -> str:
+    """Of the only one."""
+    volume, = client().volumes.list()
+    return str(volume.id)
+
+
+def reserve(instance: str = INSTANCE) -> str:
+    """An attachment with no connector yet."""
+    made = client().attachments.create(volume_id(), None, instance)
+    return str(_id(made))
+
+
+def _id(made: Any) -> Any:
+    return made['id'] if isinstance(made, dict) else made.id
+
+
+def connect(attachment: str, connector: dict[str, Any]) -> dict[str, Any]:
+    """Map the volume to a host; what the host gets to know."""
+    made = client().attachments.update(attachment, connector)
+    info = made['connection_info'] if isinstance(made, dict) else made.connection_info
+    client().attachments.complete(attachment)
+    return dict(info)
+
+
+def delete(attachment: str) -> None:
+    """As Nova does at the end, and after a failure."""
+    client().attachments.delete(attachment)
+
+
+def attach(connector: dict[str, Any] = NODE_A) -> str:
+    """The second prelude of a detach and of a migration."""
+    attachment = reserve()
+    connect(attachment, connector)
+    return attachment
+
+
+# -- what is there ----------------------------------------------------------------------------
+
+
+def exports() -> list[str]:
+    """What LIO has of Cinder: the target, and each initiator that it is mapped to."""
+    found = []
+    for target in rtslib.root.RTSRoot().targets:
+        if target.wwn.startswith(PREFIX):
+            # it may be going just now
+            with contextlib.suppress(FileNotFoundError):
+                found += ['target', *(acl.node_wwn for tpg in target.tpgs
+                                      for acl in tpg.node_acls)]
+    return sorted(found)
+
+
+def attachments() -> list[str]:
+    """The same, as Cinder's attachments would have it."""
+    with contextlib.closing(sqlite3.connect(places.DATABASE)) as database:
+        rows = database.execute('SELECT connector FROM volume_attachment WHERE NOT deleted '
+                                'AND connector IS NOT NULL').fetchall()
+    names = [json.loads(connector)['initiator'] for connector, in rows]
+    return sorted(['target', *names] if names else [])
+
+
+def differences() -> list[list[str]]:
+    """[exports, attachments] if they differ, once recovery has had its time."""
+    if places.wait_for(lambda: exports() == attachments(), PATIENCE):
+        return []
+    return [exports(), attachments()]
+
+
+# -- the scenarios ----------------------------------------------------------------------------
+
+
+def main(name: str, *given: str, kill_at: int) -> None:
+    """Run one, with a kill at one of its points, and report.
+
+    :param given: an attachment that is there already
+    :param kill_at: number of the point; -1: nothing is killed, to find out which there are
+    """
+    places.KILL_AT.write_text(str(kill_at))
+    scenario: Callable[..., list[str]] = globals()[name]
+    begun = time.monotonic()
+    doomed = scenario(*given)
+    killed, points = not alive(), places.POINTS.read_text().splitlines()
+    places.KILL_AT.unlink()
+    if killed:
+        start()
+    after_restart = differences()
+    for attachment in doomed:
+        with contextlib.suppress(exceptions.NotFound):
+            delete(attachment)
+    lab.report(points=points, killed=killed, after_restart=after_restart,
+               after_delete=differences(), exports=exports(),
+               seconds=round(time.monotonic() - begun, 1), log=last_words())
+
+
+def attaching() -> list[str]:
+    """Nova attaches; when that fails, it deletes the attachment."""
+    attachment = reserve()
+    with dying() as died:
+        connect(attachment, NODE_A)
+    return [attachment] if died else []
+
+
+def detaching(attachment: str) -> list[str]:
+    """Nova detaches, and once more when that fails."""
+    with dying():
+        delete(attachment)
+    return [attachment]
+
+
+def migrating(source: str) -> list[str]:
+    """A live migration: the destination gets the volume too, then the source loses it.
+
+    When the first fails, the guest stays where it is; after that, it is on the destination.
+    """
+    destination = reserve()
+    with dying() as died:
+        connect(destination, NODE_B)
+    if died:
+        return [destination]
+    with dying():
+        delete(source)
+    return [source]
+
+
+@contextlib.contextmanager
+def dying() -> Iterator[list[str]]:
+    """Cinder may die; then there is something in the list."""
+    died: list[str] = []
+    try:
+        yield died
+    except Exception as error:
+        died.append(str(error))
+        wait_for_death()
