@@ -9,30 +9,48 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the ledger of exports costs with many rows: ``python benchmarks/ledger.py [ROWS]``.
+"""What the ledger of exports costs: ``python benchmarks/ledger.py [--exports 100000]``.
 
-Prints milliseconds of a commit, and seconds and memory of a walk over all rows.
+For SQLite, MariaDB and PostgreSQL, in one run: a driver by itself against the same driver guarded,
+with an empty ledger and with a full one; a walk over all rows, and what is due. The driver does
+nothing, so that the difference is the guard's own; a real array takes seconds for each call.
+
+MariaDB and PostgreSQL are started from Debian's packages on loopback, with one sync per commit.
 """
 
-import json
+import argparse
+import contextlib
 import os
 import resource
-import sys
+import statistics
 import tempfile
 import time
 
+import fixtures
+import prettytable
 import sqlalchemy as sa
-from oslo_utils import timeutils
+from cinder.tests import fake_driver
+from cinder.volume import configuration
+from cinder.volume import driver as cinder_driver
+from oslo_utils import timeutils, uuidutils
 
-from migsafe import ledger
-from migsafe.ledger import api, models, records
-from migsafe.tests.unit.journal import base
+import migsafe.conf
+from migsafe.cinder import wrapping
+from migsafe.conf import cinder as cinder_conf
+from migsafe.ledger import api, models, opening, records
+from migsafe.tests.functional import servers
+
+HOST = 'node@array'
+CONNECTOR = {'host': 'node13', 'initiator': 'iqn.1994-05.com.redhat:13', 'ip': '172.24.9.13',
+             'multipath': True}
+ROUNDS = 100
+HEADER = ('ledger', 'exports', 'bare: ms', 'guarded: ms', 'more per call: ms', 'walk: s',
+          'MiB more', 'due: ms')
 
 
 def fill(store: api.Ledger, count: int) -> None:
     """Write rows as attaches leave them, a target and a mapping each."""
-    peer = records.Peer.of({'host': 'node13', 'initiator': 'iqn.1994-05.com.redhat:13',
-                            'ip': '172.24.9.13', 'multipath': True})
+    peer = records.Peer.of(CONNECTOR)
     now = timeutils.utcnow()
     row = {'backend': store.backend, 'kind': 'volume', 'attachment': 'a' * 36,
            'state': 'mapped', 'before': 'gone', 'target': 'iqn.2010-10.org.openstack:volume',
@@ -43,42 +61,89 @@ def fill(store: api.Ledger, count: int) -> None:
         for start in range(0, count, 10_000):
             connection.execute(sa.insert(models.EXPORTS), [
                 {**row, 'resource': f'{number:036}', 'peer': one.key, 'host': one.host,
-                 'initiators': json.dumps(one.initiators), 'connector': one.connector}
+                 'initiators': '[]', 'connector': one.connector}
                 for number in range(start, min(start + 10_000, count))
                 for one in (records.Peer(), peer)])
 
 
-def commits(store: api.Ledger, rounds: int = 200) -> float:
-    """Milliseconds of a commit, of intents and outcomes in turn."""
-    peer = records.Peer.of({'host': 'node11', 'initiator': 'iqn.11'})
-    start = time.perf_counter()
-    for number in range(rounds):
-        thing = api.Thing('volume', f'new-{number}')
-        store.intend(thing, [records.Peer(), peer], 'mapping', judge=lambda others: None)
-        store.settle(thing, ['', peer.key], 'mapped', lun='4')
-    return (time.perf_counter() - start) * 1000 / (2 * rounds)
+def make(guarded: bool) -> cinder_driver.VolumeDriver:
+    """A driver of Cinder's that does nothing."""
+    config = configuration.Configuration(cinder_driver.volume_opts, config_group='array')
+    config.append_config_values(cinder_conf.OPTS)
+    made = fake_driver.FakeLoggingVolumeDriver(configuration=config)
+    return wrapping.guard(made, HOST) if guarded else made
+
+
+def pairs(made: cinder_driver.VolumeDriver) -> float:
+    """Milliseconds of initialize_connection with terminate_connection, the median."""
+    times = []
+    for _ in range(ROUNDS):
+        volume = {'id': uuidutils.generate_uuid(), 'volume_admin_metadata': []}
+        start = time.perf_counter()
+        made.initialize_connection(volume, dict(CONNECTOR))
+        made.terminate_connection(volume, dict(CONNECTOR))
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def measure(name: str, count: int) -> list[list[object]]:
+    """An empty ledger, and a full one."""
+    bare, guarded = make(False), make(True)
+    store, rows = guarded.migsafe_guard.ledger, []
+    for exports in (0, count):
+        if exports:
+            fill(store, exports)
+        alone, with_guard = pairs(bare), pairs(guarded)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        walked = sum(1 for _ in store.exports())
+        walk = time.perf_counter() - start
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+        start = time.perf_counter()
+        store.due(timeutils.utcnow())
+        due = (time.perf_counter() - start) * 1000
+        assert walked >= 2 * exports
+        rows.append([name, exports, f'{alone:.3f}', f'{with_guard:.2f}',
+                     f'{(with_guard - alone) / 2:.2f}', f'{walk:.1f}', grown, f'{due:.1f}'])
+    guarded.migsafe_guard.stop()
+    return rows
+
+
+@contextlib.contextmanager
+def ledgers(directory: str | None):
+    """Each kind in turn: its name, with the options set for it."""
+    conf = configuration.CONF
+    migsafe.conf.register_opts(conf)
+    with tempfile.TemporaryDirectory(dir=directory) as where:
+        def use(**options):
+            for name, value in options.items():
+                conf.set_override(name, value, 'migsafe')
+
+        def kinds():
+            use(ledger_path=os.path.join(where, 'ledgers'))
+            yield 'SQLite'
+            for kind in (servers.MariaDB, servers.PostgreSQL):
+                with kind() as server:
+                    use(ledger_connection=server.url)
+                    opening.sync(conf, HOST)
+                    yield kind.__name__
+        yield kinds()
 
 
 def main() -> None:
-    """Measure an empty ledger, and a full one."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory(dir=os.environ.get('MIGSAFE_BENCH_DIR')) as directory:
-        conf = base.make_conf('/nonexistent', ledger_path=f'{directory}/ledgers')
-        store = ledger.open_ledger(conf, 'node@array')
-        print(f'commit, empty ledger: {commits(store):.2f} ms')
-        fill(store, count)
-        print(f'commit, {count} exports: {commits(store):.2f} ms')
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
-        found = sum(1 for _ in store.exports())
-        seconds = time.perf_counter() - start
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
-        print(f'walk over {found} rows: {seconds:.1f} s, {grown} MiB more')
-        start = time.perf_counter()
-        store.due(timeutils.utcnow())
-        print(f'what is due: {(time.perf_counter() - start) * 1000:.2f} ms')
-        size = os.path.getsize(f'{directory}/ledgers/node@array.sqlite') // 2**20
-        print(f'file: {size} MiB')
+    """Measure all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--exports', type=int, default=100_000)
+    parser.add_argument('--directory', help='where SQLite lies; a tmpfs has no sync to measure')
+    args = parser.parse_args()
+    configuration.CONF([], project='cinder', default_config_files=[])
+    table = prettytable.PrettyTable(HEADER)
+    # there is no database of Cinder, whose volumes have no attachments here
+    nobody = fixtures.MonkeyPatch('migsafe.cinder.attachments.of_volume', lambda volume: [])
+    with nobody, ledgers(args.directory) as kinds:
+        for name in kinds:
+            table.add_rows(measure(name, args.exports))
+    print(table)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
-# DevStack plugin: installs migsafe into the environment of nova-compute and
-# switches it on in the configuration of nova-compute on this host.
+# DevStack plugin: installs migsafe into the environment of nova-compute and of
+# cinder-volume, and switches it on in what they read on this host.
 
 function install_migsafe {
     setup_develop "$MIGSAFE_DIR"
@@ -35,12 +35,64 @@ function unconfigure_migsafe {
     done
 }
 
-if is_service_enabled n-cpu; then
+# Which inspector can ask the array behind a driver.
+function migsafe_inspector {
+    local section=$1 driver=$2
+    case $driver in
+        *.lvm.LVMVolumeDriver)
+            [[ "$(iniget "$CINDER_CONF" "$section" target_helper)" == lioadm ]] && echo lio ;;
+        *.rbd.RBDDriver) echo rbd ;;
+        *.netapp.*) echo netapp ;;
+    esac
+    return 0
+}
+
+# Put the guard between Cinder and the driver of each backend that is enabled.
+function configure_migsafe_cinder {
+    local backend section driver inspector
+    sudo install -d -m 0700 -o "$STACK_USER" "$MIGSAFE_LEDGER_DIR"
+    sudo install -D -m 0644 -o root -g root \
+        "$MIGSAFE_DIR/etc/cinder/rootwrap.d/migsafe.filters" \
+        "$CINDER_CONF_DIR/rootwrap.d/migsafe.filters"
+    iniset "$CINDER_CONF" migsafe enabled True
+    iniset "$CINDER_CONF" migsafe enforce "$MIGSAFE_ENFORCE"
+    iniset "$CINDER_CONF" migsafe ledger_path "$MIGSAFE_LEDGER_DIR"
+    for backend in ${CINDER_ENABLED_BACKENDS//,/ }; do
+        section=${backend##*:}
+        driver=$(iniget "$CINDER_CONF" "$section" volume_driver)
+        [[ -n "$driver" && "$driver" != "$MIGSAFE_DRIVER" ]] || continue
+        iniset "$CINDER_CONF" "$section" volume_driver "$MIGSAFE_DRIVER"
+        iniset "$CINDER_CONF" "$section" migsafe_wrapped_driver "$driver"
+        inspector=$(migsafe_inspector "$section" "$driver")
+        [[ -z "$inspector" ]] || iniset "$CINDER_CONF" "$section" migsafe_inspector "$inspector"
+    done
+}
+
+function unconfigure_migsafe_cinder {
+    local backend section driver
+    sudo rm -f "$CINDER_CONF_DIR/rootwrap.d/migsafe.filters"
+    for backend in ${CINDER_ENABLED_BACKENDS//,/ }; do
+        section=${backend##*:}
+        driver=$(iniget "$CINDER_CONF" "$section" migsafe_wrapped_driver)
+        [[ -z "$driver" ]] || iniset "$CINDER_CONF" "$section" volume_driver "$driver"
+        inidelete "$CINDER_CONF" "$section" migsafe_wrapped_driver
+        inidelete "$CINDER_CONF" "$section" migsafe_inspector
+    done
+    inidelete "$CINDER_CONF" migsafe enabled
+    inidelete "$CINDER_CONF" migsafe enforce
+    inidelete "$CINDER_CONF" migsafe ledger_path
+}
+
+if is_service_enabled n-cpu || is_service_enabled c-vol; then
     if [[ "$1" == "stack" && "$2" == "install" ]]; then
         echo_summary "Installing migsafe"
         install_migsafe
-    elif [[ "$1" == "stack" && "$2" == "post-config" ]]; then
-        echo_summary "Configuring migsafe"
+    fi
+fi
+
+if is_service_enabled n-cpu; then
+    if [[ "$1" == "stack" && "$2" == "post-config" ]]; then
+        echo_summary "Configuring migsafe in nova-compute"
         configure_migsafe
     fi
 
@@ -50,5 +102,20 @@ if is_service_enabled n-cpu; then
 
     if [[ "$1" == "clean" ]]; then
         sudo rm -rf "$MIGSAFE_STATE_DIR"
+    fi
+fi
+
+if is_service_enabled c-vol; then
+    if [[ "$1" == "stack" && "$2" == "post-config" ]]; then
+        echo_summary "Configuring migsafe in cinder-volume"
+        configure_migsafe_cinder
+    fi
+
+    if [[ "$1" == "unstack" ]]; then
+        unconfigure_migsafe_cinder
+    fi
+
+    if [[ "$1" == "clean" ]]; then
+        sudo rm -rf "$MIGSAFE_LEDGER_DIR"
     fi
 fi

@@ -94,13 +94,13 @@ class Exports:
         else:
             peers = [_peer(row) for row in self._guard.ledger.of(thing)
                      if row.peer and row.state != 'gone']
-        return self._remove(thing, peers, driver, kept=self._shared(thing, peers))
+        return self._remove(thing, subject, peers, driver, kept=self._shared(thing, peers))
 
     def remove(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
         """Take the target away."""
-        return self._remove(thing, [records.Peer()], driver, kept=set())
+        return self._remove(thing, subject, [records.Peer()], driver, kept=set())
 
-    def _remove(self, thing: Thing, peers: list[records.Peer], driver: Driver,
+    def _remove(self, thing: Thing, subject: Any, peers: list[records.Peer], driver: Driver,
                 kept: set[str]) -> Any:
         ledger = self._guard.ledger
         keys = [peer.key for peer in peers]
@@ -110,13 +110,33 @@ class Exports:
         try:
             result = driver()
         except Exception as error:
-            self._failed(thing, keys, error)
-            raise
+            if not self._gone(subject, peers):
+                self._failed(thing, keys, error)
+                raise
+            LOG.info('%s %s was to be unmapped, and is not mapped any more: %s', thing.kind,
+                     thing.id, masked(error))
+            # NOTE: True keeps the manager from removing the target, which others may need.
+            # Recovery removes it when nothing is mapped through it.
+            result, kept = True, set()
         for state, some in (('gone', [key for key in keys if key not in kept]),
                             ('mapped', [key for key in keys if key in kept])):
             if some:
                 ledger.settle(thing, some, state, look_at_target=True)
         return result
+
+    def _gone(self, subject: Any, peers: list[records.Peer]) -> bool:
+        """Whether the array itself says that it has none of them.
+
+        Killed after it had removed the target, Cinder could never delete the attachment: LIO's
+        helper, for one, fails to take an initiator from a target that is not there.
+        """
+        try:
+            return bool(peers) and all(
+                (peer.initiators or peer.host or not peer.key)
+                and self._guard.mapped(subject, peer) is False for peer in peers)
+        except Exception as error:
+            LOG.warning('Whether %s is mapped is not known: %s', subject['id'], masked(error))
+            return False
 
     @staticmethod
     def _shared(thing: Thing, peers: list[records.Peer]) -> set[str]:

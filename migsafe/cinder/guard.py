@@ -198,12 +198,12 @@ class Guard:
                 LOG.error('What was mapped for attachment %s is taken away later: %s',
                           call.attachment, error)
 
-    def mapped(self, subject: Any, export: records.Export) -> bool | None:
+    def mapped(self, subject: Any, export: records.Export | records.Peer) -> bool | None:
         """Ask the array for an export; None if it cannot tell."""
         found = self.inspector.list_exports(subject)
         if found is None:
             return None
-        if not export.peer:
+        if not (export.key if isinstance(export, records.Peer) else export.peer):
             return bool(found)
         names = attachments.lower(export.initiators)
         return any(mapping.initiators & names or (

@@ -250,9 +250,9 @@ class Recovery:
         else:
             admin = context.get_admin_context()
             if not subject['provider_location']:
-                # NOTE: drivers find the target by what Cinder keeps of it. Killed before it could
-                # keep that, they would find none and say so without an error. To make what is there
-                # tells it again, as it does for each attachment after the first.
+                # NOTE: drivers find the target by what Cinder keeps of it. If Cinder was killed
+                # before it could, they find none, and say so without an error. To make what is
+                # there tells it again, as it does for each attachment after the first.
                 made = getattr(driver, f'create_export{form}')(
                     admin, subject, self._any_connector(export))
                 subject.update(made or {})

@@ -12,6 +12,7 @@
 """A volume that is not multiattach has one writer, or two of one instance."""
 
 import threading
+from unittest import mock
 
 from cinder import exception, objects
 from cinder.tests.unit import fake_constants
@@ -201,3 +202,40 @@ class TestIdentity(world.World):
 
     def test_without_an_inspector_there_is_none(self):
         self.assertNotIn(policy.KEY, self.attach(self.reserve()))
+
+
+class TestTerminatedBefore(world.World):
+    """A driver that cannot unmap what is not mapped, as LIO's helper, and a second try."""
+
+    def setUp(self):
+        super().setUp()
+        self.attachment = self.reserve()
+        self.attach(self.attachment)
+        real = world.ArrayDriver.terminate_connection
+
+        def terminate(driver, volume, connector, **kwargs):
+            if volume['id'] not in driver.array.targets:
+                raise exception.ISCSITargetDetachFailed(volume_id=volume['id'])
+            return real(driver, volume, connector, **kwargs)
+        self.patch('migsafe.tests.cinder.world.ArrayDriver.terminate_connection', terminate)
+        self.inject()
+        self.array.targets.clear()
+
+    def test_the_array_says_that_it_is_gone(self):
+        self.guard.__dict__['inspector'] = Inspector(self.service.driver)
+        self.detach(self.attachment)
+        self.assertEqual(set(), self.live())
+        self.recover()
+        self.assertEqual({'gone'}, {row.state for row in self.guard.ledger.of(
+            Thing('volume', self.volume.id))})
+
+    def test_the_array_cannot_tell(self):
+        """The control: the driver's error stands."""
+        self.assertRaises(exception.VolumeBackendAPIException, self.detach, self.attachment)
+        self.assertEqual(1, len(self.live()))
+
+    def test_the_array_does_not_answer(self):
+        made = self.guard.__dict__['inspector'] = Inspector(self.service.driver)
+        made.list_exports = mock.Mock(side_effect=OSError('no answer'))
+        self.assertRaises(exception.VolumeBackendAPIException, self.detach, self.attachment)
+        self.assertEqual(1, len(self.live()))

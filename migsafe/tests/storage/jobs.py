@@ -22,7 +22,7 @@ import tarfile
 HERE = pathlib.Path(__file__).parent
 GUEST = HERE / 'guest'
 PACKAGE = HERE.parents[1]
-#: What of the package the guards, the advice on LVM and the guarded driver need; it may change without a new snapshot.
+#: What of the package is tested in the guest; it may change without a new snapshot.
 UNDER_TEST = ('__init__.py', 'text.py', 'exceptions.py', 'version.py', 'conf', 'brick', 'lvm',
               'journal', 'ledger', 'cinder')
 

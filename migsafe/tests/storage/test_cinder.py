@@ -35,7 +35,9 @@ class CinderTestCase(base.StorageTestCase):
         """
         preludes = [BEGIN.format(guarded=guarded), *((ATTACHED,) if attached else ())]
         given = 'attachment, ' if attached else ''
-        result = self.vm.run(f'cinder_cases.main({name!r}, {given}**{arguments!r})\n', preludes)
+        call = f'cinder_cases.main({name!r}, {given}**{arguments!r})\n' if arguments else \
+            f'cinder_cases.{name}()\n'
+        result = self.vm.run(call, preludes)
         what = f'{"guarded" if guarded else "plain"} {name} {arguments}'
         self.addDetail(f'{what}: output', content.text_content(result.stdout))
         self.assertEqual(0, result.rc, f'{what} did not come to its end')
@@ -45,43 +47,81 @@ class CinderTestCase(base.StorageTestCase):
 
 
 class TestKilled(CinderTestCase):
-    """At each point in turn: before and after each write of the ledger and each call of the driver.
+    """At each point in turn: before and after each ledger write and each call of the driver.
 
     Which points there are is found in a run in which nothing is killed. After each kill Cinder is
-    started again, and LIO must have what Cinder's attachments say; and again when Nova has deleted
-    what had failed. Plain Cinder is the control, in the same machine.
+    started again, and LIO must have what Cinder's attachments say; and once more when Nova has
+    deleted what had failed. Plain Cinder is the control.
     """
 
     def every_point(self, name: str, guarded: bool, attached: bool) -> dict[str, Any]:
-        """Point -> what LIO had that no attachment explains, or not."""
+        """Point -> what was wrong after a kill there."""
         whole = self.case(name, guarded, attached, kill_at=-1)
-        self.assertEqual((False, [], []), (whole['killed'], whole['after_restart'],
+        self.assertEqual((False, {}, {}), (whole['killed'], whole['after_restart'],
                                            whole['after_delete']))
-        differences = {}
+        wrong = {}
         for number, point in enumerate(whole['points']):
             found = self.case(name, guarded, attached, kill_at=number)
             self.assertTrue(found['killed'], point)
             self.assertEqual(whole['points'][:number + 1], found['points'])
-            if found['after_restart'] or found['after_delete']:
-                differences[f'{number} {point}'] = (found['after_restart'], found['after_delete'])
-        self.addDetail('differences', content.text_content(json.dumps(differences, indent=1)))
-        self.assertGreaterEqual(len(whole['points']), 4 + 4 * guarded)
-        return differences
+            seen = {what: found[what] for what in ('after_restart', 'undeletable', 'after_delete')
+                    if found[what]}
+            if seen:
+                wrong[f'{number} {point}'] = seen
+        self.addDetail('wrong', content.text_content(json.dumps(wrong, indent=1)))
+        self.points = whole['points']
+        return wrong
 
     def test_attach(self) -> None:
         self.assertEqual({}, self.every_point('attaching', True, False))
+        self.assertGreaterEqual(len(self.points), 8)
 
     def test_detach(self) -> None:
         self.assertEqual({}, self.every_point('detaching', True, True))
+        self.assertGreaterEqual(len(self.points), 12)
 
     def test_migration(self) -> None:
         self.assertEqual({}, self.every_point('migrating', True, True))
+        self.assertGreaterEqual(len(self.points), 14)
 
     def test_attach_plain(self) -> None:
-        self.assertNotEqual({}, self.every_point('attaching', False, False))
+        """Each kill once the target is there leaves it, with the mapping if that is there."""
+        self.assertEqual({'1 after create_export', '2 before initialize_connection',
+                          '3 after initialize_connection'},
+                         self.every_point('attaching', False, False).keys())
 
     def test_detach_plain(self) -> None:
-        self.every_point('detaching', False, True)
+        """Once the target is gone, Cinder cannot delete the attachment any more."""
+        wrong = self.every_point('detaching', False, True)
+        self.assertEqual({'3 after remove_export'}, wrong.keys())
 
     def test_migration_plain(self) -> None:
-        self.assertNotEqual({}, self.every_point('migrating', False, True))
+        wrong = self.every_point('migrating', False, True)
+        self.assertIn('3 after initialize_connection', wrong)
+
+
+class TestHost(CinderTestCase):
+    """A guarded os-brick with what the guarded Cinder gives it."""
+
+    def test_evacuated(self) -> None:
+        found = self.case('evacuated', True)
+        self.assertIsNone(found['disk']['error'], found['disk']['message'])
+        # what the inspector says of the array is what the kernel sees of the disk
+        self.assertEqual(found['named'], found['seen'])
+        self.assertIn('node13', found['refused']['message'])
+        self.assertIsNotNone(found['refused']['error'])
+        self.assertEqual('ok', found['readable'])
+        self.assertIsNone(found['moved']['error'], found['moved']['message'])
+        self.assertEqual(['iqn.2026-01.org.migsafe:b', 'target'], found['exports'])
+        self.assertNotEqual('ok', found['readable_after'])
+
+    def test_evacuated_plain(self) -> None:
+        """The control: plain Cinder maps it to another instance as well."""
+        found = self.case('evacuated', False)
+        self.assertEqual([], found['named'])
+        self.assertIsNone(found['refused']['error'], found['refused']['message'])
+
+    def test_wrong_disk(self) -> None:
+        found = self.case('wrong_disk', True)
+        self.assertEqual('WrongDisk', found['disk']['error'])
+        self.assertEqual({}, found['left'])

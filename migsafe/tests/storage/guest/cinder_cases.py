@@ -20,7 +20,7 @@ import pathlib
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import array_set_up
@@ -31,7 +31,6 @@ import lab
 import places
 import rtslib_fb as rtslib
 from cinderclient import client as cinder_client
-from cinderclient import exceptions
 from cinderclient.contrib import noauth
 from keystoneauth1 import session
 
@@ -202,6 +201,13 @@ def _id(made: Any) -> Any:
     return made['id'] if isinstance(made, dict) else made.id
 
 
+def known() -> list[str]:
+    """All attachments that Cinder has, with or without a connector."""
+    with contextlib.closing(sqlite3.connect(places.DATABASE)) as database:
+        return [name for name, in database.execute(
+            'SELECT id FROM volume_attachment WHERE NOT deleted')]
+
+
 def connect(attachment: str, connector: dict[str, Any]) -> dict[str, Any]:
     """Map the volume to a host; what the host gets to know."""
     made = client().attachments.update(attachment, connector)
@@ -225,32 +231,43 @@ def attach(connector: dict[str, Any] = NODE_A) -> str:
 # -- what is there ----------------------------------------------------------------------------
 
 
-def exports() -> list[str]:
+def exports() -> set[str]:
     """What LIO has of Cinder: the target, and each initiator that it is mapped to."""
-    found = []
+    found = set()
     for target in rtslib.root.RTSRoot().targets:
         if target.wwn.startswith(PREFIX):
             # it may be going just now
             with contextlib.suppress(FileNotFoundError):
-                found += ['target', *(acl.node_wwn for tpg in target.tpgs
-                                      for acl in tpg.node_acls)]
-    return sorted(found)
+                found |= {'target', *(acl.node_wwn for tpg in target.tpgs
+                                      for acl in tpg.node_acls)}
+    return found
 
 
-def attachments() -> list[str]:
-    """The same, as Cinder's attachments would have it."""
+def attachments(but: Collection[str] = ()) -> set[str]:
+    """The same, as Cinder's attachments would have it.
+
+    :param but: attachments that are being deleted, which may have their export or not
+    """
     with contextlib.closing(sqlite3.connect(places.DATABASE)) as database:
-        rows = database.execute('SELECT connector FROM volume_attachment WHERE NOT deleted '
+        rows = database.execute('SELECT id, connector FROM volume_attachment WHERE NOT deleted '
                                 'AND connector IS NOT NULL').fetchall()
-    names = [json.loads(connector)['initiator'] for connector, in rows]
-    return sorted(['target', *names] if names else [])
+    names = {json.loads(connector)['initiator'] for name, connector in rows if name not in but}
+    return names | {'target'} if names else names
 
 
-def differences() -> list[list[str]]:
-    """[exports, attachments] if they differ, once recovery has had its time."""
-    if places.wait_for(lambda: exports() == attachments(), PATIENCE):
-        return []
-    return [exports(), attachments()]
+def differences(going: Collection[str] = ()) -> dict[str, list[str]]:
+    """What is exported without an attachment, and the other way round.
+
+    Recovery gets its time first.
+
+    :param going: see attachments()
+    """
+    def found() -> dict[str, list[str]]:
+        there = exports()
+        named = {'leaked': there - attachments(), 'missing': attachments(going) - there}
+        return {name: sorted(what) for name, what in named.items() if what}
+    places.wait_for(lambda: not found(), PATIENCE)
+    return found()
 
 
 # -- the scenarios ----------------------------------------------------------------------------
@@ -270,13 +287,12 @@ def main(name: str, *given: str, kill_at: int) -> None:
     places.KILL_AT.unlink()
     if killed:
         start()
-    after_restart = differences()
-    for attachment in doomed:
-        with contextlib.suppress(exceptions.NotFound):
-            delete(attachment)
+    after_restart = differences(doomed)
+    refused = [lab.attempt(lambda one=one: delete(one))['error'] for one in doomed]
     lab.report(points=points, killed=killed, after_restart=after_restart,
-               after_delete=differences(), exports=exports(),
-               seconds=round(time.monotonic() - begun, 1), log=last_words())
+               undeletable=[error for error in refused if error not in (None, 'NotFound')],
+               after_delete=differences(), seconds=round(time.monotonic() - begun, 1),
+               log=last_words())
 
 
 def attaching() -> list[str]:
@@ -297,16 +313,50 @@ def detaching(attachment: str) -> list[str]:
 def migrating(source: str) -> list[str]:
     """A live migration: the destination gets the volume too, then the source loses it.
 
+    Nova makes the attachment of the destination with its connector, in one call.
     When the first fails, the guest stays where it is; after that, it is on the destination.
     """
-    destination = reserve()
     with dying() as died:
-        connect(destination, NODE_B)
+        client().attachments.create(volume_id(), NODE_B, INSTANCE)
     if died:
-        return [destination]
+        # the reply, with its name, is lost
+        return [name for name in known() if name != source]
     with dying():
         delete(source)
     return [source]
+
+
+# -- with the host's own os-brick ---------------------------------------------------------------
+
+
+def evacuated() -> None:
+    """A host has the disk, by its guarded os-brick; its guest is started on another one."""
+    lab.shim()
+    first = reserve()
+    info = connect(first, NODE_A)
+    disk = lab.attempt(lambda: lab.brick().connect_volume(info))
+    named = sorted(info.get('migsafe_identity', []))
+    seen = sorted(host.wwids().values())
+    other = reserve('another-instance-00000-0000-000000000000'[:36])
+    refused = lab.attempt(lambda: connect(other, NODE_B))
+    delete(other)
+    readable = host.readable(disk['value']['path'])
+    # Nova's evacuation: a new attachment, the old one goes, the new one gets its connector
+    second = reserve()
+    delete(first)
+    moved = lab.attempt(lambda: connect(second, NODE_B))
+    lab.report(disk=disk, named=named, seen=seen, refused=refused, readable=readable,
+               moved=moved, exports=sorted(exports()),
+               readable_after=host.readable(disk['value']['path']), log=last_words())
+
+
+def wrong_disk() -> None:
+    """What Cinder names is not what the host finds."""
+    lab.shim()
+    info = connect(reserve(), NODE_A)
+    info['migsafe_identity'] = ['naa.6001405' + '0' * 25]
+    lab.report(disk=lab.attempt(lambda: lab.brick().connect_volume(info)), left=host.devices(),
+               log=last_words())
 
 
 @contextlib.contextmanager

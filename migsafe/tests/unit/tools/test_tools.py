@@ -149,6 +149,37 @@ class ShellTest(testtools.TestCase):
             (top / "rootwrap.d" / "migsafe.filters").read_text(encoding="utf-8"),
         )
 
+    def test_the_devstack_plugin_guards_each_backend(self):
+        """And puts the drivers back."""
+        top = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        user = pwd.getpwuid(os.getuid()).pw_name
+        lvm = "cinder.volume.drivers.lvm.LVMVolumeDriver"
+        script = f"""
+            DEST={top} DATA_DIR={top} STACK_USER={user} MIGSAFE_DIR={ROOT}
+            CINDER_CONF={top}/cinder.conf CINDER_CONF_DIR={top}
+            CINDER_ENABLED_BACKENDS=lvm:lvmdriver-1,ceph:ceph
+            is_service_enabled() {{ [ "$1" = c-vol ]; }}
+            sudo() {{ local words=(); for word; do words+=("${{word/#root/{user}}}"); done
+                      "${{words[@]}}"; }}; echo_summary() {{ :; }}; setup_develop() {{ :; }}
+            iniset() {{ printf %s "$4" > "$1.$2.$3"; }}
+            iniget() {{ cat "$1.$2.$3" 2>/dev/null || true; }}
+            inidelete() {{ rm -f "$1.$2.$3"; }}
+            iniset $CINDER_CONF lvmdriver-1 volume_driver {lvm}
+            iniset $CINDER_CONF lvmdriver-1 target_helper lioadm
+            iniset $CINDER_CONF ceph volume_driver cinder.volume.drivers.rbd.RBDDriver
+            . {ROOT}/devstack/settings
+            show() {{ for option in volume_driver migsafe_wrapped_driver migsafe_inspector; do
+                for section in lvmdriver-1 ceph; do
+                    echo "$(iniget $CINDER_CONF $section $option)" -; done; done; }}
+            for times in 1 2; do . {ROOT}/devstack/plugin.sh stack post-config; done
+            show
+            . {ROOT}/devstack/plugin.sh unstack
+            show
+        """
+        guard, rbd = "migsafe.cinder.driver.GuardedDriver", "cinder.volume.drivers.rbd.RBDDriver"
+        words = [word for word in self.shell(script) if word != "-"]
+        self.assertEqual([guard, guard, lvm, rbd, "lio", "rbd", lvm, rbd], words)
+
     def test_both_commands_are_what_the_readme_says(self):
         readme = (ROOT / "README.rst").read_text(encoding="utf-8")
         ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
