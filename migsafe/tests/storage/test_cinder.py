@@ -105,21 +105,29 @@ class TestHost(CinderTestCase):
 
     def test_evacuated(self) -> None:
         found = self.case('evacuated', True)
-        self.assertIsNone(found['disk']['error'], found['disk']['message'])
         # what the inspector says of the array is what the kernel sees of the disk
+        self.assertEqual(1, len(found['named']))
         self.assertEqual(found['named'], found['seen'])
-        self.assertIn('node13', found['refused']['message'])
-        self.assertIsNotNone(found['refused']['error'])
         self.assertEqual('ok', found['readable'])
         self.assertIsNone(found['moved']['error'], found['moved']['message'])
+        # and the first host cannot write it any more
         self.assertEqual(['iqn.2026-01.org.migsafe:b', 'target'], found['exports'])
         self.assertNotEqual('ok', found['readable_after'])
 
-    def test_evacuated_plain(self) -> None:
-        """The control: plain Cinder maps it to another instance as well."""
-        found = self.case('evacuated', False)
-        self.assertEqual([], found['named'])
+    def test_taken_for_free(self) -> None:
+        found = self.case('taken_for_free', True)
+        self.assertIsNotNone(found['refused']['error'])
+        self.assertIn('node13', found['log'])
+        self.assertEqual(['iqn.2026-01.org.migsafe:a', 'target'], found['exports'])
+        self.assertEqual('ok', found['readable'])
+
+    def test_taken_for_free_plain(self) -> None:
+        """The control: two hosts can write it."""
+        found = self.case('taken_for_free', False)
         self.assertIsNone(found['refused']['error'], found['refused']['message'])
+        self.assertEqual({'iqn.2026-01.org.migsafe:a', 'iqn.2026-01.org.migsafe:b', 'target'},
+                         set(found['exports']))
+        self.assertEqual('ok', found['readable'])
 
     def test_wrong_disk(self) -> None:
         found = self.case('wrong_disk', True)

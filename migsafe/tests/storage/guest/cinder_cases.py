@@ -38,6 +38,7 @@ Found = dict[str, Any]
 
 PREFIX = 'iqn.2010-10.org.openstack:'
 PROJECT, USER, INSTANCE = ('f' * 32, 'a' * 32, '66009d94-114f-4062-99b0-000000000000')
+OTHER = 'e0c8da7e-baff-4530-a512-a67f71018e3f'
 URL = 'http://127.0.0.1:8776/v3'
 #: With a mapping and no connector, all of Nova's calls for volumes are there.
 MICROVERSION = '3.44'
@@ -122,7 +123,12 @@ def begin(guarded: bool) -> None:
 
 
 def volume_group() -> None:
-    """Where Cinder makes its volumes: sparse, larger than the memory that it is in."""
+    """Where Cinder makes its volumes: sparse, larger than the memory that it is in.
+
+    The array is the host as well: its LVM must not wait for disks of the host that are dead.
+    """
+    conf = pathlib.Path('/etc/lvm/lvm.conf')
+    conf.write_text(conf.read_text().replace('"r|/dev/vd|"', '"a|/dev/loop1|", "r|.*|"'))
     host.run('modprobe', '-a', 'loop', 'target_core_iblock')
     path = pathlib.Path('/srv/cinder')
     with path.open('wb') as file:
@@ -329,25 +335,34 @@ def migrating(source: str) -> list[str]:
 # -- with the host's own os-brick ---------------------------------------------------------------
 
 
-def evacuated() -> None:
-    """A host has the disk, by its guarded os-brick; its guest is started on another one."""
+def connected() -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """A host has the disk, by its guarded os-brick: attachment, connection, what os-brick says."""
     lab.shim()
-    first = reserve()
-    info = connect(first, NODE_A)
-    disk = lab.attempt(lambda: lab.brick().connect_volume(info))
-    named = sorted(info.get('migsafe_identity', []))
-    seen = sorted(host.wwids().values())
-    other = reserve('another-instance-00000-0000-000000000000'[:36])
-    refused = lab.attempt(lambda: connect(other, NODE_B))
-    delete(other)
-    readable = host.readable(disk['value']['path'])
-    # Nova's evacuation: a new attachment, the old one goes, the new one gets its connector
+    attachment = reserve()
+    info = connect(attachment, NODE_A)
+    return attachment, info, lab.brick().connect_volume(info)
+
+
+def evacuated() -> None:
+    """The guest of a host that still has the disk is started on another one, as Nova does it."""
+    first, info, disk = connected()
+    found = {'named': sorted(info.get('migsafe_identity', [])),
+             'seen': sorted(host.wwids().values()), 'readable': host.readable(disk['path'])}
     second = reserve()
     delete(first)
     moved = lab.attempt(lambda: connect(second, NODE_B))
-    lab.report(disk=disk, named=named, seen=seen, refused=refused, readable=readable,
-               moved=moved, exports=sorted(exports()),
-               readable_after=host.readable(disk['value']['path']), log=last_words())
+    lab.report(moved=moved, exports=sorted(exports()),
+               readable_after=host.readable(disk['path']), log=last_words(), **found)
+
+
+def taken_for_free() -> None:
+    """An operator has reset the volume of a running guest, and another instance gets it."""
+    _first, _info, disk = connected()
+    client().volumes.reset_state(volume_id(), 'available', 'detached')
+    other = reserve(OTHER)
+    refused = lab.attempt(lambda: connect(other, NODE_B))
+    lab.report(refused=refused, exports=sorted(exports()), readable=host.readable(disk['path']),
+               log=last_words())
 
 
 def wrong_disk() -> None:
@@ -355,7 +370,7 @@ def wrong_disk() -> None:
     lab.shim()
     info = connect(reserve(), NODE_A)
     info['migsafe_identity'] = ['naa.6001405' + '0' * 25]
-    lab.report(disk=lab.attempt(lambda: lab.brick().connect_volume(info)), left=host.devices(),
+    lab.report(disk=lab.attempt(lambda: lab.brick().connect_volume(info)), left=host.wwids(),
                log=last_words())
 
 
