@@ -23,7 +23,7 @@ from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
-from migsafe.brick import designators, refusals
+from migsafe.brick import designators, held, refusals
 from migsafe.brick import guard as guard_mod
 from migsafe.brick import policy as policy_mod
 from migsafe.brick import sysfs as sysfs_mod
@@ -137,7 +137,9 @@ class Guarded:
 
         :raises refusals.Refused: with nothing changed, also with ``force`` and ``ignore_errors``
         """
-        with policy_mod.working_on(policy_mod.wanted(connection_properties)):
+        name = policy_mod.name_of(connection_properties)
+        with held.watching(self.policy.guard.host, name), \
+                policy_mod.working_on(policy_mod.wanted(connection_properties)):
             names, also = self._devices(connection_properties, device_info)
             if names:
                 self.policy.may_remove(names, also)

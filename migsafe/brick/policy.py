@@ -36,13 +36,18 @@ _NAME: contextvars.ContextVar[str] = contextvars.ContextVar(
 Release = Callable[[list[str]], object]
 
 
+def name_of(properties: dict[str, object]) -> str:
+    """The id of the volume of a connection_info['data'], or what naming() says."""
+    volume = properties.get('volume_id') or properties.get('cinder_volume_id')
+    return volume if isinstance(volume, str) and len(volume) < 100 else _NAME.get()
+
+
 def wanted(properties: dict[str, object]) -> guard_mod.Wanted:
     """The volume of a connection_info['data'].
 
     :raises refusals.Unjudged: if the identity in it is none
     """
-    volume = properties.get('volume_id') or properties.get('cinder_volume_id')
-    name = volume if isinstance(volume, str) and len(volume) < 100 else _NAME.get()
+    name = name_of(properties)
     try:
         identity = designators.read(properties.get(KEY) or ())
     except errors.BadPage as bad:

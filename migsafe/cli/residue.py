@@ -86,7 +86,7 @@ class ResidueList(base.Command):
             self.found([f'{len(rows)} found. nova-compute tries again by itself; '
                         '"migsafe settle" asks for it now.'])
         if findings:
-            self.found([f'{len(findings)} found that a person has to repair; the reason says '
+            self.found([f'{len(findings)} found that a person has to see to; the reason says '
                         'how.'])
         return COLUMNS, [*rows, *findings]
 

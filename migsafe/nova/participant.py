@@ -60,6 +60,7 @@ class Participant:
         #: set when the ComputeManager is armed
         self.recovery: Any = None
         self.patrol: Any = None
+        self.kept: Any = None
 
     def attempt(self, uuid: str, instance_uuid: str) -> at.Attempt:
         """A new, not yet registered attempt."""

@@ -118,7 +118,7 @@ class Recovery:
         :returns: whether more is due than one round takes up
         """
         with self._one_at_a_time:
-            for step in (self._heartbeat, self._adopt, self._purge):
+            for step in (self._heartbeat, self._adopt, self._kept, self._purge):
                 self._try(step)
             return self._settle(now() if now else None)
 
@@ -166,6 +166,11 @@ class Recovery:
         except Exception as error:
             LOG.error('Transaction %s could not be postponed: %s', tx.id,
                       masked(error))
+
+    def _kept(self) -> None:
+        """Devices of no migration that had to stay, with their exports."""
+        if self._participant.kept is not None:
+            self._participant.kept.settle()
 
     def _adopt(self) -> None:
         """Instances in ``migrating`` that nobody works on."""

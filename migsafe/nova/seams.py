@@ -27,7 +27,7 @@ from typing import Any
 import wrapt
 
 from migsafe import exceptions
-from migsafe.nova import effects, gates, identity, service
+from migsafe.nova import effects, gates, identity, kept, service, swap
 from migsafe.nova import hooks_destination as dst
 from migsafe.nova import hooks_source as src
 
@@ -117,17 +117,24 @@ SEAMS: tuple[Seam, ...] = (
     _seam(CINDER, 'API.attachment_create', 'ctx volume_id',
           effects.journalled(effects.CREATE)),
     _seam(CINDER, 'API.attachment_delete', 'ctx attachment_id',
-          effects.journalled(effects.DELETE)),
+          kept.attachment_delete(effects.journalled(effects.DELETE))),
     _seam(CINDER, 'API.initialize_connection', 'ctx volume_id',
           effects.journalled(effects.INITIALIZE)),
     _seam(CINDER, 'API.terminate_connection', 'ctx volume_id',
-          effects.journalled(effects.TERMINATE)),
+          kept.terminate_connection(effects.journalled(effects.TERMINATE))),
+    _seam(CINDER, 'API.migrate_volume_completion',
+          'context old_volume_id new_volume_id error',
+          kept.migrate_volume_completion),
     _seam(DRIVER, f'{_LD}._connect_volume',
           'context connection_info instance',
           identity.named(effects.journalled(effects.CONNECT))),
     _seam(DRIVER, f'{_LD}._disconnect_volume',
           'context connection_info instance',
-          identity.named(effects.journalled(effects.DISCONNECT))),
+          swap.disconnect(identity.named(
+              effects.journalled(effects.DISCONNECT)))),
+    _seam(DRIVER, f'{_LD}.swap_volume', 'context old_connection_info '
+          'new_connection_info instance mountpoint resize_to',
+          swap.swap_volume),
     _seam('nova.virt.block_device',
           'DriverVolumeBlockDevice._preserve_multipath_id', 'connection_info',
           identity.preserve),

@@ -29,7 +29,7 @@ from migsafe import exceptions
 from migsafe import journal as journal_pkg
 from migsafe.brick import patrol as brick_patrol
 from migsafe.brick import shim
-from migsafe.nova import clients, endpoint, evidence, peer, recovery, registry
+from migsafe.nova import clients, endpoint, evidence, kept, peer, recovery, registry
 from migsafe.nova import participant as pt
 from migsafe.nova import patrol as patrol_mod
 from migsafe.resources import base
@@ -90,6 +90,8 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         participant, manager, functools.partial(_status, participant, True))
     participant.recovery = recover
     participant.patrol = _patrol(manager, conf, journal)
+    if conf.device_guards:
+        participant.kept = kept.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
     _status(participant, True)

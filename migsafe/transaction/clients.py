@@ -98,6 +98,9 @@ class Records(Protocol):
                            connection_info: ConnectionInfo) -> bool:
         """Compare and swap: False if the row is not ``row`` any more."""
 
+    def rename_volume(self, instance_uuid: str, row: VolumeRow, volume_id: str) -> None:
+        """Cinder has given the volume of a row another id; the caller has the instance's lock."""
+
 
 class Devices(Protocol):
     """os-brick on this host, through the hypervisor's volume drivers."""

@@ -190,6 +190,18 @@ class Records:
         bdm.save()
         return True
 
+    def rename_volume(self, instance_uuid: str, row: cl.VolumeRow, volume_id: str) -> None:
+        info = dict(row.connection_info or {})
+        # all that Nova's own end of a swap changes, see ComputeManager._do_swap_volume
+        info.update(serial=volume_id, volume_id=volume_id)
+        if isinstance(info.get('data'), dict):
+            info['data'] = {**info['data'], 'volume_id': volume_id}
+        bdm = objects.BlockDeviceMapping.get_by_volume_and_instance(
+            nova_context.get_admin_context(), row.volume_id, instance_uuid)
+        bdm.volume_id = volume_id
+        bdm.connection_info = jsonutils.dumps(info)
+        bdm.save()
+
     def migrating(self, host: str) -> list[Migrating]:
         """Instances of a host that sit in ``migrating``, with the newest
         live migration of each."""

@@ -26,6 +26,7 @@ from nova import context as nova_context
 from nova import exception, objects
 from nova.volume import cinder
 
+from migsafe.nova import kept
 from migsafe.transaction import clients as cl
 
 
@@ -70,8 +71,9 @@ class Volumes:
 
     def delete_attachment(self, attachment_id: str) -> None:
         try:
-            self._manager.volume_api.attachment_delete(
-                nova_context.get_admin_context(), attachment_id)
+            with kept.decided():
+                self._manager.volume_api.attachment_delete(
+                    nova_context.get_admin_context(), attachment_id)
         except exception.VolumeAttachmentNotFound:
             # What was wanted is so; the journal says who did it.
             return

@@ -20,6 +20,7 @@ from typing import Any
 from os_brick import exception as brick_exc
 from oslo_concurrency import processutils
 
+from migsafe.brick import held, policy, refusals
 from migsafe.replay.lab import san as san_mod
 from migsafe.replay.lab import world as world_mod
 
@@ -50,6 +51,8 @@ class Kernel:
         self._world = world
         self.devices: dict[str, Device] = {}
         self.held: dict[str, str] = {}
+        #: whether os-brick is guarded here, so that nothing is done to a device that is held
+        self.guarded = False
         self.opened: Callable[[str], bool] = lambda path: False
 
     def find(self, props: dict[str, Any]) -> Device | None:
@@ -88,12 +91,16 @@ class Kernel:
         """Remove the device with that number, whatever disk it is.
 
         :raises oslo_concurrency.processutils.ProcessExecutionError: if something holds it.
+        :raises migsafe.brick.refusals.VolumeHeld: the same where os-brick is guarded.
         """
         device = self.find(props)
         if device is None:
             return
         holder = self.held.get(device.volume_id)
         if holder is not None:
+            if self.guarded:
+                raise refusals.VolumeHeld(volume=device.volume_id, host=self.host,
+                                          device=device.path, holder=holder, way_out='')
             if force:
                 device.dead = True
                 self._world.harm('held_yank', self.host, f'{device.path} held by {holder}')
@@ -114,6 +121,12 @@ class Kernel:
                 device.dead = True
                 kind = 'guest_export_lost' if self.opened(device.path) else 'export_yank'
                 self._world.harm(kind, self.host, f'{device.path} of {volume_id}')
+
+    def exchange(self, one: str, other: str) -> None:
+        """Cinder has exchanged the ids of two volumes."""
+        ids = {one: other, other: one}
+        for device in self.devices.values():
+            device.volume_id = ids.get(device.volume_id, device.volume_id)
 
     def forget(self, volumes: list[str]) -> None:
         """Drop everything of these volumes, to leave nothing to the next case."""
@@ -148,8 +161,10 @@ class Connector:
                           force: bool = False, ignore_errors: bool = False) -> None:
         """As os-brick: by number, and with ``ignore_errors`` without a word."""
         def disconnect() -> None:
+            kernel = self._kernel()
             try:
-                self._kernel().disconnect(connection_properties, force)
+                with held.watching(kernel.host, policy.name_of(connection_properties)):
+                    kernel.disconnect(connection_properties, force)
             except processutils.ProcessExecutionError:
                 if not ignore_errors:
                     raise

@@ -35,6 +35,7 @@ class Volume:
     encrypted: bool = False
     bootable: bool = True
     size: int = 1
+    migration_status: str | None = None
 
 
 @dataclasses.dataclass
@@ -58,9 +59,12 @@ class Attachment:
 class Cinder:
     """The state of Cinder and the operations on it, without the client around it."""
 
-    def __init__(self, san: san_mod.San, on_unmap: Callable[[str, str], None]) -> None:
+    def __init__(self, san: san_mod.San, on_unmap: Callable[[str, str], None],
+                 on_exchange: Callable[[str, str], None]) -> None:
         self.san = san
-        self._on_unmap = on_unmap
+        self._on_unmap, self._on_exchange = on_unmap, on_exchange
+        #: ids of volumes that were deleted
+        self.deleted: list[str] = []
         self.volumes: dict[str, Volume] = {}
         self.attachments: dict[str, Attachment] = {}
 
@@ -125,6 +129,37 @@ class Cinder:
             self._unmap(attachment.host, attachment.volume_id, attachment.id)
         del self.attachments[attachment_id]
         self._settle_status(self.volume(attachment.volume_id))
+
+    def migrate_completion(self, old_id: str, new_id: str, error: bool) -> str:
+        """os-migrate_volume_completion of a volume in use, see cinder/volume/manager.py.
+
+        :returns: the id that the guest's volume has from now on
+        :raises cinderclient.exceptions.BadRequest: if they are not being migrated
+        """
+        old, new = self.volume(old_id), self.volume(new_id)
+        if not old.migration_status or new.migration_status != f'target:{old_id}':
+            raise cinder_exc.BadRequest(400, 'Source volume not mid-migration.')
+        if error:
+            self.destroy(new_id)
+            old.status, old.migration_status = 'in-use', 'error'
+            return old_id
+        for attachment in self.of_volume(old_id):
+            self.delete(attachment.id)
+        self.san.exchange(old_id, new_id)
+        self._on_exchange(old_id, new_id)
+        old.backend, new.backend = new.backend, old.backend
+        for attachment in self.of_volume(new_id):
+            attachment.volume_id = old_id
+        old.status, old.migration_status = 'in-use', 'success'
+        self.destroy(new_id)
+        return old_id
+
+    def destroy(self, volume_id: str) -> None:
+        """Delete a volume, with whatever is exported of it."""
+        for attachment in self.of_volume(volume_id):
+            self.delete(attachment.id)
+        self.deleted.append(volume_id)
+        del self.volumes[volume_id]
 
     def connect_legacy(self, volume_id: str, connector: dict[str, Any]) -> dict[str, Any]:
         """os-initialize_connection, of the flow before attachments."""

@@ -99,7 +99,8 @@ class Volumes(_Manager):
             'attachments': attached, 'multiattach': volume.multiattach, 'volume_type': None,
             'snapshot_id': None, 'bootable': volume.bootable, 'metadata': {},
             'volume_image_metadata': {}, 'encrypted': volume.encrypted,
-            'shared_targets': False, 'service_uuid': None, 'migration_status': None,
+            'shared_targets': False, 'service_uuid': None,
+            'migration_status': volume.migration_status,
         }, loaded=True)
 
     def get_encryption_metadata(self, volume_id: str) -> dict[str, Any]:
@@ -119,6 +120,15 @@ class Volumes(_Manager):
     def terminate_connection(self, volume: str, connector: dict[str, Any]) -> None:
         self._do('volumes.terminate_connection', volume,
                  lambda: self._cinder.disconnect_legacy(volume, connector))
+
+    def migrate_volume_completion(self, old_volume: str, new_volume: str,
+                                  error: bool) -> dict[str, str]:
+        def complete() -> dict[str, str]:
+            return {'save_volume_id': self._cinder.migrate_completion(
+                old_volume, new_volume, error)}
+        answer: dict[str, str] = self._do('volumes.migrate_volume_completion', old_volume,
+                                          complete)
+        return answer
 
     def attach(self, volume: str, instance_uuid: str, mountpoint: str, mode: str = 'rw',
                host_name: str | None = None) -> None:

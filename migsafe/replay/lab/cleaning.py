@@ -21,6 +21,7 @@ from nova import exception as nova_exc
 from nova import objects
 from nova.db.main import api as main_db
 
+from migsafe.brick import held
 from migsafe.replay.lab import stack as stack_mod
 
 
@@ -40,11 +41,13 @@ def everything(stack: stack_mod.Stack) -> None:
     for kernel in parts.kernels.values():
         kernel.devices.clear()
         kernel.held.clear()
+        kernel.guarded = False
     for array in parts.san.arrays.values():
         array.exports.clear()
         array.order.clear()
     parts.cinder.volumes.clear()
     parts.cinder.attachments.clear()
+    parts.cinder.deleted.clear()
     parts.bus.undelivered.clear()
     stack.neutron._port_bindings.clear()
     _directories(stack)
@@ -76,6 +79,7 @@ def _directories(stack: stack_mod.Stack) -> None:
 
 def _memory(stack: stack_mod.Stack) -> None:
     """What the compute managers remember of guests that are gone."""
+    held.clear()
     for service in stack.computes.values():
         tracker = service.manager.rt
         tracker.tracked_instances.clear()

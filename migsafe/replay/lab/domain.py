@@ -48,6 +48,7 @@ class Domain(fakelibvirt.Domain):
         self._reason = 0
         self._job: job_mod.Job | None = None
         self._opened: dict[str, str] = {}
+        self._copies: dict[str, str] = {}
         self._config_gone: set[str | None] = set()
         if running:
             self._boot()
@@ -121,6 +122,11 @@ class Domain(fakelibvirt.Domain):
         """Whether QEMU has this device open."""
         return path in self._opened and self.isActive() == 1
 
+    def exchange(self, one: str, other: str) -> None:
+        """Cinder has exchanged the ids of two volumes."""
+        ids = {one: other, other: one}
+        self._opened = {path: ids.get(volume, volume) for path, volume in self._opened.items()}
+
     # -- changing -------------------------------------------------------------------------
 
     def _effect(self, name: str, call: Callable[[], Any]) -> Any:
@@ -171,7 +177,12 @@ class Domain(fakelibvirt.Domain):
         self._effect('shutdown', self._die)
 
     def undefine(self) -> None:
-        self._effect('undefine', lambda: self._connection._undefine(self))
+        def forget() -> None:
+            if self.isActive():
+                self._transient = True
+            else:
+                self._connection._undefine(self)
+        self._effect('undefine', forget)
 
     def suspend(self) -> None:
         def pause() -> None:
@@ -204,6 +215,25 @@ class Domain(fakelibvirt.Domain):
         self._opened = {p: v for p, v in self._opened.items() if p in self.disks()}
         for disk in gone:
             self._connection.on_removed(self.UUIDString(), disk['alias'])
+
+    # -- copying a disk -------------------------------------------------------------------
+
+    def blockCopy(self, disk: str, xml: str, flags: int = 0) -> None:
+        """It is complete at once, as blockJobInfo() of Nova's fake says."""
+        def copy() -> None:
+            self._copies[disk] = xml
+        self._effect('blockCopy', copy)
+
+    def blockJobAbort(self, disk: str, flags: int) -> None:
+        """With VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT the guest is on the copy from now on."""
+        def end() -> None:
+            xml = self._copies.pop(disk, None)
+            if xml is not None and flags & fakelibvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT:
+                source = etree.fromstring(xml).find('source')
+                entry, = (d for d in self._def['devices']['disks'] if d['target_dev'] == disk)
+                entry['source'] = source.get('dev')
+                self._open_disks()
+        self._effect('blockJobAbort', end)
 
     # -- migrating ------------------------------------------------------------------------
 

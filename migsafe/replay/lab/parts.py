@@ -34,11 +34,18 @@ class Parts:
         self.world = world_mod.World()
         self.bus = bus_mod.Bus(self.world)
         self.san = san_mod.San(self.incident, self.world)
-        self.cinder = cinder_mod.Cinder(self.san, self._export_gone)
+        self.cinder = cinder_mod.Cinder(self.san, self._export_gone, self._exchanged)
         self.kernels = {h: brick.Kernel(h, self.san, self.world) for h in self.hosts}
         self.connections: dict[str, hypervisor.Connection] = {}
         self.processes: dict[str, world_mod.Process] = {}
         self.boot_ids = {h: str(uuid.uuid4()) for h in self.hosts}
+
+    def _exchanged(self, one: str, other: str) -> None:
+        for kernel in self.kernels.values():
+            kernel.exchange(one, other)
+        for connection in self.connections.values():
+            for domain in connection._vms.values():
+                domain.exchange(one, other)
 
     def _export_gone(self, host: str, volume_id: str) -> None:
         self.kernels[host].export_gone(volume_id)

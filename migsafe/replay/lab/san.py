@@ -151,6 +151,14 @@ class San:
                 return array
         raise LookupError(f'no array has the target {iqn}')
 
+    def exchange(self, one: str, other: str) -> None:
+        """Cinder has exchanged the ids of two volumes; the disks and their exports stay."""
+        ids = {one: other, other: one}
+        for array in self.arrays.values():
+            for export in array.exports.values():
+                export.volume_id = ids.get(export.volume_id, export.volume_id)
+            array.exports = {(e.host, e.volume_id): e for e in array.exports.values()}
+
     def exports(self, volume_id: str) -> list[Export]:
         """All exports of a volume."""
         return [e for array in self.arrays.values() for e in array.exports.values()

@@ -18,7 +18,7 @@ from os_brick.initiator import connector
 from os_brick.initiator.connectors import iscsi, rbd
 from oslo_utils import importutils
 
-from migsafe.brick import connectors, guard, policy, refusals, shim
+from migsafe.brick import connectors, guard, held, policy, refusals, shim
 from migsafe.tests.unit.brick import test_guard
 
 PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
@@ -38,6 +38,8 @@ class ShimCase(test_guard.GuardCase):
         self.policy = policy.Policy(self.guard, self.holder_policy, self.release)
         self.root.remove_scsi = mock.Mock(return_value={'done': True})
         self.shimmed = shim.install(self.policy)
+        held.clear()
+        self.addCleanup(held.clear)
 
 
 class InstallTest(ShimCase):
@@ -120,6 +122,18 @@ class DisconnectTest(ShimCase):
         self.disconnect()
         self.root.remove_scsi.assert_called_once_with('sda', [])
         self.assertTrue(self.logout.called)
+        self.assertFalse(held.anything())
+
+    def test_a_refusal_is_remembered_until_it_is_disconnected(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'another disk',
+                                              'identity': ['naa.600a']}
+        self.assertRaises(refusals.WrongDisk, self.disconnect)
+        host, = held.hosts('vol-1')
+        self.assertEqual(self.guard.host, host)
+        self.root.remove_scsi.return_value = {'done': True}
+        self.disconnect()
+        self.assertFalse(held.anything())
 
     def test_held_in_every_mode(self):
         self.tree.disk('sda')

@@ -166,7 +166,7 @@ class TestResidue(base.CommandTestCase):
         self.journal.set_findings('R9', {('i-1', 'v-1'): 'another disk', ('i-2', 'v-2'): 'too'})
         code, out, err = self.run_command('residue', 'list', '-f', 'json')
         self.assertEqual(3, code)
-        self.assertIn('2 found that a person has to repair', err)
+        self.assertIn('2 found that a person has to see to', err)
         self.assertNotIn('by itself', err)
         self.assertEqual([('R9', 'found', 'host_device', 'node13', 'v-2', '', 'too')],
                          self.residue('--instance', 'i-2'))

@@ -1,0 +1,217 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A volume in use is replaced (retype, migration, swap) while something holds the old one."""
+
+from __future__ import annotations
+
+from oslo_serialization import jsonutils
+
+from migsafe.brick import held
+from migsafe.replay.lab import cinder
+from migsafe.replay.lab import lab as lab_mod
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.scenarios import SOURCE
+
+NEW = '0e9f3d2c-7a41-4c57-9b16-5d1f0a6b8e24'
+PLAIN_IS_HARMED = {'guest_export_lost'}
+
+
+class Swapping(scenarios.ScenarioTest):
+    """What happens to the second volume of a guest, after Nova's API and Cinder did their part."""
+
+    def replace(self, server, migration, holder='vg0-data'):
+        """Replace it.
+
+        :param migration: whether Cinder asked for it, and waits to be told of the end
+        """
+        from nova import context as nova_context
+        from nova import objects
+        old = server.volumes[1]
+        parts = self.lab.parts
+        parts.cinder.volumes[NEW] = cinder.Volume(NEW)
+        if migration:
+            parts.cinder.volumes[old].migration_status = 'migrating'
+            parts.cinder.volumes[NEW].migration_status = f'target:{old}'
+        attachment = parts.cinder.create(NEW, None, server.uuid)
+        parts.cinder.volumes[old].status = 'detaching'
+        kernel = parts.kernels[SOURCE]
+        kernel.guarded, kernel.held = True, {old: holder} if holder else {}
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.entered(parts.processes[SOURCE]):
+            instance = objects.Instance.get_by_uuid(context, server.uuid)
+            self.lab.stack.computes[SOURCE].manager.swap_volume(
+                context, old, NEW, instance, attachment.id)
+        return attachment
+
+    def release(self):
+        """The holder lets go."""
+        self.lab.parts.kernels[SOURCE].held.clear()
+
+    def of(self, volume):
+        """(host, status) of each attachment of a volume."""
+        return [(a.host, a.status) for a in self.lab.parts.cinder.of_volume(volume)]
+
+    def row(self, server):
+        """Nova's row of the second volume."""
+        return sorted(self.bdms(server), key=lambda bdm: bdm.device_name)[1]
+
+    def named(self, server):
+        """What Nova's row of the second volume names: volume, attachment, volume of its LUN."""
+        bdm = self.row(server)
+        info = jsonutils.loads(bdm.connection_info)
+        self.assertEqual({bdm.volume_id}, {info['serial'], info['data']['volume_id']})
+        lun = info['data']['target_lun']
+        return bdm.volume_id, bdm.attachment_id, self.lab.parts.san.arrays['iscsi'].leads_to(
+            SOURCE, lun)
+
+    def opened(self, server):
+        """The volumes that the guest has open."""
+        domain, = self.lab.parts.connections[SOURCE]._vms.values()
+        self.assertTrue(domain.runs)
+        return set(domain._opened.values())
+
+    def findings(self):
+        """(kind, key, text) of what ``migsafe residue list`` shows of the source."""
+        journal = self.participant(SOURCE).journal
+        return [(f.kind, f.key, f.text) for f in journal.findings()]
+
+
+class TestHeld(Swapping):
+    """The guest is on the new volume once it has pivoted, whatever is with the old one."""
+
+    def test_nothing_holds_it(self):
+        for migration in (False, True):
+            with self.subTest(migration=migration):
+                self.lab.clean()
+                server = self.guest()
+                self.replace(server, migration, holder=None)
+                name = server.volumes[1] if migration else NEW
+                self.assertEqual(name, self.named(server)[0])
+                self.assertEqual([], self.findings())
+                self.assertEqual([], self.lab.world.harms)
+
+    def test_swap(self):
+        server = self.guest()
+        old = server.volumes[1]
+        attachment = self.replace(server, migration=False)
+        self.assertEqual((NEW, attachment.id, NEW), self.named(server))
+        self.assertEqual({server.volumes[0], NEW}, self.opened(server))
+        self.assertEqual([(SOURCE, 'attached')], self.of(NEW))
+        self.assertKept(server, old)
+        self.release()
+        self.recover(1)
+        self.assertEqual([], self.of(old))
+        self.assertOver(server, {server.volumes[0], NEW})
+
+    def test_migration_of_cinder(self):
+        server = self.guest()
+        old = server.volumes[1]
+        attachment = self.replace(server, migration=True)
+        self.assertEqual((NEW, attachment.id, NEW), self.named(server))
+        self.assertKept(server, old)
+        self.assertEqual([], self.lab.parts.cinder.deleted)
+        self.recover()
+        self.assertKept(server, old)
+        self.release()
+        self.recover(1)
+        self.assertEqual((old, attachment.id, old), self.named(server))
+        self.assertEqual([NEW], self.lab.parts.cinder.deleted)
+        self.assertEqual([(SOURCE, 'attached')], self.of(old))
+        self.assertOver(server, set(server.volumes))
+
+    def test_a_restart_forgets_nothing(self):
+        server = self.guest()
+        old = server.volumes[1]
+        attachment = self.replace(server, migration=True)
+        held.clear()
+        self.assertTrue(self.lab.restart(SOURCE))
+        self.assertKept(server, old)
+        # of the attachments that no row names, Nova deletes each at a hard reboot
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertKept(server, old)
+        self.release()
+        self.recover(1)
+        self.assertEqual((old, attachment.id, old), self.named(server))
+        self.assertOver(server, set(server.volumes))
+
+    def test_the_row_could_not_be_saved(self):
+        """Cinder has exchanged the ids, and nova-compute dies before it writes that down."""
+        server = self.guest()
+        old = server.volumes[1]
+        attachment = self.replace(server, migration=True)
+        self.release()
+        plan = self.lab.arm_faults(scenarios.case_mod.Case('scenario', (scenarios.kill(
+            SOURCE, 'cinder', 'volumes.migrate_volume_completion'),)), 'migrate')
+        self.recover(1)
+        self.assertEqual(1, len(plan.fired))
+        self.lab.world.rule = None
+        self.assertEqual(NEW, self.row(server).volume_id)
+        self.assertTrue(self.lab.restart(SOURCE))
+        self.recover(1)
+        self.assertEqual((old, attachment.id, old), self.named(server))
+        self.assertOver(server, set(server.volumes))
+
+    def test_the_guest_is_deleted_meanwhile(self):
+        server = self.guest()
+        old = server.volumes[1]
+        self.replace(server, migration=False)
+        self.assertTrue(self.do(server, 'delete').done)
+        self.assertEqual([], self.of(NEW))
+        self.assertEqual([(SOURCE, 'attached')], self.of(old))
+        self.release()
+        self.recover(1)
+        self.assertEqual(([], []), (self.of(old), self.findings()))
+        self.assertEqual([], self.lab.world.harms)
+
+    def assertKept(self, server, old):
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual([(SOURCE, 'attached')], self.of(old))
+        self.assertEqual([1], self.exports(server, SOURCE)[1:])
+        self.assertEqual([1], self.devices(server, SOURCE)[1:])
+        (kind, key, text), = self.findings()
+        self.assertEqual(('R4', old), (kind, key))
+        for word in ('vg0-data', SOURCE, old):
+            self.assertIn(word, text)
+
+    def assertOver(self, server, volumes):
+        self.assertEqual([], self.findings())
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual(volumes, self.opened(server))
+        self.assertEqual(2, len(self.lab.parts.kernels[SOURCE].devices))
+        self.assertFalse(held.anything())
+
+
+class TestControl(Swapping):
+    """Without the seams of migsafe: the same, and the running guest loses its disk."""
+
+    @classmethod
+    def setUpClass(cls):
+        super(scenarios.ScenarioTest, cls).setUpClass()
+        cls.lab = lab_mod.Lab(armed=False)
+        cls.lab.start()
+        cls.addClassCleanup(cls.lab.stop)
+
+    def _forget(self):
+        """There is no journal."""
+
+    def test_it_is_harmed(self):
+        from migsafe.brick import refusals
+        for migration in (False, True):
+            with self.subTest(migration=migration):
+                self.lab.clean()
+                server = self.guest()
+                self.assertRaises(refusals.VolumeHeld, self.replace, server, migration)
+                self.assertEqual(PLAIN_IS_HARMED, {h.kind for h in self.lab.world.harms})
+                self.assertEqual([], self.of(NEW))
+                self.assertEqual(server.volumes[1], self.named(server)[0])
+                self.assertEqual([NEW] if migration else [], self.lab.parts.cinder.deleted)

@@ -1,0 +1,201 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Attachments that are not deleted from under a device that was kept."""
+
+from __future__ import annotations
+
+import types
+from unittest import mock
+
+import fixtures
+import testtools
+from nova import exception
+from nova import utils as nova_utils
+
+from migsafe import exceptions
+from migsafe.brick import held
+from migsafe.nova import kept
+from migsafe.transaction import clients as cl
+
+VM, VOLUME, ATTACHMENT = 'vm-1', 'vol-1', 'att-1'
+INFO = {'driver_volume_type': 'iscsi', 'data': {}}
+
+
+class KeptCase(testtools.TestCase):
+    """An instance that is gone, with an attachment that is left."""
+
+    def setUp(self):
+        super().setUp()
+        held.clear()
+        self.addCleanup(held.clear)
+        self.log = self.useFixture(fixtures.FakeLogger())
+        patch = mock.patch.dict(kept._OF_HOST, clear=True)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.cloud = mock.Mock()
+        self.cloud.records.volumes.return_value = []
+        self.cloud.volumes.attachments.return_value = [
+            cl.Attachment(ATTACHMENT, VOLUME, 'cmp1')]
+        self.cloud.volumes.connection_info.side_effect = lambda _: dict(INFO)
+        self.cloud.devices.paths.return_value = []
+        self.journal = mock.Mock()
+        self.journal.findings.return_value = []
+        self.api = mock.Mock()
+        self.api.get.return_value = {'migration_status': None}
+        self.api.attachment_get.return_value = {
+            'connection_info': {'volume_id': VOLUME, 'instance': VM}}
+        self.kept = kept.Kept('cmp1', self.api, self.journal, self.cloud)
+
+    def delete(self):
+        """Nova deletes the attachment; whether that gets through."""
+        through = mock.Mock()
+
+        def wrapped(ctx, attachment_id):
+            """The method that is wrapped."""
+        kept.attachment_delete(through)(wrapped, self.api, ('ctx', ATTACHMENT), {})
+        return through.called
+
+    def found(self):
+        """What was written into the journal last."""
+        kind, found = self.journal.set_findings.call_args.args
+        self.assertEqual('R4', kind)
+        return found
+
+
+class TestDelete(KeptCase):
+
+    def test_nothing_was_refused(self):
+        self.assertTrue(self.delete())
+        self.assertFalse(self.api.attachment_get.called)
+
+    def test_refused(self):
+        held.remember('cmp1', VOLUME, 'vg0-data has it.')
+        self.assertFalse(self.delete())
+        self.assertIn('vg0-data has it.', self.found()[VM, VOLUME])
+        self.assertIn('vg0-data', self.log.output)
+
+    def test_before_it_is_complete(self):
+        """Then Cinder tells no host, and no connection_info."""
+        held.remember('cmp1', VOLUME, 'why')
+        self.cloud.volumes.attachments.return_value = [cl.Attachment(ATTACHMENT, VOLUME, None)]
+        self.api.attachment_get.return_value = {'volume_id': VOLUME, 'instance': VM,
+                                                'connection_info': {}}
+        self.assertFalse(self.delete())
+        self.assertIn((VM, VOLUME), self.found())
+
+    def test_of_another_host_or_volume(self):
+        held.remember('cmp2', VOLUME, 'why')
+        self.assertTrue(self.delete())
+        held.clear()
+        held.remember('cmp1', 'vol-2', 'why')
+        self.assertTrue(self.delete())
+        held.remember('cmp1', VOLUME, 'why')
+        self.cloud.volumes.attachments.return_value = [cl.Attachment(ATTACHMENT, VOLUME, 'cmp2')]
+        self.assertTrue(self.delete())
+
+    def test_gone_already(self):
+        held.remember('cmp1', VOLUME, 'why')
+        self.api.attachment_get.side_effect = exception.VolumeAttachmentNotFound(
+            attachment_id=ATTACHMENT)
+        self.assertTrue(self.delete())
+
+    def test_after_its_device(self):
+        held.remember('cmp1', VOLUME, 'why')
+        with kept.decided():
+            self.assertTrue(self.delete())
+
+    def test_the_journal_cannot_be_written(self):
+        held.remember('cmp1', VOLUME, 'why')
+        self.journal.set_findings.side_effect = OSError('disk full')
+        self.assertFalse(self.delete())
+        self.assertIn('disk full', self.log.output)
+        self.journal.set_findings.side_effect = None
+        self.kept.settle()
+        self.assertEqual({}, self.found())
+
+    def test_without_attachment(self):
+        through = mock.Mock()
+
+        def wrapped(ctx, volume_id, *args, **kwargs):
+            """The method that is wrapped."""
+        outer = kept.terminate_connection(through)
+        held.remember('cmp1', VOLUME, 'why')
+        for host, called in (('cmp1', False), ('cmp2', True)):
+            outer(wrapped, self.api, ('ctx', VOLUME, {'host': host}), {})
+            self.assertEqual(called, through.called)
+        self.assertIn('not terminated', self.log.output)
+
+
+class TestSettle(KeptCase):
+
+    def setUp(self):
+        super().setUp()
+        held.remember('cmp1', VOLUME, 'why')
+        self.delete()
+
+    def assertStays(self, word):
+        self.kept.settle()
+        self.assertIn(word, self.found()[VM, VOLUME])
+        self.assertFalse(self.cloud.volumes.delete_attachment.called)
+        self.assertTrue(held.anything())
+
+    def assertOver(self):
+        self.kept.settle()
+        self.assertEqual({}, self.found())
+        self.assertFalse(held.anything())
+
+    def test_the_device_goes(self):
+        self.assertOver()
+        self.cloud.devices.disconnect.assert_called_once_with(VM, {**INFO, 'serial': VOLUME})
+        self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
+
+    def test_refused_again(self):
+        self.cloud.devices.disconnect.side_effect = exceptions.MigsafeError('held by md0')
+        self.assertStays('held by md0')
+
+    def test_still_there(self):
+        self.cloud.devices.paths.return_value = ['/dev/sdb']
+        self.assertStays('/dev/sdb')
+
+    def test_cinder_does_not_answer(self):
+        self.cloud.volumes.attachments.side_effect = OSError('no route')
+        self.assertStays('no route')
+
+    def test_nova_is_at_the_instance(self):
+        nova_utils.synchronized(VM)(lambda: self.assertStays('why'))()
+        self.assertFalse(self.cloud.devices.disconnect.called)
+        self.assertOver()
+
+    def test_what_nova_names_stays(self):
+        """The volume is attached to the same instance again."""
+        self.cloud.records.volumes.return_value = [cl.VolumeRow(1, VOLUME, ATTACHMENT, INFO)]
+        self.api.attachment_get.return_value = {'volume_id': VOLUME}
+        self.assertOver()
+        self.assertFalse(self.cloud.devices.disconnect.called)
+        self.assertFalse(self.cloud.volumes.delete_attachment.called)
+
+    def test_the_instance_is_gone_in_a_migration(self):
+        self.api.get.return_value = {'migration_status': 'migrating'}
+        self.kept.settle()
+        self.assertIn('--reset-migration-status', self.found()[VM, VOLUME])
+        self.assertFalse(self.api.migrate_volume_completion.called)
+
+    def test_after_a_restart(self):
+        held.clear()
+        self.journal.findings.return_value = [
+            types.SimpleNamespace(kind='R9', instance_uuid=VM, key='vol-9', text='x'),
+            types.SimpleNamespace(kind='R4', instance_uuid=VM, key=VOLUME, text='as before')]
+        self.kept = kept.Kept('cmp1', self.api, self.journal, self.cloud)
+        self.assertEqual({'cmp1': 'as before'}, held.hosts(VOLUME))
+        self.assertEqual({}, held.hosts('vol-9'))
+        self.assertTrue(self.kept.keeps(VOLUME))
+        self.assertOver()
