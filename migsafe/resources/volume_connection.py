@@ -17,14 +17,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from migsafe.brick import policy
 from migsafe.resources import base
 from migsafe.transaction import clients as cl
 from migsafe.transaction import move as mv
 from migsafe.transaction import subject as sj
 
-#: Keys of connection_info['data'] that do not say where a volume is.
+#: Keys of connection_info['data'] that do not say where a volume is. Who it is,
+#: is noted where it is connected, and is the same on every host.
 VOLATILE = frozenset((
-    'access_mode', 'auth_method', 'auth_password',
+    policy.KEY, 'access_mode', 'auth_method', 'auth_password',
     'auth_username', 'cacheable', 'device_path', 'discard',
     'discovery_auth_method', 'discovery_auth_password',
     'discovery_auth_username', 'encrypted', 'multipath_id', 'qos_specs',
@@ -137,7 +139,7 @@ class VolumeConnection(base.Resource):
 
     def _swap(self, move: mv.Move, row: cl.VolumeRow,
               target: Target) -> dict[str, str]:
-        info = target.connection_info or {}
+        info = _with_what_was_noted(move, row, target.connection_info or {})
         with move.effect(self.name, 'bdm_restore', row.volume_id,
                          {'from': row.attachment_id,
                           'to': target.attachment_id}):
@@ -267,6 +269,30 @@ class VolumeConnection(base.Resource):
         if source_info and same(row.connection_info, source_info):
             return Target(None, move.history.connections.get(row.volume_id))
         return Target(None, row.connection_info)
+
+
+def _with_what_was_noted(move: mv.Move, row: cl.VolumeRow,
+                         info: dict[str, Any]) -> dict[str, Any]:
+    """A connection_info with what Cinder, where it may be from, does not know.
+
+    That is the identity of the volume, and the device that the winner, if it
+    is this host, has found it as; the loser's device says nothing about that.
+    """
+    given = info.get('data') or {}
+    if not isinstance(given, Mapping):
+        return info
+    data = dict(given)
+    here = (move.history.connections.get(row.volume_id)
+            if move.winner == move.local else None)
+    for known in (here, row.connection_info):
+        noted = (known or {}).get('data')
+        if not isinstance(noted, Mapping):
+            continue
+        if noted.get(policy.KEY):
+            data.setdefault(policy.KEY, noted[policy.KEY])
+        if known is here and same(here, info) and noted.get('device_path'):
+            data.setdefault('device_path', noted['device_path'])
+    return {**info, 'data': data}
 
 
 def _because(reason: str | None) -> str:

@@ -9,10 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import copy
 import dataclasses
 import json
 import unittest
 
+from migsafe.brick import policy
 from migsafe.resources import base, volume_connection
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import clients as cl
@@ -156,6 +158,63 @@ class TestRecords(Case):
             self.cloud.records.row = row
             self.resource.revert(fake.move(self.cloud), RECORDS)
         self.assertEqual([], self.cloud.changes())
+
+
+class TestIdentity(Case):
+    """Who a volume is was noted on this host, and Cinder does not know it."""
+
+    KNOWN = ['naa.600140512345678901234567890abcde']
+
+    def setUp(self):
+        super().setUp()
+        self.info = fake.info(DST, 0)
+        self.info['data'].update(target_lun=4, device_path='/dev/dm-7')
+        self.info['data'][policy.KEY] = self.KNOWN
+        self.cinders = fake.info(DST, 0)
+        self.cinders['data']['target_lun'] = 4
+
+    def commit(self, attachment, row, captured=None):
+        """COMMIT with this row, and with LUNs of equal numbers on both hosts."""
+        self.cloud.records.rows = {
+            fake.volume(0): cl.VolumeRow(1, fake.volume(0), attachment, row)}
+        self.cloud.volumes.infos[fake.attachment(DST, 0)] = self.cinders
+        move = fake.move(self.cloud, COMMIT)
+        move.history.captures['volume_connection', fake.volume(0)] = {
+            'attachment_id': fake.attachment(SRC, 0), 'connection_info': captured or self.info}
+        self.assertEqual(captured is not None, bool(
+            [r for r in self.residues(move) if r[0] in ('R1', 'R2')]))
+        self.resource.commit(move, RECORDS)
+        return self.row(0).connection_info['data']
+
+    def test_it_makes_no_difference(self):
+        data = self.commit(fake.attachment(DST, 0), self.info)
+        self.assertEqual((self.KNOWN, '/dev/dm-7'), (data[policy.KEY], data['device_path']))
+        self.assertEqual([], self.cloud.changes())
+
+    def test_it_goes_where_the_row_goes(self):
+        source = copy.deepcopy(self.info)
+        source['data']['device_path'] = '/dev/disk/of-the-source'
+        data = self.commit(fake.attachment(SRC, 0), source, captured=source)
+        self.assertEqual((4, self.KNOWN), (data['target_lun'], data[policy.KEY]))
+        # where the other host found it says nothing about this one
+        self.assertNotIn('device_path', data)
+        self.assertNotIn(policy.KEY, self.cinders['data'])
+
+    def test_where_this_host_found_it(self):
+        for local, lun, path in ((DST, 4, '/dev/dm-7'), (SRC, 4, None), (DST, 5, None)):
+            with self.subTest(local=local, lun=lun):
+                self.cloud = fake.Cloud()
+                self.cloud.local = local
+                connected = copy.deepcopy(self.info)
+                connected['data']['target_lun'] = lun
+                self.cloud.records.rows = {fake.volume(0): cl.VolumeRow(
+                    1, fake.volume(0), fake.attachment(SRC, 0), fake.info(SRC, 0))}
+                self.cloud.volumes.infos[fake.attachment(DST, 0)] = self.cinders
+                move = fake.move(self.cloud, COMMIT)
+                move.history.connections[fake.volume(0)] = connected
+                self.resource.commit(move, RECORDS)
+                data = self.row(0).connection_info['data']
+                self.assertEqual((4, path), (data['target_lun'], data.get('device_path')))
 
 
 class TestDamagedRows(Case):
