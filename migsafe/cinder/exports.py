@@ -24,7 +24,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.brick import policy
+from migsafe.brick import held, policy
 from migsafe.cinder import attachments, calls, writers
 from migsafe.ledger import api, records
 from migsafe.ledger.api import Thing
@@ -33,6 +33,18 @@ from migsafe.text import masked
 LOG = logging.getLogger(__name__)
 
 TARGET = ''
+
+
+class DeviceKept(exceptions.MigsafeError):
+    """The device that an export leads to is still on this host."""
+
+    message = ('Volume %(id)s stays exported to %(host)s, because its device could not be '
+               'disconnected there when Cinder was done with it: %(why)s To go on then, copy the '
+               'volume once more ("openstack image create --volume"), which disconnects it at '
+               'the end; or remove the device by hand and restart cinder-volume. A volume that '
+               'is in error_deleting can be deleted again after that.')
+
+
 #: How old the intent of create_export may be for initialize_connection to rely on it; recovery
 #: looks at it only later than that.
 FRESH_SECONDS = api.PATIENCE.total_seconds() / 2
@@ -102,6 +114,7 @@ class Exports:
 
     def _remove(self, thing: Thing, subject: Any, peers: list[records.Peer], driver: Driver,
                 kept: set[str]) -> Any:
+        self._refuse_if_kept(thing, peers)
         ledger = self._guard.ledger
         keys = [peer.key for peer in peers]
         for key in keys:
@@ -137,6 +150,17 @@ class Exports:
         except Exception as error:
             LOG.warning('Whether %s is mapped is not known: %s', subject['id'], masked(error))
             return False
+
+    def _refuse_if_kept(self, thing: Thing, peers: list[records.Peer]) -> None:
+        """Cinder's own clean-up goes on when the disconnect before it was refused, with force.
+
+        :raises DeviceKept: the export is of a device that a guard has kept in this process, or
+            the target through which it is mapped
+        """
+        own = writers.own_names(self._guard.host)
+        if any(not peer.key or peer.host in own for peer in peers):
+            for host, why in held.hosts(thing.id).items():
+                raise DeviceKept(id=thing.id, host=host, why=why)
 
     @staticmethod
     def _shared(thing: Thing, peers: list[records.Peer]) -> set[str]:

@@ -25,7 +25,7 @@ from oslo_log import log as logging
 
 from migsafe import conf as migsafe_conf
 from migsafe import exceptions, ledger
-from migsafe.brick import shim
+from migsafe.brick import policy, shim
 from migsafe.cinder import attachments, calls, exports, inspectors, methods, recovery, seams
 from migsafe.ledger import opening, records
 from migsafe.ledger.api import Thing
@@ -134,6 +134,12 @@ class Guard:
             raise cinder_exception.InvalidConnectorException(str(error)) from error
         return wrapped(*args, **kwargs)
 
+    def detaching(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Tell the device guards which volume it is; connection_info does not always say."""
+        volume = methods.argument(getattr(type(self.driver), name), 2, args, kwargs)
+        with policy.naming(str(volume['id'])):
+            return wrapped(*args, **kwargs)
+
     def export(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Make or remove an export.
 
@@ -225,5 +231,6 @@ STEPS: dict[str, Step] = {
     'do_setup': Guard.setup,
     'set_initialized': Guard.started,
     'validate_connector': Guard.validate,
+    '_detach_volume': Guard.detaching,
     **dict.fromkeys(methods.METHODS, Guard.export),
 }

@@ -25,10 +25,12 @@ import wrapt
 from cinder.volume import manager
 
 from migsafe import exceptions
+from migsafe.brick import policy
 from migsafe.cinder import endpoint
 
 #: Method -> its leading parameters, the same in Cinder 26 to 29.
 PARAMETERS = {'attachment_update': ('self', 'context', 'vref', 'connector', 'attachment_id'),
+              '_detach_volume': ('self', 'ctxt', 'attach_info', 'volume', 'properties'),
               'init_host': ('self', 'added_to_cluster')}
 
 
@@ -66,6 +68,13 @@ def attachment_update(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> An
     return guard.attach(given['attachment_id'], given['vref'], lambda: wrapped(*args, **kwargs))
 
 
+def detach_volume(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """The manager's own copying: tell the device guards which volume it is."""
+    given = inspect.signature(wrapped).bind(*args, **kwargs).arguments
+    with policy.naming(str(given['volume']['id'])):
+        return wrapped(*args, **kwargs)
+
+
 def init_host(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
     """The service makes its RPC server after this, of the endpoints that the manager has."""
     guard = getattr(instance.driver, 'migsafe_guard', None)
@@ -76,4 +85,5 @@ def init_host(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
 
 
 WRAPPERS: dict[str, Callable[..., Any]] = {
-    'attachment_update': attachment_update, 'init_host': init_host}
+    'attachment_update': attachment_update, '_detach_volume': detach_volume,
+    'init_host': init_host}

@@ -18,6 +18,7 @@ from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
+from migsafe.brick import connectors, held, refusals
 from migsafe.cinder import attachments
 from migsafe.ledger.api import Thing
 from migsafe.tests.cinder import test_driver, world
@@ -254,3 +255,105 @@ class TestBadInput(world.World):
             driver.remove_export(self.admin, volume)
         self.assertEqual({}, self.array.targets)
         self.assertEqual([], self.guard.ledger.due())
+
+
+class Brick:
+    """What is below the guard, in os-brick's place."""
+
+    def __init__(self):
+        self.called = 0
+
+    def disconnect_volume(self, properties, info, force=False, ignore_errors=False):
+        """As os-brick."""
+        self.called += 1
+
+
+class GuardedBrick(connectors.Guarded, Brick):
+    """A guarded connector with one disk."""
+
+    def __init__(self, host):
+        Brick.__init__(self)
+        self.policy = mock.Mock()
+        self.policy.guard.host = host
+
+    def _devices(self, properties, info):
+        return ['sda'], []
+
+
+class TestOwnDevice(world.World):
+    """Cinder has copied a volume, and something on its host holds the device."""
+
+    OWN = {'host': 'node', 'initiator': 'iqn.1994-05.com.redhat:0', 'ip': '172.24.9.10'}
+
+    def setUp(self):
+        super().setUp()
+        held.clear()
+        self.addCleanup(held.clear)
+        self.brick = GuardedBrick('node')
+        self.volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        self.driver = self.service.driver
+        self.volume.update(self.driver.create_export(self.admin, self.volume, self.OWN))
+        self.volume.save()
+        self.driver.initialize_connection(self.volume, self.OWN)
+
+    def hold(self):
+        self.brick.policy.may_remove.side_effect = refusals.VolumeHeld(
+            volume=self.volume.id, host='node', device='/dev/sda', holder='vg0-data',
+            way_out='Release it.')
+
+    def disconnect(self, connector=None, **kwargs):
+        # no volume_id, as most drivers of Fibre Channel leave it out
+        self.driver._detach_volume(self.admin, {
+            'connector': connector or self.brick, 'conn': {'data': {}}, 'device': {}},
+            self.volume, self.OWN, **kwargs)
+
+    def test_nothing_holds_it(self):
+        self.disconnect()
+        self.assertEqual((1, {}), (self.brick.called, self.array.targets))
+
+    def test_the_export_stays(self):
+        self.hold()
+        for given in ({'force': True, 'ignore_errors': True}, {'force': True}, {}):
+            with self.subTest(given):
+                error = self.quietly(lambda given=given: self.disconnect(**given))
+                self.assertEqual('ignore_errors' in given, error is None)
+                self.assertEqual({(self.volume.id, self.OWN['initiator'])}, self.array.exports())
+        self.assertEqual(0, self.brick.called)
+        self.brick.policy.may_remove.side_effect = None
+        self.disconnect()
+        self.assertEqual((1, {}), (self.brick.called, self.array.targets))
+
+    def test_control(self):
+        """An error that is not a guard's: Cinder takes the export away, with force."""
+        failing = mock.Mock()
+        failing.disconnect_volume.side_effect = OSError('multipath -f failed')
+        self.disconnect(failing, force=True, ignore_errors=True)
+        self.assertEqual({}, self.array.targets)
+
+    def test_a_target_is_not_removed_either(self):
+        self.hold()
+        self.quietly(self.disconnect)
+        error = self.assertRaises(exception.VolumeBackendAPIException,
+                                  self.driver.remove_export, self.admin, self.volume)
+        for word in (self.volume.id, 'node', 'vg0-data', 'restart cinder-volume'):
+            self.assertIn(word, str(error))
+        self.assertIn(self.volume.id, self.array.targets)
+
+    def test_other_hosts_and_volumes_go(self):
+        self.hold()
+        self.quietly(self.disconnect)
+        self.attach(self.reserve())
+        self.driver.terminate_connection(self.volume, dict(world.NODE13))
+        self.assertEqual({(self.volume.id, self.OWN['initiator'])}, self.array.exports())
+        other = self.make_volume()
+        attachment = self.reserve(volume=other)
+        self.attach(attachment, volume=other)
+        self.detach(attachment)
+        self.assertEqual({self.volume.id}, set(self.array.targets))
+
+    def test_copying_of_the_manager(self):
+        self.hold()
+        info = {'connector': self.brick, 'conn': {'data': {}}, 'device': {}}
+        self.assertRaises(refusals.VolumeHeld, self.service._detach_volume, self.admin, info,
+                          self.volume, self.OWN)
+        self.assertEqual(['node'], list(held.hosts(self.volume.id)))

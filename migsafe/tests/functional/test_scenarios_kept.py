@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A volume in use is replaced (retype, migration, swap) while something holds the old one."""
+"""A volume is taken away (swap, retype, deletion of its server) while something holds it."""
 
 from __future__ import annotations
 
@@ -191,6 +191,30 @@ class TestHeld(Swapping):
         self.assertFalse(held.anything())
 
 
+class TestDelete(Swapping):
+    """A server is deleted while something holds one of its disks."""
+
+    def test_it_is_deleted_and_the_export_stays(self):
+        server = self.guest()
+        kernel = self.lab.parts.kernels[SOURCE]
+        kernel.guarded, kernel.held = True, {server.volumes[0]: 'vg0-root'}
+        self.assertTrue(self.do(server, 'delete').done)
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual(([0], [0]), (self.exports(server, SOURCE), self.devices(server, SOURCE)))
+        (kind, key, text), = self.findings()
+        self.assertEqual(('R4', server.volumes[0]), (kind, key))
+        self.assertIn('vg0-root', text)
+        self.recover(1)
+        self.assertEqual([0], self.exports(server, SOURCE))
+        self.release()
+        self.recover(1)
+        self.assertEqual(([], []), (self.exports(server, SOURCE), self.devices(server, SOURCE)))
+        self.assertEqual([], self.findings())
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual({'available'}, {
+            self.lab.parts.cinder.volumes[volume].status for volume in server.volumes})
+
+
 class TestControl(Swapping):
     """Without the seams of migsafe: the same, and the running guest loses its disk."""
 
@@ -203,6 +227,14 @@ class TestControl(Swapping):
 
     def _forget(self):
         """There is no journal."""
+
+    def test_delete_harms(self):
+        server = self.guest()
+        kernel = self.lab.parts.kernels[SOURCE]
+        kernel.guarded, kernel.held = True, {server.volumes[0]: 'vg0-root'}
+        self.assertTrue(self.do(server, 'delete').done)
+        self.assertEqual(['export_yank'], [h.kind for h in self.lab.world.harms])
+        self.assertEqual(([], [0]), (self.exports(server, SOURCE), self.devices(server, SOURCE)))
 
     def test_it_is_harmed(self):
         from migsafe.brick import refusals
