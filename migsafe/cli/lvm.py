@@ -15,16 +15,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.brick import holders, kinds, own, release
+from migsafe.brick import designators, errors, holders, kinds, own, policy, proof, release
 from migsafe.brick import sysfs as sysfs_mod
-from migsafe.cli import base, codes
+from migsafe.cli import base, codes, config, residue
 from migsafe.lvm import services
+from migsafe.text import masked
 
 COLUMNS = ('Logical volume', 'Device', 'VG uuid', 'Stands on')
 RELEASED = ('Released',)
+UNPROVEN = ('Nothing is released: nothing on this host proves that %s is a volume that Nova or '
+            'Cinder has attached; it could be a disk of the host itself. Look for its WWID among '
+            'the volumes of the array. If it is a volume, repeat the command with --unproven.')
+WARNING = """\
+Nothing on this host proves that %s
+is a volume of Nova or Cinder. If it is the host's own, what uses its logical volumes later does
+not find them. Compare the WWID with the volume's in the array.
+Type "release" to go on: """
 
 
 class LvmList(base.Command):
@@ -54,13 +64,22 @@ class LvmList(base.Command):
 
 
 class LvmRelease(base.Command):
-    """Deactivate the logical volumes that stand on exactly these disks, if nothing uses them."""
+    """Deactivate the logical volumes that stand on exactly these disks, if nothing uses them.
+
+    The disks must be volumes that Nova or Cinder has attached here, by the name of their iSCSI
+    target, a domain of libvirt's or the journal.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the disks."""
         parser = super().get_parser(prog_name)
         parser.add_argument('device', nargs='+', metavar='DEVICE',
                             help='a disk or its multipath map; all disks of the volume group')
+        parser.add_argument(
+            '--unproven', action='store_true', help='also on disks of which nothing on this host '
+            'proves that they are volumes of Nova or Cinder; asks for confirmation')
+        parser.add_argument('--yes', action='store_true',
+                            help='do not ask; for a program that has asked already')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
@@ -79,11 +98,56 @@ class LvmRelease(base.Command):
                     'volumes that Nova or Cinder attach over a network are known to be guests\'. '
                     'If this one is, compare its WWID with the volume\'s, and take down what '
                     '"migsafe lvm list" shows on it with "lvchange -an".')
-        named = {group.vg_name: group.who for group in services.both(self.config_files)}
         root: Any = privileged
+        unproven = self._unproven(sysfs, sorted(names), root)
+        if unproven and not parsed_args.unproven:
+            raise exceptions.MigsafeError(UNPROVEN % '; '.join(unproven))
+        if unproven and not parsed_args.yes:
+            self._confirm(unproven)
+        named = {group.vg_name: group.who for group in services.both(self.config_files)}
         done = release.release(sysfs, root, names, named)
         self.exit_code = codes.REPAIRED if done else codes.CLEAN
         return RELEASED, [(word,) for word in done]
+
+    def _unproven(self, sysfs: sysfs_mod.Sysfs, names: list[str], root: Any) -> list[str]:
+        """The disks that may be the host's own, with what they answer to be."""
+        known = proof.known(sysfs)
+        left = {name: frozenset(root.look(name, False)['identity'])
+                for name in names if name not in known}
+        volumes = self._noted() if left else []
+        return [f'{name} ({designators.words(identity) or "it does not answer who it is"})'
+                for name, identity in left.items() if not proof.noted(identity, volumes)]
+
+    def _noted(self) -> list[tuple[str, designators.Identity]]:
+        """The volumes of this host's unsettled migrations."""
+        found = []
+        try:
+            with config.opened(self.conf) as journal:
+                for tx in residue.unsettled(journal, None, all_hosts=False):
+                    for line in journal.records(tx, kinds=('capture', 'intent', 'outcome')):
+                        found += _identities(line)
+        except (exceptions.MigsafeError, OSError) as error:
+            self.say(f'The journal proves nothing, because it cannot be read: {masked(error)}')
+        return found
+
+    def _confirm(self, unproven: list[str]) -> None:
+        stdin = self.app.stdin or sys.stdin
+        print(WARNING % '; '.join(unproven), end='', file=self.app.stderr or sys.stderr,
+              flush=True)
+        if stdin.readline().strip() != 'release':
+            raise exceptions.MigsafeError('Not confirmed; nothing is released.')
+
+
+def _identities(line: Any) -> list[tuple[str, designators.Identity]]:
+    """The volume of a line of the journal, if it says who it is."""
+    payload = line.payload if isinstance(line.payload, dict) else {}
+    info = payload.get('connection_info', payload)
+    data = info.get('data') if isinstance(info, dict) else None
+    try:
+        identity = designators.read(data.get(policy.KEY) or () if isinstance(data, dict) else ())
+    except errors.BadPage:
+        return []
+    return [(str(line.key), identity)] if identity else []
 
 
 def _lv(sysfs: sysfs_mod.Sysfs, name: str) -> holders.Node | None:
