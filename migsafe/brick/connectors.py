@@ -106,7 +106,7 @@ class Guarded:
         try:
             found = self.policy.guard.connected(
                 name, path, volume, self._wants_map(connection_properties))
-        except refusals.WrongDisk as wrong:
+        except (refusals.WrongDisk, refusals.Unproven) as wrong:
             found = self._accepted(wrong, name, path, volume, connection_properties)
             if not found:
                 self._give_back(connection_properties, info, name, before)
@@ -118,7 +118,7 @@ class Guarded:
             connection_properties[policy_mod.KEY] = sorted(found)
         return info
 
-    def _accepted(self, wrong: refusals.WrongDisk, name: str | None, path: str,
+    def _accepted(self, wrong: refusals.Refused, name: str | None, path: str,
                   volume: guard_mod.Wanted, properties: dict[str, Any]
                   ) -> designators.Identity:
         """Take a new backing for the volume's, if an operator said so for this time."""

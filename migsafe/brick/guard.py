@@ -194,6 +194,7 @@ class Guard:
         paths = slaves if is_map else [name]
         seen = {path: self.root.look(path, False) for path in paths}
         found = self._is(paths, wanted, seen, way_out)
+        self._proved(name, wanted, seen)
         mapped = designators.multipath_wwid(uuid.removeprefix('mpath-')) if is_map else frozenset()
         if mapped and found and designators.agree(mapped, found) is False:
             raise refusals.WrongDisk(
@@ -201,6 +202,20 @@ class Guard:
                 found=designators.words(mapped), expected=designators.words(found),
                 way_out=way_out)
         return found
+
+    def _proved(self, name: str, wanted: Wanted, seen: Mapping[str, dict[str, Any]]) -> None:
+        """Of a volume that is known, at least one path says so, and none anything else."""
+        said = {path: frozenset(answer['identity']) for path, answer in seen.items()}
+        answers = {path: identity for path, identity in said.items() if identity} or said
+        silent = [path for path, identity in answers.items()
+                  if not designators.agree(identity, wanted.identity)]
+        if wanted.identity and (silent or not seen):
+            raise refusals.Unproven(
+                volume=wanted.volume, host=self.host, device=f'/dev/{name}',
+                expected=designators.words(wanted.identity), reason='; '.join(
+                    f'{path} is {designators.words(said[path])} '
+                    f'({seen[path]["reason"] or seen[path]["state"]})' for path in silent)
+                or 'it has no path')
 
     def refusal(self, wanted: Wanted, name: str, done: Mapping[str, Any]) -> refusals.Refused:
         """Why a removal by privileged.remove_scsi was refused, as an error."""

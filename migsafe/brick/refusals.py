@@ -50,3 +50,12 @@ class Unjudged(Refused):
     message = ('Volume %(volume)s on %(host)s: nothing is done to %(device)s, because %(reason)s. '
                'It is tried again with the next detach; "lsblk -s" and "dmesg" show what the '
                'device is doing.')
+
+
+class Unproven(Unjudged):
+    """What is known of a volume is not what its disk answers, which may be nothing at all."""
+
+    message = ('Volume %(volume)s on %(host)s: nothing that %(device)s answers tells that it is '
+               'the disk %(expected)s: %(reason)s. It is not handed out. Attach again when the '
+               'array answers; where the volume has been given a disk of another kind on '
+               'purpose, set [migsafe] identity_policy = accept for that attach.')

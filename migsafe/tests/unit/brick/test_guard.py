@@ -31,9 +31,9 @@ class FakeRoot:
         self.asked.append((name, exclusive))
         state = self.states.get(name, ['free'])
         now = state.pop(0) if len(state) > 1 else state[0]
-        return {'state': now if exclusive or now == 'dead' else 'free', 'reason': now,
-                'identity': [] if exclusive or now == 'dead'
-                else self.identities.get(name, [NAA])}
+        closed = now in ('dead', 'unknown')
+        return {'state': now if exclusive or closed else 'free', 'reason': now,
+                'identity': [] if exclusive or closed else self.identities.get(name, [NAA])}
 
     def opened_by(self, numbers):
         return self.openers.pop(0) if len(self.openers) > 1 else (self.openers or [[]])[0]
@@ -132,6 +132,13 @@ class RemovalTest(GuardCase):
         self.root.states['sda'] = ['dead']
         self.guard.may_remove(['sda', 'sdb'], self.wanted)
 
+    def test_a_removal_does_not_need_an_answer(self):
+        # a path that fails has to go like any other
+        self.tree.disk('sda')
+        for identity in ([], ['serial.x']):
+            self.root.identities['sda'] = identity
+            self.guard.may_remove(['sda'], self.wanted)
+
     def test_what_cannot_be_judged(self):
         self.tree.disk('sda')
         self.root.states['sda'] = ['Permission denied']
@@ -171,6 +178,28 @@ class ConnectedTest(GuardCase):
         self.root.identities = {'sda': [OTHER], 'sdb': [OTHER]}
         error = self.assertRaises(refusals.WrongDisk, self.connected, 'dm-0')
         self.assertIn(f'is the disk {OTHER}, not {NAA}', str(error))
+
+    def test_a_disk_that_does_not_prove_to_be_the_volume(self):
+        self.tree.disk('sda')
+        self.wanted = guard.Wanted('vol-1', frozenset((NAA,)))
+        for state, identity, reason in (('free', [], 'free'), ('unknown', [NAA], 'unknown'),
+                                        ('dead', [NAA], 'dead'),
+                                        ('free', ['serial.x'], 'serial.x')):
+            self.root.states['sda'], self.root.identities['sda'] = [state], identity
+            error = self.assertRaises(refusals.Unproven, self.guard.connected, 'sda', '/dev/sda',
+                                      self.wanted, False)
+            for word in ('vol-1', 'cn1', '/dev/sda', NAA, reason):
+                self.assertIn(word, str(error))
+
+    def test_one_path_of_a_map_proves_it(self):
+        self.tree.mpath()
+        self.root.states['sda'] = ['dead']
+        self.assertEqual({NAA}, self.connected('dm-0'))
+
+    def test_another_path_that_only_answers_something_else_is_none(self):
+        self.tree.mpath()
+        self.root.identities['sdb'] = ['serial.x']
+        self.assertRaises(refusals.Unproven, self.connected, 'dm-0')
 
     def test_map_of_another_disk(self):
         self.tree.mpath(wwid='3' + OTHER[4:])

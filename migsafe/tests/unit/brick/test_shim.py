@@ -236,6 +236,18 @@ class ConnectTest(ShimCase):
                           {**PROPS, policy.KEY: [test_guard.OTHER]})
         self.assertTrue(self.taken_back.called)
 
+    def test_a_disk_that_says_nothing_is_given_back(self):
+        self.root.identities['sda'] = []
+        self.assertRaises(refusals.Unproven, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+        self.assertTrue(self.taken_back.called)
+
+    def test_a_disk_that_says_nothing_of_a_volume_of_which_nothing_is_known(self):
+        self.root.identities['sda'] = []
+        properties = dict(PROPS)
+        self.connector.connect_volume(properties)
+        self.assertNotIn(policy.KEY, properties)
+
     def test_wrong_disk_that_was_here_before_stays(self):
         self.tree.disk('sda')
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
