@@ -101,35 +101,36 @@ class Guarded:
         before = self.policy.guard.sysfs.names()
         with policy_mod.working_on(volume):
             info = super().connect_volume(connection_properties)  # type: ignore[misc]
-        path = str(info.get('path'))
-        name = sysfs_mod.kernel_name(path)
         try:
-            found = self.policy.guard.connected(
-                name, path, volume, self._wants_map(connection_properties))
-        except (refusals.WrongDisk, refusals.Unproven) as wrong:
-            found = self._accepted(wrong, name, path, volume, connection_properties)
-            if not found:
-                self._give_back(connection_properties, info, name, before)
-                raise
-        except refusals.Refused:
-            self._give_back(connection_properties, info, name, before)
+            found = self._checked(connection_properties, info, volume)
+        except Exception:
+            # whatever it is, nobody will ever ask to have this disk taken away
+            self._give_back(connection_properties, info, before)
             raise
         if found and not connection_properties.get(policy_mod.KEY):
             connection_properties[policy_mod.KEY] = sorted(found)
         return info
 
-    def _accepted(self, wrong: refusals.Refused, name: str | None, path: str,
-                  volume: guard_mod.Wanted, properties: dict[str, Any]
-                  ) -> designators.Identity:
-        """Take a new backing for the volume's, if an operator said so for this time."""
-        if not self.policy.accepts:
-            return frozenset()
-        found = self.policy.guard.connected(
-            name, path, guard_mod.Wanted(volume.volume), self._wants_map(properties))
-        LOG.warning('%s It is taken as the volume from now on, as [migsafe] identity_policy is '
-                    '"accept".', wrong)
-        properties.pop(policy_mod.KEY, None)
-        return found
+    def _checked(self, properties: dict[str, Any], info: Any,
+                 volume: guard_mod.Wanted) -> designators.Identity:
+        """The identity of what os-brick has connected, if it is the volume.
+
+        An operator may have said that another one is to be taken for it from now on.
+        """
+        path, multipath = str(info.get('path')), self._wants_map(properties)
+        name = sysfs_mod.kernel_name(path)
+        judge = self.policy.guard.connected
+        try:
+            return judge(name, path, volume, multipath)
+        except (refusals.WrongDisk, refusals.Unproven) as wrong:
+            found = self.policy.accepts and judge(
+                name, path, guard_mod.Wanted(volume.volume), multipath)
+            if not found:
+                raise
+            LOG.warning('%s It is taken as the volume from now on, as [migsafe] identity_policy '
+                        'is "accept".', wrong)
+            properties.pop(policy_mod.KEY, None)
+            return found
 
     def disconnect_volume(self, connection_properties: dict[str, Any], device_info: Any,
                           force: bool = False, ignore_errors: bool = False) -> Any:
@@ -154,8 +155,8 @@ class Guarded:
         return bool(getattr(self, 'use_multipath', False)
                     and properties.get('enforce_multipath'))
 
-    def _give_back(self, properties: dict[str, Any], info: Any, name: str | None,
-                   before: set[str]) -> None:
+    def _give_back(self, properties: dict[str, Any], info: Any, before: set[str]) -> None:
+        name = sysfs_mod.kernel_name(str(info.get('path')))
         if name is None or name in before:
             LOG.warning('%s is left as it is: %s', info.get('path'),
                         'it was on this host before' if name else 'no device is behind it')

@@ -208,6 +208,7 @@ class ConnectTest(ShimCase):
         super().setUp()
         self.connector = connector.InitiatorConnector.factory('ISCSI', 'sudo')
         self.result = {'type': 'block', 'path': '/dev/sda'}
+        self.appears = lambda: self.tree.disk('sda')
         for name, value in (('connect_volume', self._connect),
                             ('disconnect_volume', mock.Mock())):
             self.useFixture(fixtures.MonkeyPatch(
@@ -218,7 +219,7 @@ class ConnectTest(ShimCase):
 
     def _connect(self, connector, properties):
         if not self.tree.sysfs.exists('sda'):
-            self.tree.disk('sda')
+            self.appears()
         return self.result
 
     def test_identity_is_noted(self):
@@ -253,6 +254,37 @@ class ConnectTest(ShimCase):
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
                           {**PROPS, policy.KEY: [test_guard.OTHER]})
         self.assertFalse(self.taken_back.called)
+
+    def test_it_is_given_back_whatever_keeps_it_from_being_judged(self):
+        self.root.look = mock.Mock(side_effect=OSError('the privsep daemon has died'))
+        error = self.assertRaises(OSError, self.connector.connect_volume, dict(PROPS))
+        self.assertIn('has died', str(error))
+        self.assertTrue(self.taken_back.called)
+
+    def test_another_disk_is_accepted_once(self):
+        self.policy.accepts = True
+        for identity in ([test_guard.OTHER], ['uuid.12']):
+            self.root.identities['sda'] = identity
+            properties = {**PROPS, policy.KEY: [test_guard.NAA]}
+            self.connector.connect_volume(properties)
+            self.assertEqual(identity, properties[policy.KEY])
+        self.assertFalse(self.taken_back.called)
+
+    def test_nobody_is_not_accepted(self):
+        self.policy.accepts = True
+        self.root.identities['sda'] = []
+        self.assertRaises(refusals.Unproven, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.NAA]})
+        self.assertTrue(self.taken_back.called)
+
+    def test_two_disks_at_once_are_not_accepted(self):
+        self.policy.accepts = True
+        self.result['path'] = '/dev/dm-0'
+        self.appears = self.tree.mpath
+        self.root.identities.update(sda=[test_guard.OTHER], sdb=[test_guard.NAA])
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.NAA]})
+        self.assertTrue(self.taken_back.called)
 
     def test_refusal_is_what_is_told_whatever_giving_back_says(self):
         self.taken_back.side_effect = exception.BrickException('no')
