@@ -24,6 +24,7 @@ import fcntl
 import os
 
 from migsafe.brick import designators, errors
+from migsafe.brick import sysfs as sysfs_mod
 
 #: Milliseconds for one command; a healthy array answers in one.
 TIMEOUT = 10_000
@@ -138,14 +139,32 @@ def _identify(fd: int, nsid: int, cns: int) -> bytes:
     return data.raw
 
 
-def opened(name: str, exclusive: bool = False, dev: str = '/dev') -> int:
+def opened(name: str, exclusive: bool = False, dev: str = '/dev', sys: str = '/sys') -> int:
     """Open a disk for reading; with ``exclusive`` as whoever wants to stand on it alone.
 
     O_EXCL on a block device asks the kernel for the claim that a mount, swap, md and
     device-mapper take (bd_prepare_to_claim): it fails with EBUSY while one of them has it, and
     none can get it while this is open. A plain open() is neither seen nor kept out by it.
 
-    :raises OSError: as open(2) does
+    To open the wrong thing as root may do something, to a watchdog for instance. So the node is
+    looked at first by O_PATH, which opens nothing, and what was looked at is what is opened.
+
+    :raises OSError: as open(2) does; ENODEV if there is no such device, ENOTBLK if the node is
+        not that of the device
     """
+    path = os.path.join(dev, name.replace('!', '/'))
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0)
-    return os.open(os.path.join(dev, name.replace('!', '/')), flags)
+    try:
+        number = sysfs_mod.Sysfs(sys).number(name)
+        node = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except sysfs_mod.Gone as gone:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from gone
+    except errors.Unsure as unsure:
+        raise OSError(errno.EIO, str(unsure)) from unsure
+    try:
+        if not number or sysfs_mod.block_number(os.fstat(node)) != number:
+            raise OSError(errno.ENOTBLK, f'{path} is not the block device {number} that the '
+                                         'kernel calls so')
+        return os.open(f'/proc/self/fd/{node}', flags)
+    finally:
+        os.close(node)

@@ -20,8 +20,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import stat
 from collections.abc import Collection, Iterator
+
+from migsafe.brick import sysfs
 
 #: They keep paths open, or open every device for a moment, as part of having it at all.
 CARETAKERS = frozenset(('multipathd', 'systemd-udevd', 'udevd', '(udev-worker)', 'udevadm',
@@ -139,9 +140,7 @@ def _number(path: str | pathlib.Path) -> str | None:
         found = os.stat(path)
     except (OSError, ValueError):
         return None
-    if not stat.S_ISBLK(found.st_mode):
-        return None
-    return f'{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}'
+    return sysfs.block_number(found)
 
 
 def _name(process: pathlib.Path) -> str:

@@ -94,7 +94,7 @@ def remove_lv(name: str, uuid: str) -> dict[str, Any]:
     return {'done': True}
 
 
-def looked(name: str, exclusive: bool, dev: str = '/dev') -> dict[str, Any]:
+def looked(name: str, exclusive: bool, dev: str = '/dev', sys: str = '/sys') -> dict[str, Any]:
     """What look() does, without the daemon.
 
     :returns: ``state`` free, busy, dead or unknown; ``identity`` if it answered; ``reason``
@@ -102,7 +102,7 @@ def looked(name: str, exclusive: bool, dev: str = '/dev') -> dict[str, Any]:
     if not sysfs_mod.NAME.match(name):
         return {'state': 'unknown', 'identity': [], 'reason': 'no name of a block device'}
     try:
-        fd = live.opened(name, exclusive, dev)
+        fd = live.opened(name, exclusive, dev, sys)
     except OSError as error:
         state = ('busy' if error.errno == errno.EBUSY else
                  'dead' if error.errno in _DEAD else 'unknown')
@@ -130,7 +130,7 @@ def removed(name: str, expected: designators.Identity, sys: str = '/sys',
         return {'done': False, 'reason': 'no name of a block device'}
     delete = os.path.join(sys, 'class', 'block', name, 'device', 'delete')
     try:
-        fd = live.opened(name, True, dev)
+        fd = live.opened(name, True, dev, sys)
     except OSError as error:
         if error.errno not in _DEAD:
             return {'done': False, 'reason': error.strerror or str(error)}
@@ -142,7 +142,9 @@ def removed(name: str, expected: designators.Identity, sys: str = '/sys',
         with open(delete, 'wb', buffering=0) as stream:
             stream.write(b'1')
     except FileNotFoundError:
-        return {'done': True}
+        if sysfs_mod.Sysfs(sys).exists(name):
+            return {'done': False, 'reason': 'it cannot be deleted, being no SCSI disk or on its '
+                                             'way out already'}
     except (OSError, errors.BadPage) as error:
         return {'done': False, 'reason': str(error)}
     finally:

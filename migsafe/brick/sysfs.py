@@ -23,11 +23,13 @@ import errno
 import os
 import pathlib
 import re
+import stat
 
 from migsafe.brick import errors
 
-#: What the kernel and udev name a block device; a slash of a driver's name is a "!" in sysfs.
-NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.:!-]{0,63}\Z')
+#: What the kernel and udev name a block device; a slash of a driver's name is a "!" in sysfs. No
+#: part of it is "..", so that it leads to nothing outside of /dev.
+NAME = re.compile(r'(?=.{1,64}\Z)[A-Za-z0-9][A-Za-z0-9_.:-]*(![A-Za-z0-9][A-Za-z0-9_.:-]*)*\Z')
 
 #: No attribute that is read here is as long as this.
 LIMIT = 4096
@@ -155,10 +157,14 @@ def kernel_name(path: str) -> str | None:
     :returns: None if there is no block device
     """
     try:
-        real = os.path.realpath(path)
-        number = os.stat(real).st_rdev
+        number = block_number(os.stat(os.path.realpath(path)))
     except (OSError, ValueError):
         return None
-    if not number:
+    return Sysfs().name_of(number) if number else None
+
+
+def block_number(found: os.stat_result) -> str | None:
+    """major:minor of a block device; None for anything else, a character device for instance."""
+    if not stat.S_ISBLK(found.st_mode):
         return None
-    return Sysfs().name_of(f'{os.major(number)}:{os.minor(number)}')
+    return f'{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}'

@@ -11,11 +11,12 @@
 # under the License.
 import errno
 import os
+import shutil
 from unittest import mock
 
 import testtools
 
-from migsafe.brick import errors, live, privileged
+from migsafe.brick import errors, live, privileged, sysfs
 from migsafe.tests.unit.brick import trees
 
 NAA, OTHER = frozenset(('naa.12',)), frozenset(('naa.34',))
@@ -34,14 +35,23 @@ class PrivilegedCase(testtools.TestCase):
         self.dev = self.tree.root / 'dev'
         (self.dev / 'sda').write_bytes(b'')
         self.identity = mock.Mock(return_value=NAA)
-        patcher = mock.patch.object(live, 'identity', self.identity)
+        self.patch(live, 'identity', self.identity)
+        # who may run tests may not make block devices
+        self.patch(sysfs, 'block_number', lambda found: '8:1')
+
+    def patch(self, where, name, what):
+        patcher = mock.patch.object(where, name, what)
         patcher.start()
         self.addCleanup(patcher.stop)
 
     def open_fails(self, number):
-        patcher = mock.patch.object(os, 'open', side_effect=OSError(number, os.strerror(number)))
-        patcher.start()
-        self.addCleanup(patcher.stop)
+        opened = os.open
+
+        def fails(path, flags, *args):
+            if not str(path).startswith('/proc/self/fd/'):
+                return opened(path, flags, *args)
+            raise OSError(number, os.strerror(number))
+        self.patch(os, 'open', fails)
 
 
 class RemovedTest(PrivilegedCase):
@@ -87,11 +97,20 @@ class RemovedTest(PrivilegedCase):
         self.assertRemoved(False)
 
     def test_gone(self):
-        self.delete.unlink()
+        shutil.rmtree(self.tree.top / 'sda')
         self.assertTrue(self.removed()['done'])
 
+    def test_what_has_no_delete(self):
+        shutil.rmtree(self.delete.parent)
+        self.assertFalse(self.removed()['done'])
+
+    def test_a_node_of_another_device(self):
+        sysfs.block_number = lambda found: '8:2'
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
     def test_bad_name(self):
-        for name in ('../sda', 'sda/..', 'sd\na', ''):
+        for name in ('../sda', 'sda/..', 'sd\na', '', 'shm!..!sda', '!sda', 'sda!', 'a' * 65):
             self.assertFalse(self.removed(name=name)['done'])
         self.assertRemoved(False)
 
@@ -99,14 +118,14 @@ class RemovedTest(PrivilegedCase):
 class LookedTest(PrivilegedCase):
 
     def looked(self, exclusive=False, name='sda'):
-        return privileged.looked(name, exclusive, str(self.dev))
+        return privileged.looked(name, exclusive, str(self.dev), str(self.tree.root))
 
     def test_states(self):
         self.assertEqual(['naa.12'], self.looked()['identity'])
         for number, state in ((errno.EBUSY, 'busy'), (errno.ENXIO, 'dead'),
                               (errno.EACCES, 'unknown')):
-            with self.subTest(state=state), mock.patch.object(
-                    os, 'open', side_effect=OSError(number, 'x')):
+            with self.subTest(state=state):
+                self.open_fails(number)
                 self.assertEqual(state, self.looked()['state'])
 
     def test_a_claim_asks_for_nothing_else(self):
@@ -119,7 +138,51 @@ class LookedTest(PrivilegedCase):
             self.assertEqual(('free', []), (self.looked()['state'], self.looked()['identity']))
 
     def test_bad_name(self):
-        self.assertEqual('unknown', self.looked(name='../sda')['state'])
+        for name in ('../sda', 'shm!..!..!etc!passwd'):
+            self.assertEqual('unknown', self.looked(name=name)['state'])
+
+
+class NodesTest(testtools.TestCase):
+    """What stands in /dev is looked at before it is opened, without anything made up."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree = self.useFixture(trees.Tree())
+        self.opened = []
+        opened = os.open
+
+        def recorded(path, flags, *args):
+            self.opened.append((str(path), bool(flags & os.O_PATH)))
+            return opened(path, flags, *args)
+        patcher = mock.patch.object(os, 'open', recorded)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def assertNotOpened(self, name, dev='/dev'):
+        for exclusive in (True, False):
+            found = privileged.looked(name, exclusive, dev, str(self.tree.root))
+            self.assertEqual('unknown', found['state'], found)
+        inside = {path for path, looks in self.opened if not looks}
+        self.assertEqual({str(self.tree.top / name / 'dev')}, inside)
+
+    def test_a_character_device(self):
+        self.tree.disk('null')
+        (self.tree.top / 'null' / 'dev').write_text('1:3\n')
+        self.assertNotOpened('null')
+
+    def test_a_file(self):
+        self.tree.disk('sda')
+        (self.tree.root / 'sda').write_bytes(b'')
+        self.assertNotOpened('sda', str(self.tree.root))
+
+    def test_a_link(self):
+        self.tree.disk('sda')
+        (self.tree.root / 'sda').symlink_to('/dev/null')
+        self.assertNotOpened('sda', str(self.tree.root))
+
+    def test_no_character_device_has_a_kernel_name(self):
+        self.assertIsNone(sysfs.kernel_name('/dev/null'))
+        self.assertIsNone(sysfs.block_number(os.stat('/dev/null')))
 
 
 class RemoveLvTest(testtools.TestCase):
