@@ -48,7 +48,7 @@ class Root(Protocol):
         """See privileged.look."""
 
     def opened_by(self, numbers: list[str]) -> list[list[str]]:
-        """See privileged.opened_by."""
+        """See privileged.opened_by; an OSError if it cannot tell."""
 
     def remove_scsi(self, name: str, expected: list[str]) -> dict[str, Any]:
         """See privileged.remove_scsi."""
@@ -125,16 +125,16 @@ class Guard:
                 seen = self.root.look(name, True)
                 if seen['state'] in ('free', 'dead'):
                     break
-                if seen['state'] != 'busy':
-                    raise self._unjudged(wanted, f'/dev/{name}', seen['reason'])
                 if time.monotonic() > end:
-                    raise self._held(wanted, f'/dev/{name}', self._users(tree))
+                    if seen['state'] != 'busy':
+                        raise self._unjudged(wanted, f'/dev/{name}', seen['reason'])
+                    raise self._held(wanted, f'/dev/{name}', self._users(tree, wanted))
                 time.sleep(PAUSE)
 
     def _unopened(self, tree: holders.Tree, wanted: Wanted) -> None:
         end = time.monotonic() + PATIENCE
         numbers = [node.number for node in tree.values()]
-        while found := self.root.opened_by(numbers):
+        while found := self._users_of(numbers, wanted):
             if time.monotonic() > end:
                 devices = {node.number: node.name for node in tree.values()}
                 raise self._held(wanted, ', '.join(
@@ -142,8 +142,15 @@ class Guard:
                     '; '.join(what for _, what in found))
             time.sleep(PAUSE)
 
-    def _users(self, tree: holders.Tree) -> str:
-        found = self.root.opened_by([node.number for node in tree.values()])
+    def _users_of(self, numbers: list[str], wanted: Wanted) -> list[list[str]]:
+        try:
+            return self.root.opened_by(numbers)
+        except OSError as error:
+            raise self._unjudged(wanted, 'its devices', 'who has them open cannot be found out: '
+                                 f'{error.strerror or error}') from error
+
+    def _users(self, tree: holders.Tree, wanted: Wanted) -> str:
+        found = self._users_of([node.number for node in tree.values()], wanted)
         return '; '.join(what for _, what in found) or (
             'something with an exclusive claim that is gone, or in another mount namespace')
 
@@ -226,7 +233,8 @@ class Guard:
                 expected=designators.words(wanted.identity), way_out=STALE)
         try:
             users = self.root.opened_by([self.sysfs.number(name)])
-        except sysfs_mod.Gone:
+        except (sysfs_mod.Gone, OSError):
+            # it is refused anyway, and for another reason
             users = []
         return self._held(wanted, f'/dev/{name}', (
             f'something that came up meanwhile ({done["reason"]}): '

@@ -149,18 +149,22 @@ def opened(name: str, exclusive: bool = False, dev: str = '/dev', sys: str = '/s
     To open the wrong thing as root may do something, to a watchdog for instance. So the node is
     looked at first by O_PATH, which opens nothing, and what was looked at is what is opened.
 
-    :raises OSError: as open(2) does; ENODEV if there is no such device, ENOTBLK if the node is
-        not that of the device
+    :raises OSError: as open(2) does; ENODEV if there is no such device, ENOENT if the device has
+        no node, ENOTBLK if the node is another's
     """
     path = os.path.join(dev, name.replace('!', '/'))
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0)
+    sysfs = sysfs_mod.Sysfs(sys)
     try:
-        number = sysfs_mod.Sysfs(sys).number(name)
+        number = sysfs.number(name)
         node = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except sysfs_mod.Gone as gone:
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from gone
     except errors.Unsure as unsure:
         raise OSError(errno.EIO, str(unsure)) from unsure
+    except (sysfs_mod.Gone, FileNotFoundError) as error:
+        if sysfs.exists(name):
+            raise OSError(errno.ENOENT, f'the kernel has {name}, but there is no {path}'
+                          ) from error
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from error
     try:
         if not number or sysfs_mod.block_number(os.fstat(node)) != number:
             raise OSError(errno.ENOTBLK, f'{path} is not the block device {number} that the '

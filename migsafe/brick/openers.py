@@ -13,11 +13,15 @@
 
 An open file descriptor leaves no trace in sysfs, and a QEMU that still runs is nothing else.
 Reading the descriptors of other users' processes needs root; see migsafe.brick.privileged.
+
+It answers with everything or not at all: only a process that has ended has nothing open. What
+cannot be read for any other reason is an OSError, never "nobody".
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pathlib
 from collections.abc import Collection, Iterator
@@ -27,6 +31,10 @@ from migsafe.brick import sysfs
 #: They keep paths open, or open every device for a moment, as part of having it at all.
 CARETAKERS = frozenset(('multipathd', 'systemd-udevd', 'udevd', '(udev-worker)', 'udevadm',
                         'iscsid', 'blkid'))
+#: PROC_PID_INIT_INO of include/linux/proc_ns.h: the PID namespace that has all processes.
+INITIAL = 'pid:[4026531836]'
+#: What /proc and /sys say of a process or a device that is not there any more.
+_ENDED = (errno.ENOENT, errno.ESRCH, errno.ENODEV)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +52,17 @@ class Use:
         return self.what
 
 
+def everybody(proc: str = '/proc') -> bool:
+    """Whether this process sees those of the whole host, and not of a container alone."""
+    return os.readlink(f'{proc}/self/ns/pid') == INITIAL
+
+
 def processes(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
     """The processes that have one of some devices open.
 
     :param numbers: major:minor of each
     :returns: none of CARETAKERS
+    :raises OSError: if that is not to be found out
     """
     found = []
     for directory in _processes(proc):
@@ -61,22 +75,25 @@ def processes(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
 
 
 def mounts(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
-    """Where some devices are mounted, in any mount namespace that this process may look into.
+    """Where some devices are mounted, in any mount namespace.
 
     See proc_pid_mountinfo(5): the third field is the device, the fifth where it is mounted.
+
+    :raises OSError: see processes()
     """
     found: dict[Use, None] = {}
     seen = set()
     for directory in _processes(proc):
         try:
             namespace = os.readlink(directory / 'ns' / 'mnt')
-        except OSError:
-            # of another user: its mountinfo is not to be had either
+            # EINVAL is what a zombie says, see mounts_open_common() in fs/proc_namespace.c
+            lines = [] if namespace in seen else _lines(directory / 'mountinfo', errno.EINVAL)
+        except OSError as error:
+            _has_ended(error)
             continue
-        if namespace in seen:
-            continue
-        seen.add(namespace)
-        for fields in _lines(directory / 'mountinfo'):
+        if lines:
+            seen.add(namespace)
+        for fields in lines:
             if len(fields) > 4 and fields[2] in numbers:
                 where = f'mounted on {ascii(fields[4])[1:-1]}'
                 if directory.name not in ('1', 'self'):
@@ -86,7 +103,10 @@ def mounts(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
 
 
 def swaps(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
-    """Which of some devices are swap space."""
+    """Which of some devices are swap space.
+
+    :raises OSError: see processes()
+    """
     found = []
     for fields in _lines(pathlib.Path(proc) / 'swaps'):
         number = _number(fields[0]) if fields else None
@@ -100,6 +120,8 @@ def loops(numbers: Collection[str], sys: str = '/sys') -> list[Use]:
 
     Such a device claims nothing, has no link in sysfs, and once it is set up no process has what
     is below it open. See Documentation/ABI/testing/sysfs-block-loop, or drivers/block/loop.c.
+
+    :raises OSError: see processes()
     """
     found = []
     for file in pathlib.Path(sys, 'class', 'block').glob('loop*/loop/backing_file'):
@@ -122,13 +144,15 @@ def _descriptors(process: pathlib.Path) -> Iterator[str]:
     """major:minor of the block devices that a process has open; none of one that has ended."""
     try:
         entries = os.listdir(process / 'fd')
-    except OSError:
+    except OSError as error:
+        _has_ended(error)
         return
     for entry in entries:
         # only what lies below some /dev: to stat a file of a dead NFS server may never return
         try:
             device = '/dev/' in os.readlink(process / 'fd' / entry)
-        except OSError:
+        except OSError as error:
+            _has_ended(error)
             continue
         number = _number(process / 'fd' / entry) if device else None
         if number:
@@ -138,7 +162,10 @@ def _descriptors(process: pathlib.Path) -> Iterator[str]:
 def _number(path: str | pathlib.Path) -> str | None:
     try:
         found = os.stat(path)
-    except (OSError, ValueError):
+    except ValueError:
+        return None
+    except OSError as error:
+        _has_ended(error, errno.ENOTDIR)
         return None
     return sysfs.block_number(found)
 
@@ -150,9 +177,21 @@ def _name(process: pathlib.Path) -> str:
         return 'ended'
 
 
-def _lines(path: pathlib.Path) -> list[list[str]]:
+def _has_ended(error: OSError, *also: int) -> None:
+    """Let an error pass that means that there is nothing any more, and no other."""
+    if error.errno not in (*_ENDED, *also):
+        # with the name in the text: a privsep daemon sends no more of an error
+        raise OSError(error.errno, f'{error.filename}: {error.strerror}') from error
+
+
+def _lines(path: pathlib.Path, *ended: int) -> list[list[str]]:
+    """The fields of each line.
+
+    :param ended: numbers of more errors that mean that there is nothing
+    """
     try:
         text = path.read_text('utf-8', 'backslashreplace')
-    except OSError:
+    except OSError as error:
+        _has_ended(error, *ended)
         return []
     return [line.split(' ') if '\t' not in line else line.split() for line in text.splitlines()]

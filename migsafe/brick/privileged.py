@@ -40,7 +40,7 @@ default = priv_context.PrivContext(
 
 _UUID = re.compile(r'[A-Za-z0-9_-]{1,128}\Z')
 #: The disk does not answer because it is offline or gone: there is nobody to ask.
-_DEAD = (errno.ENXIO, errno.ENODEV, errno.ENOENT)
+_DEAD = (errno.ENXIO, errno.ENODEV)
 
 
 @default.entrypoint
@@ -54,7 +54,10 @@ def look(name: str, exclusive: bool) -> dict[str, Any]:
 
 @default.entrypoint
 def opened_by(numbers: list[str]) -> list[list[str]]:
-    """[major:minor, what] of all that has some devices open, mounted, as swap or as a loop."""
+    """[major:minor, what] of all that has some devices open, mounted, as swap or as a loop.
+
+    :raises OSError: if that is not to be found out
+    """
     uses = [*openers.mounts(numbers), *openers.swaps(numbers), *openers.loops(numbers),
             *openers.processes(numbers)]
     return [[use.device, use.what] for use in uses]

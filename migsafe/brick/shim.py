@@ -27,7 +27,7 @@ from os_brick.initiator import connector
 from oslo_utils import importutils
 
 from migsafe import exceptions
-from migsafe.brick import connectors, own, release
+from migsafe.brick import connectors, openers, own, release
 from migsafe.brick import guard as guard_mod
 from migsafe.brick import policy as policy_mod
 from migsafe.text import masked
@@ -69,14 +69,27 @@ def install(policy: policy_mod.Policy) -> dict[str, str]:
 def check_root(policy: policy_mod.Policy) -> None:
     """Find out at the start, not at the first detach, whether the privsep daemon can be had.
 
-    :raises ShimError: if not
+    :raises ShimError: if not, or if check_processes() says so
     """
+    check_processes()
     try:
         policy.guard.root.opened_by([])
     except Exception as error:
         raise ShimError(reason=(
             f'the privsep daemon of migsafe does not start: {masked(error)}. Install '
             'etc/nova/rootwrap.d/migsafe.filters beside the filters of Nova')) from error
+
+
+def check_processes() -> None:
+    """Find out at the start whether a QEMU that has a disk open could be seen at all.
+
+    :raises ShimError: if not
+    """
+    if not openers.everybody():
+        raise ShimError(reason=(
+            'this service runs in a PID namespace of its own, where the guests that have a disk '
+            'open are not seen. Give its container the PID namespace of the host (--pid=host, '
+            'hostPID: true)'))
 
 
 def _path(cls: type, policy: policy_mod.Policy) -> str | None:

@@ -104,6 +104,7 @@ class Guard:
         try:
             named = {group.vg_name: group.who
                      for group in services.cinder(self.conf.config_file)}
+            shim.check_processes()
             shim.install(shim.policy(settings.holder_policy, self.conf.host,
                                      settings.identity_policy, named))
         except exceptions.MigsafeError as error:

@@ -188,3 +188,9 @@ class TestDeviceGuards(Backends):
         self.manager(FAKE)
         armed = connector.InitiatorConnector.factory('ISCSI', **properties)
         self.assertIsInstance(armed, connectors.Guarded)
+
+    def test_a_pid_namespace_of_its_own(self):
+        self.override_config('enabled', True, group='migsafe')
+        with mock.patch('migsafe.brick.openers.everybody', return_value=False):
+            error = self.assertRaises(wrapping.guard_mod.shim.ShimError, self.manager, FAKE)
+        self.assertIn('--pid=host', str(error))

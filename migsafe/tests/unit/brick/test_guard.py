@@ -144,6 +144,18 @@ class RemovalTest(GuardCase):
         self.root.states['sda'] = ['Permission denied']
         self.assertIn('Permission denied', self.refused(refusals.Unjudged, 'sda'))
 
+    def test_who_has_it_open_cannot_be_found_out(self):
+        self.tree.disk('sda')
+        self.root.opened_by = mock.Mock(side_effect=OSError(13, '/proc/7/fd: Permission denied'))
+        self.assertIn('/proc/7/fd', self.refused(refusals.Unjudged, 'sda'))
+        self.root.states['sda'] = ['busy']
+        self.assertIn('/proc/7/fd', self.refused(refusals.Unjudged, 'sda'))
+
+    def test_what_cannot_be_judged_for_a_moment(self):
+        self.tree.disk('sda')
+        self.root.states['sda'] = ['free', 'unknown', 'free']
+        self.guard.may_remove(['sda'], self.wanted)
+
     def test_two_maps(self):
         self.tree.mpath()
         self.tree.mpath('dm-1', ('sdc', 'sdd'), trees.WWID[:-1] + 'f')

@@ -9,7 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import errno
+import os
 import pathlib
+import stat
 from unittest import mock
 
 import fixtures
@@ -62,5 +65,99 @@ class LoopsTest(testtools.TestCase):
 
     def test_one_that_goes_away(self):
         self.loop('loop7', '/dev/sda')
-        with mock.patch.object(pathlib.Path, 'read_text', side_effect=OSError):
-            self.assertEqual([], self.loops('8:1'))
+        for number in (errno.ENOENT, errno.ENODEV):
+            with self.unreadable(number):
+                self.assertEqual([], self.loops('8:1'))
+
+    def test_one_that_cannot_be_read(self):
+        self.loop('loop7', '/dev/sda')
+        with self.unreadable(errno.EMFILE):
+            self.assertRaises(OSError, self.loops, '8:1')
+
+    @staticmethod
+    def unreadable(number):
+        return mock.patch.object(pathlib.Path, 'read_text', side_effect=OSError(number, 'x'))
+
+
+class ProcessesTest(testtools.TestCase):
+    """A /proc with one process, which has one device open and one mounted."""
+
+    MOUNTED = '36 35 8:2 / /srv rw - ext4 /dev/sdb rw\n'
+
+    def setUp(self):
+        super().setUp()
+        self.proc = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.process(77)
+        (self.proc / 'swaps').write_text('Filename Type Size Used Priority\n')
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.sysfs.block_number', self.number))
+
+    def process(self, pid):
+        self.one = self.proc / str(pid)
+        for name in ('fd', 'ns'):
+            (self.one / name).mkdir(parents=True)
+        (self.one / 'ns' / 'mnt').symlink_to('mnt:[1]')
+        (self.one / 'comm').write_text('qemu-kvm\n')
+        (self.one / 'mountinfo').write_text(self.MOUNTED)
+        (self.proc / 'dev').mkdir(exist_ok=True)
+        (self.proc / 'dev' / 'sda').write_bytes(b'')
+        (self.one / 'fd' / '3').symlink_to(self.proc / 'dev' / 'sda')
+
+    @staticmethod
+    def number(found):
+        return '8:1' if stat.S_ISREG(found.st_mode) else None
+
+    def fails(self, function, number, *suffixes):
+        real = getattr(os, function)
+
+        def fails(path, *args, **kwargs):
+            if str(path).endswith(suffixes):
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, *args, **kwargs)
+        return mock.patch.object(os, function, fails)
+
+    def found(self):
+        return [str(use) for function in (openers.processes, openers.mounts, openers.swaps)
+                for use in function(('8:1', '8:2'), str(self.proc))]
+
+    def test_all(self):
+        self.assertEqual(['process 77 (qemu-kvm)',
+                          'mounted on /srv in the mount namespace of process 77'], self.found())
+
+    def test_what_cannot_be_read_is_not_nobody(self):
+        for function, suffix in (('listdir', '/fd'), ('readlink', '/fd/3'), ('stat', '/fd/3'),
+                                 ('readlink', '/ns/mnt')):
+            for number in (errno.EACCES, errno.EMFILE, errno.EPERM):
+                with self.subTest(function=function, suffix=suffix, number=number), \
+                        self.fails(function, number, suffix):
+                    error = self.assertRaises(OSError, self.found)
+                    self.assertIn(f'77{suffix}', error.strerror)
+
+    def test_mounts_and_swaps_that_cannot_be_read(self):
+        for name in ('77/mountinfo', 'swaps'):
+            text = (self.proc / name).read_text()
+            (self.proc / name).unlink()
+            (self.proc / name).mkdir()
+            self.assertRaises(IsADirectoryError, self.found)
+            (self.proc / name).rmdir()
+            (self.proc / name).write_text(text)
+
+    def test_a_process_that_has_ended(self):
+        for function, suffix in (('listdir', '/fd'), ('readlink', '/fd/3'),
+                                 ('stat', '/fd/3')):
+            for number in (errno.ENOENT, errno.ESRCH):
+                with self.subTest(function=function, suffix=suffix, number=number), \
+                        self.fails(function, number, suffix):
+                    self.assertNotIn('process 77 (qemu-kvm)', self.found())
+
+    def test_another_process_of_the_namespace_of_one_that_has_ended(self):
+        self.process(78)
+        (self.proc / '77' / 'mountinfo').unlink()
+        self.assertIn('mounted on /srv in the mount namespace of process 78', self.found())
+
+    def test_everybody(self):
+        (self.proc / 'self' / 'ns').mkdir(parents=True)
+        link = self.proc / 'self' / 'ns' / 'pid'
+        for target, answer in ((openers.INITIAL, True), ('pid:[4026532451]', False)):
+            link.symlink_to(target)
+            self.assertIs(answer, openers.everybody(str(self.proc)))
+            link.unlink()

@@ -76,6 +76,11 @@ class RemovedTest(PrivilegedCase):
         self.assertTrue(self.removed(frozenset())['done'])
         self.assertFalse(self.identity.called)
 
+    def test_a_disk_without_a_node(self):
+        (self.dev / 'sda').unlink()
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
     def test_claimed(self):
         self.open_fails(errno.EBUSY)
         self.assertFalse(self.removed()['done'])
@@ -127,6 +132,12 @@ class LookedTest(PrivilegedCase):
             with self.subTest(state=state):
                 self.open_fails(number)
                 self.assertEqual(state, self.looked()['state'])
+
+    def test_a_node_that_is_not_there(self):
+        (self.dev / 'sda').unlink()
+        self.assertEqual('unknown', self.looked()['state'])
+        shutil.rmtree(self.tree.top / 'sda')
+        self.assertEqual('dead', self.looked()['state'])
 
     def test_a_claim_asks_for_nothing_else(self):
         self.assertEqual('free', self.looked(exclusive=True)['state'])

@@ -34,6 +34,7 @@ class ShimCase(test_guard.GuardCase):
         for table in shim.TABLES:
             self.useFixture(fixtures.MonkeyPatch(
                 f'os_brick.initiator.connector.{table}', dict(getattr(connector, table))))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.openers.everybody', lambda: True))
         self.release = mock.Mock()
         self.policy = policy.Policy(self.guard, self.holder_policy, self.release)
         self.root.remove_scsi = mock.Mock(return_value={'done': True})
@@ -76,6 +77,12 @@ class InstallTest(ShimCase):
         error = self.assertRaises(shim.ShimError, shim.check_root, self.policy)
         self.assertIn('no such filter', str(error))
         self.assertIn('migsafe.filters', str(error))
+
+    def test_a_pid_namespace_of_its_own_is_said_at_the_start(self):
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.openers.everybody', lambda: False))
+        error = self.assertRaises(shim.ShimError, shim.check_root, self.policy)
+        self.assertIn('--pid=host', str(error))
+        self.assertIn('device_guards', str(error))
 
     def test_factory(self):
         made = connector.InitiatorConnector.factory('ISCSI', 'sudo', use_multipath=True)
