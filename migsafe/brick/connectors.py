@@ -17,13 +17,14 @@ it hands it out. How a disk is found and taken away stays os-brick's business.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
-from migsafe.brick import designators, held, refusals
+from migsafe.brick import designators, held, holders, refusals
 from migsafe.brick import guard as guard_mod
 from migsafe.brick import policy as policy_mod
 from migsafe.brick import sysfs as sysfs_mod
@@ -57,6 +58,12 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
         else:
             # os-brick knows what to do about a disk that is gone: nothing
             super().remove_scsi_device(device, *args, **kwargs)
+
+    def flush_maps(self, names: Iterable[str], force: bool, exc: Any) -> None:
+        """Flush what multipath has over some disks: its claim is not one of somebody else."""
+        for node in holders.maps(holders.climb(self.policy.guard.sysfs, names)):
+            with exc.context(force, 'Flushing %s failed', node.dm_name):
+                self.flush_multipath_device(node.dm_name)
 
     def _remove(self, device: str, force: bool = False, exc: Any = None,
                 flush: bool = True) -> None:
@@ -181,6 +188,23 @@ class GuardedFibreChannel(Guarded):
         names = {sysfs_mod.kernel_name(path) for path in paths}
         return sorted(name for name in names if name), []
 
+    def _remove_devices(self, connection_properties: dict[str, Any],
+                        devices: list[dict[str, str]], device_info: Any, force: bool,
+                        exc: Any) -> None:
+        """Ask again under os-brick's lock; take the map along that os-brick does not flush.
+
+        It does so only if it was to use multipath, and a path can be read.
+
+        :raises refusals.Refused: also with ``force``, for which os-brick collects errors
+        """
+        names = [device['device'].removeprefix('/dev/') for device in devices or ()]
+        if names:
+            self.policy.may_remove(names)
+            self._linuxscsi.flush_maps(names, force, exc)
+        super()._remove_devices(  # type: ignore[misc]
+            connection_properties, devices, device_info, force, exc)
+        _refuse(exc)
+
 
 class GuardedNVMeOF(Guarded):
     """NVMe-oF: a RAID over replicas is os-brick's own, and is taken down by it."""
@@ -224,6 +248,13 @@ def guarded(cls: type, policy: policy_mod.Policy) -> type | None:
             return type(cls.__name__, (mixin, cls),
                         {'policy': policy, '__module__': __name__, '__doc__': cls.__doc__})
     return None
+
+
+def _refuse(exc: Any) -> None:
+    """Raise the first refusal among the errors that os-brick has collected, if there is one."""
+    for _, error, _ in exc._exceptions:
+        if isinstance(error, refusals.Refused):
+            raise error
 
 
 def _guarded_scsi(cls: type, policy: policy_mod.Policy) -> type:

@@ -29,7 +29,7 @@ PROMPT = 10.0
 CONNECTED = frozenset((
     'activated_again', 'detach', 'ghost', 'half_remapped', 'incident_000', 'late_holder',
     'neighbours', 'patrolled', 'remapped_while_attached', 'stale', 'twice', 'two_volumes',
-    'wrong_at_connect'))
+    'unwanted_map', 'wrong_at_connect'))
 
 
 @dataclasses.dataclass(frozen=True)

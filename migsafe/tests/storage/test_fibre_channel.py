@@ -34,6 +34,23 @@ class TestDetach(base.StorageTestCase):
             self.assertEqual(['dm-0', 'sda', 'sdb'], list(seen['before']))
             self.assert_detached(seen)
 
+    def test_free_under_a_map_that_nova_does_not_want(self) -> None:
+        self.assert_map_gone('unwanted_map')
+
+    def test_free_under_a_map_by_force(self) -> None:
+        self.assert_map_gone('unwanted_map', force=True, ignore_errors=True)
+
+    def test_free_under_a_map_without_a_path_that_works(self) -> None:
+        self.assert_map_gone('detach', thing='nothing', dead_paths=2)
+
+    def assert_map_gone(self, case: str, **arguments: Any) -> None:
+        """os-brick deletes the paths and leaves the map to multipathd; a guard flushes it."""
+        found = self.both(case, protocol=FC, multipath=True, **arguments)
+        for seen in found.sides():
+            self.assertEqual(['dm-0', 'sda', 'sdb'], list(seen['before']))
+            self.assertNotIn('sda', seen['after'])
+        self.assert_detached(found.guarded)
+
     def test_process(self) -> None:
         self.assert_guards('opened', '(sleep)')
 

@@ -151,6 +151,12 @@ def half_remapped(volume: Connected) -> Found:
             'after': host.devices(), 'usable_after': stands.check()}
 
 
+def unwanted_map(volume: Connected, force: bool = False, ignore_errors: bool = False) -> Found:
+    """multipathd has made a map of a volume that Nova wants as a plain path."""
+    volume.brick.use_multipath = False
+    return detach(volume, 'nothing', force, ignore_errors)
+
+
 def encrypted(multipath: bool = False) -> Found:
     """Nova's own dm-crypt on top of the volume, put there and taken away by os-brick.
 

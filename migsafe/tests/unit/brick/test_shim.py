@@ -179,6 +179,51 @@ class DisconnectTest(ShimCase):
         self.assertFalse(self.root.remove_scsi.called)
 
 
+class FibreChannelTest(ShimCase):
+
+    def setUp(self):
+        super().setUp()
+        self.commands = []
+        self.connector = connector.InitiatorConnector.factory(
+            'FIBRE_CHANNEL', 'sudo', use_multipath=False, execute=self._execute)
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.connectors.base.lockutils.lock', mock.MagicMock()))
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.connectors.fibre_channel.FibreChannelConnector.get_volume_paths',
+            lambda connector, properties: ['/dev/sda', '/dev/sdb']))
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.sysfs.kernel_name', lambda path: path.removeprefix('/dev/')))
+        self.tree.mpath()
+
+    def _execute(self, *command, **kwargs):
+        self.commands.append(command)
+        return '', ''
+
+    def disconnect(self, **kwargs):
+        self.connector.disconnect_volume({'target_wwn': '5001', 'target_lun': 3,
+                                          'volume_id': 'vol-1'}, {'path': '/dev/sda'}, **kwargs)
+
+    def test_the_map_that_nobody_wanted_is_flushed_first(self):
+        flushed = []
+        self.root.remove_scsi.side_effect = lambda name, expected: (
+            flushed.append(('multipath', '-f', 'mpatha') in self.commands) or {'done': True})
+        self.disconnect()
+        self.assertEqual([True, True], flushed)
+
+    def test_a_refusal_is_no_success_in_any_mode(self):
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
+        for force, ignore in ((False, False), (True, False), (True, True)):
+            with self.subTest(force=force, ignore=ignore):
+                self.assertRaises(refusals.VolumeHeld, self.disconnect, force=force,
+                                  ignore_errors=ignore)
+
+    def test_who_opened_it_while_os_brick_waited_for_its_lock(self):
+        self.root.openers = [[], [['8:2', 'process 77 (qemu-kvm)']]]
+        self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True, ignore_errors=True)
+        self.assertEqual([], self.commands)
+        self.assertFalse(self.root.remove_scsi.called)
+
+
 class WarnTest(DisconnectTest):
 
     holder_policy = 'warn'
