@@ -17,9 +17,11 @@ it hands it out. How a disk is found and taken away stays os-brick's business.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
+from os_brick import exception, utils
 from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
@@ -72,7 +74,7 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
         if not policy.warns:
             policy.guard.unheld([name], volume)
         if flush:
-            exc = exc if exc is not None else linuxscsi.exception.ExceptionChainer()
+            exc = exc if exc is not None else exception.ExceptionChainer()
             with exc.context(force, 'Flushing %s failed', device):
                 self.flush_device_io(device)
         done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
@@ -220,6 +222,8 @@ class GuardedNVMeOF(Guarded):
                 nvmeof.NVMeOFConnProps(properties), info)[0]
         except IndexError:
             return [], []
+        # of an encrypted volume it is a link that led to a dm-crypt, which is not there any more
+        path = utils._device_path_from_symlink(path)
         name = sysfs_mod.kernel_name(path)
         if name is None:
             return [], []
@@ -227,6 +231,35 @@ class GuardedNVMeOF(Guarded):
         if path.startswith(nvmeof.RAID_PATH):
             return sysfs.slaves(name), [name]
         return [name], []
+
+    def _try_disconnect_all(self, conn_props: Any, exc: Any = None) -> None:
+        """os-brick collects what goes wrong here, and raises it later, if at all.
+
+        :raises refusals.Refused: in a detach. A connect that failed leaves what it must not
+            remove, and has an error of its own
+        """
+        if exc is None:
+            super()._try_disconnect_all(conn_props)  # type: ignore[misc]
+            return
+        super()._try_disconnect_all(conn_props, exc)  # type: ignore[misc]
+        _refuse(exc)
+
+    def _try_disconnect(self, portal: Any) -> None:
+        """Disconnect a controller, which takes along the namespace that it has, of whoever it is.
+
+        :raises refusals.Refused: with the controller still there
+        """
+        sure = portal.can_disconnect()
+        names = {nvmeof.nvme_basename(path) for path in portal.get_all_namespaces_ctrl_paths()
+                 } if sure else set()
+        # os-brick asks again, and gets the answer that was judged
+        portal.can_disconnect = lambda: sure
+        try:
+            with self.policy.removing(names) if names else contextlib.nullcontext():
+                super()._try_disconnect(portal)  # type: ignore[misc]
+        except refusals.Refused as refused:
+            LOG.warning('%s', refused)
+            raise
 
 
 #: (os-brick's class, what is mixed in); the first that fits

@@ -53,6 +53,12 @@ class Root(Protocol):
     def remove_scsi(self, name: str, expected: list[str]) -> dict[str, Any]:
         """See privileged.remove_scsi."""
 
+    def claim(self, names: list[str]) -> dict[str, Any]:
+        """See privileged.claim."""
+
+    def let_go(self, number: int) -> None:
+        """See privileged.let_go."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:

@@ -98,6 +98,24 @@ class Policy:
         self.warns = holder_policy == 'warn'
         self._release = release if holder_policy == 'release' else None
 
+    @contextlib.contextmanager
+    def removing(self, names: Iterable[str]) -> Iterator[None]:
+        """may_remove(); and while a command of os-brick's removes them, nobody stands on them.
+
+        :raises refusals.Refused: see there
+        """
+        names = sorted(names)
+        self.may_remove(names)
+        root = self.guard.root
+        claim = root.claim(names)
+        if not claim['done'] and not self.warns:
+            raise self.guard.refusal(current(), claim['name'], claim)
+        try:
+            yield
+        finally:
+            if claim['done']:
+                root.let_go(claim['claim'])
+
     def may_remove(self, names: Iterable[str], also: Iterable[str] = ()) -> None:
         """Guard.may_remove() for the current volume, with the policy.
 

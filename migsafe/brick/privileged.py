@@ -17,6 +17,7 @@ They take kernel names and check them again: the other side of the socket is not
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 from typing import Any
@@ -41,6 +42,9 @@ default = priv_context.PrivContext(
 _UUID = re.compile(r'[A-Za-z0-9_-]{1,128}\Z')
 #: The disk does not answer because it is offline or gone: there is nobody to ask.
 _DEAD = (errno.ENXIO, errno.ENODEV)
+#: The claims that are held: number -> open disks.
+_CLAIMS: dict[int, list[int]] = {}
+_NUMBERS = itertools.count(1)
 
 
 @default.entrypoint
@@ -71,6 +75,25 @@ def remove_scsi(name: str, expected: list[str]) -> dict[str, Any]:
     :returns: see removed()
     """
     return removed(name, designators.read(expected))
+
+
+@default.entrypoint
+def claim(names: list[str]) -> dict[str, Any]:
+    """Keep everybody else from standing on some disks, until let_go().
+
+    :returns: see claimed()
+    """
+    return claimed(names)
+
+
+@default.entrypoint
+def let_go(number: int) -> None:
+    """Give up a claim.
+
+    :param number: what claim() returned as ``claim``; another one does nothing
+    """
+    for fd in _CLAIMS.pop(number, []):
+        os.close(fd)
 
 
 @default.entrypoint
@@ -118,6 +141,27 @@ def looked(name: str, exclusive: bool, dev: str = '/dev', sys: str = '/sys') -> 
         return {'state': 'free', 'identity': [], 'reason': str(error)}
     finally:
         os.close(fd)
+
+
+def claimed(names: list[str], dev: str = '/dev', sys: str = '/sys') -> dict[str, Any]:
+    """What claim() does, without the daemon. The claims end with the daemon at the latest.
+
+    :returns: ``done`` and ``claim``; else the ``name`` of one that is not to be had, and a
+        ``reason``. What is dead is claimed by nobody
+    """
+    number, fds = next(_NUMBERS), []
+    for name in names:
+        try:
+            if not sysfs_mod.NAME.match(name):
+                raise OSError(errno.EINVAL, 'no name of a block device')
+            fds.append(live.opened(name, True, dev, sys))
+        except OSError as error:
+            if error.errno not in _DEAD:
+                for fd in fds:
+                    os.close(fd)
+                return {'done': False, 'name': name, 'reason': error.strerror or str(error)}
+    _CLAIMS[number] = fds
+    return {'done': True, 'claim': number}
 
 
 def removed(name: str, expected: designators.Identity, sys: str = '/sys',

@@ -44,6 +44,33 @@ class TestDetach(base.StorageTestCase):
         self.assert_kept(found.guarded, 'WrongDisk')
         self.assertEqual('ok', found.guarded['usable_after'])
 
+    def test_late_holder(self) -> None:
+        """Mounted while os-brick flushes it, after all questions were asked once."""
+        found = self.both('late_holder', protocol='NVMEOF')
+        self.assertIsNone(found.bare['detach']['error'], found.bare['detach'])
+        self.assertNotEqual('ok', found.bare['usable_after'])
+        self.assert_kept(found.guarded)
+        self.assertEqual('ok', found.guarded['usable_after'])
+
+    def test_link_to_nothing(self) -> None:
+        """What os-brick made for an encrypted volume leads nowhere; the disk is in use."""
+        found = self.both('link_to_nothing')
+        self.assertIsNone(found.bare['detach']['error'], found.bare['detach'])
+        self.assertEqual('error', found.bare['usable_after'])
+        self.assert_kept(found.guarded)
+        self.assertIn('(sleep)', found.guarded['detach']['message'])
+        self.assertEqual('ok', found.guarded['usable_after'])
+
+    def test_failed_connect(self) -> None:
+        """It takes nothing from a guest that has the volume already."""
+        found = self.both('failed_connect', protocol='NVMEOF')
+        for seen in found.sides():
+            self.assertEqual('VolumeDeviceNotFound', seen['connect']['error'], seen['connect'])
+        self.assertEqual({}, found.bare['after'])
+        self.assertEqual('error', found.bare['usable_after'])
+        self.assertEqual(found.guarded['before'], found.guarded['after'])
+        self.assertEqual('ok', found.guarded['usable_after'])
+
     def assert_guards(self, thing: str, holder: str) -> None:
         """os-brick disconnects it under whatever stands on it; its guard does not."""
         found = self.both('detach', thing=thing, protocol='NVMEOF')

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ import host
 import lab
 import things
 from os_brick.encryptors import luks
+from os_brick.initiator.connectors import nvmeof
 
 Found = dict[str, Any]
 
@@ -178,6 +180,33 @@ def encrypted(multipath: bool = False) -> Found:
         layer.detach_volume()
         used['detach'] = lab.attempt(lambda: brick.disconnect_volume(properties, info))
     return used | {'after': host.devices(), 'sessions': host.sessions()}
+
+
+def link_to_nothing() -> Found:
+    """An encrypted NVMe volume after its dm-crypt was taken away; something has it open."""
+    os.makedirs('/dev/disk/by-id', exist_ok=True)
+    brick = lab.brick(protocol='NVMEOF')
+    properties = lab.nvme_properties(1, encrypted=True)
+    info = brick.connect_volume(properties)
+    stands = things.opened(os.path.realpath(info['path']))
+    # as an encryptor leaves it behind
+    host.run('ln', '--symbolic', '--force', '/dev/mapper/crypt-gone', info['path'])
+    return {'before': host.devices(), 'usable': stands.check(),
+            'detach': lab.attempt(lambda: brick.disconnect_volume(properties, info)),
+            'after': host.devices(), 'usable_after': stands.check()}
+
+
+def failed_connect(volume: Connected) -> Found:
+    """A second guest's connect fails while the controller of the first one's tries again."""
+    stands, portals = things.opened(volume.path), nvmeof.Portal
+    volume.brick.TIME_TO_CONNECT = portals.reconnect_delay = 0
+    lab.cut_off(1)
+    host.wait_for(lambda: 'connecting' in host.controllers().values())
+    found = {'before': host.devices(), 'controllers': host.controllers(),
+             'connect': lab.attempt(lambda: volume.brick.connect_volume(volume.properties)),
+             'after': host.devices()}
+    lab.cut_off(1, False)
+    return found | {'usable_after': stands.check()}
 
 
 def ghost(volume: Connected) -> Found:

@@ -80,6 +80,12 @@ def wwids() -> dict[str, str]:
             for path in sorted(glob.glob('/sys/block/sd*/device/wwid'))}
 
 
+def controllers() -> dict[str, str]:
+    """NVMe controller -> state."""
+    return {path.split('/')[4]: pathlib.Path(path).read_text().strip()
+            for path in sorted(glob.glob('/sys/class/nvme/nvme*/state'))}
+
+
 def start_of(path: str) -> str:
     """What mark() has written, read from the disk itself."""
     return run('dd', f'if={path}', 'bs=512', 'count=1', 'iflag=direct').rstrip('\0')

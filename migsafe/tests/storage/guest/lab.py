@@ -187,6 +187,16 @@ def swap_namespace() -> None:
     (one / 'enable').write_text('1')
 
 
+def cut_off(number: int, cut: bool = True) -> None:
+    """Take a subsystem off the portals, so that its controllers try to connect again."""
+    for port in sorted((array_set_up.NVMET / 'ports').iterdir()):
+        link = port / 'subsystems' / array_set_up.nqn(number)
+        if cut:
+            link.unlink()
+        else:
+            link.symlink_to(array_set_up.NVMET / 'subsystems' / link.name)
+
+
 def be_host_b() -> None:
     """Become another host: with another initiator name, LUN 3 is another volume."""
     os.kill(int(pathlib.Path('/run/iscsid.pid').read_text()), signal.SIGTERM)

@@ -25,7 +25,7 @@ class FakeRoot:
 
     def __init__(self):
         self.identities, self.states, self.openers = {}, {}, []
-        self.asked = []
+        self.asked, self.claims, self.late = [], [], {}
 
     def look(self, name, exclusive):
         self.asked.append((name, exclusive))
@@ -34,6 +34,16 @@ class FakeRoot:
         closed = now in ('dead', 'unknown')
         return {'state': now if exclusive or closed else 'free', 'reason': now,
                 'identity': [] if exclusive or closed else self.identities.get(name, [NAA])}
+
+    def claim(self, names):
+        for name in names:
+            if self.late.get(name):
+                return {'done': False, 'name': name, 'reason': self.late[name]}
+        self.claims.append(names)
+        return {'done': True, 'claim': len(self.claims)}
+
+    def let_go(self, number):
+        self.claims.append(number)
 
     def opened_by(self, numbers):
         return self.openers.pop(0) if len(self.openers) > 1 else (self.openers or [[]])[0]

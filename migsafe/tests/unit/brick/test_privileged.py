@@ -120,6 +120,40 @@ class RemovedTest(PrivilegedCase):
         self.assertRemoved(False)
 
 
+class ClaimedTest(PrivilegedCase):
+
+    def setUp(self):
+        super().setUp()
+        privileged.default.set_client_mode(False)
+        self.addCleanup(privileged.default.set_client_mode, True)
+        self.before = len(os.listdir('/proc/self/fd'))
+
+    def claimed(self, *names):
+        return privileged.claimed(names, str(self.dev), str(self.tree.root))
+
+    def assertOpen(self, number):
+        self.assertEqual(number, len(os.listdir('/proc/self/fd')) - self.before)
+
+    def test_until_it_is_let_go(self):
+        found = self.claimed('sda', 'sdz')
+        self.assertTrue(found['done'])
+        self.assertOpen(1)
+        for _ in range(2):
+            privileged.let_go(found['claim'])
+            self.assertOpen(0)
+
+    def test_all_or_none(self):
+        found = self.claimed('sda', '../sda')
+        self.assertEqual((False, '../sda'), (found['done'], found['name']))
+        self.assertOpen(0)
+
+    def test_what_somebody_has(self):
+        self.open_fails(errno.EBUSY)
+        self.assertEqual((False, 'sda'), (self.claimed('sda')['done'],
+                                          self.claimed('sda')['name']))
+        self.assertOpen(0)
+
+
 class LookedTest(PrivilegedCase):
 
     def looked(self, exclusive=False, name='sda'):

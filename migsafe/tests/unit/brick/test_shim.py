@@ -15,7 +15,7 @@ import fixtures
 import testtools
 from os_brick import exception
 from os_brick.initiator import connector
-from os_brick.initiator.connectors import iscsi, rbd
+from os_brick.initiator.connectors import iscsi, nvmeof, rbd
 from oslo_utils import importutils
 
 from migsafe.brick import connectors, guard, held, policy, refusals, shim
@@ -222,6 +222,87 @@ class FibreChannelTest(ShimCase):
         self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True, ignore_errors=True)
         self.assertEqual([], self.commands)
         self.assertFalse(self.root.remove_scsi.called)
+
+
+class NVMeTest(ShimCase):
+    """One subsystem with one controller, which has one namespace."""
+
+    PROPS = {'target_nqn': 'nqn.1', 'vol_uuid': None, 'ns_id': '1', 'volume_id': 'vol-1',
+             'portals': [('127.0.0.1', '4420', 'tcp')]}
+
+    def setUp(self):
+        super().setUp()
+        self.commands = []
+        self.connector = connector.InitiatorConnector.factory('NVMEOF', 'sudo',
+                                                              execute=self._execute)
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.connectors.base.lockutils.lock', mock.MagicMock()))
+        self.dev = self.useFixture(fixtures.TempDir()).path
+        self.path = f'{self.dev}/nvme0n1'
+        open(self.path, 'w').close()
+        self.tree.disk('nvme0n1')
+        patcher = mock.patch.multiple(
+            nvmeof.Portal, controller='nvme0',
+            get_all_namespaces_ctrl_paths=mock.Mock(
+                return_value=['/sys/class/nvme-fabrics/ctl/nvme0/nvme0c0n1']),
+            get_device=mock.Mock(return_value='/dev/nvme0n1'))
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.sysfs.kernel_name',
+            lambda path: path.rpartition('/')[2] if path == self.path else None))
+
+    def _execute(self, *command, **kwargs):
+        self.commands.append(command)
+        if command[0] == 'nvme':
+            # as long as the command runs, the claim is held
+            self.claims = list(self.root.claims)
+        return '', ''
+
+    def disconnect(self, **kwargs):
+        self.connector.disconnect_volume(dict(self.PROPS), {'path': self.path}, **kwargs)
+
+    def assertDisconnected(self, yes):
+        self.assertEqual(yes, ('nvme', 'disconnect', '-d', '/dev/nvme0') in self.commands)
+
+    def test_free(self):
+        self.disconnect()
+        self.assertDisconnected(True)
+        self.assertEqual([['nvme0n1']], self.claims)
+        self.assertEqual([['nvme0n1'], 1], self.root.claims)
+
+    def test_who_opened_it_while_os_brick_waited_for_its_lock(self):
+        for force, ignore in ((False, False), (True, False), (True, True)):
+            with self.subTest(force=force, ignore=ignore):
+                self.root.openers = [[], [['8:1', 'process 77 (qemu-kvm)']]]
+                self.assertRaises(refusals.VolumeHeld, self.disconnect, force=force,
+                                  ignore_errors=ignore)
+        self.assertDisconnected(False)
+
+    def test_what_came_up_at_the_last_moment(self):
+        self.root.late['nvme0n1'] = 'Device or resource busy'
+        self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True, ignore_errors=True)
+        self.assertDisconnected(False)
+
+    def test_a_connect_that_fails_leaves_what_another_guest_has_open(self):
+        self.root.openers = [[['8:1', 'process 77 (qemu-kvm)']]]
+        failed = exception.VolumeDeviceNotFound(device='nqn.1')
+        with mock.patch.object(self.connector, '_connect_target', side_effect=failed):
+            self.assertRaises(exception.VolumeDeviceNotFound, self.connector.connect_volume,
+                              dict(self.PROPS))
+        self.assertDisconnected(False)
+
+    def test_a_connect_that_fails_takes_its_own_back(self):
+        failed = exception.VolumeDeviceNotFound(device='nqn.1')
+        with mock.patch.object(self.connector, '_connect_target', side_effect=failed):
+            self.assertRaises(exception.VolumeDeviceNotFound, self.connector.connect_volume,
+                              dict(self.PROPS))
+        self.assertDisconnected(True)
+
+    def test_a_link_of_os_brick_to_an_encrypted_volume(self):
+        link = f'/dev/disk/by-id/os-brick{self.path.replace("/", "+")}'
+        self.assertEqual((['nvme0n1'], []),
+                         self.connector._devices(dict(self.PROPS), {'path': link}))
 
 
 class WarnTest(DisconnectTest):
