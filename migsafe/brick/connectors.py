@@ -18,74 +18,24 @@ it hands it out. How a disk is found and taken away stays os-brick's business.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from typing import Any
 
-from os_brick import exception, utils
+from os_brick import utils
 from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
+<<<<<<< HEAD
 from migsafe.brick import designators, held, holders, refusals
+=======
+from migsafe.brick import designators, refusals
+>>>>>>> d0315c8 (Give the guarded LinuxSCSI and what needs root modules of their own)
 from migsafe.brick import guard as guard_mod
 from migsafe.brick import policy as policy_mod
+from migsafe.brick import scsi as scsi_mod
 from migsafe.brick import sysfs as sysfs_mod
 
 LOG = logging.getLogger(__name__)
-
-
-class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
-    """Every removal of a SCSI disk goes through here, whoever asked for it."""
-
-    policy: policy_mod.Policy
-
-    def remove_connection(self, devices_names: Any, *args: Any, **kwargs: Any) -> Any:
-        """Judge the whole set before the first command; ``force`` makes no difference.
-
-        :raises refusals.Refused: with nothing changed
-        """
-        if devices_names:
-            self.policy.may_remove(devices_names)
-        return super().remove_connection(devices_names, *args, **kwargs)
-
-    def remove_scsi_device(self, device: str, *args: Any, **kwargs: Any) -> None:
-        """Flush as os-brick does; then claim, ask who it is, and remove in one step.
-
-        What multipath had kept away until its map was flushed may have got at the disk since.
-
-        :raises refusals.Refused: with the disk still there
-        """
-        if self.policy.guard.sysfs.exists(device.removeprefix('/dev/')):
-            self._remove(device, *args, **kwargs)
-        else:
-            # os-brick knows what to do about a disk that is gone: nothing
-            super().remove_scsi_device(device, *args, **kwargs)
-
-    def flush_maps(self, names: Iterable[str], force: bool, exc: Any) -> None:
-        """Flush what multipath has over some disks: its claim is not one of somebody else."""
-        for node in holders.maps(holders.climb(self.policy.guard.sysfs, names)):
-            with exc.context(force, 'Flushing %s failed', node.dm_name):
-                self.flush_multipath_device(node.dm_name)
-
-    def _remove(self, device: str, force: bool = False, exc: Any = None,
-                flush: bool = True) -> None:
-        name = device.removeprefix('/dev/')
-        policy, volume = self.policy, policy_mod.current()
-        if not policy.warns:
-            policy.guard.unheld([name], volume)
-        if flush:
-            exc = exc if exc is not None else exception.ExceptionChainer()
-            with exc.context(force, 'Flushing %s failed', device):
-                self.flush_device_io(device)
-        done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
-        if done['done']:
-            return
-        if policy.warns and 'identity' not in done:
-            LOG.warning('%s: %s; it is removed all the same, as [migsafe] holder_policy is '
-                        '"warn"', device, done['reason'])
-            super().remove_scsi_device(device, force, exc, flush=False)
-            return
-        raise policy.guard.refusal(volume, name, done)
 
 
 class Guarded:
@@ -97,7 +47,7 @@ class Guarded:
         super().__init__(*args, **kwargs)
         scsi: linuxscsi.LinuxSCSI = self._linuxscsi  # type: ignore[has-type]
         # the very object that os-brick made, whatever it was made with
-        scsi.__class__ = _guarded_scsi(type(scsi), self.policy)
+        scsi.__class__ = scsi_mod.guarded(type(scsi), self.policy)
         self._linuxscsi = scsi
 
     def connect_volume(self, connection_properties: dict[str, Any]) -> Any:
@@ -288,7 +238,3 @@ def _refuse(exc: Any) -> None:
     for _, error, _ in exc._exceptions:
         if isinstance(error, refusals.Refused):
             raise error
-
-
-def _guarded_scsi(cls: type, policy: policy_mod.Policy) -> type:
-    return type(f'Guarded{cls.__name__}', (GuardedLinuxSCSI, cls), {'policy': policy})

@@ -21,9 +21,10 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from migsafe.brick import designators, errors, holders, refusals
+from migsafe.brick import root as root_mod
 from migsafe.brick import sysfs as sysfs_mod
 
 #: Seconds for which a short opener (udev, blkid, a scan of LVM) gets the benefit of the doubt.
@@ -39,25 +40,6 @@ STALE = ('The connection_info of this volume leads to a disk of somebody else, s
 GIVEN_BACK = ('It is not handed out. The array maps another volume to this number, or a stale '
               'device is still here: compare the mappings of both hosts, then attach again; '
               '"migsafe residue list" shows what a migration left behind.')
-
-
-class Root(Protocol):
-    """What needs root: the functions of migsafe.brick.privileged."""
-
-    def look(self, name: str, exclusive: bool) -> dict[str, Any]:
-        """See privileged.look."""
-
-    def opened_by(self, numbers: list[str]) -> list[list[str]]:
-        """See privileged.opened_by; an OSError if it cannot tell."""
-
-    def remove_scsi(self, name: str, expected: list[str]) -> dict[str, Any]:
-        """See privileged.remove_scsi."""
-
-    def claim(self, names: list[str]) -> dict[str, Any]:
-        """See privileged.claim."""
-
-    def let_go(self, number: int) -> None:
-        """See privileged.let_go."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +61,8 @@ class Guard:
     :param root: what needs root
     """
 
-    def __init__(self, host: str, root: Root, sysfs: sysfs_mod.Sysfs | None = None) -> None:
+    def __init__(self, host: str, root: root_mod.Root,
+                 sysfs: sysfs_mod.Sysfs | None = None) -> None:
         self.host, self.root = host, root
         self.sysfs = sysfs or sysfs_mod.Sysfs()
 

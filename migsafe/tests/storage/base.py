@@ -27,9 +27,9 @@ from migsafe.tests.storage import vm
 PROMPT = 10.0
 #: Those of guest/cases.py that begin with a volume that is connected already.
 CONNECTED = frozenset((
-    'activated_again', 'detach', 'failed_connect', 'ghost', 'half_remapped', 'incident_000', 'late_holder',
-    'neighbours', 'patrolled', 'remapped_while_attached', 'stale', 'twice', 'two_volumes',
-    'unwanted_map', 'wrong_at_connect'))
+    'activated_again', 'detach', 'failed_connect', 'ghost', 'half_remapped', 'incident_000',
+    'late_holder', 'neighbours', 'patrolled', 'remapped_while_attached', 'stale', 'twice',
+    'two_volumes', 'unwanted_map', 'wrong_at_connect'))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from os_brick.initiator import connector
 from os_brick.initiator.connectors import iscsi, nvmeof, rbd
 from oslo_utils import importutils
 
-from migsafe.brick import connectors, guard, held, policy, refusals, shim
+from migsafe.brick import connectors, guard, held, policy, refusals, scsi, shim
 from migsafe.tests.unit.brick import test_guard
 
 PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
@@ -87,7 +87,7 @@ class InstallTest(ShimCase):
     def test_factory(self):
         made = connector.InitiatorConnector.factory('ISCSI', 'sudo', use_multipath=True)
         self.assertIsInstance(made, iscsi.ISCSIConnector)
-        self.assertIsInstance(made._linuxscsi, connectors.GuardedLinuxSCSI)
+        self.assertIsInstance(made._linuxscsi, scsi.GuardedLinuxSCSI)
 
 
 class Theirs(iscsi.ISCSIConnector):
