@@ -78,12 +78,12 @@ class Guarded:
         """
         path, multipath = str(info.get('path')), self._wants_map(properties)
         name = sysfs_mod.kernel_name(path)
-        judge = self.policy.guard.connected
+        judge, also = self.policy.guard.connected, self._paths(properties)
         try:
-            return judge(name, path, volume, multipath)
+            return judge(name, path, volume, multipath, also=also)
         except (refusals.WrongDisk, refusals.Unproven) as wrong:
             found = self.policy.accepts and judge(
-                name, path, guard_mod.Wanted(volume.volume), multipath)
+                name, path, guard_mod.Wanted(volume.volume), multipath, also=also)
             if not found:
                 raise
             LOG.warning('%s It is taken as the volume from now on, as [migsafe] identity_policy '
@@ -110,19 +110,26 @@ class Guarded:
         """(disks that will be removed, RAIDs above that are taken down with them)."""
         return [], []
 
+    def _paths(self, properties: dict[str, Any]) -> list[str]:
+        """All disks that a disconnect would remove, where the map may not have taken all."""
+        return []
+
     def _wants_map(self, properties: dict[str, Any]) -> bool:
         return bool(getattr(self, 'use_multipath', False)
                     and properties.get('enforce_multipath'))
 
     def _give_back(self, properties: dict[str, Any], info: Any, before: set[str]) -> None:
-        name = sysfs_mod.kernel_name(str(info.get('path')))
-        if name is None or name in before:
-            LOG.warning('%s is left as it is: %s', info.get('path'),
-                        'it was on this host before' if name else 'no device is behind it')
-            return
         unnamed = {k: v for k, v in properties.items() if k != policy_mod.KEY}
         try:
-            self.disconnect_volume(unnamed, info)
+            name = sysfs_mod.kernel_name(str(info.get('path')))
+            found = {name, *self._paths(unnamed)}
+            if name is None or found & before:
+                LOG.warning('%s is left as it is: %s', info.get('path'),
+                            'it, or a path of it, was on this host before'
+                            if name else 'no device is behind it')
+                return
+            with policy_mod.giving_back():
+                self.disconnect_volume(unnamed, info)
         except Exception as error:
             LOG.warning('%s could not be disconnected again: %s', info.get('path'), error)
 
@@ -130,15 +137,26 @@ class Guarded:
 class GuardedISCSI(Guarded):
     """iSCSI and iSER: os-brick asks GuardedLinuxSCSI with the names of the disks."""
 
+    def _paths(self, properties: dict[str, Any]) -> list[str]:
+        if not self.use_multipath:  # type: ignore[attr-defined]
+            # what was handed out is all that is used, and to ask would cost two commands
+            return []
+        found = self._get_connection_devices(  # type: ignore[attr-defined]
+            properties, is_disconnect_call=True)
+        return sorted({name for belong, _ in found.values() for name in belong})
+
 
 class GuardedFibreChannel(Guarded):
     """Fibre Channel flushes and removes disk by disk, and goes on after an error with force."""
 
     def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
+        return self._paths(properties), []
+
+    def _paths(self, properties: dict[str, Any]) -> list[str]:
         paths = self.get_volume_paths(  # type: ignore[attr-defined]
             self._add_targets_to_connection_properties(properties))  # type: ignore[attr-defined]
         names = {sysfs_mod.kernel_name(path) for path in paths}
-        return sorted(name for name in names if name), []
+        return sorted(name for name in names if name)
 
     def _remove_devices(self, connection_properties: dict[str, Any],
                         devices: list[dict[str, str]], device_info: Any, force: bool,

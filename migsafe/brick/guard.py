@@ -48,10 +48,12 @@ class Wanted:
 
     :param volume: its id, or a word that stands for it
     :param identity: what it is known to be; empty if that is not known
+    :param whoever: what has just come instead of it is to go again, whichever disks that are
     """
 
     volume: str
     identity: designators.Identity = frozenset()
+    whoever: bool = False
 
 
 class Guard:
@@ -101,7 +103,7 @@ class Guard:
             raise self._held(wanted, _devices(tree, names),
                              '; '.join(holders.chain(tree, node) for node in found))
         maps = holders.maps(tree)
-        if len(maps) > 1:
+        if len(maps) > 1 and not wanted.whoever:
             raise self._unjudged(wanted, ', '.join(names), 'its paths belong to several '
                                  f'multipath maps: {", ".join(map(str, maps))}')
         return tree
@@ -146,6 +148,8 @@ class Guard:
     # -- who a disk is ------------------------------------------------------------------------
 
     def _are(self, names: list[str], wanted: Wanted) -> None:
+        if wanted.whoever:
+            return
         paths = [name for name in names if self.sysfs.exists(name)]
         self._is(paths, wanted, {name: self.root.look(name, False) for name in paths}, STALE)
 
@@ -167,13 +171,14 @@ class Guard:
     # -- after a connect ----------------------------------------------------------------------
 
     def connected(self, name: str | None, path: str, wanted: Wanted, multipath: bool,
-                  way_out: str = GIVEN_BACK) -> designators.Identity:
+                  way_out: str = GIVEN_BACK, also: Iterable[str] = ()) -> designators.Identity:
         """Whether what came back from connect_volume is the volume.
 
         :param name: kernel name of the disk or the map; None if the path leads to none
         :param path: where os-brick says that it is
         :param multipath: whether a plain path is not good enough
         :param way_out: what to do if it is another one
+        :param also: more paths of the volume, which the map has not taken
         :returns: its identity
         :raises refusals.Refused: with both identities
         """
@@ -187,7 +192,7 @@ class Guard:
         if multipath and not is_map and not name.startswith('nvme'):
             raise refusals.NotMultipath(volume=wanted.volume, host=self.host,
                                         device=f'/dev/{name}')
-        paths = slaves if is_map else [name]
+        paths = list(dict.fromkeys([*(slaves if is_map else [name]), *also]))
         seen = {path: self.root.look(path, False) for path in paths}
         found = self._is(paths, wanted, seen, way_out)
         self._proved(name, wanted, seen)

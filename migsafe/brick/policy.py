@@ -33,6 +33,9 @@ _WANTED: contextvars.ContextVar[guard_mod.Wanted | None] = contextvars.ContextVa
 _NAME: contextvars.ContextVar[str] = contextvars.ContextVar(
     'migsafe_volume', default='(not named)')
 
+#: Whether this thread takes away what has just come by mistake.
+_WHOEVER: contextvars.ContextVar[bool] = contextvars.ContextVar('migsafe_whoever', default=False)
+
 Release = Callable[[list[str]], object]
 
 
@@ -54,7 +57,7 @@ def wanted(properties: dict[str, object]) -> guard_mod.Wanted:
         raise refusals.Unjudged(
             volume=name, host='this host', device='its device',
             reason=f'{KEY} in its connection_info is not to be understood: {bad}') from bad
-    return guard_mod.Wanted(name, identity)
+    return guard_mod.Wanted(name, identity, _WHOEVER.get())
 
 
 @contextlib.contextmanager
@@ -65,6 +68,16 @@ def naming(volume: str) -> Iterator[None]:
         yield
     finally:
         _NAME.reset(token)
+
+
+@contextlib.contextmanager
+def giving_back() -> Iterator[None]:
+    """Take away what has just come, whichever disks that are."""
+    token = _WHOEVER.set(True)
+    try:
+        yield
+    finally:
+        _WHOEVER.reset(token)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,9 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
         """
         if devices_names:
             self.policy.may_remove(devices_names)
+            if policy_mod.current().whoever:
+                # os-brick flushes one map, and these disks may be of several
+                self.flush_maps(devices_names, False, exception.ExceptionChainer())
         return super().remove_connection(devices_names, *args, **kwargs)
 
     def remove_scsi_device(self, device: str, *args: Any, **kwargs: Any) -> None:

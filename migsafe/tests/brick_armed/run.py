@@ -52,7 +52,7 @@ class MadeUpGuard(guard_mod.Guard):
         """They may all go."""
 
     def connected(self, name: str | None, path: str, wanted: guard_mod.Wanted,
-                  multipath: bool) -> designators.Identity:
+                  multipath: bool, also: Iterable[str] = ()) -> designators.Identity:
         """It is what was wanted, and who it is cannot be known."""
         return frozenset()
 

@@ -79,6 +79,16 @@ class TestDetach(base.StorageTestCase):
 class TestIdentity(base.StorageTestCase):
     """The LUN number leads to another volume than it did."""
 
+    def test_one_path_of_two_is_another_volume_at_connect(self) -> None:
+        """os-brick hands out the map over the first, and the other disk stays unasked."""
+        found = self.both('half_remapped_at_connect', protocol=FC)
+        self.assertIsNone(found.bare['connect']['error'], found.bare['connect'])
+        self.assertEqual(2, len(set(found.bare['wwid'].values())), found.bare['wwid'])
+        self.assertEqual('WrongDisk', found.guarded['connect']['error'],
+                         found.guarded['connect'])
+        self.assertEqual(({}, 0), (found.guarded['after'], found.guarded['sessions']))
+        self.assertNotIn('migsafe_identity', found.guarded['properties'])
+
     def test_stale_detach(self) -> None:
         self.assert_stale()
 

@@ -153,6 +153,21 @@ def half_remapped(volume: Connected) -> Found:
             'after': host.devices(), 'usable_after': stands.check()}
 
 
+def half_remapped_at_connect(protocol: str) -> Found:
+    """Of the two paths in a volume's connection_info one leads to another volume."""
+    brick = lab.brick(True, protocol)
+    properties = lab.by_number(protocol, True)
+    if protocol == 'FIBRE_CHANNEL':
+        lab.remap(3, 2, fabric.INITIATORS[1:])
+    else:
+        properties['target_luns'] = [3, 4]
+    found = {'before': host.devices(),
+             'connect': lab.attempt(lambda: brick.connect_volume(properties))}
+    host.settle()
+    return found | {'after': host.devices(), 'wwid': host.wwids(), 'properties': properties,
+                    'sessions': host.sessions()}
+
+
 def unwanted_map(volume: Connected, force: bool = False, ignore_errors: bool = False) -> Found:
     """multipathd has made a map of a volume that Nova wants as a plain path."""
     volume.brick.use_multipath = False

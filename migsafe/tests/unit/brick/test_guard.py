@@ -166,6 +166,16 @@ class RemovalTest(GuardCase):
         self.root.states['sda'] = ['free', 'unknown', 'free']
         self.guard.may_remove(['sda'], self.wanted)
 
+    def test_what_has_come_by_mistake_may_go_whoever_it_is(self):
+        self.tree.mpath()
+        self.tree.mpath('dm-1', ('sdc', 'sdd'), trees.WWID[:-1] + 'f')
+        self.root.identities.update(sdc=[OTHER], sdd=[OTHER])
+        mistake = guard.Wanted('vol-1', whoever=True)
+        self.guard.may_remove(['sda', 'sdb', 'sdc', 'sdd'], mistake)
+        self.root.states['dm-1'] = ['busy']
+        self.assertRaises(refusals.VolumeHeld, self.guard.may_remove,
+                          ['sda', 'sdb', 'sdc', 'sdd'], mistake)
+
     def test_two_maps(self):
         self.tree.mpath()
         self.tree.mpath('dm-1', ('sdc', 'sdd'), trees.WWID[:-1] + 'f')
@@ -222,6 +232,16 @@ class ConnectedTest(GuardCase):
         self.tree.mpath()
         self.root.identities['sdb'] = ['serial.x']
         self.assertRaises(refusals.Unproven, self.connected, 'dm-0')
+
+    def test_a_path_that_the_map_has_not_taken(self):
+        self.tree.mpath()
+        self.tree.disk('sdc')
+        self.root.identities['sdc'] = [OTHER]
+        self.connected('dm-0')
+        for wanted in (self.wanted, guard.Wanted('vol-1')):
+            error = self.assertRaises(refusals.WrongDisk, self.guard.connected, 'dm-0',
+                                      '/dev/dm-0', wanted, True, also=['sda', 'sdc'])
+            self.assertIn('/dev/sdc is the disk', str(error))
 
     def test_map_of_another_disk(self):
         self.tree.mpath(wwid='3' + OTHER[4:])

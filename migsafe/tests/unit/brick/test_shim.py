@@ -403,6 +403,27 @@ class ConnectTest(ShimCase):
             self.assertEqual(identity, properties[policy.KEY])
         self.assertFalse(self.taken_back.called)
 
+    def more_paths(self, *names):
+        self.connector.use_multipath = True
+        self.result['path'] = '/dev/dm-0'
+        self.appears = lambda: self.tree.mpath(paths=('sda', 'sdb')) and self.tree.disk('sdc')
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.connectors.iscsi.ISCSIConnector._get_connection_devices',
+            lambda *args, **kwargs: {('ip', 'iqn'): (set(names), {'sdz'})}))
+
+    def test_a_path_that_the_map_has_not_taken_is_another_disk(self):
+        self.more_paths('sda', 'sdb', 'sdc')
+        self.root.identities['sdc'] = [test_guard.OTHER]
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume, dict(PROPS))
+        self.assertTrue(self.taken_back.called)
+
+    def test_a_path_that_was_here_before_keeps_all_of_them(self):
+        self.tree.disk('sdx')
+        self.more_paths('sda', 'sdb', 'sdx')
+        self.root.identities['sdx'] = [test_guard.OTHER]
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume, dict(PROPS))
+        self.assertFalse(self.taken_back.called)
+
     def test_nobody_is_not_accepted(self):
         self.policy.accepts = True
         self.root.identities['sda'] = []
