@@ -22,7 +22,7 @@ from typing import Any
 
 from os_brick import utils
 from os_brick.initiator import linuxscsi
-from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
+from os_brick.initiator.connectors import base, fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
 <<<<<<< HEAD
@@ -50,8 +50,13 @@ class Guarded:
         scsi.__class__ = scsi_mod.guarded(type(scsi), self.policy)
         self._linuxscsi = scsi
 
+    @base.synchronized('connect_and_judge', external=True)
     def connect_volume(self, connection_properties: dict[str, Any]) -> Any:
         """As os-brick does, and then look at what came back.
+
+        os-brick lets one connect in at a time; its lock ends before the look, when the next
+        connect may get the very disk that this one finds wrong and takes away again. So the lock
+        around both is of the same kind, and a disconnect does not wait for it.
 
         :raises refusals.Refused: if it is not the volume; it is disconnected again, unless it
             was here before

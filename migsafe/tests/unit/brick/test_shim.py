@@ -9,13 +9,18 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import threading
+from concurrent import futures
 from unittest import mock
 
 import fixtures
+import os_brick
 import testtools
 from os_brick import exception
 from os_brick.initiator import connector
 from os_brick.initiator.connectors import iscsi, nvmeof, rbd
+from oslo_config import cfg
+from oslo_config import fixture as config_fixture
 from oslo_utils import importutils
 
 from migsafe.brick import connectors, guard, held, policy, refusals, scsi, shim
@@ -335,10 +340,13 @@ class ReleaseTest(DisconnectTest):
         self.assertTrue(self.root.remove_scsi.called)
 
 
-class ConnectTest(ShimCase):
+class ConnectCase(ShimCase):
 
     def setUp(self):
         super().setUp()
+        os_brick.setup(cfg.CONF)
+        self.useFixture(config_fixture.Config()).config(
+            group='os_brick', lock_path=self.useFixture(fixtures.TempDir()).path)
         self.connector = connector.InitiatorConnector.factory('ISCSI', 'sudo')
         self.result = {'type': 'block', 'path': '/dev/sda'}
         self.appears = lambda: self.tree.disk('sda')
@@ -354,6 +362,9 @@ class ConnectTest(ShimCase):
         if not self.tree.sysfs.exists('sda'):
             self.appears()
         return self.result
+
+
+class ConnectTest(ConnectCase):
 
     def test_identity_is_noted(self):
         properties = dict(PROPS)
@@ -444,6 +455,37 @@ class ConnectTest(ShimCase):
         self.taken_back.side_effect = exception.BrickException('no')
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
                           {**PROPS, policy.KEY: [test_guard.OTHER]})
+
+
+class AtOnceTest(ConnectCase):
+    """Two volumes whose connection_info leads to the same disk, which is one of them."""
+
+    def setUp(self):
+        super().setUp()
+        self.legitimate, self.stale_is_in = threading.Event(), threading.Event()
+        self.handed_out, self.torn = [], []
+        self.taken_back.side_effect = lambda *args, **kwargs: self.torn.extend(self.handed_out)
+
+    def _connect(self, connector, properties):
+        if properties['volume_id'] == 'stale':
+            self.stale_is_in.set()
+            # the other one is first at os-brick's own lock, if it is let in at all
+            self.legitimate.wait(0.5)
+        return super()._connect(connector, properties)
+
+    def test_what_another_connect_hands_out_is_not_given_back(self):
+        with futures.ThreadPoolExecutor() as pool:
+            stale = pool.submit(self.connector.connect_volume, {
+                **PROPS, 'volume_id': 'stale', policy.KEY: [test_guard.OTHER]})
+            self.stale_is_in.wait()
+
+            def legitimate():
+                self.connector.connect_volume({**PROPS, policy.KEY: [test_guard.NAA]})
+                self.handed_out.append('sda')
+                self.legitimate.set()
+            pool.submit(legitimate).result()
+            self.assertIsInstance(stale.exception(), refusals.WrongDisk)
+        self.assertEqual((['sda'], []), (self.handed_out, self.torn))
 
 
 class PoliciesAreNamed(testtools.TestCase):
