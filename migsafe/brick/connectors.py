@@ -230,6 +230,8 @@ class GuardedNVMeOF(Guarded):
         try:
             with self.policy.removing(names) if names else contextlib.nullcontext():
                 super()._try_disconnect(portal)  # type: ignore[misc]
+                if sure:
+                    policy_mod.note_gone(f'controller {portal.controller}')
         except refusals.Refused as refused:
             LOG.warning('%s', refused)
             raise

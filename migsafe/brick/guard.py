@@ -37,6 +37,9 @@ WAYS_OUT = ('Stop what uses it; if it is LVM of the guest that this host has act
             'repeat any other detach.')
 STALE = ('The connection_info of this volume leads to a disk of somebody else, so that nothing '
          'was removed. "migsafe residue list" shows what a migration left behind.')
+LEFT = 'Its devices and its export are left as they are'
+HALFWAY = ('Removed before that came up: %s. The rest of its devices and its export are left as '
+           'they are, for the next detach')
 GIVEN_BACK = ('It is not handed out. The array maps another volume to this number, or a stale '
               'device is still here: compare the mappings of both hosts, then attach again; '
               '"migsafe residue list" shows what a migration left behind.')
@@ -218,13 +221,19 @@ class Guard:
                     f'({seen[path]["reason"] or seen[path]["state"]})' for path in silent)
                 or 'it has no path')
 
-    def refusal(self, wanted: Wanted, name: str, done: Mapping[str, Any]) -> refusals.Refused:
-        """Why a removal by privileged.remove_scsi was refused, as an error."""
+    def refusal(self, wanted: Wanted, name: str, done: Mapping[str, Any],
+                gone: Iterable[str] = ()) -> refusals.Refused:
+        """Why a removal by privileged.remove_scsi was refused, as an error.
+
+        :param gone: what the detach has removed before
+        """
+        left = HALFWAY % ', '.join(gone) if gone else LEFT
         if 'identity' in done:
             return refusals.WrongDisk(
                 volume=wanted.volume, host=self.host, device=f'/dev/{name}',
                 found=designators.words(frozenset(done['identity'])),
-                expected=designators.words(wanted.identity), way_out=STALE)
+                expected=designators.words(wanted.identity),
+                way_out=f'{left}.' if gone else STALE)
         try:
             users = self.root.opened_by([self.sysfs.number(name)])
         except (sysfs_mod.Gone, OSError):
@@ -232,13 +241,14 @@ class Guard:
             users = []
         return self._held(wanted, f'/dev/{name}', (
             f'something that came up meanwhile ({done["reason"]}): '
-            f'{"; ".join(what for _, what in users) or "see lsblk"}'))
+            f'{"; ".join(what for _, what in users) or "see lsblk"}'), left)
 
     # -- messages -----------------------------------------------------------------------------
 
-    def _held(self, wanted: Wanted, device: str, holder: str) -> refusals.VolumeHeld:
+    def _held(self, wanted: Wanted, device: str, holder: str,
+              left: str = LEFT) -> refusals.VolumeHeld:
         return refusals.VolumeHeld(
-            volume=wanted.volume, host=self.host, device=device, holder=holder,
+            volume=wanted.volume, host=self.host, device=device, holder=holder, left=left,
             way_out=WAYS_OUT % {'device': device.split(',')[0]})
 
     def _unjudged(self, wanted: Wanted, device: str, reason: str) -> refusals.Unjudged:

@@ -33,6 +33,8 @@ _WANTED: contextvars.ContextVar[guard_mod.Wanted | None] = contextvars.ContextVa
 _NAME: contextvars.ContextVar[str] = contextvars.ContextVar(
     'migsafe_volume', default='(not named)')
 
+#: What the detach that this thread is at has removed so far.
+_GONE: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar('migsafe_gone', default=())
 #: Whether this thread takes away what has just come by mistake.
 _WHOEVER: contextvars.ContextVar[bool] = contextvars.ContextVar('migsafe_whoever', default=False)
 
@@ -83,11 +85,22 @@ def giving_back() -> Iterator[None]:
 @contextlib.contextmanager
 def working_on(volume: guard_mod.Wanted) -> Iterator[None]:
     """Name the volume for everything below."""
-    token = _WANTED.set(volume)
+    token, so_far = _WANTED.set(volume), _GONE.set(())
     try:
         yield
     finally:
         _WANTED.reset(token)
+        _GONE.reset(so_far)
+
+
+def note_gone(what: str) -> None:
+    """Remember for a later message that something has been removed."""
+    _GONE.set((*_GONE.get(), what))
+
+
+def gone() -> tuple[str, ...]:
+    """What the detach that this thread is at has removed so far."""
+    return _GONE.get()
 
 
 def current() -> guard_mod.Wanted:
@@ -122,7 +135,7 @@ class Policy:
         root = self.guard.root
         claim = root.claim(names)
         if not claim['done'] and not self.warns:
-            raise self.guard.refusal(current(), claim['name'], claim)
+            raise self.guard.refusal(current(), claim['name'], claim, gone())
         try:
             yield
         finally:
@@ -143,11 +156,19 @@ class Policy:
                             held)
                 return
             if self._release is None:
-                raise
+                raise _halfway(held) from held
             LOG.info('%s [migsafe] holder_policy is "release".', held)
             try:
                 self._release(names)
             except errors.DeviceError as failed:
                 LOG.warning('%s', failed)
-                raise held from failed
+                raise _halfway(held) from failed
             self.guard.may_remove(names, current(), also)
+
+
+def _halfway(held: refusals.VolumeHeld) -> refusals.VolumeHeld:
+    """The same, with what the detach has removed before."""
+    if not gone():
+        return held
+    left = guard_mod.HALFWAY % ', '.join(gone())
+    return refusals.VolumeHeld(**{**held.kwargs, 'left': left})

@@ -17,15 +17,18 @@ from os_brick import exception
 
 
 class Refused(exception.BrickException):
-    """Base of all refusals. Nothing was flushed, removed or handed out when one is raised."""
+    """Base of all refusals. Nothing was handed out when one is raised, and nothing removed.
+
+    But for what comes up in the middle of a detach: then the message names what has gone before.
+    """
 
 
 class VolumeHeld(Refused):
     """Something on this host stands on the volume, or has it open."""
 
     message = ('Volume %(volume)s is not detached from %(host)s. In use on %(device)s: '
-               '%(holder)s. Its devices and its export are left as they are, because to remove '
-               'them now would tear the disk away from what uses it. %(way_out)s')
+               '%(holder)s. %(left)s, because to remove them now would tear the disk away from '
+               'what uses it. %(way_out)s')
 
 
 class WrongDisk(Refused):

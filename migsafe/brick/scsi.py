@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +21,8 @@ from os_brick import exception
 from os_brick.initiator import linuxscsi
 from oslo_log import log as logging
 
-from migsafe.brick import holders
+from migsafe.brick import guard as guard_mod
+from migsafe.brick import holders, refusals
 from migsafe.brick import policy as policy_mod
 
 LOG = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
 
         What multipath had kept away until its map was flushed may have got at the disk since.
 
-        :raises refusals.Refused: with the disk still there
+        :raises refusals.Refused: with the disk still there, and named what is not
         """
         if self.policy.guard.sysfs.exists(device.removeprefix('/dev/')):
             self._remove(device, *args, **kwargs)
@@ -62,25 +64,41 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
             with exc.context(force, 'Flushing %s failed', node.dm_name):
                 self.flush_multipath_device(node.dm_name)
 
+    def flush_multipath_device(self, device_map_name: str) -> None:
+        """As os-brick does; a refusal that comes later has to say so."""
+        super().flush_multipath_device(device_map_name)
+        policy_mod.note_gone(f'multipath map {device_map_name}')
+
     def _remove(self, device: str, force: bool = False, exc: Any = None,
                 flush: bool = True) -> None:
         name = device.removeprefix('/dev/')
         policy, volume = self.policy, policy_mod.current()
         if not policy.warns:
-            policy.guard.unheld([name], volume)
+            try:
+                policy.guard.unheld([name], volume)
+            except refusals.VolumeHeld as held:
+                raise policy.guard.refusal(volume, name, {'reason': held.kwargs['holder']},
+                                           policy_mod.gone()) from held
         if flush:
             exc = exc if exc is not None else exception.ExceptionChainer()
             with exc.context(force, 'Flushing %s failed', device):
                 self.flush_device_io(device)
-        done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
-        if done['done']:
-            return
+        end = time.monotonic() + guard_mod.PATIENCE
+        while True:
+            done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
+            if done['done']:
+                policy_mod.note_gone(device)
+                return
+            if 'identity' in done or time.monotonic() > end:
+                break
+            # a short opener, as before the detach; now it would be left half done
+            time.sleep(guard_mod.PAUSE)
         if policy.warns and 'identity' not in done:
             LOG.warning('%s: %s; it is removed all the same, as [migsafe] holder_policy is '
                         '"warn"', device, done['reason'])
             super().remove_scsi_device(device, force, exc, flush=False)
             return
-        raise policy.guard.refusal(volume, name, done)
+        raise policy.guard.refusal(volume, name, done, policy_mod.gone())
 
 
 def guarded(cls: type, policy: policy_mod.Policy) -> type:

@@ -215,6 +215,39 @@ class FibreChannelTest(ShimCase):
         self.disconnect()
         self.assertEqual([True, True], flushed)
 
+    def test_what_has_gone_already_is_said(self):
+        self.root.remove_scsi.side_effect = lambda name, expected: (
+            {'done': True} if name == 'sda' else
+            {'done': False, 'reason': 'Device or resource busy'})
+        said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
+        self.assertIn('Removed before that came up: multipath map mpatha, /dev/sda.', said)
+        self.assertNotIn('Its devices and its export are left', said)
+        self.assertIn('In use on /dev/sdb', said)
+
+    def test_another_disk_after_something_has_gone(self):
+        self.root.remove_scsi.side_effect = lambda name, expected: (
+            {'done': True} if name == 'sda' else
+            {'done': False, 'reason': 'another disk', 'identity': [test_guard.OTHER]})
+        said = str(self.assertRaises(refusals.WrongDisk, self.disconnect))
+        self.assertIn('/dev/sda', said)
+        self.assertNotIn('nothing was removed', said)
+
+    def test_lvm_after_the_map_has_gone(self):
+        flush = self.connector._linuxscsi.flush_multipath_device
+
+        def flushed(name):
+            flush(name)
+            self.tree.lv('dm-5', 'sdb')
+        self.connector._linuxscsi.flush_multipath_device = flushed
+        said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
+        for word in ('Removed before that came up: multipath map mpatha, /dev/sda.', 'vg0/root'):
+            self.assertIn(word, said)
+
+    def test_a_short_opener_does_not_leave_a_detach_half_done(self):
+        busy = {'done': False, 'reason': 'Device or resource busy'}
+        self.root.remove_scsi.side_effect = [busy, {'done': True}, busy, busy, {'done': True}]
+        self.disconnect()
+
     def test_a_refusal_is_no_success_in_any_mode(self):
         self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
         for force, ignore in ((False, False), (True, False), (True, True)):
@@ -283,6 +316,13 @@ class NVMeTest(ShimCase):
                 self.assertRaises(refusals.VolumeHeld, self.disconnect, force=force,
                                   ignore_errors=ignore)
         self.assertDisconnected(False)
+
+    def test_a_controller_that_has_gone_already_is_said(self):
+        two = [('127.0.0.1', '4420', 'tcp'), ('127.0.0.2', '4420', 'tcp')]
+        self.root.openers = [[], [], [['8:1', 'process 77 (qemu-kvm)']]]
+        with mock.patch.dict(self.PROPS, portals=two):
+            said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
+        self.assertIn('Removed before that came up: controller nvme0.', said)
 
     def test_what_came_up_at_the_last_moment(self):
         self.root.late['nvme0n1'] = 'Device or resource busy'
