@@ -31,19 +31,6 @@ from migsafe.brick import sysfs as sysfs_mod
 PATIENCE = 2.0
 PAUSE = 0.1
 
-WAYS_OUT = ('Stop what uses it; if it is LVM of the guest that this host has activated, '
-            '"migsafe lvm release %(device)s" lets go of it, and "migsafe lvm check" tells how '
-            'to keep LVM from such disks. What a migration has left is then removed by itself; '
-            'repeat any other detach.')
-STALE = ('The connection_info of this volume leads to a disk of somebody else, so that nothing '
-         'was removed. "migsafe residue list" shows what a migration left behind.')
-LEFT = 'Its devices and its export are left as they are'
-HALFWAY = ('Removed before that came up: %s. The rest of its devices and its export are left as '
-           'they are, for the next detach')
-GIVEN_BACK = ('It is not handed out. The array maps another volume to this number, or a stale '
-              'device is still here: compare the mappings of both hosts, then attach again; '
-              '"migsafe residue list" shows what a migration left behind.')
-
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
@@ -154,7 +141,8 @@ class Guard:
         if wanted.whoever:
             return
         paths = [name for name in names if self.sysfs.exists(name)]
-        self._is(paths, wanted, {name: self.root.look(name, False) for name in paths}, STALE)
+        seen = {name: self.root.look(name, False) for name in paths}
+        self._is(paths, wanted, seen, refusals.STALE)
 
     def _is(self, paths: list[str], wanted: Wanted, seen: Mapping[str, dict[str, Any]],
             way_out: str) -> designators.Identity:
@@ -174,7 +162,8 @@ class Guard:
     # -- after a connect ----------------------------------------------------------------------
 
     def connected(self, name: str | None, path: str, wanted: Wanted, multipath: bool,
-                  way_out: str = GIVEN_BACK, also: Iterable[str] = ()) -> designators.Identity:
+                  way_out: str = refusals.GIVEN_BACK, also: Iterable[str] = (),
+                  every: bool = False) -> designators.Identity:
         """Whether what came back from connect_volume is the volume.
 
         :param name: kernel name of the disk or the map; None if the path leads to none
@@ -182,6 +171,7 @@ class Guard:
         :param multipath: whether a plain path is not good enough
         :param way_out: what to do if it is another one
         :param also: more paths of the volume, which the map has not taken
+        :param every: whether each path has to answer, and not only one
         :returns: its identity
         :raises refusals.Refused: with both identities
         """
@@ -198,7 +188,7 @@ class Guard:
         paths = list(dict.fromkeys([*(slaves if is_map else [name]), *also]))
         seen = {path: self.root.look(path, False) for path in paths}
         found = self._is(paths, wanted, seen, way_out)
-        self._proved(name, wanted, seen)
+        self._proved(name, wanted, seen, every)
         mapped = designators.multipath_wwid(uuid.removeprefix('mpath-')) if is_map else frozenset()
         if mapped and found and designators.agree(mapped, found) is False:
             raise refusals.WrongDisk(
@@ -207,16 +197,19 @@ class Guard:
                 way_out=way_out)
         return found
 
-    def _proved(self, name: str, wanted: Wanted, seen: Mapping[str, dict[str, Any]]) -> None:
+    def _proved(self, name: str, wanted: Wanted, seen: Mapping[str, dict[str, Any]],
+                every: bool) -> None:
         """Of a volume that is known, at least one path says so, and none anything else."""
+        known = wanted.identity
         said = {path: frozenset(answer['identity']) for path, answer in seen.items()}
-        answers = {path: identity for path, identity in said.items() if identity} or said
+        heard = {path: identity for path, identity in said.items() if identity}
+        answers = said if every else heard or said
         silent = [path for path, identity in answers.items()
-                  if not designators.agree(identity, wanted.identity)]
-        if wanted.identity and (silent or not seen):
+                  if not (designators.agree(identity, known) if known else identity)]
+        if (known or every) and (silent or not seen):
             raise refusals.Unproven(
                 volume=wanted.volume, host=self.host, device=f'/dev/{name}',
-                expected=designators.words(wanted.identity), reason='; '.join(
+                expected=designators.words(known), reason='; '.join(
                     f'{path} is {designators.words(said[path])} '
                     f'({seen[path]["reason"] or seen[path]["state"]})' for path in silent)
                 or 'it has no path')
@@ -227,13 +220,13 @@ class Guard:
 
         :param gone: what the detach has removed before
         """
-        left = HALFWAY % ', '.join(gone) if gone else LEFT
+        left = refusals.HALFWAY % ', '.join(gone) if gone else refusals.LEFT
         if 'identity' in done:
             return refusals.WrongDisk(
                 volume=wanted.volume, host=self.host, device=f'/dev/{name}',
                 found=designators.words(frozenset(done['identity'])),
                 expected=designators.words(wanted.identity),
-                way_out=f'{left}.' if gone else STALE)
+                way_out=f'{left}.' if gone else refusals.STALE)
         try:
             users = self.root.opened_by([self.sysfs.number(name)])
         except (sysfs_mod.Gone, OSError):
@@ -246,10 +239,10 @@ class Guard:
     # -- messages -----------------------------------------------------------------------------
 
     def _held(self, wanted: Wanted, device: str, holder: str,
-              left: str = LEFT) -> refusals.VolumeHeld:
+              left: str = refusals.LEFT) -> refusals.VolumeHeld:
         return refusals.VolumeHeld(
             volume=wanted.volume, host=self.host, device=device, holder=holder, left=left,
-            way_out=WAYS_OUT % {'device': device.split(',')[0]})
+            way_out=refusals.WAYS_OUT % {'device': device.split(',')[0]})
 
     def _unjudged(self, wanted: Wanted, device: str, reason: str) -> refusals.Unjudged:
         return refusals.Unjudged(volume=wanted.volume, host=self.host, device=device,

@@ -52,7 +52,8 @@ class Patrol:
         :param path: the device that the guest was given
         :param wanted: the volume; where its identity is not known, what the kernel has noted
             when it found the disk stands for it
-        :returns: a sentence for an operator; None if all that answers is the volume
+        :returns: a sentence for an operator; '' if every path says that it is the volume; None
+            if that cannot be told now
         """
         try:
             name = self._disk(self._kernel_name(path))
@@ -60,13 +61,13 @@ class Patrol:
                 return None
             known = wanted.identity or self._noted(name)
             self._guard.connected(name, path, guard_mod.Wanted(wanted.volume, known),
-                                  multipath=False, way_out=REMAPPED)
+                                  multipath=False, way_out=REMAPPED, every=True)
         except refusals.WrongDisk as wrong:
             return str(wrong)
         except (refusals.Unjudged, sysfs_mod.Gone, errors.Unsure):
             # it is being detached, or does not answer: that is no other disk
             return None
-        return None
+        return ''
 
     def _disk(self, name: str | None) -> str | None:
         """The disk or multipath map at the bottom of what the guest was given."""

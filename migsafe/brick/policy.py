@@ -170,5 +170,5 @@ def _halfway(held: refusals.VolumeHeld) -> refusals.VolumeHeld:
     """The same, with what the detach has removed before."""
     if not gone():
         return held
-    left = guard_mod.HALFWAY % ', '.join(gone())
+    left = refusals.HALFWAY % ', '.join(gone())
     return refusals.VolumeHeld(**{**held.kwargs, 'left': left})

@@ -15,6 +15,19 @@ from __future__ import annotations
 
 from os_brick import exception
 
+WAYS_OUT = ('Stop what uses it; if it is LVM of the guest that this host has activated, '
+            '"migsafe lvm release %(device)s" lets go of it, and "migsafe lvm check" tells how '
+            'to keep LVM from such disks. What a migration has left is then removed by itself; '
+            'repeat any other detach.')
+STALE = ('The connection_info of this volume leads to a disk of somebody else, so that nothing '
+         'was removed. "migsafe residue list" shows what a migration left behind.')
+LEFT = 'Its devices and its export are left as they are'
+HALFWAY = ('Removed before that came up: %s. The rest of its devices and its export are left as '
+           'they are, for the next detach')
+GIVEN_BACK = ('It is not handed out. The array maps another volume to this number, or a stale '
+              'device is still here: compare the mappings of both hosts, then attach again; '
+              '"migsafe residue list" shows what a migration left behind.')
+
 
 class Refused(exception.BrickException):
     """Base of all refusals. Nothing was handed out when one is raised, and nothing removed.

@@ -27,6 +27,8 @@ from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds after which what is new is looked at for the second time.
+SOON = 60
 #: (instance uuid, volume id)
 Attached = tuple[str, str]
 
@@ -50,6 +52,7 @@ class Patrol:
         self._guests, self._known, self._look = guests, known, look
         self._stop = threading.Event()
         self._last: dict[Attached, str] | None = None
+        self._suspects: set[tuple[Attached, str]] = set()
 
     def start(self) -> None:
         """Begin, in a thread that ends with the process: a dead disk may take its time."""
@@ -62,29 +65,56 @@ class Patrol:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval * random.uniform(0.8, 1.2)):
+        while not self._stop.wait(self._pause()):
             try:
                 self.once()
             except Exception as error:
                 LOG.error('The volumes of the guests of %s could not be compared with their '
                           'disks; it is tried again: %s', self._host, masked(error))
 
+    def _pause(self) -> float:
+        pause = self._interval * random.uniform(0.8, 1.2)
+        return min(pause, SOON) if self._suspects else pause
+
     def once(self) -> dict[Attached, str]:
         """One round.
 
-        :returns: what was found
+        What is new is reported if the next round finds it too: in the middle of a retype libvirt
+        has the new disk before Nova's record of the volume has. What was found stays until the
+        disk says that it is the volume, or nobody uses it any more.
+
+        :returns: what is reported
         """
+        before = self._before()
         disks = list(self._guests())
         known = self._known(sorted({instance for instance, _, _ in disks}))
         found: dict[Attached, str] = {}
+        suspects: set[tuple[Attached, str]] = set()
         for instance, volume, path in disks:
             if self._stop.is_set():
                 return {}
-            wrong = self._look(path, known.get((instance, volume), guard.Wanted(volume)))
-            if wrong:
-                found[instance, volume] = wrong
+            if not path:
+                # a guest whose disks could not be had
+                found |= {key: text for key, text in before.items() if key[0] == instance}
+                continue
+            key = instance, volume
+            wrong = self._look(path, known.get(key, guard.Wanted(volume)))
+            if wrong is None and key in before:
+                found[key] = before[key]
+            elif wrong:
+                suspects.add((key, path))
+                if key in before or (key, path) in self._suspects:
+                    found[key] = wrong
+        self._suspects = suspects - {seen for seen in suspects if seen[0] in found}
         self._report(found)
         return found
+
+    def _before(self) -> dict[Attached, str]:
+        """What is reported now, if need be by an earlier process."""
+        if self._last is not None:
+            return self._last
+        return {(found.instance_uuid, found.key): found.text
+                for found in self._journal.findings() if found.kind == patrol.KIND}
 
     def _report(self, found: dict[Attached, str]) -> None:
         before = self._last
@@ -102,7 +132,8 @@ def disks(driver: Any) -> Iterator[tuple[str, str, str]]:
     """The block devices of all running guests, as libvirt has them.
 
     :param driver: Nova's libvirt driver
-    :returns: (instance uuid, volume id, path); Nova writes a volume's id as the disk's serial
+    :returns: (instance uuid, volume id, path); Nova writes a volume's id as the disk's serial.
+        (instance uuid, '', '') for a guest whose disks cannot be had
     """
     for guest in driver._host.list_guests():
         try:
@@ -110,6 +141,7 @@ def disks(driver: Any) -> Iterator[tuple[str, str, str]]:
         except Exception as error:
             LOG.info('The disks of guest %s are not looked at this time: %s', guest.uuid,
                      masked(error))
+            yield guest.uuid, '', ''
             continue
         for disk in its:
             if disk.source_type == 'block' and disk.source_path and disk.serial:

@@ -21,7 +21,7 @@ OURS, OTHER = 'naa.600140500000001', 'naa.600140500000002'
 class PatrolTest(base.StorageTestCase):
     def _noticed(self, **arguments: bool) -> None:
         found = self.one('patrolled', True, **arguments)
-        self.assertEqual((None, None), (found['healthy']['error'], found['healthy']['value']))
+        self.assertEqual((None, ''), (found['healthy']['error'], found['healthy']['value']))
         self.assertEqual(arguments.get('known', True), bool(found['known']))
         # the control: the kernel has not noticed
         self.assertEqual(found['noted'], found['wwid'])

@@ -28,7 +28,7 @@ class PatrolTest(test_guard.GuardCase):
 
     def test_the_volume(self):
         self.tree.disk('sda')
-        self.assertIsNone(self.patrol.look('/dev/sda', self.wanted))
+        self.assertEqual('', self.patrol.look('/dev/sda', self.wanted))
         self.assertEqual([('sda', False)], self.root.asked)
 
     def test_another_disk(self):
@@ -40,26 +40,34 @@ class PatrolTest(test_guard.GuardCase):
 
     def test_one_path_of_a_map(self):
         self.tree.mpath()
-        self.assertIsNone(self.patrol.look('/dev/dm-0', self.wanted))
+        self.assertEqual('', self.patrol.look('/dev/dm-0', self.wanted))
         self.root.identities['sdb'] = [OTHER]
         self.assertIn('/dev/sdb', self.patrol.look('/dev/dm-0', self.wanted))
 
     def test_all_paths_of_a_map_of_an_unknown_volume(self):
         self.tree.mpath()
-        self.assertIsNone(self.patrol.look('/dev/dm-0', self.unknown))
+        self.assertEqual('', self.patrol.look('/dev/dm-0', self.unknown))
         self.root.identities.update(sda=[OTHER], sdb=[OTHER])
         self.assertIn(OTHER, self.patrol.look('/dev/dm-0', self.unknown))
+
+    def test_a_path_that_is_silent_tells_nothing(self):
+        self.tree.mpath()
+        self.root.states['sdb'] = ['dead']
+        for wanted in (self.wanted, guard.Wanted('vol-1')):
+            self.assertIsNone(self.patrol.look('/dev/dm-0', wanted))
 
     def test_what_the_kernel_noted_stands_for_an_unknown_volume(self):
         self.tree.disk('sda')
         self.note('sda', NAA)
-        self.assertIsNone(self.patrol.look('/dev/sda', self.unknown))
+        self.assertEqual('', self.patrol.look('/dev/sda', self.unknown))
         self.root.identities['sda'] = [OTHER]
         self.assertIn(OTHER, self.patrol.look('/dev/sda', self.unknown))
 
     def test_an_unknown_volume_of_which_nothing_is_noted(self):
         self.tree.disk('sda')
         self.root.identities['sda'] = [OTHER]
+        self.assertEqual('', self.patrol.look('/dev/sda', self.unknown))
+        self.root.identities['sda'] = []
         self.assertIsNone(self.patrol.look('/dev/sda', self.unknown))
 
     def test_below_encryption(self):

@@ -24,8 +24,12 @@ class PatrolTest(base.JournalTestCase):
         self.log = self.useFixture(fixtures.FakeLogger())
         self.journal = self.open()
         self.asked, self.wrong, self.looked = [], {}, []
-        self.patrol = patrol.Patrol('node13', self.journal, lambda: iter(DISKS), self._known,
-                                    self._look, 300)
+        self.disks = list(DISKS)
+        self.patrol = self.new()
+
+    def new(self):
+        return patrol.Patrol('node13', self.journal, lambda: iter(self.disks), self._known,
+                             self._look, 300)
 
     def _known(self, instances):
         self.asked.append(instances)
@@ -33,7 +37,7 @@ class PatrolTest(base.JournalTestCase):
 
     def _look(self, path, wanted):
         self.looked.append((path, wanted))
-        return self.wrong.get(path)
+        return self.wrong.get(path, '')
 
     def findings(self):
         return [(f.kind, f.instance_uuid, f.key, f.text) for f in self.journal.findings()]
@@ -47,14 +51,56 @@ class PatrolTest(base.JournalTestCase):
 
     def test_found_reported_once_and_over(self):
         self.wrong['/dev/sdb'] = 'another disk'
+        self.assertEqual({}, self.patrol.once())
+        self.assertLessEqual(self.patrol._pause(), 60)
         for _ in range(3):
             self.patrol.once()
+        self.assertGreater(self.patrol._pause(), 60)
         self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
         self.assertEqual(1, self.log.output.count('R9: instance i-1: another disk'))
         self.wrong.clear()
         self.patrol.once()
         self.assertEqual([], self.findings())
         self.assertIn('R9 of instance i-1, volume v-2 is over', self.log.output)
+
+    def reported(self):
+        self.wrong['/dev/sdb'] = 'another disk'
+        for _ in range(2):
+            self.patrol.once()
+        self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
+
+    def test_one_that_says_nothing_any_more_stays(self):
+        self.reported()
+        self.wrong['/dev/sdb'] = None
+        for one in (self.patrol, self.new()):
+            for _ in range(3):
+                one.once()
+            self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
+        self.assertNotIn('is over', self.log.output)
+
+    def test_one_of_a_guest_whose_disks_cannot_be_had_stays(self):
+        self.reported()
+        self.disks = [('i-1', '', ''), DISKS[2]]
+        self.patrol.once()
+        self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
+        self.disks = [DISKS[2]]
+        self.patrol.once()
+        self.assertEqual([], self.findings())
+
+    def test_one_that_is_wrong_for_a_moment_is_a_retype(self):
+        for _ in range(2):
+            self.wrong['/dev/sdb'] = 'another disk'
+            self.patrol.once()
+            self.wrong.clear()
+            self.patrol.once()
+        self.wrong['/dev/sdb'] = 'another disk'
+        self.patrol.once()
+        # the same volume, but the guest was given another disk again
+        self.disks[1] = ('i-1', 'v-2', '/dev/sdd')
+        self.wrong['/dev/sdd'] = 'another disk'
+        self.patrol.once()
+        self.assertEqual([], self.findings())
+        self.assertNotIn('R9', self.log.output)
 
     def test_what_an_earlier_process_found_is_not_for_ever(self):
         self.journal.set_findings('R9', {('i-9', 'v-9'): 'long ago'})
