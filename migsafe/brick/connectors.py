@@ -25,11 +25,7 @@ from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import base, fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
-<<<<<<< HEAD
-from migsafe.brick import designators, held, holders, refusals
-=======
-from migsafe.brick import designators, refusals
->>>>>>> d0315c8 (Give the guarded LinuxSCSI and what needs root modules of their own)
+from migsafe.brick import designators, held, refusals
 from migsafe.brick import guard as guard_mod
 from migsafe.brick import policy as policy_mod
 from migsafe.brick import scsi as scsi_mod
@@ -61,7 +57,7 @@ class Guarded:
         :raises refusals.Refused: if it is not the volume; it is disconnected again, unless it
             was here before
         """
-        volume = policy_mod.wanted(connection_properties)
+        volume = self._wanted(connection_properties)
         before = self.policy.guard.sysfs.names()
         with policy_mod.working_on(volume):
             info = super().connect_volume(connection_properties)  # type: ignore[misc]
@@ -104,7 +100,7 @@ class Guarded:
         """
         name = policy_mod.name_of(connection_properties)
         with held.watching(self.policy.guard.host, name), \
-                policy_mod.working_on(policy_mod.wanted(connection_properties)):
+                policy_mod.working_on(self._wanted(connection_properties)):
             names, also = self._devices(connection_properties, device_info)
             if names:
                 self.policy.may_remove(names, also)
@@ -118,6 +114,9 @@ class Guarded:
     def _paths(self, properties: dict[str, Any]) -> list[str]:
         """All disks that a disconnect would remove, where the map may not have taken all."""
         return []
+
+    def _wanted(self, properties: dict[str, Any]) -> guard_mod.Wanted:
+        return policy_mod.wanted(properties, self.policy.guard.host)
 
     def _wants_map(self, properties: dict[str, Any]) -> bool:
         return bool(getattr(self, 'use_multipath', False)

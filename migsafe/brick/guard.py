@@ -90,8 +90,10 @@ class Guard:
             raise self._unjudged(wanted, ', '.join(names), unsure.kwargs['reason']) from unsure
         found = holders.blocking(tree, names, also)
         if found:
-            raise self._held(wanted, _devices(tree, names),
-                             '; '.join(holders.chain(tree, node) for node in found))
+            words = [holders.chain(tree, node) for node in found]
+            words += [f'{ghost}, which is a ghost: its disk was torn away before'
+                      for ghost in holders.ghosts(self.sysfs, tree)]
+            raise self._held(wanted, _devices(tree, names), '; '.join(words))
         maps = holders.maps(tree)
         if len(maps) > 1 and not wanted.whoever:
             raise self._unjudged(wanted, ', '.join(names), 'its paths belong to several '

@@ -152,6 +152,23 @@ def claimable(tree: Tree) -> list[str]:
     return sorted(node.name for node in mapped if node.name not in covered)
 
 
+def ghosts(sysfs: sysfs_mod.Sysfs, tree: Tree) -> list[Node]:
+    """Logical volumes of the VGs of a tree that have lost their disk, for a message.
+
+    They stand on nothing, so that no walk from a disk leads to them.
+    """
+    groups = {uuids[0] for one in tree.values() if (uuids := kinds.lv_uuids(one.dm_uuid))}
+    found = []
+    for name in sorted(sysfs.names() - tree.keys()) if groups else ():
+        try:
+            if name.startswith('dm-') and not sysfs.slaves(name):
+                found.append(node(sysfs, name))
+        except (sysfs_mod.Gone, errors.Unsure):
+            # a message tells what there is to tell
+            continue
+    return [one for one in found if (kinds.lv_uuids(one.dm_uuid) or ('',))[0] in groups]
+
+
 def chain(tree: Tree, node: Node) -> str:
     """How a node reaches down to the devices, for a message."""
     words, seen = [str(node)], {node.name}

@@ -47,9 +47,10 @@ def name_of(properties: dict[str, object]) -> str:
     return volume if isinstance(volume, str) and len(volume) < 100 else _NAME.get()
 
 
-def wanted(properties: dict[str, object]) -> guard_mod.Wanted:
+def wanted(properties: dict[str, object], host: str = 'this host') -> guard_mod.Wanted:
     """The volume of a connection_info['data'].
 
+    :param host: the name of this one, for messages
     :raises refusals.Unjudged: if the identity in it is none
     """
     name = name_of(properties)
@@ -57,7 +58,7 @@ def wanted(properties: dict[str, object]) -> guard_mod.Wanted:
         identity = designators.read(properties.get(KEY) or ())
     except errors.BadPage as bad:
         raise refusals.Unjudged(
-            volume=name, host='this host', device='its device',
+            volume=name, host=host, device='its device',
             reason=f'{KEY} in its connection_info is not to be understood: {bad}') from bad
     return guard_mod.Wanted(name, identity, _WHOEVER.get())
 

@@ -122,7 +122,11 @@ def release(sysfs: sysfs_mod.Sysfs, root: Root, names: Iterable[str],
     names = sorted(names)
     nodes = plan(sysfs, names, named)
     for node in nodes:
-        uses = [what for _, what in root.opened_by([node.number])]
+        try:
+            uses = [what for _, what in root.opened_by([node.number])]
+        except OSError as error:
+            raise NotReleased(device=', '.join(names), reason=(
+                f'who has {node} open cannot be found out: {error}')) from error
         if uses or root.look(node.name, True)['state'] == 'busy' and not _below_another(
                 node, nodes):
             raise NotReleased(device=', '.join(names), reason=(

@@ -12,8 +12,9 @@
 """Puts the guarded connectors where os-brick looks for its own.
 
 ``get_connector_mapping()`` returns one of three module-level dictionaries of dotted paths, by
-architecture. Each entry for a protocol with block devices is replaced by a subclass of the very
-class that stood there.
+architecture. Each entry for iSCSI, iSER, Fibre Channel and NVMe-oF is replaced by a subclass of
+the very class that stood there. The connectors of other protocols with block devices (LightOS,
+ScaleIO, StorPool, Huawei) have ways of their own to remove one, and are left as they are.
 """
 
 from __future__ import annotations

@@ -96,6 +96,16 @@ class RemovalTest(GuardCase):
         self.assertIn('vg0/root', said)
         self.assertIn('migsafe lvm release /dev/dm-0', said)
 
+    def test_a_ghost_of_the_same_group_is_named(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', 'sda')
+        self.tree.lv('dm-6', dm_name='vg0-lost')
+        self.tree.dm('dm-7', 'LVM-' + 'x' * 64, dm_name='vg1-another')
+        said = self.refused(refusals.VolumeHeld, 'sda')
+        self.assertIn('vg0/lost (dm-6)', said)
+        self.assertIn('is a ghost', said)
+        self.assertNotIn('vg1', said)
+
     def test_claimed(self):
         self.tree.disk('sda')
         self.root.states['sda'] = ['busy']

@@ -50,6 +50,12 @@ class ReleaseTest(testtools.TestCase):
         self.tree.lv('dm-7', self.tree.partition('sdc'))
         self.assertEqual(1, len(self.release('sdc')))
 
+    def test_who_has_it_open_cannot_be_found_out(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', 'sda')
+        self.root.opened_by.side_effect = OSError(13, '/proc/7/fd: Permission denied')
+        self.assertIn('/proc/7/fd', self.refused('sda'))
+
     def test_top_first(self):
         self.tree.disk('sda')
         self.tree.lv('dm-1', 'sda', dm_name='vg0-pool_tdata')

@@ -180,7 +180,8 @@ class DisconnectTest(ShimCase):
     def test_identity_that_is_none(self):
         self.tree.disk('sda')
         with mock.patch.dict(PROPS, {policy.KEY: 'x'}):
-            self.assertRaises(refusals.Unjudged, self.disconnect)
+            error = self.assertRaises(refusals.Unjudged, self.disconnect)
+        self.assertIn('Volume vol-1 on cn1:', str(error))
         self.assertFalse(self.root.remove_scsi.called)
 
 
