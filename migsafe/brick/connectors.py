@@ -25,7 +25,7 @@ from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import base, fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
-from migsafe.brick import designators, held, refusals
+from migsafe.brick import designators, held, refusals, sessions
 from migsafe.brick import guard as guard_mod
 from migsafe.brick import policy as policy_mod
 from migsafe.brick import scsi as scsi_mod
@@ -143,11 +143,14 @@ class GuardedISCSI(Guarded):
 
     def _paths(self, properties: dict[str, Any]) -> list[str]:
         if not self.use_multipath:  # type: ignore[attr-defined]
-            # what was handed out is all that is used, and to ask would cost two commands
+            # what was handed out is all that is used
             return []
-        found = self._get_connection_devices(  # type: ignore[attr-defined]
-            properties, is_disconnect_call=True)
-        return sorted({name for belong, _ in found.values() for name in belong})
+        targets = self._get_all_targets(properties)  # type: ignore[attr-defined]
+        if 'target_portals' not in properties:
+            # the target has told os-brick of its other portals, which lead to the same LUN
+            targets = [('', target, lun) for _, target, lun in targets]
+        return sorted(sessions.disks((portal, target, int(lun))
+                                     for portal, target, lun in targets))
 
 
 class GuardedFibreChannel(Guarded):

@@ -460,8 +460,7 @@ class ConnectTest(ConnectCase):
         self.result['path'] = '/dev/dm-0'
         self.appears = lambda: self.tree.mpath(paths=('sda', 'sdb')) and self.tree.disk('sdc')
         self.useFixture(fixtures.MonkeyPatch(
-            'os_brick.initiator.connectors.iscsi.ISCSIConnector._get_connection_devices',
-            lambda *args, **kwargs: {('ip', 'iqn'): (set(names), {'sdz'})}))
+            'migsafe.brick.sessions.disks', lambda targets: list(targets) and set(names)))
 
     def test_a_path_that_the_map_has_not_taken_is_another_disk(self):
         self.more_paths('sda', 'sdb', 'sdc')

@@ -1,0 +1,62 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which disks belong to some iSCSI LUNs, by the sessions that sysfs shows: without a command.
+
+Rule: the kernel's drivers/scsi/scsi_transport_iscsi.c, for what a session and a connection show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import pathlib
+from collections.abc import Iterable
+
+#: (portal as "address:port", empty for any; name of the target; number of the LUN)
+Target = tuple[str, str, int]
+
+
+def disks(targets: Iterable[Target], sys: str = '/sys') -> set[str]:
+    """Kernel names of the SCSI disks behind some LUNs, of whatever session leads there."""
+    wanted = list(targets)
+    found: set[str] = set()
+    for session in glob.glob(os.path.join(sys, 'class', 'iscsi_session', 'session*')):
+        # it may end while it is looked at
+        with contextlib.suppress(FileNotFoundError):
+            name, portals = _read(session, 'targetname'), _portals(session, sys)
+            for portal, target, lun in wanted:
+                if target == name and (not portal or portal in portals):
+                    found |= _blocks(session, lun)
+    return found
+
+
+def _portals(session: str, sys: str) -> set[str]:
+    number = os.path.basename(session).removeprefix('session')
+    found = set()
+    for connection in glob.glob(os.path.join(sys, 'class', 'iscsi_connection',
+                                             f'connection{number}:*')):
+        # where it was told to connect, and where it got to
+        for kind in ('persistent_', ''):
+            address, port = (_read(connection, f'{kind}{what}') for what in ('address', 'port'))
+            found.add(f'[{address}]:{port}' if ':' in address else f'{address}:{port}')
+    return found
+
+
+def _blocks(session: str, lun: int) -> set[str]:
+    # sessionN in the class is a device of the same name below the host, with its targets beside
+    found = glob.glob(os.path.join(session, 'device', 'target*', f'*:*:*:{lun}', 'block', '*'))
+    return {os.path.basename(path) for path in found}
+
+
+def _read(directory: str, name: str) -> str:
+    return pathlib.Path(directory, name).read_text(encoding='ascii', errors='replace').strip()
