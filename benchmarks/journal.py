@@ -33,7 +33,7 @@ import prettytable
 
 from migsafe import journal
 from migsafe.journal import opening
-from migsafe.tests.functional import servers
+from migsafe.tests import servers
 from migsafe.tests.unit.journal import base
 
 UNSETTLED = 1000

@@ -38,7 +38,7 @@ import migsafe.conf
 from migsafe.cinder import wrapping
 from migsafe.conf import cinder as cinder_conf
 from migsafe.ledger import api, models, opening, records
-from migsafe.tests.functional import servers
+from migsafe.tests import servers
 
 HOST = 'node@array'
 CONNECTOR = {'host': 'node13', 'initiator': 'iqn.1994-05.com.redhat:13', 'ip': '172.24.9.13',

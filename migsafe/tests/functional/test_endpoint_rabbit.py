@@ -21,7 +21,8 @@ import uuid
 
 from nova import utils
 
-from migsafe.tests.functional import endpoint_process, servers
+from migsafe.tests import servers
+from migsafe.tests.functional import endpoint_process
 from migsafe.tests.unit.resources import cloud
 
 SRC, DST, INSTANCE = cloud.SRC, cloud.DST, cloud.INSTANCE

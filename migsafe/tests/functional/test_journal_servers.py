@@ -23,7 +23,7 @@ from alembic.runtime import migration
 from migsafe import exceptions
 from migsafe.journal import engine as engine_module
 from migsafe.journal import models, opening, schema, store
-from migsafe.tests.functional import servers
+from migsafe.tests import servers
 from migsafe.tests.unit.journal import api_cases, base
 
 OTHER_PROCESS = """

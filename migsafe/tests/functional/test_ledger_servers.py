@@ -20,7 +20,7 @@ from oslotest import base
 
 from migsafe import exceptions, ledger
 from migsafe.ledger import api, models, opening, records
-from migsafe.tests.functional import servers
+from migsafe.tests import servers
 from migsafe.tests.unit.journal import base as journal_base
 
 ONE = records.Peer.of({'host': 'node13', 'initiator': 'iqn.13'})
