@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,7 +33,7 @@ class Attachment:
 
     :param peer: key of the peer whose connector it has; empty while it has none
     :param initiators: of that peer, in lower case
-    :param address: of that peer
+    :param address: of that peer, see :func:`address`
     """
 
     id: str
@@ -80,7 +81,15 @@ def _attachment(row: Any) -> Attachment:
         return named
     return dataclasses.replace(
         named, host=peer.host, peer=peer.key, initiators=lower(peer.initiators),
-        address=str(row.connector.get('ip') or ''))
+        address=address(row.connector))
+
+
+def address(connector: Any) -> str:
+    """The address that a connector gives, as addresses are compared; empty if it gives none."""
+    try:
+        return str(ipaddress.ip_address(str(connector.get('ip'))))
+    except ValueError:
+        return ''
 
 
 def thing(kind: str, identifier: str) -> Any:

@@ -190,14 +190,22 @@ class Recovery:
             ledger.settle(thing, [export.peer], 'mapped')
 
     def _written(self, subject: Any, export: records.Export) -> bool | None:
-        """Whether the peer has the volume open; for a target, whether anybody has."""
+        """Whether the peer has the volume open; for a target, whether anybody has.
+
+        Who is known by its address only may be anybody: that is not known, then.
+        """
         writers = self._guard.inspector.writers(subject)
         if writers is None:
             # NOTE: a target is asked for when nothing is mapped through it any more.
             return None if export.peer else False
-        names = attachments.lower(export.initiators)
-        return any(not export.peer or not writer.initiators or writer.initiators & names
-                   for writer in writers)
+        if not export.peer:
+            return bool(writers)
+        names, address = (attachments.lower(export.initiators),
+                          attachments.address(export.connector or {}))
+        if any(writer.initiators & names or (address and writer.address == address)
+               for writer in writers):
+            return True
+        return None if any(not writer.initiators for writer in writers) else False
 
     def _hold(self, thing: Thing, export: records.Export, reason: str) -> None:
         if export.error != reason:

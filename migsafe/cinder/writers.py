@@ -28,17 +28,20 @@ from migsafe.ledger.api import Thing
 
 LOG = logging.getLogger(__name__)
 
+CURE = ('Detach it there. If nothing there uses it any more: migsafe export revert, or '
+        'migsafe_second_writer = revert in the section of the backend.')
+
 
 class SecondWriter(exceptions.MigsafeError):
     """Another host could write the volume."""
 
     message = ('Volume %(volume)s is not mapped to host %(host)s: %(others)s, and no current '
-               'attachment of the same instance explains it. Detach it there. If nothing there '
-               'uses it any more: migsafe export revert, or migsafe_second_writer = revert in '
-               'the section of the backend.')
+               'attachment of the same instance explains it. %(cure)s')
 
     def __init__(self, found: list[Other], **kwargs: Any) -> None:
-        super().__init__(others='; '.join(other.what for other in found), **kwargs)
+        super().__init__(others='; '.join(other.what for other in found),
+                         cure=' '.join(dict.fromkeys(other.cure or CURE for other in found)),
+                         **kwargs)
         self.found = found
 
 
@@ -54,10 +57,12 @@ class Other:
     """One more that could write.
 
     :param export: its row in the ledger; None if only the array knows it
+    :param cure: what an operator can do about it, empty for CURE
     """
 
     what: str
     export: records.Export | None = None
+    cure: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +120,30 @@ def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str])
     for mapping in facts.mappings or ():
         if mapping.initiators and not mapping.initiators & known_names:
             found.append(Other(f'the array maps it to {", ".join(sorted(mapping.initiators))}'))
-    for writer in facts.writers or ():
-        if not (writer.initiators & facts.initiators or writer.address in facts.addresses):
-            found.append(Other(f'{writer.who} has it open'))
+    found += [Other(f'{writer.who} has it open', cure=writer.cure)
+              for writer in unexplained(facts)]
     return found
+
+
+def unexplained(facts: Known) -> list[Writer]:
+    """Who has the volume open without an attachment of the same instance.
+
+    The address of a writer need not be the one that its connector gives: Ceph is seldom on the
+    network of Nova's my_block_storage_ip. So each host that is attached, and of which no writer
+    is known, accounts for one address more. If there are more addresses than such hosts, one of
+    them is somebody else; which one is not known, so that all of them are named.
+    """
+    writers = facts.writers or ()
+    hosts = {row.host for row in facts.attached if row.peer}
+    known_hosts = {row.host for row in facts.attached for writer in writers
+                   if writer.initiators & row.initiators
+                   or (writer.address and writer.address == row.address)}
+    left = [writer for writer in writers
+            if not writer.initiators & facts.initiators and writer.address not in facts.addresses]
+    by_address = [writer for writer in left if writer.address and not writer.initiators]
+    if len({writer.address for writer in by_address}) > len(hosts - known_hosts):
+        return left
+    return [writer for writer in left if writer not in by_address]
 
 
 def own_names(conf_host: str) -> frozenset[str]:

@@ -43,11 +43,15 @@ class Writer:
 
     :param who: for messages
     :param initiators: in lower case; empty where the array tells an address only
+    :param address: of its host on the network of the array, as :mod:`ipaddress` writes it
+    :param cure: what an operator can do about it, a sentence or more; empty for what can be done
+        about any export
     """
 
     who: str
     initiators: frozenset[str] = frozenset()
     address: str = ''
+    cure: str = ''
 
 
 class Inspector(abc.ABC):

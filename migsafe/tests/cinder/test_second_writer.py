@@ -14,11 +14,14 @@
 import threading
 from unittest import mock
 
+import fixtures
 from cinder import exception, objects
 from cinder.tests.unit import fake_constants
+from oslotest import base
 
 from migsafe.brick import policy
-from migsafe.cinder import attachments, calls, inspectors
+from migsafe.cinder import attachments, calls, inspectors, writers
+from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 from migsafe.tests.cinder import world
 
@@ -26,7 +29,8 @@ from migsafe.tests.cinder import world
 class Inspector(inspectors.Inspector):
     """Tells what the dictionary of the test's array holds."""
 
-    opened = ()
+    #: initiators, and addresses of hosts of which the array knows nothing else
+    opened, addresses = (), ()
 
     def list_exports(self, volume):
         mapped = self.driver.array.targets.get(volume['id'])
@@ -40,7 +44,9 @@ class Inspector(inspectors.Inspector):
 
     def writers(self, volume):
         return [inspectors.Writer(f'initiator {name}', frozenset((name,)))
-                for name in self.opened]
+                for name in self.opened] + [
+            inspectors.Writer(f'client at {address}', address=address, cure='Wait for it.')
+            for address in self.addresses]
 
     def identity(self, volume):
         return frozenset(('naa.6001405' + volume['id'].replace('-', '')[:25],))
@@ -55,9 +61,10 @@ class TestSecondWriter(world.World):
         self.attach(attachment, world.NODE13, volume)
         objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
 
-    def inspect(self, *opened):
+    def inspect(self, *opened, addresses=()):
         made = self.guard.__dict__['inspector'] = Inspector(self.service.driver)
         made.opened = tuple(name['initiator'] for name in opened)
+        made.addresses = addresses
 
     def refused(self, *words):
         before = self.array.exports()
@@ -106,6 +113,41 @@ class TestSecondWriter(world.World):
         self.detach(old)
         self.inspect(world.NODE13)
         self.refused(world.NODE13['initiator'], 'has it open')
+
+    def test_an_evacuation_while_an_address_writes(self):
+        """Nothing is attached that could explain it. The message says what ends it."""
+        old = self.reserve()
+        self.attach(old, world.NODE13)
+        self.detach(old)
+        self.inspect(addresses=('10.1.0.13',))
+        self.refused('client at 10.1.0.13 has it open', 'explains it. Wait for it.')
+
+    def test_a_failed_live_migration_while_an_address_writes(self):
+        """It may be the source's, and nobody was told of the destination's export."""
+        self.attach(self.reserve(), world.NODE13)
+        self.inspect(addresses=('10.1.0.13',))
+        write = f'{world.db.__name__}.volume_attachment_update'
+        with fixtures.MonkeyPatch(write, lambda *_, **__: 1 / 0):
+            self.assertRaises(ZeroDivisionError, self.attach, self.reserve(), world.NODE11)
+        self.assertEqual(2, len(self.array.exports()))
+        self.inspect(addresses=('10.1.0.13', world.NODE11['ip']))
+        self.recover()
+        self.assertEqual(2, len(self.array.exports()))      # it has it open all the same
+        self.inspect(addresses=('10.1.0.13',))
+        self.recover()
+        self.assertEqual({(self.volume.id, world.NODE13['initiator'])}, self.array.exports())
+
+    def test_a_reset_attachment_while_an_address_writes(self):
+        """It may be this one's. An operator can say that it is not."""
+        self.stale()
+        self.restart()
+        self.inspect(addresses=('10.1.0.13',))
+        self.recover()
+        self.assertEqual(1, len(self.array.exports()))
+        row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
+        self.assertIn('cannot tell', row.error)
+        self.guard.recovery.one(row, vouched=True)
+        self.assertEqual(set(), self.array.exports())
 
     def test_a_live_migration_while_the_source_writes(self):
         self.attach(self.reserve(), world.NODE13)
@@ -187,6 +229,68 @@ class TestSecondWriter(world.World):
             thread.join(60)
         self.assertEqual(['in', 'refused'], sorted(results))
         self.assertEqual(1, len(self.array.exports()))
+
+
+A, B, C = '172.24.9.13', '172.24.9.11', '172.24.9.12'
+#: Addresses of the array's network.
+A_THERE, B_THERE, C_THERE = '10.1.0.13', '10.1.0.11', '10.1.0.12'
+
+
+class TestWhoExplainsAWriter(base.BaseTestCase):
+    """Writers of which the array knows the address only."""
+
+    #: what it is, (host, address) of the same instance's attachments, addresses of writers, and
+    #: which of those are refused
+    CASES = (
+        ('nobody writes', [('A', A)], [], []),
+        ('the address of the connector', [('A', A)], [A], []),
+        ('the address on another network', [('A', A)], [A_THERE], []),
+        ('a live migration whose two sides have it open', [('A', A), ('B', B)],
+         [A_THERE, B_THERE], []),
+        ('one of them by the address of the connector', [('A', A), ('B', B)], [A, B_THERE], []),
+        ('an evacuation: nothing is attached', [], [A_THERE], [A_THERE]),
+        ('an evacuation, the address being that of the connector', [], [A], [A]),
+        ('one more than is attached', [('A', A)], [A_THERE, C_THERE], [A_THERE, C_THERE]),
+        ('one more, and the host that is attached is known', [('A', A)], [A, C_THERE],
+         [C_THERE]),
+        ('three of two', [('A', A), ('B', B)], [A, B_THERE, C_THERE], [B_THERE, C_THERE]),
+        ('two clients on one host', [('A', A)], [A_THERE, A_THERE], []),
+        ('two attachments on one host', [('A', A), ('A', A)], [A_THERE, C_THERE],
+         [A_THERE, C_THERE]),
+        ('one host with two addresses, one of which is known', [('A', A), ('A', C)],
+         [A, C_THERE], [C_THERE]),
+        ('a connector without an address', [('A', '')], [A_THERE], []),
+        ('an attachment without a connector', [('', None)], [A_THERE], [A_THERE]),
+    )
+
+    def facts(self, attached, found):
+        rows = [attachments.Attachment(
+            f'{number}', 'instance', host, '' if ip is None else f'peer of {host}',
+            address=ip or '') for number, (host, ip) in enumerate(attached)]
+        return writers.Known(
+            records.Peer('peer of B', 'B'), rows, rows, frozenset(('iqn.b',)),
+            frozenset(row.address for row in rows if row.address), None, found)
+
+    def test_each(self):
+        for what, attached, addresses, refused in self.CASES:
+            facts = self.facts(attached, [
+                inspectors.Writer(f'client.{number}', address=address)
+                for number, address in enumerate(addresses)])
+            self.assertEqual(refused, [
+                writer.address for writer in writers.unexplained(facts)], what)
+
+    def test_an_initiator_that_is_not_known_is_never_explained_by_its_address(self):
+        stranger = inspectors.Writer('x', frozenset(('iqn.x',)), A_THERE)
+        self.assertEqual([stranger], writers.unexplained(self.facts([('A', A)], [stranger])))
+
+    def test_neither_is_a_writer_of_which_nothing_is_known(self):
+        nobody = inspectors.Writer('somebody')
+        self.assertEqual([nobody], writers.unexplained(self.facts([('A', '')], [nobody])))
+
+    def test_addresses_are_compared_as_such(self):
+        for ip, expected in (('FD00:0::1', 'fd00::1'), ('10.0.0.1', '10.0.0.1'), (None, ''),
+                             ('node13', ''), ({}, ''), ('10.0.0.1\n', '')):
+            self.assertEqual(expected, attachments.address({'ip': ip}), ip)
 
 
 class TestIdentity(world.World):
