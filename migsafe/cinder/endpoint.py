@@ -24,7 +24,7 @@ import oslo_messaging as messaging
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.cinder import attachments
+from migsafe.cinder import attachments, writers
 from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 
@@ -93,6 +93,8 @@ class Endpoint:
             if mapping.initiators and not mapping.initiators & names:
                 yield (f'the array maps it to {", ".join(sorted(mapping.initiators))}, which '
                        'neither the ledger nor an attachment has')
+        for writer in writers.unexplained(self._guard.inspector.writers(subject) or (), attached):
+            yield f'{writer.who} has it open, but no attachment explains it'
 
     def export_revert(self, context: Any, volume: Any, host: Any,
                       **_later: Any) -> dict[str, Any]:

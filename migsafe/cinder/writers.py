@@ -80,7 +80,6 @@ class Known:
     attached: Sequence[attachments.Attachment]
     live: Sequence[attachments.Attachment]
     initiators: frozenset[str]
-    addresses: frozenset[str]
     mappings: Sequence[Mapping] | None
     writers: Sequence[Writer] | None
 
@@ -94,7 +93,6 @@ def known(thing: Thing, subject: Any, peer: records.Peer, inspector: Any) -> Kno
     return Known(
         peer, same, rows,
         attachments.lower(peer.initiators).union(*(row.initiators for row in same)),
-        frozenset(row.address for row in same if row.address),
         inspector.list_exports(subject), inspector.writers(subject))
 
 
@@ -121,29 +119,34 @@ def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str])
         if mapping.initiators and not mapping.initiators & known_names:
             found.append(Other(f'the array maps it to {", ".join(sorted(mapping.initiators))}'))
     found += [Other(f'{writer.who} has it open', cure=writer.cure)
-              for writer in unexplained(facts)]
+              for writer in unexplained(facts.writers or (), facts.attached, facts.initiators)]
     return found
 
 
-def unexplained(facts: Known) -> list[Writer]:
-    """Who has the volume open without an attachment of the same instance.
+def unexplained(found: Sequence[Writer], attached: Sequence[attachments.Attachment],
+                mine: frozenset[str] = frozenset()) -> list[Writer]:
+    """Who has the volume open without an attachment that accounts for it.
 
     The address of a writer need not be the one that its connector gives: Ceph is seldom on the
     network of Nova's my_block_storage_ip. So each host that is attached, and of which no writer
     is known, accounts for one address more. If there are more addresses than such hosts, one of
     them is somebody else; which one is not known, so that all of them are named.
+
+    :param mine: initiators of the peer that the volume is about to be mapped to
     """
-    writers = facts.writers or ()
-    hosts = {row.host for row in facts.attached if row.peer}
-    known_hosts = {row.host for row in facts.attached for writer in writers
-                   if writer.initiators & row.initiators
-                   or (writer.address and writer.address == row.address)}
-    left = [writer for writer in writers
-            if not writer.initiators & facts.initiators and writer.address not in facts.addresses]
+    left = [writer for writer in found if not writer.initiators & mine
+            and not any(_is_of(writer, row) for row in attached)]
     by_address = [writer for writer in left if writer.address and not writer.initiators]
-    if len({writer.address for writer in by_address}) > len(hosts - known_hosts):
+    hosts = {row.host for row in attached if row.peer} - {
+        row.host for row in attached for writer in found if _is_of(writer, row)}
+    if len({writer.address for writer in by_address}) > len(hosts):
         return left
     return [writer for writer in left if writer not in by_address]
+
+
+def _is_of(writer: Writer, row: attachments.Attachment) -> bool:
+    return bool(writer.initiators & row.initiators
+                or (writer.address and writer.address == row.address))
 
 
 def own_names(conf_host: str) -> frozenset[str]:

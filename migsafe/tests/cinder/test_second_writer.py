@@ -21,7 +21,6 @@ from oslotest import base
 
 from migsafe.brick import policy
 from migsafe.cinder import attachments, calls, inspectors, writers
-from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 from migsafe.tests.cinder import world
 
@@ -263,29 +262,21 @@ class TestWhoExplainsAWriter(base.BaseTestCase):
         ('an attachment without a connector', [('', None)], [A_THERE], [A_THERE]),
     )
 
-    def facts(self, attached, found):
-        rows = [attachments.Attachment(
+    def unexplained(self, attached, *found):
+        return writers.unexplained(found, [attachments.Attachment(
             f'{number}', 'instance', host, '' if ip is None else f'peer of {host}',
-            address=ip or '') for number, (host, ip) in enumerate(attached)]
-        return writers.Known(
-            records.Peer('peer of B', 'B'), rows, rows, frozenset(('iqn.b',)),
-            frozenset(row.address for row in rows if row.address), None, found)
+            address=ip or '') for number, (host, ip) in enumerate(attached)])
 
     def test_each(self):
         for what, attached, addresses, refused in self.CASES:
-            facts = self.facts(attached, [
+            self.assertEqual(refused, [writer.address for writer in self.unexplained(attached, *(
                 inspectors.Writer(f'client.{number}', address=address)
-                for number, address in enumerate(addresses)])
-            self.assertEqual(refused, [
-                writer.address for writer in writers.unexplained(facts)], what)
+                for number, address in enumerate(addresses)))], what)
 
-    def test_an_initiator_that_is_not_known_is_never_explained_by_its_address(self):
-        stranger = inspectors.Writer('x', frozenset(('iqn.x',)), A_THERE)
-        self.assertEqual([stranger], writers.unexplained(self.facts([('A', A)], [stranger])))
-
-    def test_neither_is_a_writer_of_which_nothing_is_known(self):
-        nobody = inspectors.Writer('somebody')
-        self.assertEqual([nobody], writers.unexplained(self.facts([('A', '')], [nobody])))
+    def test_only_a_writer_without_initiators_and_with_an_address_is_taken_for_granted(self):
+        for writer in (inspectors.Writer('somebody'),
+                       inspectors.Writer('x', frozenset(('iqn.x',)), A_THERE)):
+            self.assertEqual([writer], self.unexplained([('A', ''), ('B', B)], writer))
 
     def test_addresses_are_compared_as_such(self):
         for ip, expected in (('FD00:0::1', 'fd00::1'), ('10.0.0.1', '10.0.0.1'), (None, ''),

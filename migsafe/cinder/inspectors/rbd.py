@@ -1,0 +1,133 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""RBD: nothing is mapped, but who has an image open is known.
+
+Whoever has a key can open an image. Who opens it for writing watches its header as long as it is
+open, librbd and the kernel alike; the watch of a client that has died ends after
+osd_client_watch_timeout, 30 seconds. A read-only look, as this one, makes no watch.
+
+Who owns the exclusive lock without watching has died, or is cut off. The next client that wants
+to write puts it on the blocklist before it takes the lock; where that is switched off, it counts
+as a writer.
+
+Rules: Ceph's src/librbd/managed_lock/BreakRequest.cc for the lock. For addresses and the
+blocklist see :mod:`migsafe.cinder.inspectors.rbd_clients`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from cinder.volume.drivers import rbd
+
+from migsafe import exceptions
+from migsafe.cinder.inspectors import base
+from migsafe.cinder.inspectors.rbd_clients import Address, Blocklist
+
+#: Begins the cookie of the lock that librbd and the kernel take themselves; others are advisory.
+AUTOMATIC = 'auto '
+#: What the blocklist is called, since Ceph 16 and before.
+WORDS = ('blocklist', 'blacklist')
+
+#: What an operator can do about a client that watches, and about one that only has the lock.
+WATCHING = ('Stop what has it open there. If that client has died, try again when its watch has '
+            'timed out, 30 seconds after its death (osd_client_watch_timeout). If its host is '
+            'fenced: ceph osd %(word)s add %(address)s')
+LOCKING = ('It is cut off or has died, and rbd_%(word)s_on_break_lock is off. Once its host is '
+           'fenced: ceph osd %(word)s add %(address)s')
+
+
+class Refused(exceptions.MigsafeError):
+    """The monitors do not list the blocklist."""
+
+    message = 'Ceph does not list its blocklist: error %(code)s, %(status)s'
+
+
+class WrongDriver(exceptions.MigsafeError):
+    """The backend is none of Ceph's images."""
+
+    message = ('it is for cinder.volume.drivers.rbd.RBDDriver, and the driver of this backend is '
+               '%(driver)s')
+
+
+class RbdInspector(base.Inspector):
+    """Asks the cluster that Cinder's RBD driver uses, with that driver's configuration.
+
+    :raises WrongDriver: it is another driver
+    """
+
+    def __init__(self, driver: Any) -> None:
+        if not isinstance(driver, rbd.RBDDriver):
+            raise WrongDriver(driver=type(driver).__name__)
+        super().__init__(driver)
+
+    def list_exports(self, volume: Any) -> None:
+        """Not known: there is no such thing as a mapping."""
+
+    def list_all(self) -> Iterator[base.Mapping]:
+        """One for each client that has an image open; ``host`` is its address."""
+        with rbd.RADOSClient(self.driver) as client:
+            for name in self.driver.RBDProxy().list(client.ioctx):
+                for address, _, _ in self._clients(client, name):
+                    yield base.Mapping(name, host=str(address))
+
+    def writers(self, volume: Any) -> list[base.Writer]:
+        """The clients that can write; nobody if there is no such image.
+
+        A snapshot has no image of its own, and nobody can write it.
+        """
+        with rbd.RADOSClient(self.driver) as client:
+            found = list(self._clients(client, volume['name']))
+            if not found:
+                return []
+            blocked = _blocklist(client.cluster)
+        return [base.Writer(who, address=str(address.ip),
+                            cure=cure % {'word': blocked.word, 'address': address})
+                for address, who, cure in found if not blocked.has(address)]
+
+    def _clients(self, client: Any, name: str) -> Iterator[tuple[Address, str, str]]:
+        """Of each client that can write an image: its address, who it is, what can be done."""
+        try:
+            with rbd.RBDVolumeProxy(self.driver, name, read_only=True, client=client.cluster,
+                                    ioctx=client.ioctx) as image:
+                # NOTE: of a read-only image librbd tells the lock as it was when it was opened.
+                lock, watchers = image.list_lockers(), list(image.watchers_list())
+        except self.driver.rbd.ImageNotFound:
+            return
+        owners = {Address.of(address) for _, cookie, address in (lock or {}).get('lockers', ())
+                  if cookie.startswith(AUTOMATIC)}
+        seen = {Address.of(watcher['addr']): watcher['id'] for watcher in watchers}
+        for address, number in seen.items():
+            owner = ', owner of the exclusive lock,' if address in owners else ''
+            yield address, f'client.{number} at {address}{owner}', WATCHING
+        if not _are_fenced(client.cluster):
+            for address in owners - seen.keys():
+                yield address, f'the owner of the exclusive lock at {address}', LOCKING
+
+
+def _blocklist(cluster: Any) -> Blocklist:
+    for word in WORDS:
+        code, text, status = cluster.mon_command(
+            json.dumps({'prefix': f'osd {word} ls', 'format': 'json'}), b'')
+        if not code:
+            return Blocklist.of(word, text)
+        if code != -errno.EINVAL:
+            break
+    raise Refused(code=-code, status=ascii(status)[:80])
+
+
+def _are_fenced(cluster: Any) -> bool:
+    """Whether owners of a lock that do not watch are put on the blocklist by who takes it over."""
+    return 'true' in (cluster.conf_get(f'rbd_{word}_on_break_lock') for word in WORDS)

@@ -1,0 +1,129 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Ceph calls its clients, and which of them it keeps out.
+
+Rules: Ceph's src/msg/msg_types.cc, entity_addr_t, for addresses; src/mon/OSDMonitor.cc, "osd
+blocklist ls", for what is listed; src/osd/OSDMap.cc, is_blocklisted(), for what it means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import re
+from typing import Any
+
+from migsafe import exceptions
+
+#: An IPv6 address is in brackets; the protocol may stand before it.
+ADDRESS = re.compile(
+    r'(?:(?:any|v1|v2|cidr):)?(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<four>[0-9.]{7,15}))'
+    r':(?P<port>[0-9]{1,5})/(?P<nonce>[0-9]{1,10})')
+
+
+class NotUnderstood(exceptions.MigsafeError):
+    """Ceph answers in another way than it should."""
+
+    message = 'Ceph gives %(text)s as %(what)s, which migsafe does not understand'
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Of one client.
+
+    :param nonce: different for each client on a host
+    """
+
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address
+    port: int
+    nonce: int
+
+    @classmethod
+    def of(cls, text: Any) -> Address:
+        """Read it as Ceph writes it, for example ``10.1.0.13:0/3489573306``.
+
+        :raises NotUnderstood: it is none
+        """
+        found = ADDRESS.fullmatch(text) if isinstance(text, str) else None
+        try:
+            if found:
+                return cls(ipaddress.ip_address(found['six'] or found['four']),
+                           int(found['port']), int(found['nonce']))
+        except ValueError:
+            found = None
+        raise NotUnderstood(what='the address of a client', text=ascii(text)[:80])
+
+    def __str__(self) -> str:
+        """Write it so that ``ceph osd blocklist add`` takes it."""
+        host = f'[{self.ip}]' if self.ip.version == 6 else str(self.ip)
+        return f'{host}:{self.port}/{self.nonce}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocklist:
+    """The clients whose requests are refused.
+
+    :param word: what this release of Ceph calls it in its commands
+    :param clients: with port and nonce 0 for all clients of an address
+    """
+
+    word: str
+    clients: frozenset[Address]
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+    @classmethod
+    def of(cls, word: str, text: Any) -> Blocklist:
+        """Read what the monitors list.
+
+        :raises NotUnderstood: it is no such list
+        """
+        clients, networks = set(), []
+        for entry in _entries(text):
+            if 'range' in entry:
+                # NOTE: the length of the prefix is where a client has its nonce.
+                found = Address.of(entry['range'])
+                networks.append(_network(found))
+            else:
+                clients.add(Address.of(entry.get('addr')))
+        return cls(word, frozenset(clients), tuple(networks))
+
+    def has(self, client: Address) -> bool:
+        """Whether a client can no longer write."""
+        return (client in self.clients
+                or dataclasses.replace(client, port=0, nonce=0) in self.clients
+                or any(client.ip in network for network in self.networks))
+
+
+def _network(found: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network((found.ip, found.nonce), strict=False)
+    except ValueError as error:
+        raise NotUnderstood(what='a range of addresses', text=str(found)) from error
+
+
+def _entries(text: Any) -> list[dict[str, Any]]:
+    """The entries of one list after the other: that of clients and, since Ceph 16, of ranges."""
+    decoder, entries = json.JSONDecoder(), []
+    try:
+        rest = str(text, 'utf-8').strip()
+        if not rest:
+            raise ValueError(rest)
+        while rest:
+            found, end = decoder.raw_decode(rest)
+            if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+                raise TypeError(found)
+            entries += found
+            rest = rest[end:].lstrip()
+    except (TypeError, ValueError) as error:
+        raise NotUnderstood(what='its blocklist', text=ascii(text)[:80]) from error
+    return entries
