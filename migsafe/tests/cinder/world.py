@@ -130,7 +130,7 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
 class World(test_driver.Backends):
     """Has a backend, a volume, and calls as the API service and Nova make them."""
 
-    guarded = True
+    guarded, driver, options = True, DRIVER, {}
 
     def setUp(self):
         super().setUp()
@@ -155,9 +155,9 @@ class World(test_driver.Backends):
         if getattr(self, 'service', None) is not None and self.guarded:
             self.guard.stop()
         if self.guarded:
-            self.service = self.manager(DRIVER)
+            self.service = self.manager(self.driver, **self.options)
         else:
-            self.configure(None, volume_driver=DRIVER)
+            self.configure(None, volume_driver=self.driver, **self.options)
             self.service = manager.VolumeManager(host='node@array', service_name='array')
         self.service.driver.do_setup(self.admin)
         self.service.driver.set_initialized()
