@@ -36,8 +36,9 @@ OPTS: list[cfg.Opt] = [
         help='What asks the array of this backend what is really mapped, and who has a volume '
         'open: "ledger" asks nothing and relies on what was recorded, for arrays without an '
         'inspector of their own; "lio" is for target_helper = lioadm; "rbd" is for Ceph, and '
-        'asks who has an image open. Others are found through the entry points '
-        '"migsafe.inspectors" of what is installed.',
+        'asks who has an image open; "netapp" is for the iSCSI and FC drivers of NetApp ONTAP '
+        '9.6 or later, and asks the REST API with the options of the driver. Others are found '
+        'through the entry points "migsafe.inspectors" of what is installed.',
     ),
     cfg.StrOpt(
         'migsafe_second_writer',
