@@ -99,7 +99,7 @@ class Ledger:
                 changed = {**fields, **_of_peer(peer), 'before': before, 'updated_at': now,
                            'due_at': now + PATIENCE, 'attempts': 0}
                 if state == 'mapping':
-                    changed['attachment'] = attachment[:64]
+                    changed |= {'attachment': attachment[:64], 'fenced': ''}
                 self._put(connection, thing, peer.key, changed, peer.key in there)
         self._store.write(what, work)
 
@@ -147,6 +147,35 @@ class Ledger:
             return bool(done.rowcount)
         return self._store.write(f'a claim on {export.kind} {export.resource}', work)
 
+    def fence(self, host: str, by: str, volumes: Sequence[str] = ()) -> int:
+        """Record that a host is fenced, on its exports that are not gone, and that they are due.
+
+        :param by: who says so, and when
+        :param volumes: only these; everything that the host has, if none is named
+        :returns: on how many
+        """
+        what = f'that host {ascii(host)[:80]} is fenced'
+        values.word(what, 'its name', host, 255, empty=False)
+        values.word(what, 'who says so', by, 255, empty=False)
+        where = [COLUMN.backend == self.backend, COLUMN.host == host, COLUMN.peer != '',
+                 COLUMN.state != 'gone']
+        if volumes:
+            where += [COLUMN.kind == 'volume', COLUMN.resource.in_(volumes)]
+        now = timeutils.utcnow()
+        # NOTE: a mapping that is being made is left to the call that makes it.
+        due = sa.case((COLUMN.state == 'mapping', COLUMN.due_at),
+                      else_=sa.literal(now, COLUMN.due_at.type))
+        return self._change(what, where, {'fenced': by, 'due_at': due})
+
+    def revived(self, host: str) -> int:
+        """Take back that a host is fenced, on everything it has; return on how many."""
+        what = f'that host {ascii(host)[:80]} is not fenced'
+        where = COLUMN.backend == self.backend, COLUMN.fenced > '', COLUMN.host == host
+        if not self._store.read(what, lambda connection: connection.execute(
+                sa.select(COLUMN.id).where(*where).limit(1)).first()):
+            return 0
+        return self._change(what, where, {'fenced': ''})
+
     def of(self, thing: Thing) -> list[records.Export]:
         """Return all rows of a volume or snapshot, its target first."""
         return self._store.read(f'reading the exports of {thing.kind} {thing.id}',
@@ -158,9 +187,13 @@ class Ledger:
         where = COLUMN.due_at <= now if now else COLUMN.due_at.isnot(None)
         return self._page(where, after_id, limit)
 
-    def present(self, after_id: int = 0, limit: int = PAGE) -> list[records.Export]:
-        """Return a page of what is not gone, by id."""
-        return self._page(COLUMN.state != 'gone', after_id, limit)
+    def present(self, after_id: int = 0, limit: int = PAGE,
+                host: str = '') -> list[records.Export]:
+        """Return a page of what is not gone, by id; of one host only, if it is named."""
+        where = COLUMN.state != 'gone'
+        if host:
+            where = sa.and_(where, COLUMN.host == host, COLUMN.peer != '')
+        return self._page(where, after_id, limit)
 
     def exports(self) -> Iterator[records.Export]:
         """Give all rows of the backend that are not gone, page by page."""
@@ -197,6 +230,12 @@ class Ledger:
         return self._store.read('reading exports', lambda connection: [
             records.export(row, self.database) for row in connection.execute(query)])
 
+    def _change(self, what: str, where: Iterable[Any], changed: dict[str, Any]) -> int:
+        def work(connection: sa.Connection) -> int:
+            return connection.execute(sa.update(TABLE).where(*where).values(
+                **changed, updated_at=timeutils.utcnow())).rowcount
+        return self._store.write(what, work)
+
     def _rows(self, thing: Thing) -> Any:
         return sa.and_(COLUMN.backend == self.backend, COLUMN.kind == thing.kind,
                        COLUMN.resource == thing.id)
@@ -225,7 +264,7 @@ class Ledger:
             return
         connection.execute(sa.insert(TABLE), {
             'backend': self.backend, 'kind': thing.kind, 'resource': thing.id, 'peer': key,
-            'attachment': '', 'target': '', 'lun': '', 'identity': '[]',
+            'attachment': '', 'target': '', 'lun': '', 'identity': '[]', 'fenced': '',
             'created_at': changed['updated_at'], **changed})
 
     def _update(self, what: str, thing: Thing, keys: list[str], changed: dict[str, Any],

@@ -53,12 +53,14 @@ class Export(Base):
     due_at: orm.Mapped[datetime.datetime | None] = orm.mapped_column(UtcDateTime)
     created_at: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcDateTime)
     updated_at: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcDateTime)
+    fenced: orm.Mapped[str] = orm.mapped_column(sa.String(255), server_default='')
 
     __table_args__ = (
         sa.UniqueConstraint('backend', 'kind', 'resource', 'peer',
                             name='uniq_migsafe_exports0backend0kind0resource0peer'),
         sa.Index('migsafe_exports_due_idx', 'backend', 'due_at'),
         sa.Index('migsafe_exports_state_idx', 'backend', 'state', 'id'),
+        sa.Index('migsafe_exports_fenced_idx', 'backend', 'fenced'),
         TABLE_ARGS,
     )
 

@@ -96,6 +96,8 @@ class Export(records.Row):
     due_at: datetime.datetime | None
     created_at: datetime.datetime
     updated_at: datetime.datetime
+    #: Who said when that the host of this peer is fenced; empty if nobody did.
+    fenced: str
 
     def __str__(self) -> str:
         """Name it in a message."""
@@ -113,7 +115,7 @@ EXPORT: dict[str, rows.Check] = {
     'before': rows.TEXT, 'target': rows.TEXT, 'lun': rows.TEXT,
     'identity': rows.json_of(list), 'service': rows.TEXT, 'incarnation': rows.TEXT,
     'error': rows.TEXT, 'attempts': rows.NUMBER, 'due_at': rows.TIME_OR_NONE,
-    'created_at': rows.TIME, 'updated_at': rows.TIME,
+    'created_at': rows.TIME, 'updated_at': rows.TIME, 'fenced': rows.TEXT,
 }
 
 

@@ -13,12 +13,15 @@
 
 import threading
 
+import fixtures
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 from oslo_utils import timeutils
 from oslotest import base
 
 from migsafe import exceptions, ledger
+from migsafe.journal import schema
 from migsafe.ledger import api, models, opening, records
 from migsafe.tests import servers
 from migsafe.tests.unit.journal import base as journal_base
@@ -55,12 +58,38 @@ class Cases:
         self.conf = journal_base.make_conf('/nonexistent', ledger_connection=self.server.url)
         refused = self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
         self.assertIn('migsafe-manage db sync', str(refused))
-        self.assertEqual('l001', opening.sync(self.conf, 'node1@array'))
+        self.assertEqual('l002', opening.sync(self.conf, 'node1@array'))
 
     def open(self, host):
         opened = ledger.open_ledger(self.conf, host, 'cluster@array')
         self.addCleanup(opened.close)
         return opened
+
+    def test_from_l001_with_rows(self):
+        self.server.wipe()
+        real = schema.command.upgrade
+        with fixtures.MonkeyPatch('migsafe.journal.schema.command.upgrade',
+                                  lambda made, _head: real(made, 'l001')):
+            self.assertEqual('l001', opening.sync(self.conf, 'node1@array'))
+        engine = sa.create_engine(self.server.url)
+        self.addCleanup(engine.dispose)
+        old = sa.Table('migsafe_exports', sa.MetaData(), autoload_with=engine)
+        self.assertNotIn('fenced', old.c)
+        now = timeutils.utcnow()
+        with engine.begin() as connection:
+            connection.execute(sa.insert(old), [{
+                'backend': 'cluster@array', 'kind': 'volume', 'resource': f'v{number}',
+                'peer': ONE.key, 'host': 'node13', 'initiators': '["iqn.13"]',
+                'connector': ONE.connector, 'attachment': 'a', 'state': 'mapped',
+                'before': 'mapping', 'target': 't', 'lun': '4', 'identity': '[]',
+                'service': 'node1@array', 'incarnation': 'i', 'error': '', 'attempts': 0,
+                'created_at': now, 'updated_at': now} for number in range(3)])
+        self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
+        self.assertEqual('l002', opening.sync(self.conf, 'node1@array'))
+        rows = list(self.open('node1@array').exports())
+        self.assertEqual([('v0', 'mapped', ''), ('v1', 'mapped', ''), ('v2', 'mapped', '')],
+                         [(row.resource, row.state, row.fenced) for row in rows])
+        self.test_migrations_make_what_the_models_say()
 
     def test_migrations_make_what_the_models_say(self):
         with self.open('node1@array')._store.engine.connect() as connection:
@@ -99,6 +128,22 @@ class Cases:
         services[0].intend(thing, [ONE], 'mapping')
         row = next(row for row in services[1].of(thing) if row.peer)
         self.assertEqual([False, True], sorted(service.claim(row) for service in services))
+
+    def test_a_host_that_is_fenced_and_comes_back(self):
+        service, other = self.open('node1@array'), self.open('node2@array')
+        things = [api.Thing('volume', f'v{number}') for number in range(5)]
+        for thing in things:
+            service.intend(thing, [ONE, TWO], 'mapping')
+            service.settle(thing, [ONE.key, TWO.key], 'mapped')
+        self.assertEqual(2, other.fence('node13', 'by alice at noon', ['v1', 'v3', 'v9']))
+        self.assertEqual({'v1', 'v3'}, {row.resource for row in service.due(timeutils.utcnow())})
+        self.assertEqual(5, other.fence('node13', 'by alice at one'))
+        service.intend(things[0], [ONE], 'mapping')
+        marked = {(row.resource, row.host): row.fenced for row in service.exports() if row.peer}
+        self.assertEqual(('', 'by alice at one', ''), (
+            marked['v0', 'node13'], marked['v1', 'node13'], marked['v1', 'node11']))
+        self.assertEqual((4, 0), (other.revived('node13'), service.revived('node13')))
+        self.assertEqual({''}, {row.fenced for row in service.exports()})
 
     def test_times_and_pages(self):
         service = self.open('node1@array')
