@@ -22,18 +22,22 @@ from typing import Any
 
 import oslo_messaging as messaging
 from oslo_log import log as logging
+from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.cinder import attachments, writers
+from migsafe.journal import values
 from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 
 LOG = logging.getLogger(__name__)
 
-NAMESPACE, VERSION = 'migsafe', '1.0'
+#: 1.1: export_fence, and export_list with a host.
+NAMESPACE, VERSION = 'migsafe', '1.1'
 PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
-         'lun', 'identity', 'service', 'error', 'attempts')
+         'lun', 'identity', 'service', 'fenced', 'error', 'attempts')
+USER_LIMIT = 100
 
 
 class NoSuchExport(exceptions.MigsafeError):
@@ -43,8 +47,14 @@ class NoSuchExport(exceptions.MigsafeError):
                'ledger; see "migsafe export list".')
 
 
+class OwnHost(exceptions.MigsafeError):
+    """A host cannot be fenced from itself."""
+
+    message = ('Host %(host)s is not fenced: this cinder-volume runs on it. Nothing was done.')
+
+
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.0.
+    """RPC namespace ``migsafe``, version 1.1.
 
     :param guard: of the backend
     """
@@ -54,14 +64,14 @@ class Endpoint:
     def __init__(self, guard: Any) -> None:
         self._guard = guard
 
-    def export_list(self, context: Any, after_id: Any = 0, volume: Any = '',
+    def export_list(self, context: Any, after_id: Any = 0, volume: Any = '', host: Any = '',
                     **_later: Any) -> dict[str, Any]:
-        """A page of what is not gone, or all rows of one volume, by id."""
+        """A page of what is not gone, of one host if it is named, or all rows of one volume."""
         if not isinstance(after_id, int):
             raise ValueError('after_id is no number')
         ledger = self._guard.ledger
         rows = [row for kind in records.KINDS for row in ledger.of(Thing.of(kind, volume))] \
-            if volume else ledger.present(after_id, PAGE)
+            if volume else ledger.present(after_id, PAGE, _host(host))
         return {'exports': [shown(row) for row in rows],
                 'next': rows[-1].id if rows and not volume else None}
 
@@ -104,17 +114,46 @@ class Endpoint:
         does not count against an attachment, nor against the array.
         """
         thing = Thing.of('volume', volume)
-        rows = [row for row in self._guard.ledger.of(thing)
-                if row.peer and row.host == host and row.state != 'gone']
+        rows = [row for row in self._guard.ledger.of(thing) if row.peer and row.host == host]
         if not rows:
             raise NoSuchExport(backend=self._guard.backend, volume=thing.id,
                                host=ascii(host)[:80])
         LOG.warning('An operator asks to take the exports of volume %s to host %s away',
                     thing.id, host)
         for row in rows:
-            self._guard.recovery.one(row, vouched=True)
+            if row.state != 'gone':
+                self._guard.recovery.one(row, vouched=True)
         return {'exports': [shown(row) for row in self._guard.ledger.of(thing)
                             if row.peer and row.host == host]}
+
+    def export_fence(self, context: Any, host: Any, user: Any, volumes: Any = (),
+                     **_later: Any) -> dict[str, Any]:
+        """Record the operator's word that a host is powered off or cut off, on its exports.
+
+        Nothing is taken away yet: with many volumes, or an array that is slow, that takes longer
+        than the caller of an evacuation waits. It is due from now on.
+
+        :param user: who says so
+        :param volumes: only these; everything that the host has in this ledger, if none is named
+        """
+        host, guard = _host(host), self._guard
+        wanted = [Thing.of('volume', volume).id for volume in volumes]
+        if host in writers.own_names(guard.host):
+            raise OwnHost(host=host)
+        who = values.word('a fenced host', 'who says so', user, USER_LIMIT, empty=False)
+        count = guard.ledger.fence(
+            host, f'by {who} at {timeutils.utcnow().isoformat(" ", "seconds")} UTC', wanted)
+        if not count:
+            raise NoSuchExport(backend=guard.backend, volume=', '.join(wanted)[:400] or '(any)',
+                               host=ascii(host)[:80])
+        LOG.warning('Operator %s says that host %s is fenced: what it has (%d exports) is taken '
+                    'away, and does not count as a second writer any more', who, host, count)
+        guard.recovery.nudge()
+        return {'marked': count}
+
+
+def _host(name: Any) -> str:
+    return values.word('a host', 'its name', name, 255)
 
 
 def shown(row: records.Export) -> dict[str, Any]:

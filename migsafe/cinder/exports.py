@@ -25,7 +25,7 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.brick import held, policy
-from migsafe.cinder import attachments, calls, writers
+from migsafe.cinder import attachments, calls, recovery, writers
 from migsafe.ledger import api, records
 from migsafe.ledger.api import Thing
 from migsafe.text import masked
@@ -120,12 +120,23 @@ class Exports:
         for key in keys:
             self._intents.pop((thing, key), None)
         ledger.intend(thing, peers, 'unmapping')
+        fenced = self._fenced(thing, keys)
         try:
             result = driver()
+            # NOTE: a row that is gone explains nothing to the next attach, and an array may be
+            # slower than its driver says.
+            for row in fenced:
+                if row.peer not in kept and self._guard.mapped(subject, row):
+                    raise recovery.StillMapped(export=row)
         except Exception as error:
             if not self._gone(subject, peers):
                 self._failed(thing, keys, error)
-                raise
+                if not fenced:
+                    raise
+                LOG.warning('Volume %s is detached all the same, since host %s is fenced (%s); '
+                            'what is mapped to it is taken away later: %s', thing.id,
+                            fenced[0].host, fenced[0].fenced, masked(error))
+                return True     # see below
             LOG.info('%s %s was to be unmapped, and is not mapped any more: %s', thing.kind,
                      thing.id, masked(error))
             # NOTE: True keeps the manager from removing the target, which others may need.
@@ -162,6 +173,13 @@ class Exports:
             for host, why in held.hosts(thing.id).items():
                 raise DeviceKept(id=thing.id, host=host, why=why)
 
+    def _fenced(self, thing: Thing, keys: list[str]) -> list[records.Export]:
+        """The rows of these peers, if the hosts of all of them are fenced."""
+        if keys == [TARGET]:
+            return []
+        rows = [row for row in self._guard.ledger.of(thing) if row.peer in keys and row.fenced]
+        return rows if len(rows) == len(keys) else []
+
     @staticmethod
     def _shared(thing: Thing, peers: list[records.Peer]) -> set[str]:
         """Peers that two attachments have, of two instances on one host: a driver keeps the
@@ -177,6 +195,9 @@ class Exports:
         call = calls.current()
         attachment = call.attachment if call else ''
         ledger, judge = self._guard.ledger, None
+        if peers[-1].host and ledger.revived(peers[-1].host):
+            LOG.warning('Host %s was said to be fenced, and attaches volumes again: what it has '
+                        'counts again', peers[-1].host)
         if peers[-1].key and thing.kind == 'volume' and not _multiattach(subject):
             judge = self._judge(thing, subject, peers[-1])
         try:

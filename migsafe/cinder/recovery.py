@@ -177,10 +177,11 @@ class Recovery:
                   if row.peer and row.peer != export.peer and row.state != 'gone']
         live = any(_same_host(row, export) for row in others if row.state == 'mapped') or any(
             row.explains(export) for row in attached) if export.peer else bool(attached or others)
-        written = None if live or export.state == 'unmapping' else self._written(subject, export)
+        written = None if live or export.fenced or export.state == 'unmapping' \
+            else self._written(subject, export)
         verdict, reason = verdicts.decide(verdicts.Facts(
             export.state, live, export.before == 'mapped', vouched or bool(export.attachment),
-            False if vouched and written is None else written))
+            False if vouched and written is None else written, bool(export.fenced)))
         if verdict is verdicts.Verdict.REVERT:
             if self.revert(thing, export, subject, reason) and not attached:
                 self._revert_target(thing, subject)

@@ -35,6 +35,7 @@ class Facts:
     :param attached: it was made for an attachment, not for Cinder's own copying or for a
         caller of os-initialize_connection
     :param written: whether this peer has the volume open; None: the array cannot tell
+    :param fenced: an operator said that the host of this peer is powered off or cut off
     """
 
     state: str
@@ -42,27 +43,38 @@ class Facts:
     before: bool = False
     attached: bool = True
     written: bool | None = None
+    fenced: bool = False
 
 
-#: None: whatever it is. What no row fits is HOLD.
-TABLE: tuple[tuple[tuple[str, bool | None, bool | None, bool | None, bool | str | None],
-                   Verdict, str], ...] = (
-    (('mapping', True, None, None, None), Verdict.KEEP, 'its attachment is there'),
-    (('mapping', False, True, None, None), Verdict.KEEP, 'it was there before'),
+Wanted = tuple[str, bool | None, bool | None, bool | None, bool | str | None, bool | None]
+
+#: State, live, before, attached, written, fenced; None: whatever it is. The first row that fits
+#: decides, and what no row fits is HOLD.
+TABLE: tuple[tuple[Wanted, Verdict, str], ...] = (
+    # Fenced or not: the instance will be detached first, by an evacuation for example.
+    (('mapping', True, None, None, None, None), Verdict.KEEP, 'its attachment is there'),
+    (('mapped', True, None, None, None, None), Verdict.KEEP, 'its attachment is there'),
+    (('unmapping', True, None, None, None, None), Verdict.HOLD, 'an attachment still has it'),
+    # A dead host's session lingers: what the array says of it does not count.
+    (('mapping', False, None, None, None, True), Verdict.REVERT, 'its host is fenced'),
+    (('mapped', False, None, None, None, True), Verdict.REVERT, 'its host is fenced'),
+    (('unmapping', False, None, None, None, True), Verdict.REVERT, 'its host is fenced'),
+    (('mapping', False, True, None, None, False), Verdict.KEEP, 'it was there before'),
     # Nobody was told of it: the connection is given away after the outcome is recorded.
-    (('mapping', False, False, None, False), Verdict.REVERT, 'its attachment was never made'),
-    (('mapping', False, False, None, 'unknown'), Verdict.REVERT, 'its attachment was never made'),
-    (('mapping', False, False, None, True), Verdict.HOLD, 'a host has it open'),
-    (('unmapping', True, None, None, None), Verdict.HOLD, 'an attachment still has it'),
+    (('mapping', False, False, None, False, False), Verdict.REVERT,
+     'its attachment was never made'),
+    (('mapping', False, False, None, 'unknown', False), Verdict.REVERT,
+     'its attachment was never made'),
+    (('mapping', False, False, None, True, False), Verdict.HOLD, 'a host has it open'),
     # Cinder was asked to take it away, and does so without looking who has it open.
-    (('unmapping', False, None, None, None), Verdict.REVERT, 'it was to be taken away'),
-    (('mapped', True, None, None, None), Verdict.KEEP, 'its attachment is there'),
-    (('mapped', False, None, False, None), Verdict.KEEP, 'it was not made for an attachment'),
-    (('mapped', False, None, True, False), Verdict.REVERT,
+    (('unmapping', False, None, None, None, False), Verdict.REVERT, 'it was to be taken away'),
+    (('mapped', False, None, False, None, False), Verdict.KEEP,
+     'it was not made for an attachment'),
+    (('mapped', False, None, True, False, False), Verdict.REVERT,
      'its attachment is gone and no host has it open'),
-    (('mapped', False, None, True, True), Verdict.HOLD,
+    (('mapped', False, None, True, True, False), Verdict.HOLD,
      'its attachment is gone, but a host has it open'),
-    (('mapped', False, None, True, 'unknown'), Verdict.HOLD,
+    (('mapped', False, None, True, 'unknown', False), Verdict.HOLD,
      'its attachment is gone, and the array cannot tell whether a host has it open'),
 )
 
@@ -70,7 +82,7 @@ TABLE: tuple[tuple[tuple[str, bool | None, bool | None, bool | None, bool | str 
 def decide(facts: Facts) -> tuple[Verdict, str]:
     """Look the facts up; give the verdict and the reason."""
     found = (facts.state, facts.live, facts.before, facts.attached,
-             'unknown' if facts.written is None else facts.written)
+             'unknown' if facts.written is None else facts.written, facts.fenced)
     for wanted, verdict, reason in TABLE:
         if all(want is None or want == have for want, have in zip(wanted, found, strict=True)):
             return verdict, reason

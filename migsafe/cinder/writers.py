@@ -29,7 +29,8 @@ from migsafe.ledger.api import Thing
 LOG = logging.getLogger(__name__)
 
 CURE = ('Detach it there. If nothing there uses it any more: migsafe export revert, or '
-        'migsafe_second_writer = revert in the section of the backend.')
+        'migsafe_second_writer = revert in the section of the backend. If the host is powered '
+        'off: migsafe export revert --from-host HOST --host-is-fenced.')
 
 
 class SecondWriter(exceptions.MigsafeError):
@@ -104,9 +105,13 @@ def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str])
         apart from attachments by the status of the volume
     """
     found: list[Other] = []
-    known_names = set(facts.initiators)
+    known_names, dead = set(facts.initiators), frozenset[str]()
     for export in exports:
         known_names |= attachments.lower(export.initiators)
+        if export.fenced and not any(row.explains(export) for row in facts.live):
+            # NOTE: its session lingers, and the array may be slow to take the mapping away.
+            dead |= attachments.lower(export.initiators)
+            continue
         if export.peer == facts.mine.key or any(
                 row.explains(export) for row in facts.attached):
             continue
@@ -119,7 +124,8 @@ def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str])
         if mapping.initiators and not mapping.initiators & known_names:
             found.append(Other(f'the array maps it to {", ".join(sorted(mapping.initiators))}'))
     found += [Other(f'{writer.who} has it open', cure=writer.cure)
-              for writer in unexplained(facts.writers or (), facts.attached, facts.initiators)]
+              for writer in unexplained(facts.writers or (), facts.attached,
+                                        facts.initiators | dead)]
     return found
 
 
@@ -132,7 +138,8 @@ def unexplained(found: Sequence[Writer], attached: Sequence[attachments.Attachme
     is known, accounts for one address more. If there are more addresses than such hosts, one of
     them is somebody else; which one is not known, so that all of them are named.
 
-    :param mine: initiators of the peer that the volume is about to be mapped to
+    :param mine: initiators that count as explained: of the peer that the volume is about to be
+        mapped to, and of hosts that are fenced
     """
     left = [writer for writer in found if not writer.initiators & mine
             and not any(_is_of(writer, row) for row in attached)]

@@ -535,6 +535,30 @@ class TestTheGuard(Backend):
         self.assertIn('logged in', str(refused))
 
 
+    def test_an_evacuation_of_a_fenced_host(self):
+        """Its session lingers, and the array does not unmap."""
+        old = self.reserve()
+        self.attach(old, NODE13)
+        answer = self.array_ontap.answer
+
+        def no_delete(request, body):
+            if request.method == 'DELETE':
+                self.array_ontap.seen.append(request)
+                return server.Reply(503, 'text/html', server.read('error_503.html'))
+            return answer(request, body)
+        self.array_ontap.answer = no_delete
+        self.assertRaises(cinder_exception.VolumeBackendAPIException, self.detach, old)
+        self.assertEqual({'marked': 1}, endpoint.Endpoint(self.guard).export_fence(
+            None, 'node13', 'alice'))
+        self.detach(old)
+        self.attach(self.reserve(), NODE11)
+        self.assertEqual(2, sum(request.method == 'DELETE' for request in self.asked()))
+        self.assertEqual({NODE13['initiator'], NODE11['initiator']}, self.mapped())
+        self.array_ontap.answer = answer
+        self.recover()
+        self.assertEqual({NODE11['initiator']}, self.mapped())
+
+
 class TestOtherDrivers(test_driver.Backends):
     """It is for NetApp's drivers of block devices."""
 

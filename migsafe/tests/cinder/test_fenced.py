@@ -1,0 +1,358 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""An evacuation, while the array does not take the export of the dead host away.
+
+Nova makes an attachment without a connector, deletes the old one, and then maps the volume to the
+new host through the first.
+"""
+
+from unittest import mock
+
+from cinder import exception, objects
+from cinder.tests.unit import fake_constants
+
+from migsafe import exceptions
+from migsafe.cinder import endpoint, inspectors, writers
+from migsafe.ledger.api import Thing
+from migsafe.tests.cinder import test_second_writer, world
+
+BOTH = {world.NODE13['initiator'], world.NODE11['initiator']}
+
+
+class Evacuation(world.World):
+    """Has an instance on node13."""
+
+    def setUp(self):
+        super().setUp()
+        self.old = self.reserve()
+        self.attach(self.old, world.NODE13)
+
+    def away(self):
+        """The array cannot unmap."""
+        return mock.patch.object(world.ArrayDriver, 'terminate_connection', autospec=True,
+                                 side_effect=exception.VolumeDriverException('array is away'))
+
+    def mapped(self, volume=None):
+        return self.array.targets.get((volume or self.volume).id, set())
+
+    def reset(self):
+        """What an operator does when the old attachment cannot be deleted."""
+        objects.VolumeAttachment.get_by_id(self.admin, self.old).destroy()
+
+    def fence(self, host='node13', *volumes):
+        return endpoint.Endpoint(self.guard).export_fence(
+            None, host=host, user='alice', volumes=volumes)
+
+    def row(self, host='node13', volume=None):
+        return next(row for row in self.guard.ledger.of(
+            Thing('volume', (volume or self.volume).id)) if row.host == host)
+
+    def refused(self, *words, instance=fake_constants.UUID1, connector=world.NODE11):
+        before = self.array.exports()
+        error = self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                                  self.reserve(instance), connector)
+        for word in words:
+            self.assertIn(word, str(error))
+        self.assertEqual(before, self.array.exports())
+
+    def inspect(self, *opened):
+        made = self.guard.__dict__['inspector'] = test_second_writer.Inspector(
+            self.service.driver)
+        made.opened = tuple(name['initiator'] for name in opened)
+        return made
+
+
+class TestPlainCinder(Evacuation):
+    """The control: two hosts can write the volume, and nothing says so."""
+
+    guarded = False
+
+    def test_the_volume_is_mapped_to_both(self):
+        with self.away() as terminate:
+            self.assertRaises(exception.VolumeBackendAPIException, self.detach, self.old)
+            self.reset()
+            self.attach(self.reserve(), world.NODE11)
+        self.assertEqual(1, terminate.call_count)
+        self.assertEqual(BOTH, self.mapped())
+
+
+class TestNotFenced(Evacuation):
+    """Nobody has said that the host is dead."""
+
+    def test_an_array_that_cannot_unmap(self):
+        with self.away() as terminate:
+            self.assertRaises(exception.VolumeBackendAPIException, self.detach, self.old)
+            self.reset()
+            self.refused('node13', 'node11', '--host-is-fenced', 'unmapping')
+            self.recover()
+            self.refused('node13')
+        self.assertGreater(terminate.call_count, 1)
+        self.assertEqual({world.NODE13['initiator']}, self.mapped())
+        self.recover()
+        self.attach(self.reserve(), world.NODE11)
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_another_host_is_fenced(self):
+        other = self.make_volume()
+        self.attach(self.reserve(fake_constants.UUID2, other), {
+            **world.NODE13, 'host': 'node14', 'initiator': 'iqn.14'}, other)
+        self.fence('node14')
+        self.reset()
+        self.refused('node13')
+        self.assertRaises(endpoint.NoSuchExport, self.fence, 'node99')
+
+    def test_another_volume_of_the_host_is_named(self):
+        other = self.make_volume()
+        self.attach(self.reserve(fake_constants.UUID2, other), world.NODE13, other)
+        self.assertEqual({'marked': 1}, self.fence('node13', other.id))
+        self.reset()
+        self.refused('node13')
+
+
+class TestFenced(Evacuation):
+    """An operator has said so."""
+
+    def test_afterwards(self):
+        """After the evacuation was refused once."""
+        with self.away() as terminate:
+            self.assertRaises(exception.VolumeBackendAPIException, self.detach, self.old)
+            self.reset()
+            self.refused('node13')
+            self.assertEqual({'marked': 1}, self.fence())
+            self.recover()
+            self.assertGreater(terminate.call_count, 1)
+            self.assertEqual('unmapping', self.row().state)
+            self.assertIn('by alice at 20', self.row().fenced)
+            self.attach(self.reserve(), world.NODE11)
+            self.assertEqual(BOTH, self.mapped())
+            self.recover()
+            self.assertIn('array is away', self.row().error)
+        # It was not forgotten.
+        self.recover()
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+        self.assertEqual('gone', self.row().state)
+
+    def test_before(self):
+        """Nova's call to delete the old attachment does not fail with the array."""
+        self.fence()
+        self.recover()
+        self.assertEqual({world.NODE13['initiator']}, self.mapped())
+        self.assertEqual('mapped', self.row().state)
+        new = self.reserve()
+        with self.away() as terminate:
+            self.detach(self.old)
+            self.assertEqual(1, terminate.call_count)
+            self.assertEqual('unmapping', self.row().state)
+            self.attach(new, world.NODE11)
+            self.assertEqual(BOTH, self.mapped())
+        self.recover()
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+        self.assertEqual({(self.volume.id, world.NODE11['initiator'])}, self.live())
+
+    def test_nova_tries_again(self):
+        """The first evacuation failed with the array; the attachment is still there."""
+        with self.away():
+            self.assertRaises(exception.VolumeBackendAPIException, self.detach, self.old)
+            self.fence()
+            self.detach(self.old)
+            self.attach(self.reserve(), world.NODE11)
+        self.recover()
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_an_array_that_works(self):
+        self.fence()
+        new = self.reserve()
+        self.detach(self.old)
+        self.assertEqual(('gone', set()), (self.row().state, self.mapped()))
+        self.attach(new, world.NODE11)
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_an_array_that_is_slow(self):
+        """It reports success and has the mapping for a while."""
+        self.inspect()
+        self.fence()
+        new = self.reserve()
+        with mock.patch.object(world.ArrayDriver, 'terminate_connection', return_value=False):
+            self.detach(self.old)
+        self.assertEqual('unmapping', self.row().state)
+        self.assertIn('the array still has', self.row().error)
+        self.attach(new, world.NODE11)
+        self.recover()
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_a_session_that_lingers(self):
+        """The array says that the dead host has the volume open."""
+        self.inspect(world.NODE13)
+        self.reset()
+        self.recover()
+        self.assertEqual({world.NODE13['initiator']}, self.mapped())
+        self.refused('node13')
+        self.fence()
+        with self.away():
+            self.recover()
+            self.attach(self.reserve(), world.NODE11)
+        self.recover()
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_a_watcher_that_lingers(self):
+        """Where the array tells an address only."""
+        made = self.inspect()
+        made.writers = lambda volume: [inspectors.Writer('client.4711', address='172.24.9.13')]
+        self.reset()
+        self.refused('client.4711')
+        self.fence()
+        with self.away():
+            self.recover()
+            self.attach(self.reserve(), world.NODE11)
+        self.assertEqual(BOTH, self.mapped())
+
+    def test_another_writer_still_counts(self):
+        self.inspect({'initiator': 'iqn.someone-else'})
+        self.reset()
+        self.fence()
+        with self.away():
+            self.recover()
+            self.refused('iqn.someone-else')
+
+    def test_a_mapping_that_only_the_array_knows_still_counts(self):
+        self.inspect()
+        self.reset()
+        self.fence()
+        self.array.targets[self.volume.id].add('iqn.someone-else')
+        with self.away():
+            self.recover()
+            self.refused('iqn.someone-else')
+
+    def test_what_is_attached_is_left_alone_and_counts(self):
+        """Another instance cannot have it."""
+        self.fence()
+        self.recover()
+        self.assertEqual({world.NODE13['initiator']}, self.mapped())
+        self.refused('node13', instance=fake_constants.UUID2)
+
+    def test_a_live_migration(self):
+        """Its source is said to be fenced in the middle: both attachments are there."""
+        self.attach(self.reserve(), world.NODE11)
+        self.fence()
+        self.recover()
+        self.assertEqual(BOTH, self.mapped())
+        self.assertEqual({'mapped'}, {row.state for row in self.guard.ledger.of(
+            Thing('volume', self.volume.id))})
+        self.detach(self.old)
+        self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_force_detach_of_all(self):
+        """One of the two hosts is not fenced: its failure is Cinder's to know."""
+        self.attach(self.reserve(), world.NODE11)
+        self.fence()
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        with self.away():
+            self.assertRaises(exception.VolumeDriverException,
+                              self.service.driver.terminate_connection, volume, None, force=True)
+            self.fence('node11')
+            self.assertTrue(self.service.driver.terminate_connection(volume, None, force=True))
+
+    def test_killed_after_the_mark(self):
+        self.reset()
+        self.fence()
+        self.restart()
+        self.assertEqual({}, self.array.targets)
+
+    def test_killed_at_each_point_of_taking_it_away(self):
+        for kind in (world.Killed, exception.VolumeDriverException):
+            number = 0
+            while True:
+                volume = self.make_volume()
+                attachment = self.reserve(volume=volume)
+                self.attach(attachment, world.NODE13, volume)
+                self.fence('node13', volume.id)
+                objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+                self.inject(number, kind)
+                self.quietly(self.guard.recovery.round)
+                hit = self.faults.struck
+                self.restart()
+                self.assertEqual(set(), self.leaks(), (kind, number))
+                if not hit:
+                    break
+                number += 1
+            self.assertGreaterEqual(number, 6, kind)
+
+    def test_the_host_itself(self):
+        """A cinder-volume does not believe that its own host is dead."""
+        for name in writers.own_names(self.guard.host):
+            self.assertRaises(endpoint.OwnHost, self.fence, name)
+
+    def test_bad_words(self):
+        for host in ('', None, 7, 'x' * 300, 'a\nb'):
+            self.assertRaises(exceptions.JournalBadValue, self.fence, host)
+        called = endpoint.Endpoint(self.guard).export_fence
+        for user in ('', None, 'x' * 101):
+            self.assertRaises(exceptions.JournalBadValue, called, None, 'node13', user)
+        self.assertRaises(exceptions.JournalBadValue, self.fence, 'node13', 'x' * 65)
+        self.assertEqual('', self.row().fenced)
+
+
+class TestTheHostIsBack(Evacuation):
+    """What attaches volumes is not dead."""
+
+    def stuck(self):
+        """An export that the array keeps, of a host that is fenced."""
+        self.reset()
+        self.fence()
+        with self.away():
+            self.recover()
+        self.assertNotEqual('', self.row().fenced)
+
+    def test_the_same_volume(self):
+        self.stuck()
+        self.attach(self.reserve(), world.NODE13)
+        self.assertEqual(('mapped', ''), (self.row().state, self.row().fenced))
+        self.refused('node13', instance=fake_constants.UUID2)
+
+    def test_another_volume(self):
+        """The stuck export counts again, though nothing has changed about it."""
+        self.stuck()
+        other = self.make_volume()
+        self.attach(self.reserve(fake_constants.UUID2, other), world.NODE13, other)
+        self.assertEqual(('unmapping', ''), (self.row().state, self.row().fenced))
+        with self.away():
+            self.refused('node13')
+
+    def test_under_another_connector(self):
+        self.stuck()
+        other = self.make_volume()
+        self.attach(self.reserve(fake_constants.UUID2, other),
+                    {**world.NODE13, 'nqn': 'nqn.2014-08.org.nvmexpress:13'}, other)
+        self.assertEqual('', self.row().fenced)
+
+    def test_an_attach_that_is_refused_shows_it_too(self):
+        volume = self.make_volume()
+        self.attach(self.reserve(fake_constants.UUID2, volume), world.NODE11, volume)
+        self.stuck()
+        self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                          self.reserve(fake_constants.UUID3, volume), world.NODE13, volume)
+        self.assertEqual('', self.row().fenced)
+
+    def test_another_host_shows_nothing(self):
+        self.stuck()
+        other = self.make_volume()
+        self.attach(self.reserve(fake_constants.UUID2, other), world.NODE11, other)
+        self.assertNotEqual('', self.row().fenced)
+
+    def test_a_detach_shows_nothing(self):
+        """An evacuation detaches with its connector."""
+        other = self.make_volume()
+        attachment = self.reserve(fake_constants.UUID2, other)
+        self.attach(attachment, world.NODE13, other)
+        self.stuck()
+        self.detach(attachment)
+        self.assertNotEqual('', self.row().fenced)

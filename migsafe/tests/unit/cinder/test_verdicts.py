@@ -1,0 +1,85 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is done about an export, for every combination of facts."""
+
+import itertools
+
+from oslotest import base
+
+from migsafe.cinder import verdicts
+
+KEEP, REVERT, HOLD = verdicts.Verdict
+YES_NO = (True, False)
+
+
+def everything():
+    """All that can be known of a row."""
+    for state, live, before, attached, written, fenced in itertools.product(
+            ('mapping', 'mapped', 'unmapping'), YES_NO, YES_NO, YES_NO, (True, False, None),
+            YES_NO):
+        yield verdicts.Facts(state, live, before, attached, written, fenced)
+
+
+def expected(facts):
+    """Said once more, in other words than the table's."""
+    if facts.live:
+        return HOLD if facts.state == 'unmapping' else KEEP
+    if facts.fenced or facts.state == 'unmapping':
+        return REVERT
+    if facts.state == 'mapping':
+        if facts.before:
+            return KEEP
+        return HOLD if facts.written else REVERT
+    if not facts.attached:
+        return KEEP
+    return REVERT if facts.written is False else HOLD
+
+
+class TestVerdicts(base.BaseTestCase):
+    """The whole product of the facts."""
+
+    def test_every_combination(self):
+        count = 0
+        for facts in everything():
+            verdict, reason = verdicts.decide(facts)
+            self.assertEqual(expected(facts), verdict, facts)
+            self.assertNotIn('no rule', reason, facts)
+            count += 1
+        self.assertEqual(3 * 2 ** 4 * 3, count)
+
+    def test_what_an_attachment_has_is_never_taken_away(self):
+        for facts in everything():
+            if facts.live:
+                self.assertIsNot(REVERT, verdicts.decide(facts)[0], facts)
+
+    def test_who_writes_keeps_it_unless_the_host_is_fenced_or_cinder_wants_it_gone(self):
+        for facts in everything():
+            if facts.written and not facts.fenced and facts.state != 'unmapping':
+                self.assertIsNot(REVERT, verdicts.decide(facts)[0], facts)
+
+    def test_every_row_is_of_use(self):
+        used = {verdicts.decide(facts) for facts in everything()}
+        self.assertEqual({(verdict, reason) for _wanted, verdict, reason in verdicts.TABLE}, used)
+        for place, (wanted, _verdict, _reason) in enumerate(verdicts.TABLE):
+            self.assertTrue(any(self._first(facts) == place for facts in everything()), wanted)
+
+    @staticmethod
+    def _first(facts):
+        found = (facts.state, facts.live, facts.before, facts.attached,
+                 'unknown' if facts.written is None else facts.written, facts.fenced)
+        return next(place for place, (wanted, _verdict, _reason) in enumerate(verdicts.TABLE)
+                    if all(want is None or want == have
+                           for want, have in zip(wanted, found, strict=True)))
+
+    def test_a_state_that_there_is_no_rule_for(self):
+        self.assertEqual((HOLD, 'there is no rule for it'),
+                         verdicts.decide(verdicts.Facts('gone', False)))
