@@ -19,7 +19,16 @@ from typing import Any
 from cliff import lister
 from oslo_config import cfg
 
+from migsafe import exceptions
 from migsafe.cli import codes, config, show
+from migsafe.journal import files
+
+
+def operator() -> str:
+    """Return who runs the command, also through sudo."""
+    name = files.user_name(os.getuid())
+    behind = os.environ.get('SUDO_USER', '')
+    return f'{behind} (as {name})' if behind and behind != name else name
 
 
 class Command(lister.Lister):
@@ -65,6 +74,17 @@ class Command(lister.Lister):
     def say(self, message: str) -> None:
         """Print a message for people beside the output for programs."""
         print(message, file=self.app.stderr or sys.stderr)
+
+    def confirm(self, warning: str, host: str) -> None:
+        """Let the name of a host be typed before something is done that nobody can undo.
+
+        :raises MigsafeError: it was another name
+        """
+        self.app.stderr.write(warning)
+        self.app.stderr.flush()
+        if (self.app.stdin or sys.stdin).readline().strip() != host:
+            raise exceptions.MigsafeError(
+                f'That was not "{show.text(host)}". Nothing was done.')
 
     def found(self, messages: list[str]) -> None:
         """Report what is wrong and remember it for the exit code."""

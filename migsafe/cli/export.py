@@ -27,10 +27,19 @@ TOPIC, NAMESPACE, VERSION = 'cinder-volume', 'migsafe', '1.0'
 # them from that of the transport. Each module has a list of the name of its group.
 GLOBAL = (('oslo_messaging._tracing.client', 'oslo_messaging_tracing'),
           ('oslo_messaging._metrics.client', 'oslo_messaging_metrics'))
-COLUMNS = ('Volume', 'Kind', 'Host', 'State', 'Initiators', 'LUN', 'Attachment', 'Attempts',
-           'Error')
-FIELDS = ('resource', 'kind', 'host', 'state', 'initiators', 'lun', 'attachment', 'attempts',
-          'error')
+COLUMNS = ('Volume', 'Kind', 'Host', 'State', 'Initiators', 'LUN', 'Attachment', 'Fenced',
+           'Attempts', 'Error')
+FIELDS = ('resource', 'kind', 'host', 'state', 'initiators', 'lun', 'attachment', 'fenced',
+          'attempts', 'error')
+WARNING = """\
+You are about to declare that {host} is fenced: powered off, or cut off from the storage, and that
+it stays so until nothing is mapped to it any more. migsafe will take away {count} export(s) that
+it has in {backend}, also where the array says that it has them in use, and lets other hosts have
+those volumes even while the array cannot take them away.
+If {host} does run a guest with one of them, two copies of it will write to the same disks, and
+they will be destroyed. Power it off or fence it FIRST, and look at its console, not at the state
+of its service.
+Type the name of the host to go on: """
 
 
 class NoAnswer(exceptions.MigsafeError):
@@ -64,25 +73,28 @@ class Backend:
         except Exception as error:
             raise NoAnswer(backend=host, reason=masked(error)) from None
 
-    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+    def call(self, method: str, *, since: str = VERSION, **arguments: Any) -> dict[str, Any]:
         """Make one call.
 
+        :param since: the version of the service that has it
         :raises NoAnswer: whatever went wrong
         """
         try:
-            found = self._client.call({}, method, **arguments)
+            found = self._client.prepare(version=since).call({}, method, **arguments)
         except Exception as error:
             raise NoAnswer(backend=self._host, reason=masked(error)) from None
         if not isinstance(found, dict):
             raise NoAnswer(backend=self._host, reason='its answer is not to be understood')
         return found
 
-    def exports(self, volume: str) -> Iterator[dict[str, Any]]:
-        """All that is not gone, or what is known of one volume."""
+    def exports(self, volume: str = '', host: str = '') -> Iterator[dict[str, Any]]:
+        """All that is not gone, of one host if it is named, or what is known of one volume."""
         after = 0
         while True:
-            page = self.call('export_list', after_id=after, volume=volume)
-            yield from page['exports']
+            page = self.call('export_list', after_id=after, volume=volume, host=host)
+            # NOTE: a service of before 1.1 gives those of all hosts.
+            yield from (row for row in page['exports']
+                        if not host or row['peer'] and row['host'] == host)
             if not page['next']:
                 return
             after = page['next']
@@ -159,26 +171,77 @@ class ExportVerify(_Export):
 
 
 class ExportRevert(_Export):
-    """Take a stale export away. Make sure first that the host does not use the volume.
+    """Take stale exports away. Make sure first that the host does not use the volumes.
 
-    An export that an attachment of Cinder has, or that the array says is in use, stays.
+    An export that an attachment of Cinder has stays, and one that the array says is in use, unless
+    its host is fenced.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the export."""
+        """Add the exports."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('volume', metavar='UUID')
+        parser.add_argument('volume', nargs='*', metavar='UUID',
+                            help='volumes; only with --host-is-fenced they may be left out, for '
+                            'all that the host has')
         parser.add_argument('--from-host', required=True, metavar='HOST',
-                            help='the host whose export it is')
+                            help='the host whose exports they are')
+        parser.add_argument(
+            '--host-is-fenced', action='store_true', help='declare that the host is powered off '
+            'or cut off from the storage, and stays so; asks for confirmation')
+        parser.add_argument('--yes', action='store_true',
+                            help='do not ask; for scripts that have fenced the host')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Revert, and return what is known afterwards."""
-        rows = self.backend(parsed_args).call(
-            'export_revert', volume=parsed_args.volume, host=parsed_args.from_host)['exports']
+        backend, volumes = self.backend(parsed_args), parsed_args.volume
+        if parsed_args.host_is_fenced:
+            volumes = self._fence(backend, parsed_args)
+        elif not volumes:
+            raise exceptions.MigsafeError(
+                'Name the volumes. All exports of a host are only taken away with '
+                '--host-is-fenced.')
+        rows = self._revert(backend, volumes, parsed_args)
         gone = all(row['state'] == 'gone' for row in rows)
         self.exit_code = codes.REPAIRED if gone else codes.FOUND
+        if parsed_args.host_is_fenced and not gone:
+            self.say('What is not gone is tried again until it is; leave the host powered off '
+                     'until then. Other hosts can have these volumes now, except where an '
+                     'attachment is still there: evacuate its instance.')
         return COLUMNS, [_row(row) for row in rows]
+
+    def _revert(self, backend: Backend, volumes: list[str],
+                args: argparse.Namespace) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        answers = True
+        for volume in volumes:
+            try:
+                if answers:
+                    rows += backend.call('export_revert', volume=volume,
+                                         host=args.from_host)['exports']
+            except NoAnswer as error:
+                if not args.host_is_fenced:
+                    raise
+                # NOTE: an array that hangs; the marks are there, and the service goes on.
+                self.say(str(error))
+                answers = False
+            if not answers:
+                rows += (row for row in backend.exports(volume) if row['host'] == args.from_host)
+        return rows
+
+    def _fence(self, backend: Backend, args: argparse.Namespace) -> list[str]:
+        """Put the mark on the exports; give their volumes."""
+        host = args.from_host
+        found = [row for row in backend.exports(host=host)
+                 if not args.volume or row['resource'] in args.volume]
+        for volume in sorted({*args.volume} - {row['resource'] for row in found}):
+            self.say(f'{show.text(host)} has no export of volume {show.text(volume)}.')
+        if found and not args.yes:
+            self.confirm(WARNING.format(host=show.text(host), count=len(found),
+                                        backend=show.text(args.backend)), host)
+        backend.call('export_fence', since='1.1', host=host, user=base.operator()[:100],
+                     volumes=args.volume)
+        return list(dict.fromkeys(row['resource'] for row in found if row['kind'] == 'volume'))
 
 
 def _row(row: dict[str, Any]) -> tuple[Any, ...]:

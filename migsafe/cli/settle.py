@@ -16,8 +16,6 @@ of nova-compute, which has the evidence and the connections, finds it.
 """
 
 import argparse
-import os
-import sys
 import time
 from typing import Any
 
@@ -25,7 +23,7 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.cli import base, codes, config, residue, show
-from migsafe.journal import Journal, Transaction, files
+from migsafe.journal import Journal, Transaction
 
 COLUMNS = ('UUID', 'Host', 'Role', 'Instance', 'Result', 'Verdict', 'Reason')
 POLL = 0.5
@@ -36,13 +34,6 @@ If {host} does run one of these guests, two copies of it will write to the same 
 will be destroyed. Power it off or fence it FIRST, and look at its console, not at the state of
 its service.
 Type the name of the host to go on: """
-
-
-def operator() -> str:
-    """Return who runs the command, also through sudo."""
-    name = files.user_name(os.getuid())
-    behind = os.environ.get('SUDO_USER', '')
-    return f'{behind} (as {name})' if behind and behind != name else name
 
 
 class Settle(base.Command):
@@ -72,7 +63,8 @@ class Settle(base.Command):
                 self.say('Nothing is unsettled.')
                 return COLUMNS, []
             if parsed_args.peer_is_dead and not parsed_args.yes:
-                self._confirm(parsed_args.peer_is_dead, len(chosen))
+                dead = parsed_args.peer_is_dead
+                self.confirm(WARNING.format(host=show.text(dead), count=len(chosen)), dead)
             for tx in chosen:
                 self._request(journal, tx, parsed_args.peer_is_dead)
             rows = self._wait(journal, chosen, parsed_args.wait)
@@ -103,16 +95,9 @@ class Settle(base.Command):
                 'see "migsafe journal list --state open"')
         return fits
 
-    def _confirm(self, host: str, count: int) -> None:
-        self.app.stderr.write(WARNING.format(host=show.text(host), count=count))
-        self.app.stderr.flush()
-        if (self.app.stdin or sys.stdin).readline().strip() != host:
-            raise exceptions.MigsafeError(
-                f'That was not "{show.text(host)}". Nothing was done.')
-
     @staticmethod
     def _request(journal: Journal, tx: Transaction, dead: str | None) -> None:
-        payload = {'user': operator(), 'at': timeutils.utcnow().isoformat()}
+        payload = {'user': base.operator(), 'at': timeutils.utcnow().isoformat()}
         try:
             if dead is None:
                 journal.request(tx, 'settle', payload)

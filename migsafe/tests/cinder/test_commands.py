@@ -14,22 +14,26 @@
 import io
 import json
 import os
+import threading
+from unittest import mock
 
+import fixtures
 import oslo_messaging as messaging
-from cinder import objects, rpc
+from cinder import exception, objects, rpc
 from cinder.objects import base as objects_base
 from cinder.tests.unit import fake_constants
 
 from migsafe.cinder import endpoint
-from migsafe.cli import codes, main
+from migsafe.cli import base, codes, main
 from migsafe.tests.cinder import test_second_writer, world
 
 
-class TestExportCommands(world.World):
+class Commands(world.World):
     """The service listens as Cinder's Service makes it."""
 
     def setUp(self):
         super().setUp()
+        self.other = self.make_volume()
         self.service.init_host(service_id=1)
         self.conf_file = os.path.join(os.path.dirname(
             world.test_driver.configuration.CONF.migsafe.ledger_path), 'cinder.conf')
@@ -43,9 +47,10 @@ class TestExportCommands(world.World):
         self.addCleanup(server.wait)
         self.addCleanup(server.stop)
 
-    def run_command(self, *args, backend='node@array', shown=('-f', 'json')):
+    def run_command(self, *args, backend='node@array', shown=('-f', 'json'), typed=''):
         out, err = io.StringIO(), io.StringIO()
-        app = main.Migsafe(default_config_files=(), stdout=out, stderr=err)
+        app = main.Migsafe(default_config_files=(), stdin=io.StringIO(typed), stdout=out,
+                           stderr=err)
         code = app.run(['--config-file', self.conf_file, 'export', args[0],
                         '--backend', backend, *args[1:], *shown])
         self.assertNotIn('chap-secret', out.getvalue() + err.getvalue())
@@ -55,6 +60,10 @@ class TestExportCommands(world.World):
         attachment = self.reserve()
         self.attach(attachment)
         objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+
+
+class TestExportCommands(Commands):
+    """As an operator gives them."""
 
     def test_there_is_one_endpoint(self):
         self.service.init_host(service_id=1)
@@ -119,10 +128,99 @@ class TestExportCommands(world.World):
             'revert', self.volume.id, '--from-host', 'node13')[0])
         self.assertEqual(1, len(self.array.exports()))
 
-    def test_what_is_not_there(self):
-        code, _rows, err = self.run_command('revert', self.volume.id, '--from-host', 'node99')
+    def test_revert_again(self):
+        self.stale()
+        for _ in range(2):
+            code, rows, _err = self.run_command('revert', self.volume.id, '--from-host', 'node13')
+            self.assertEqual((codes.REPAIRED, 'gone'), (code, rows[0]['State']))
+
+    def test_a_host_has_to_be_fenced_for_all_that_it_has(self):
+        self.stale()
+        code, _rows, err = self.run_command('revert', '--from-host', 'node13')
         self.assertEqual(codes.ERROR, code)
-        self.assertIn('node99', err)
+        self.assertIn('--host-is-fenced', err)
+        self.assertEqual(1, len(self.array.exports()))
+
+    def test_a_fenced_host_needs_its_name_typed(self):
+        self.stale()
+        self.attach(self.reserve(fake_constants.UUID2, self.other), volume=self.other)
+        for typed in ('', '\n', 'yes\n', 'node11\n'):
+            code, _rows, err = self.run_command('revert', '--from-host', 'node13',
+                                                '--host-is-fenced', typed=typed)
+            self.assertEqual(codes.ERROR, code)
+            for word in ('Nothing was done', 'fence it FIRST', 'take away 2 export(s)'):
+                self.assertIn(word, err)
+        self.assertEqual(2, len(self.array.exports()))
+        self.assertEqual({''}, {row['Fenced'] for row in self.run_command('list')[1]})
+        code, rows, err = self.run_command('revert', '--from-host', 'node13', '--host-is-fenced',
+                                           typed='node13\n')
+        # What is attached stays, and waits for its evacuation.
+        self.assertEqual(codes.FOUND, code, err)
+        self.assertIn('evacuate its instance', err)
+        self.assertEqual({(self.volume.id, 'gone'), (self.other.id, 'mapped')},
+                         {(row['Volume'], row['State']) for row in rows})
+        self.assertEqual({self.other.id}, {volume for volume, _ in self.array.exports()})
+        marked = [row['Fenced'] for row in self.run_command('show', self.other.id)[1]
+                  if row['Host']]
+        self.assertIn(f'by {base.operator()} at 20', marked[0])
+
+    def test_yes_does_not_ask(self):
+        self.stale()
+        code, _rows, err = self.run_command('revert', '--from-host', 'node13', '--yes',
+                                            '--host-is-fenced')
+        self.assertEqual(codes.REPAIRED, code)
+        self.assertNotIn('Type the name', err)
+        self.assertEqual({}, self.array.targets)
+
+    def test_some_volumes_of_a_fenced_host(self):
+        self.stale()
+        self.attach(self.reserve(fake_constants.UUID2, self.other), volume=self.other)
+        code, rows, err = self.run_command(
+            'revert', self.volume.id, 'no-such-volume', '--from-host', 'node13', '--yes',
+            '--host-is-fenced')
+        self.assertEqual((codes.REPAIRED, [self.volume.id]),
+                         (code, [row['Volume'] for row in rows]))
+        self.assertIn('node13 has no export of volume no-such-volume', err)
+        self.assertEqual({''}, {row['Fenced'] for row in self.run_command(
+            'show', self.other.id)[1]})
+
+    def test_a_fenced_host_and_an_array_that_is_away(self):
+        self.stale()
+        with mock.patch.object(world.ArrayDriver, 'terminate_connection',
+                               side_effect=exception.VolumeDriverException('array is away')):
+            code, rows, err = self.run_command('revert', '--from-host', 'node13', '--yes',
+                                               '--host-is-fenced')
+        self.assertEqual((codes.FOUND, 'unmapping'), (code, rows[0]['State']))
+        self.assertIn('array is away', rows[0]['Error'])
+        self.assertIn('leave the host powered off', err)
+
+    def test_a_fenced_host_and_an_array_that_hangs(self):
+        """The marks are there before anything is asked of the array."""
+        self.stale()
+        self.attach(self.reserve(fake_constants.UUID2, self.other), volume=self.other)
+        with open(self.conf_file, 'a') as handle:
+            handle.write('rpc_timeout = 4\n')
+        asked, ended = [], threading.Event()
+        self.addCleanup(ended.set)
+
+        def hangs(*args, **kwargs):
+            asked.append(kwargs['volume'])
+            ended.wait(60)
+            return {}
+        with mock.patch.object(endpoint.Endpoint, 'export_revert', hangs):
+            code, rows, err = self.run_command('revert', '--from-host', 'node13', '--yes',
+                                               '--host-is-fenced')
+        self.assertEqual((codes.FOUND, 1), (code, len(asked)))
+        self.assertIn('did not do it', err)
+        self.assertEqual({(self.volume.id, True), (self.other.id, True)},
+                         {(row['Volume'], bool(row['Fenced'])) for row in rows})
+
+    def test_what_is_not_there(self):
+        for args in ((self.volume.id,), ('--host-is-fenced',),
+                     (self.volume.id, '--host-is-fenced', '--yes')):
+            code, _rows, err = self.run_command('revert', *args, '--from-host', 'node99')
+            self.assertEqual(codes.ERROR, code)
+            self.assertIn('node99', err)
         self.assertEqual(codes.ERROR, self.run_command('show', 'x' * 1000)[0])
 
     def test_nobody_answers(self):
@@ -132,3 +230,27 @@ class TestExportCommands(world.World):
         self.assertEqual(codes.ERROR, code)
         self.assertIn('node@other', err)
         self.assertIn('guarded driver', err)
+
+
+class TestAServiceOfBefore(Commands):
+    """It has no such call, and would not know what the word means."""
+
+    def setUp(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.cinder.endpoint.Endpoint.target',
+            messaging.Target(namespace=endpoint.NAMESPACE, version='1.0')))
+        super().setUp()
+
+    def test_fenced(self):
+        self.stale()
+        code, _rows, err = self.run_command('revert', '--from-host', 'node13', '--yes',
+                                            '--host-is-fenced')
+        self.assertEqual(codes.ERROR, code)
+        self.assertIn('version', err)
+        self.assertEqual(1, len(self.array.exports()))
+
+    def test_the_rest(self):
+        self.stale()
+        self.assertEqual(2, len(self.run_command('list')[1]))
+        self.assertEqual(codes.REPAIRED, self.run_command(
+            'revert', self.volume.id, '--from-host', 'node13')[0])
