@@ -100,7 +100,8 @@ class Kernel:
         if holder is not None:
             if self.guarded:
                 raise refusals.VolumeHeld(volume=device.volume_id, host=self.host,
-                                          device=device.path, holder=holder, way_out='')
+                                          device=device.path, holder=holder,
+                                          left=refusals.LEFT, way_out='')
             if force:
                 device.dead = True
                 self._world.harm('held_yank', self.host, f'{device.path} held by {holder}')

@@ -162,10 +162,22 @@ class Ceph(servers.Server):
     def tell(self, prefix, **values):
         """Give the monitor a command, as the administrator; the answer is text."""
         import rados
-        with rados.Rados(rados_id='admin', conffile=self.conf, conf={
-                'client_mount_timeout': '2', 'rados_mon_op_timeout': '20'}) as cluster:
+        cluster = rados.Rados(rados_id='admin', conffile=self.conf, conf={
+            'client_mount_timeout': '2', 'rados_mon_op_timeout': '20'})
+        try:
+            # a busy monitor was seen to refuse a client that it knows
+            for patience in (1, 1, 0):
+                try:
+                    cluster.connect()
+                    break
+                except rados.PermissionError:
+                    if not patience:
+                        raise
+                    time.sleep(patience)
             code, text, status = cluster.mon_command(
                 json.dumps({'prefix': prefix, 'format': 'json', **values}), b'')
+        finally:
+            cluster.shutdown()
         if code:
             raise AssertionError(f'ceph {prefix} {values}: {code} {status}')
         return text.decode()

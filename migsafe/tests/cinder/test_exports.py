@@ -299,7 +299,7 @@ class TestOwnDevice(world.World):
     def hold(self):
         self.brick.policy.may_remove.side_effect = refusals.VolumeHeld(
             volume=self.volume.id, host='node', device='/dev/sda', holder='vg0-data',
-            way_out='Release it.')
+            left=refusals.LEFT, way_out='Release it.')
 
     def disconnect(self, connector=None, **kwargs):
         # no volume_id, as most drivers of Fibre Channel leave it out

@@ -204,7 +204,9 @@ class TestFenced(Evacuation):
         self.assertEqual({world.NODE11['initiator']}, self.mapped())
 
     def test_a_watcher_that_lingers(self):
-        """Where the array tells an address only."""
+        """Where the array tells an address only: there is no mapping that could be taken away, so
+        that nothing would keep a client out that is not dead after all.
+        """
         made = self.inspect()
         made.writers = lambda volume: [inspectors.Writer('client.4711', address='172.24.9.13')]
         self.reset()
@@ -212,6 +214,8 @@ class TestFenced(Evacuation):
         self.fence()
         with self.away():
             self.recover()
+            self.refused('client.4711')
+            made.writers = lambda volume: []
             self.attach(self.reserve(), world.NODE11)
         self.assertEqual(BOTH, self.mapped())
 
