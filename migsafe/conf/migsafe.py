@@ -120,8 +120,9 @@ OPTS: list[cfg.Opt] = [
         min=0,
         help='Seconds after which an instance of this host that sits in "migrating" with no live '
         'migration that any host works on is taken up by recovery and settled by evidence: the '
-        'cast to the source was lost, or it happened before migsafe was installed. It must be '
-        'longer than the conductor needs to choose a destination.',
+        'cast to the source was lost, or it happened before migsafe was installed. While no '
+        'destination is chosen it is at least [DEFAULT] long_rpc_timeout. A migration that '
+        'reaches the source after that is refused there.',
     ),
     cfg.IntOpt(
         'quiesce_timeout',

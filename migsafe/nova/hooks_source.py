@@ -16,15 +16,19 @@ from __future__ import annotations
 from typing import Any
 
 from nova import exception, objects
+from nova.compute import task_states
 from oslo_log import log as logging
+from oslo_utils import uuidutils
 
 from migsafe import exceptions
+from migsafe.journal import records as jr
 from migsafe.nova import attempt as at
 from migsafe.nova import effects, registry
 from migsafe.nova import evidence as nova_evidence
 from migsafe.nova import participant as pt
 from migsafe.nova.clients import records
 from migsafe.text import masked
+from migsafe.transaction import move as mv
 from migsafe.transaction import subject as sj
 from migsafe.transaction import verdict as vd
 from migsafe.transaction import witness as wt
@@ -66,7 +70,7 @@ def _end(participant: pt.Participant, attempt: at.Attempt,
     """Settle; what cannot be settled now is left to recovery."""
     try:
         if attempt.tx is None:
-            _begin(participant, attempt, call, ())
+            _begin_late(participant, attempt, call)
         assert attempt.tx is not None
         migration = call['migration']
         if error is None and attempt.committed and not attempt.failures \
@@ -91,6 +95,11 @@ def _end(participant: pt.Participant, attempt: at.Attempt,
 
 def _begin(participant: pt.Participant, attempt: at.Attempt,
            call: dict[str, Any], bdms: Any) -> None:
+    """Journal what is true now.
+
+    :raises nova.exception.MigrationError: recovery has taken it up before
+        it came here, and settles it or has settled it
+    """
     instance = call['instance']
     data = call.get('migrate_data')
     subject = sj.Subject(
@@ -98,11 +107,45 @@ def _begin(participant: pt.Participant, attempt: at.Attempt,
         volumes=[records.volume_row(b) for b in bdms
                  if b.is_volume and b.volume_id],
         directory_exists=True, directory_shared=shared_path(data))
-    attempt.tx = participant.journal.begin(
-        attempt.uuid, pt.SOURCE, instance.uuid, participant.host,
+    tx = _journalled(participant, call, attempt.uuid,
+                     participant.engine.captures(subject))
+    # Recovery captures nothing of the instance: it comes after the fact.
+    if tx.verdict is not None or tx.state == 'settled' \
+            or not participant.engine.history(tx).capture('instance_record'):
+        raise exception.MigrationError(reason=(
+            f'live migration {tx.uuid} of instance {instance.uuid} to '
+            f'{call["dest"]} came to {participant.host} after it had been '
+            'settled or taken up by recovery there, and was not begun; '
+            f'start a new one (see `migsafe journal show {tx.uuid}`)'))
+    attempt.tx = tx
+
+
+def _journalled(participant: pt.Participant, call: dict[str, Any], uuid: str,
+                captures: list[Any]) -> jr.Transaction:
+    tx: jr.Transaction = participant.journal.begin(
+        uuid, pt.SOURCE, call['instance'].uuid, participant.host,
         call['dest'], source_boot_id=nova_evidence.boot_id(),
-        migration_id=call['migration'].id,
-        captures=participant.engine.captures(subject))
+        migration_id=call['migration'].id, captures=captures)
+    return tx
+
+
+def _begin_late(participant: pt.Participant, attempt: at.Attempt,
+                call: dict[str, Any]) -> None:
+    """It failed before it began: what the conductor made of it is left.
+
+    If recovery has closed the transaction of this migration, that one knows
+    nothing of the destination; what is there is settled under another uuid.
+    """
+    if participant.journal.get(attempt.uuid, pt.SOURCE) is None:
+        _begin(participant, attempt, call, ())
+        return
+    attempt.tx = _journalled(
+        participant, call, uuidutils.generate_uuid(),
+        [('instance_directory', '', {
+            'exists': True, 'shared': shared_path(call.get('migrate_data'))})])
+    now = participant.clients.records.instance(call['instance'].uuid)
+    if now is None or now.task_state != task_states.MIGRATING:
+        participant.journal.note(attempt.tx, mv.FREED)
 
 
 def shared_path(migrate_data: Any) -> bool | None:
@@ -121,6 +164,12 @@ def do_pre_live_migration_from_source(wrapped: Any, manager: Any, args: Any,
     call = effects.arguments(wrapped, args, kwargs)
     try:
         _begin(participant, attempt, call, call['source_bdms'])
+    except exception.MigrationError as error:
+        # No rollback by Nova: the instance may have been used since then.
+        # Nobody looks at the exception, which ends in a thread of its own.
+        LOG.error('%s', masked(error))
+        manager._set_migration_status(call['migration'], 'error')
+        raise
     except exceptions.JournalError as error:
         if participant.conf.enforce:
             _refuse(manager, call, error)

@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from nova.conf import CONF
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 
@@ -191,7 +192,11 @@ class Recovery:
         age = timeutils.utcnow() - (
             timeutils.normalize_time(found.updated_at) if found.updated_at
             else self._started)
-        return bool(age.total_seconds() >= participant.conf.adopt_after)
+        wait = participant.conf.adopt_after
+        if not found.dest_host:
+            # It is still choosing one, and asks one host after another.
+            wait = max(wait, CONF.long_rpc_timeout)
+        return bool(age.total_seconds() >= wait)
 
     def _take(self, found: nova_records.Migrating) -> None:
         LOG.warning('Instance %s is in migrating with no live migration '

@@ -43,6 +43,7 @@ class Allocation(base.Resource):
     def revert(self, move: mv.Move, point: mv.Point) -> None:
         allocations = move.clients.allocations
         if not allocations.held(move.tx.uuid):
+            self._withdraw(move)
             return
         if move.superseded:
             # The instance is gone, or has its allocations on a third host.
@@ -50,6 +51,18 @@ class Allocation(base.Resource):
             return
         with move.effect(self.name, 'allocation_move', move.tx.uuid):
             allocations.move(move.tx.uuid, move.tx.instance_uuid)
+
+    def _withdraw(self, move: mv.Move) -> None:
+        """A conductor that went on after a rollback claims a destination for
+        an instance that has its source's back: Placement then holds both."""
+        if move.superseded or not (move.loser and move.decision.teardown):
+            return
+        allocations = move.clients.allocations
+        held = allocations.held(move.tx.instance_uuid)
+        if {allocations.provider(move.winner),
+                allocations.provider(move.loser)} <= set(held):
+            with move.effect(self.name, 'allocation_withdraw', move.loser):
+                allocations.withdraw(move.tx.instance_uuid, move.loser)
 
     def inspect(self, move: mv.Move) -> list[mv.Residue]:
         found = []

@@ -152,6 +152,9 @@ class Allocations(Protocol):
     def delete(self, migration: str) -> None:
         """Delete the migration's (source) allocations."""
 
+    def withdraw(self, instance_uuid: str, host: str) -> None:
+        """Take what an instance holds on a host from its allocations."""
+
 
 class Guests(Protocol):
     """The hypervisor of this host."""

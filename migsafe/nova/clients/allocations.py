@@ -48,3 +48,11 @@ class Allocations:
         self._manager.reportclient.delete_allocation_for_instance(
             nova_context.get_admin_context(), migration,
             consumer_type='migration', force=False)
+
+    def withdraw(self, instance_uuid: str, host: str) -> None:
+        client = self._manager.reportclient
+        if not client.remove_provider_tree_from_instance_allocation(
+                nova_context.get_admin_context(), instance_uuid,
+                self.provider(host)):
+            raise exception.AllocationUpdateFailed(
+                consumer_uuid=instance_uuid, error='Placement refused')

@@ -54,6 +54,63 @@ class SlowDestination:
         self.ended.set()
 
 
+class SlowConductor:
+    """A fault plan: the conductor takes its time, and the source's recovery gets bored."""
+
+    def __init__(self, test, message, seconds):
+        self._test, self._message, self._seconds = test, message, seconds
+        self.verdicts = None
+
+    def around(self, effect, call, later):
+        if effect.name.startswith(self._message) and self.verdicts is None:
+            self.verdicts = []
+            self._test.lab.pass_time(self._seconds)
+            with self._test.lab.world.entered(self._test.lab.parts.processes[SOURCE]):
+                participant = self._test.participant(SOURCE)
+                participant.recovery.once()
+                self.verdicts = [tx.verdict for tx in participant.journal.list()]
+        return call()
+
+
+class TestSlowConductor(scenarios.ScenarioTest):
+    """Recovery takes up what the conductor is still working on."""
+
+    def migrate_slowly(self, message, seconds):
+        server = self.guest()
+        before = len(self.participant(SOURCE).journal.list())
+        slow = self.lab.world.rule = SlowConductor(self, message, seconds)
+        self.lab.migrate(server)
+        self.lab.world.rule = None
+        self.assertIsNotNone(slow.verdicts)
+        return server, len(slow.verdicts) - before
+
+    def test_it_may_take_as_long_as_its_calls_may(self):
+        server, adopted = self.migrate_slowly('check_can_live_migrate_destination', 1200)
+        self.assertEqual(0, adopted)
+        self.recover()
+        self.assertClean(server, DESTINATION)
+
+    def test_cast_comes_after_the_source_has_settled_it(self):
+        for message in ('GET /allocation_candidates', 'check_can_live_migrate_destination',
+                        'live_migration'):
+            with self.subTest(message):
+                self.lab.clean()
+                server, adopted = self.migrate_slowly(message, 7200)
+                self.assertEqual(1, adopted)
+                self.assertUnharmed(server, SOURCE)
+                self.assertNotIn('pre_live_migration',
+                                 {e.name for e in self.lab.world.trace})
+                said = self.fault_messages(server)
+                self.assertIn('after it had been settled', said)
+                self.assertIn('start a new one', said)
+                self.recover()
+                self.assertClean(server, SOURCE)
+                self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+                self.assertTrue(self.do(server, 'hard_reboot').done)
+                self.migrate(server)
+                self.assertClean(server, DESTINATION)
+
+
 class TestLate(scenarios.ScenarioTest):
 
     def test_pre_live_migration(self):

@@ -210,6 +210,13 @@ class TestAdopt(Case):
         self.found(migration_status='accepted', updated_at=old)
         self.assertIsNotNone(self.adopted())
 
+    def test_conductor_has_longer_while_it_chooses_a_destination(self):
+        now = timeutils.utcnow(with_timezone=True)
+        for seconds, expected in ((1700, False), (1900, True)):
+            self.found(migration_status='accepted', dest_host='',
+                       updated_at=now - datetime.timedelta(seconds=seconds))
+            self.assertIs(expected, self.adopted() is not None)
+
     def test_without_any_migration_record(self):
         old = timeutils.utcnow() - datetime.timedelta(days=1)
         self.found(migration_uuid=None, migration_id=None, dest_host='',

@@ -71,7 +71,7 @@ class Calls:
 CHANGES = ('delete_attachment', 'terminate', 'to_host', 'release_task',
            'finish_migration', 'replace_connection', 'disconnect',
            'remove_directory', 'bind', 'move_allocations',
-           'delete_allocations', 'peer.release')
+           'delete_allocations', 'withdraw_allocations', 'peer.release')
 
 
 class Volumes:
@@ -235,6 +235,10 @@ class Allocations:
     def delete(self, migration):
         self.calls('delete_allocations', migration)
         self.by_consumer.pop(migration, None)
+
+    def withdraw(self, instance_uuid, host):
+        self.calls('withdraw_allocations', instance_uuid, host)
+        del self.by_consumer[instance_uuid]['rp-' + host]
 
 
 class Guests:

@@ -137,6 +137,29 @@ class TestAllocation(Case):
             act(fake.move(self.cloud, verdict), P.REST)
         self.assertEqual([], self.cloud.changes())
 
+    def doubled(self):
+        """A conductor that went on claimed the destination once more."""
+        self.cloud.allocations.by_consumer = {fake.INSTANCE: {
+            'rp-' + host: {'VCPU': 1} for host in (SRC, DST)}}
+
+    def test_what_a_late_claim_added_is_withdrawn(self):
+        self.doubled()
+        move = fake.move(self.cloud)
+        self.resource.revert(move, P.REST)
+        self.assertEqual({fake.INSTANCE: {'rp-' + SRC: {'VCPU': 1}}},
+                         self.cloud.allocations.by_consumer)
+        self.assertEqual([], self.resource.inspect(move))
+
+    def test_not_from_an_instance_that_may_run_there_or_has_moved(self):
+        self.doubled()
+        self.resource.revert(fake.move(self.cloud, teardown=False), P.REST)
+        self.on(fake.THIRD)
+        self.resource.revert(fake.move(self.cloud), P.REST)
+        self.cloud.allocations.by_consumer[fake.INSTANCE].pop('rp-' + SRC)
+        self.on(SRC)
+        self.resource.revert(fake.move(self.cloud), P.REST)
+        self.assertEqual([], self.cloud.changes())
+
     def test_commit_never_leaves_the_instance_with_nothing(self):
         self.cloud.allocations.by_consumer[fake.INSTANCE] = {}
         move = fake.move(self.cloud, COMMIT)
