@@ -83,20 +83,28 @@ def arguments(wrapped: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     function = getattr(wrapped, '__func__', None)
     if function is None:
         return _bound(inspect.signature(wrapped), *args, **kwargs)
-    named = _bound(_signature(function), wrapped.__self__, *args, **kwargs)
+    named = _bound(signature(function), wrapped.__self__, *args, **kwargs)
     named.pop(next(iter(named)))
     return named
 
 
 @functools.lru_cache(maxsize=256)
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Of a seam; to work it out takes longer than anything else here."""
-    return inspect.signature(function)
+def signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Of a seam; to work it out takes longer than anything else here.
+
+    oslo_messaging.expected_exceptions() hides the parameters of what it
+    decorates, which is then in its closure.
+    """
+    if not inspect.isfunction(function):  # a seam that is wrapped already
+        function = getattr(function, '__wrapped__', function)
+    hidden = (inspect.getclosurevars(function).nonlocals.get('func')
+              if inspect.isfunction(function) else None)
+    return inspect.signature(hidden if callable(hidden) else function)
 
 
-def _bound(signature: inspect.Signature, *args: Any,
+def _bound(parameters: inspect.Signature, *args: Any,
            **kwargs: Any) -> dict[str, Any]:
-    bound = signature.bind(*args, **kwargs)
+    bound = parameters.bind(*args, **kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)
 

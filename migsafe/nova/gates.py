@@ -13,11 +13,13 @@
 
 Each one first tries to settle; if that does not end clean, it is refused with
 the reason. An instance without unsettled residue pays for one read of the
-local journal.
+local journal. Here are those that need more than a refusal; all others are in
+:mod:`migsafe.nova.refusals`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -114,20 +116,24 @@ def _not_writable(participant: pt.Participant) -> str | None:
     return None
 
 
-def _settle_first(participant: pt.Participant, instance: Any,
-                  bdms: Iterable[Any] = ()) -> str | None:
+def settle_first(participant: pt.Participant, instance: Any,
+                 bdms: Iterable[Any] = (), *, under_lock: bool
+                 ) -> str | None:
     """Settle what is unsettled, and bring what Nova has read up to date.
 
     :param bdms: volume rows that Nova read before this; after settlement
         they may name another host's LUNs
+    :param under_lock: whether Nova holds the instance's lock
     :returns: why the operation must not go on; None if it may
     """
-    with locked.held(instance.uuid):
+    lock = (locked.held(instance.uuid) if under_lock
+            else contextlib.nullcontext())
+    with lock:
         try:
             if not participant.journal.unsettled_for_instance(instance.uuid):
                 return None
             reason = blocked(participant, instance.uuid)
-            reason = reason or _moved(participant, instance.uuid)
+            reason = reason or _moved(participant, instance)
             if reason is None:
                 _reread(participant, instance.uuid, bdms)
             return reason
@@ -135,12 +141,12 @@ def _settle_first(participant: pt.Participant, instance: Any,
             return masked(error) if participant.conf.enforce else None
 
 
-def _moved(participant: pt.Participant, instance_uuid: str) -> str | None:
+def _moved(participant: pt.Participant, instance: Any) -> str | None:
     """The call was sent here before it was known where the guest is."""
-    now = participant.clients.records.instance(instance_uuid)
-    if now is None or now.host == participant.host:
+    now = participant.clients.records.instance(instance.uuid)
+    if now is None or now.host == instance.host:
         return None
-    return (f'instance {instance_uuid} was found to have moved to {now.host}; '
+    return (f'instance {instance.uuid} was found to have moved to {now.host}; '
             'ask again, and it is done there')
 
 
@@ -156,28 +162,15 @@ def _reread(participant: pt.Participant, instance_uuid: str,
             bdm.obj_reset_changes(['attachment_id', 'connection_info'])
 
 
-def under_lock(operation: str) -> Any:
-    """Gate of a method that Nova calls with the instance's lock held."""
-    def wrapper(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
-        participant = registry.of(manager)
-        if participant is None:
-            return wrapped(*args, **kwargs)
-        instance = effects.arguments(wrapped, args, kwargs)['instance']
-        reason = _settle_first(participant, instance)
-        if reason:
-            raise exception.NovaException(f'{operation} refused: {reason}')
-        return wrapped(*args, **kwargs)
-    return wrapper
-
-
 def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
-    """As :func:`under_lock`; Cinder has the volume as ``detaching`` by now.
+    """A refused detach gives the volume back: Cinder has it as ``detaching``.
     """
     participant = registry.of(manager)
     if participant is None:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
-    reason = _settle_first(participant, call['instance'], [call['bdm']])
+    reason = settle_first(participant, call['instance'], [call['bdm']],
+                          under_lock=True)
     if reason:
         manager.volume_api.roll_detaching(call['context'],
                                           call['bdm'].volume_id)
@@ -193,8 +186,9 @@ def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
     instance = call['instance']
-    reason = _settle_first(participant, instance, call['bdms'])
-    if reason and _moved(participant, instance.uuid):
+    reason = settle_first(participant, instance, call['bdms'],
+                          under_lock=True)
+    if reason and _moved(participant, instance):
         raise exception.NovaException(f'delete refused: {reason}')
     if reason:
         LOG.warning('Instance is deleted with an unsettled migration, which '

@@ -132,6 +132,12 @@ class Participant:
                    f'{self.host} as COMMIT; look at both hosts by hand')
             self.journal.postpone(tx, self.conf.recovery_backoff_max, why)
             return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
+        now = self.clients.records.instance(tx.instance_uuid)
+        if now is not None and now.host == self.host:
+            # The source saw to it that the instance was its own before that.
+            self.journal.finish(tx, 'the instance has moved on since',
+                                verdict=verdict)
+            return cs.Outcome(vd.Verdict.ABORT, {})
         return self._let_go(tx, vd.Verdict.ABORT)
 
     def _let_go(self, tx: jr.Transaction, verdict: vd.Verdict) -> cs.Outcome:

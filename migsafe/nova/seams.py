@@ -20,14 +20,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import wrapt
 
 from migsafe import exceptions
-from migsafe.nova import effects, gates, identity, kept, service, swap
+from migsafe.nova import effects, gates, identity, kept, refusals, service, swap
 from migsafe.nova import hooks_destination as dst
 from migsafe.nova import hooks_source as src
 
@@ -105,9 +104,8 @@ SEAMS: tuple[Seam, ...] = (
              gates.precheck),
     _manager('check_can_live_migrate_source', 'ctxt instance',
              gates.precheck),
-    _manager('_reboot_instance', 'context instance',
-             gates.under_lock('reboot')),
-    _manager('_power_on', 'context instance', gates.under_lock('start')),
+    *(_manager(method, parameters, gate)
+      for method, (parameters, gate) in refusals.GATES.items()),
     _manager('_detach_volume', 'context bdm instance', gates.detach),
     _manager('_delete_instance', 'context instance bdms', gates.delete),
     _manager('_init_instance', 'context instance', gates.init_instance),
@@ -164,7 +162,7 @@ def find(seam: Seam) -> Any:
         target = getattr(target, name, None)
     if not callable(target):
         raise exceptions.SeamMismatch(seam=str(seam), reason='is missing')
-    found = tuple(inspect.signature(target).parameters)[1:]
+    found = tuple(effects.signature(target).parameters)[1:]
     if found[:len(seam.parameters)] != tuple(seam.parameters):
         raise exceptions.SeamMismatch(
             seam=str(seam), reason=f'has parameters ({", ".join(found)}), '

@@ -25,8 +25,8 @@ class InstanceDirectory(base.Resource):
     """R11: what is left makes the next attempt fail (DestinationDiskExists).
 
     Removed only by the host that has it, only when this transaction made it
-    (destination) or has moved it away (source), and never when the directory
-    may be on storage that both hosts share.
+    (destination) or has moved it away (source), never again once it was gone,
+    and never when the directory may be on storage that both hosts share.
     """
 
     name = 'instance_directory'
@@ -55,6 +55,9 @@ class InstanceDirectory(base.Resource):
         return move.clients.directories.find(move.tx.instance_uuid)
 
     def _ours(self, move: mv.Move) -> bool:
+        if (self.name, '') in move.history.settled:
+            # It was gone: what is there now was made by something else.
+            return False
         captured = move.history.capture(self.name)
         if captured.get('shared') is not False:
             return False

@@ -56,6 +56,21 @@ class InstanceRow:
     vm_state: str | None
 
 
+@dataclasses.dataclass(frozen=True)
+class OtherMove:
+    """A resize, cold migration or evacuation that is not over."""
+
+    kind: str
+    uuid: str
+    status: str
+    source_host: str
+    dest_host: str
+
+    def __str__(self) -> str:
+        return (f'{self.kind} {self.uuid} from {self.source_host} to '
+                f'{self.dest_host} is {self.status}')
+
+
 class Volumes(Protocol):
     """Cinder."""
 
@@ -77,6 +92,9 @@ class Records(Protocol):
 
     def instance(self, uuid: str) -> InstanceRow | None:
         """The instance, or None when it is deleted."""
+
+    def moves(self, uuid: str) -> list[OtherMove]:
+        """What else moves the instance, or waits to be confirmed."""
 
     def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
         """Make ``host`` the instance's host if it is one of ``expected``."""

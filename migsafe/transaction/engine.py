@@ -141,6 +141,10 @@ class Engine:
         move = mv.Move(tx, history, decision, evidence, self._host,
                        self._journal, self._clients,
                        self._clients.records.instance(tx.instance_uuid))
+        needed = move.needed_elsewhere(local_only)
+        if needed:
+            self._closer.postpone(tx, needed)
+            return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): needed})
         outcome = self._bring(move, points, local_only)
         if mv.Point.DONE in points:
             self._closer.close(move, outcome, local_only)

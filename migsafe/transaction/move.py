@@ -28,6 +28,10 @@ from migsafe.transaction import verdict as vd
 FREED = 'freed'
 
 
+#: Task states in which nothing but a live migration moves an instance.
+QUIET = (None, 'migrating')
+
+
 class Point(enum.IntEnum):
     """When a resource acts; the order is part of the protocol.
 
@@ -134,6 +138,29 @@ class Move:
         From then on its rows are changed by whoever likes to.
         """
         return FREED in self.history.notes
+
+    def needed_elsewhere(self, local_only: bool) -> str | None:
+        """Why the loser's state is not this transaction's to remove now.
+
+        Since its records were put right the instance may have been resized,
+        evacuated or unshelved, and what is on the loser is then made for that.
+
+        :param local_only: the other host has put the records right
+        """
+        now = self.instance
+        if now is None:
+            return None
+        if local_only and now.host == self.loser:
+            return f'the instance is on {self.loser} by its record'
+        if now.host is None and now.task_state:
+            return f'the instance is being unshelved ({now.task_state})'
+        if now.task_state in QUIET and now.vm_state != 'resized':
+            return None
+        return next((
+            f'{other}; if nothing works on it any more, `openstack server '
+            f'set --state active {now.uuid}` says so'
+            for other in self.clients.records.moves(now.uuid)
+            if self.loser in (other.source_host, other.dest_host)), None)
 
     def peer_attachments(self) -> dict[str, list[str]]:
         """Attachments that the other host made, by volume; asked once."""

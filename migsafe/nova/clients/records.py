@@ -33,6 +33,11 @@ from migsafe.transaction import clients as cl
 LOG = logging.getLogger(__name__)
 
 LIVE_MIGRATION = 'live-migration'
+#: Statuses after which a resize or an evacuation needs nothing of either host
+#: any more (nova.objects.fields.MigrationStatus); "finished" is not one, for a
+#: resize then waits to be confirmed or reverted.
+OVER = frozenset(('cancelled', 'completed', 'confirmed', 'done', 'error',
+                  'failed', 'reverted'))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +110,14 @@ class Records:
                 nova_context.get_admin_context(), uuid, expected_attrs=[]))
         except exception.InstanceNotFound:
             return None
+
+    def moves(self, uuid: str) -> list[cl.OtherMove]:
+        found = objects.MigrationList.get_by_filters(
+            nova_context.get_admin_context(), {'instance_uuid': uuid})
+        return [cl.OtherMove(m.migration_type, m.uuid, m.status,
+                             m.source_compute or '', m.dest_compute or '')
+                for m in found
+                if m.migration_type != LIVE_MIGRATION and m.status not in OVER]
 
     def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
         instance = self._instance(uuid)

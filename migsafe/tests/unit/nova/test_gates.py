@@ -18,7 +18,7 @@ from unittest import mock
 from nova import exception
 
 from migsafe import exceptions
-from migsafe.nova import gates, locked, registry
+from migsafe.nova import gates, locked, refusals, registry
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import evidence as ev
@@ -41,6 +41,9 @@ class Manager:
         self.volume_api = VolumeApi()
 
 
+REBOOT = refusals.GATES['_reboot_instance'][1]
+
+
 class Case(hosts.TwoHosts):
     """``held``: the guest runs here, but the destination is away."""
 
@@ -48,7 +51,7 @@ class Case(hosts.TwoHosts):
         super().setUp()
         self.manager, self.called = Manager(), []
         registry.put(self.manager, self.src.participant)
-        self.instance = types.SimpleNamespace(uuid=fake.INSTANCE)
+        self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
         self.bdm = types.SimpleNamespace(
             id=1, volume_id=fake.volume(0), attachment_id='stale',
             connection_info='{}', obj_reset_changes=lambda names: None)
@@ -74,8 +77,8 @@ class Case(hosts.TwoHosts):
 
 REFUSING = {
     'precheck': (gates.precheck, exception.MigrationPreCheckError),
-    'reboot': (gates.under_lock('reboot'), exception.NovaException),
-    'start': (gates.under_lock('start'), exception.NovaException),
+    'reboot': (REBOOT, exception.NovaException),
+    'start': (refusals.GATES['_power_on'][1], exception.NovaException),
     'detach': (gates.detach, exception.NovaException),
 }
 
@@ -174,9 +177,80 @@ class TestRefusing(Case):
         self.world.records.replace_connection = lambda *args: seen.append(
             locked.holds(fake.INSTANCE))
         with self.assertRaises(exception.NovaException):
-            self.call(gates.under_lock('reboot'))
+            self.call(REBOOT)
         self.assertEqual({True}, set(seen))
         self.assertFalse(locked.holds(fake.INSTANCE))
+
+
+class ReportClient:
+    def __init__(self):
+        self.deleted = []
+
+    def delete_allocation_for_instance(self, context, uuid, force):
+        self.deleted.append((uuid, force))
+
+
+class TestRefusals(Case):
+    """How each operation says no, so that nothing is stuck after it."""
+
+    def setUp(self):
+        super().setUp()
+        self.held()
+        self.failed = []
+        self.manager.reportclient = ReportClient()
+        self.manager._set_migration_status = lambda *args: self.failed.append(args)
+
+    def refuse(self, method, kind=exception.NovaException, **call):
+        def wrapped(context, instance, migration=None, bdms=None,
+                    recreate=False, evacuate=False):
+            self.called.append(method)
+            return 'done'
+        with self.assertRaises(kind) as caught:
+            refusals.GATES[method][1](
+                wrapped, self.manager, (None, self.instance), call)
+        self.assertEqual([], self.called)
+        self.assertIn('migsafe settle', str(
+            getattr(caught.exception, 'inner_exception', caught.exception)))
+
+    def test_in_place(self):
+        """Any other exception puts the instance into ERROR there."""
+        self.refuse('_prep_resize', exception.InstanceFaultRollback)
+        self.refuse('_do_rebuild_instance_with_claim',
+                    exception.InstanceFaultRollback, evacuate=True)
+
+    def test_migration_record_is_ended(self):
+        self.refuse('_resize_instance', migration='record')
+        self.assertEqual([('record', 'error')], self.failed)
+
+    def test_claim_of_an_unshelved_instance_is_given_back(self):
+        self.refuse('_unshelve_instance')
+        self.assertEqual([(fake.INSTANCE, True)],
+                         self.manager.reportclient.deleted)
+
+    def test_rebuild_and_evacuation_meet_one_gate_each(self):
+        for method, name, other in (
+                ('rebuild_instance', 'recreate', True),
+                ('_do_rebuild_instance_with_claim', 'evacuate', False)):
+            gate = refusals.GATES[method][1]
+            self.assertEqual((name, not other), gate.when)
+            self.assertEqual('done', gate(
+                lambda context, instance, recreate, evacuate, bdms: 'done',
+                self.manager, (None, self.instance, other, other, ()), {}))
+
+    def test_lock_is_claimed_only_where_nova_holds_it(self):
+        """Else the rows are swapped with nobody's lock."""
+        seen = {}
+        for method, (_parameters, gate) in refusals.GATES.items():
+            with mock.patch.object(
+                    gates, 'blocked', side_effect=lambda *a: seen.setdefault(
+                        method, locked.holds(fake.INSTANCE)) and None or 'no'):
+                self.assertIsNotNone(gates.settle_first(
+                    self.src.participant, self.instance,
+                    under_lock=gate.under_lock))
+        self.assertEqual(
+            {'_reboot_instance', '_shelve_instance', '_unshelve_instance',
+             '_shelve_offload_instance'},
+            {method for method, held in seen.items() if held})
 
 
 class TestPrecheck(Case):
@@ -243,8 +317,16 @@ class TestReadBefore(Case):
         with mock.patch.object(gates, '_moved', return_value='has moved to node11'):
             self.assertIn('has moved', self.refused(gate, exception.NovaException))
 
+    def test_instance_that_comes_here_has_not_moved(self):
+        """Its host is the other one, as Nova knows."""
+        self.break_off()
+        self.instance.host = SRC
+        registry.put(self.manager, self.dst.participant)
+        self.src.settle()
+        self.assertEqual('done', self.call(refusals.GATES['_prep_resize'][1]))
+
     def test_no_reboot_on_a_host_that_the_guest_has_left(self):
-        self.moved(gates.under_lock('reboot'))
+        self.moved(REBOOT)
 
     def test_no_detach_there(self):
         self.moved(gates.detach)

@@ -170,6 +170,131 @@ class TestMovedOn(hosts.TwoHosts):
         self.assertEqual([], self.src.cloud.changes())
 
 
+class TestMovesOn(hosts.TwoHosts):
+    """Something else is moving the instance to the loser while this is held."""
+
+    def row(self, **changes):
+        self.world.records.row = dataclasses.replace(
+            self.world.records.row, **changes)
+
+    def moving(self, source, dest, kind='migration', status='migrating',
+               **changes):
+        """A cold migration, seen from the middle: the host is not changed."""
+        self.world.records.others = [cl.OtherMove(
+            kind, 'other-move', status, source, dest)]
+        self.row(**{'task_state': 'resize_migrating'} | changes)
+        for host in (self.src, self.dst):
+            host.guests.state = G.ABSENT
+            host.cloud.directories.there = True
+            host.calls.made.clear()
+
+    def aborted(self):
+        """Freed while the destination was silent; that one is back now."""
+        self.break_off()
+        with self.away(DST):
+            self.assertFalse(self.src.settle().clean)
+        self.assertIsNone(self.world.records.row.task_state)
+
+    def committed(self):
+        self.break_off(G.ABSENT, G.HERE)
+        self.src.devices.holders[fake.volume(0)] = 'LV guest/data'
+        self.assertFalse(self.src.settle().clean)
+        self.src.devices.holders.clear()
+
+    def assertLeftAlone(self, host):
+        """What is there was made for the other move."""
+        self.assertEqual([], [
+            change for change in host.cloud.changes()
+            if change[0] in ('disconnect', 'remove_directory',
+                             'delete_attachment')])
+        self.assertTrue(host.cloud.directories.there)
+
+    def test_cold_migration_to_the_destination_of_an_abort(self):
+        self.aborted()
+        self.moving(SRC, DST)
+        outcome = self.src.settle()
+        self.assertLeftAlone(self.dst)
+        self.assertFalse(outcome.clean)
+        self.assertIn('other-move', str(outcome.held))
+        self.assertIn('set --state active', str(outcome.held))
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+
+    def test_the_destination_by_itself(self):
+        self.aborted()
+        self.moving(SRC, DST, 'evacuation', 'pre-migrating',
+                    task_state='rebuilding')
+        self.dst.journal.verdict(self.dst.tx(), 'ABORT', 'told before')
+        with self.away(SRC):
+            self.dst.settle()
+        self.assertLeftAlone(self.dst)
+
+    def test_cold_migration_to_the_source_of_a_commit(self):
+        self.committed()
+        self.moving(DST, SRC)
+        self.src.settle()
+        self.assertLeftAlone(self.src)
+
+    def test_and_away_again(self):
+        """What is left there is what a revert needs."""
+        self.committed()
+        self.moving(SRC, fake.THIRD, status='finished', host=fake.THIRD,
+                    task_state=None, vm_state='resized')
+        self.src.settle()
+        self.assertLeftAlone(self.src)
+
+    def test_unshelved_to_the_destination(self):
+        self.aborted()
+        self.moving('', '')
+        self.world.records.others = []
+        self.row(host=None, task_state='spawning', vm_state='shelved_offloaded')
+        self.src.settle()
+        self.assertLeftAlone(self.dst)
+
+    def test_arrived_there(self):
+        """As its own record says; the source closes it, then this one."""
+        self.aborted()
+        self.moving('', '')
+        self.world.records.others = []
+        self.row(host=DST, task_state=None)
+        self.dst.participant.release(fake.MIGRATION, fake.INSTANCE,
+                                     vd.Verdict.ABORT)
+        self.assertLeftAlone(self.dst)
+        self.assertTrue(self.src.settle().clean)
+        self.assertTrue(self.dst.settle().clean)
+        self.assertEqual((ABORTED, ABORTED),
+                         (self.src.verdict(), self.dst.verdict()))
+        self.assertLeftAlone(self.dst)
+
+    def test_message_about_a_migration_that_this_host_does_not_know(self):
+        self.moving(SRC, DST)
+        answer = self.dst.participant.release(
+            str(uuid.uuid4()), fake.INSTANCE, vd.Verdict.ABORT)
+        self.assertEqual('refused', answer['state'])
+        self.assertLeftAlone(self.dst)
+
+    def assertNoReasonToWait(self, *hosts, **changes):
+        self.aborted()
+        self.moving(*hosts, **changes)
+        self.assertTrue(self.src.settle().clean)
+        self.assertFalse(self.dst.cloud.directories.there)
+
+    def test_elsewhere(self):
+        self.assertNoReasonToWait(SRC, fake.THIRD)
+
+    def test_record_that_nobody_works_on(self):
+        self.assertNoReasonToWait(SRC, DST, task_state=None)
+
+    def test_directory_is_removed_once(self):
+        self.break_off()
+        self.dst.devices.holders[fake.volume(1)] = 'LV root'
+        self.assertFalse(self.src.settle().clean)
+        self.assertFalse(self.dst.cloud.directories.there)
+        self.dst.cloud.directories.there = True
+        self.dst.devices.holders.clear()
+        self.assertTrue(self.src.settle().clean)
+        self.assertTrue(self.dst.cloud.directories.there)
+
+
 class TestLate(hosts.TwoHosts):
     """Messages that arrive when something else is going on."""
 

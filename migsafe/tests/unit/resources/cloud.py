@@ -109,10 +109,15 @@ class Records:
         self.row = cl.InstanceRow(INSTANCE, SRC, SRC, 'migrating', 'active')
         self.status = 'error'
         self.changed_meanwhile = set()
+        self.others = []
 
     def instance(self, uuid):
         self.calls('instance', uuid)
         return self.row
+
+    def moves(self, uuid):
+        self.calls('moves', uuid)
+        return self.others
 
     def to_host(self, uuid, host, expected):
         self.calls('to_host', host)
