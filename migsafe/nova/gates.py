@@ -26,11 +26,10 @@ from typing import Any
 from nova import exception
 from nova.compute import task_states
 from oslo_log import log as logging
-from oslo_serialization import jsonutils
 
 from migsafe import exceptions
 from migsafe.journal import records as jr
-from migsafe.nova import effects, locked, registry
+from migsafe.nova import effects, locked, own_rows, registry
 from migsafe.nova import participant as pt
 from migsafe.text import masked
 from migsafe.transaction import evidence as ev
@@ -131,11 +130,14 @@ def settle_first(participant: pt.Participant, instance: Any,
     with lock:
         try:
             if not participant.journal.unsettled_for_instance(instance.uuid):
+                if bdms and own_rows.settled_lately(participant,
+                                                    instance.uuid):
+                    own_rows.reread(participant, instance.uuid, bdms)
                 return None
             reason = blocked(participant, instance.uuid)
             reason = reason or _moved(participant, instance)
             if reason is None:
-                _reread(participant, instance.uuid, bdms)
+                own_rows.reread(participant, instance.uuid, bdms)
             return reason
         except Exception as error:
             return masked(error) if participant.conf.enforce else None
@@ -148,18 +150,6 @@ def _moved(participant: pt.Participant, instance: Any) -> str | None:
         return None
     return (f'instance {instance.uuid} was found to have moved to {now.host}; '
             'ask again, and it is done there')
-
-
-def _reread(participant: pt.Participant, instance_uuid: str,
-            bdms: Iterable[Any]) -> None:
-    now = {row.bdm_id: row for row in
-           participant.clients.records.volumes(instance_uuid)}
-    for bdm in bdms:
-        row = now.get(bdm.id)
-        if row is not None:
-            bdm.attachment_id = row.attachment_id
-            bdm.connection_info = jsonutils.dumps(row.connection_info)
-            bdm.obj_reset_changes(['attachment_id', 'connection_info'])
 
 
 def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
@@ -180,20 +170,34 @@ def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
 
 def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     """Deleting is settled first where that is possible, and refused only
-    where the guest turns out to be on another host."""
+    where the guest is elsewhere or its rows lead to another host's LUNs:
+    Nova disconnects what they name, by force."""
     participant = registry.of(manager)
     if participant is None:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
-    instance = call['instance']
-    reason = settle_first(participant, instance, call['bdms'],
-                          under_lock=True)
-    if reason and _moved(participant, instance):
-        raise exception.NovaException(f'delete refused: {reason}')
-    if reason:
-        LOG.warning('Instance is deleted with an unsettled migration, which '
-                    'recovery cleans up: %s', reason, instance=instance)
+    instance, bdms = call['instance'], call['bdms']
+    reason = settle_first(participant, instance, bdms, under_lock=True)
+    if not reason:
+        return wrapped(*args, **kwargs)
+    stops = _stops_delete(participant, instance, bdms)
+    if stops and participant.conf.enforce:
+        raise exception.NovaException(f'delete refused: {stops}; {reason}')
+    LOG.warning('Instance is deleted with an unsettled migration, which '
+                'recovery cleans up: %s', reason, instance=instance)
     return wrapped(*args, **kwargs)
+
+
+def _stops_delete(participant: pt.Participant, instance: Any,
+                  bdms: Iterable[Any]) -> str | None:
+    try:
+        moved = _moved(participant, instance)
+        if moved is None:
+            own_rows.reread(participant, instance.uuid, bdms)
+        return moved or own_rows.foreign(participant, instance.uuid)
+    except Exception as error:
+        return ('it cannot be told whether its volumes are connected to '
+                f'{participant.host} as its rows say: {masked(error)}')
 
 
 def reset_live_migration(wrapped: Any, manager: Any, args: Any,

@@ -9,6 +9,8 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import dataclasses
+import datetime
 import json
 import types
 import unittest
@@ -16,11 +18,13 @@ import uuid
 from unittest import mock
 
 from nova import exception
+from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.nova import gates, locked, refusals, registry
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import clients as cl
 from migsafe.transaction import evidence as ev
 
 SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
@@ -239,18 +243,19 @@ class TestRefusals(Case):
 
     def test_lock_is_claimed_only_where_nova_holds_it(self):
         """Else the rows are swapped with nobody's lock."""
-        seen = {}
+        seen = set()
         for method, (_parameters, gate) in refusals.GATES.items():
-            with mock.patch.object(
-                    gates, 'blocked', side_effect=lambda *a: seen.setdefault(
-                        method, locked.holds(fake.INSTANCE)) and None or 'no'):
-                self.assertIsNotNone(gates.settle_first(
+            def blocked(participant, uuid, method=method):
+                if locked.holds(uuid):
+                    seen.add(method)
+                return 'no'
+            with mock.patch.object(gates, 'blocked', blocked):
+                self.assertEqual('no', gates.settle_first(
                     self.src.participant, self.instance,
                     under_lock=gate.under_lock))
         self.assertEqual(
             {'_reboot_instance', '_shelve_instance', '_unshelve_instance',
-             '_shelve_offload_instance'},
-            {method for method, held in seen.items() if held})
+             '_shelve_offload_instance'}, seen)
 
 
 class TestPrecheck(Case):
@@ -282,22 +287,126 @@ class TestPrecheck(Case):
 
 
 class TestDelete(Case):
-    def test_never_refused(self):
-        self.held()
+    """Nova disconnects, by force, whatever the rows name that it has read."""
+
+    def setUp(self):
+        super().setUp()
+        # as the API sent it, when the destination had just changed it
+        self.bdm.id = self.world.records.rows[fake.volume(0)].bdm_id
+        self.bdm.attachment_id = fake.attachment(DST, 0)
+        self.bdm.connection_info = json.dumps(fake.info(DST, 0))
+        self.seen = []
+
+    def wrapped(self, context, bdm, instance, bdms=()):
+        self.seen.append((bdms[0].attachment_id, json.loads(bdms[0].connection_info)))
+        return super().wrapped(context, bdm, instance)
+
+    def call(self, gate):
+        return gate(self.wrapped, self.manager,
+                    (None, self.bdm, self.instance, [self.bdm]), {})
+
+    def deleted(self):
+        """It is done, with what this host has."""
         self.assertEqual('done', self.call(gates.delete))
+        (attachment, info), = self.seen
+        self.assertEqual(fake.attachment(SRC, 0), attachment)
+        self.assertEqual(fake.info(SRC, 0)['data']['target_lun'],
+                         info['data']['target_lun'])
+
+    def test_rows_are_right_though_something_is_held(self):
+        self.held()
+        self.deleted()
+        self.assertEqual('open', self.src.tx().state)
 
     def test_settled_first(self):
         self.break_off()
-        self.assertEqual('done', self.call(gates.delete))
+        self.deleted()
         self.assertEqual('settled', self.src.tx().state)
 
-    def test_whatever_goes_wrong(self):
+    def test_settled_while_the_message_was_on_its_way(self):
+        self.break_off()
+        self.src.settle()
+        self.deleted()
+
+    def test_long_ago_is_not_read_again(self):
+        self.break_off()
+        self.src.settle()
+        now = timeutils.utcnow() + datetime.timedelta(hours=2)
+        self.src.calls.made.clear()
+        self.world.calls.made.clear()
+        with mock.patch.object(timeutils, 'utcnow', return_value=now):
+            self.assertEqual('done', self.call(gates.delete))
+        self.assertEqual([], self.src.calls.made + self.world.calls.made)
+
+    def refused(self, gate=gates.delete, kind=exception.NovaException):
+        message = super().refused(gate, kind)
+        self.assertEqual([], self.seen)
+        self.assertNotIn(fake.SECRET, message)
+        return message
+
+    def test_rows_that_name_the_destination(self):
         self.break_off()
         for error in (RuntimeError('conductor'), KeyError('x'),
                       exceptions.JournalError(database='d', reason='r')):
             with mock.patch.object(self.src.participant, 'settle',
                                    side_effect=error):
-                self.assertEqual('done', self.call(gates.delete))
+                message = self.refused()
+                self.assertIn(fake.volume(0), message)
+                self.assertIn(DST, message)
+
+    def test_not_known_where_the_guest_is(self):
+        self.break_off(G.UNKNOWN, G.UNKNOWN)
+        self.assertIn('migsafe settle', self.refused())
+        self.world.records.rows.clear()
+        for number in (0, 1):
+            self.world.records.rows[fake.volume(number)] = cl.VolumeRow(
+                number + 1, fake.volume(number), fake.attachment(SRC, number),
+                fake.info(SRC, number))
+        self.deleted()
+
+    def test_cinder_and_the_settlement_fail(self):
+        self.break_off()
+        self.world.calls.errors['attachments'] = OSError('HTTP 503')
+        self.assertIn('HTTP 503', self.refused())
+
+    def test_damaged_journal_and_rows_that_cinder_knows(self):
+        self.break_off()
+        self.local = SRC
+        self.sql("UPDATE migsafe_records SET payload = '{x'")
+        self.assertIn(DST, self.refused())
+        for row in list(self.world.records.rows.values()):
+            self.world.records.rows[row.volume_id] = dataclasses.replace(
+                row, attachment_id=fake.attachment(SRC, row.bdm_id - 1),
+                connection_info=fake.info(SRC, row.bdm_id - 1))
+        self.deleted()
+
+    def test_volume_attached_since(self):
+        """Nothing journalled knows it; Cinder does."""
+        self.held()
+        for host, refused in ((SRC, False), (DST, True), (None, True)):
+            self.seen.clear()
+            self.called.clear()
+            self.world.volumes.add('new', 'v-new', host, {})
+            self.world.records.rows['v-new'] = cl.VolumeRow(9, 'v-new', 'new', {})
+            if refused:
+                self.assertIn('v-new', self.refused())
+            else:
+                self.deleted()
+
+    def test_legacy_flow(self):
+        for number in (0, 1):
+            self.world.legacy(number)
+        self.break_off()
+        with mock.patch.object(self.src.participant, 'settle',
+                               side_effect=RuntimeError('conductor')):
+            self.assertIn(fake.volume(0), self.refused())
+
+    def test_not_enforced(self):
+        self.conf.set_override('enforce', False, 'migsafe')
+        self.break_off()
+        with mock.patch.object(self.src.participant, 'settle',
+                               side_effect=RuntimeError('conductor')):
+            self.assertEqual('done', self.call(gates.delete))
 
 
 class TestReadBefore(Case):
