@@ -19,6 +19,7 @@ from typing import Any
 
 from migsafe.brick import policy
 from migsafe.resources import base
+from migsafe.resources import loser_attachments as la
 from migsafe.transaction import clients as cl
 from migsafe.transaction import move as mv
 from migsafe.transaction import subject as sj
@@ -92,12 +93,11 @@ class VolumeConnection(base.Resource):
         if not (move.superseded or move.freed):
             for row in self._volumes(move):
                 found += self._inspect_row(move, row, attachments)
-        keep = self._kept_ids(move, attachments)
         found += [
             mv.Residue('R3', self.name, a.volume_id, a.host or move.loser,
                        f'attachment {a.id} still exists'
                        + _because(move.kept.get(a.volume_id)))
-            for a in self._losers(move, attachments) if a.id not in keep]
+            for a in self._not_kept(move, attachments)]
         return found
 
     def _inspect_row(self, move: mv.Move, row: cl.VolumeRow,
@@ -121,6 +121,7 @@ class VolumeConnection(base.Resource):
     def _rows(self, move: mv.Move) -> None:
         """Compare and swap every row that is not the winner's."""
         attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
+        move.listed = attachments
         held = {}
         for row in self._volumes(move):
             target = self._target(move, row, attachments)
@@ -151,22 +152,45 @@ class VolumeConnection(base.Resource):
 
     def _exports(self, move: mv.Move) -> None:
         """Delete the loser's attachments, each once its device is gone."""
-        attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
-        keep = self._kept_ids(move, attachments)
-        held = {}
-        for attachment in self._losers(move, attachments):
-            if attachment.id in keep:
-                continue
-            reason = self._why_not(move, attachment)
-            if reason:
-                held[attachment.volume_id] = reason
-                continue
-            with move.effect(self.name, 'attachment_delete',
-                             attachment.volume_id,
-                             {'attachment_id': attachment.id}):
-                move.clients.volumes.delete_attachment(attachment.id)
+        todo, held = self._todo(move), {}
+        try:
+            for attachment in tuple(todo):
+                reason = self._why_not(move, attachment)
+                if reason:
+                    held[attachment.volume_id] = reason
+                    continue
+                if not self._named(move, attachment):
+                    with move.effect(self.name, 'attachment_delete',
+                                     attachment.volume_id,
+                                     {'attachment_id': attachment.id}):
+                        move.clients.volumes.delete_attachment(attachment.id)
+                todo.remove(attachment)
+        finally:
+            # Once the instance is its owner's, new ones look just like them.
+            la.remember(move, todo)
         if held:
             raise base.Held(held)
+
+    def _todo(self, move: mv.Move) -> list[cl.Attachment]:
+        try:
+            attachments = move.clients.volumes.attachments(
+                move.tx.instance_uuid)
+        except Exception:
+            la.remember(move, self._not_kept(move, move.listed))
+            raise
+        return self._not_kept(move, attachments)
+
+    def _not_kept(self, move: mv.Move, attachments: list[cl.Attachment]
+                  ) -> list[cl.Attachment]:
+        keep = self._kept_ids(move, attachments)
+        return [a for a in la.losers(move, attachments, self._volumes(move))
+                if a.id not in keep]
+
+    def _named(self, move: mv.Move, attachment: cl.Attachment) -> bool:
+        """Whether a row names it by now: since they were read, the one
+        before it may have taken long to delete."""
+        return any(row.attachment_id == attachment.id
+                   for row in self._volumes(move))
 
     def _why_not(self, move: mv.Move,
                  attachment: cl.Attachment) -> str | None:
@@ -174,34 +198,18 @@ class VolumeConnection(base.Resource):
             return f'devices of {move.loser} have not been looked at'
         return move.kept.get(attachment.volume_id)
 
-    def _losers(self, move: mv.Move, attachments: list[cl.Attachment]
-                ) -> list[cl.Attachment]:
-        """Attachments that this transaction may delete."""
-        known = {i for ids in move.history.attachments.values() for i in ids}
-        if move.loser == move.tx.source_host:
-            known = {str(c.get('attachment_id')) for c in
-                     move.history.captured(self.name).values()}
-        if move.instance is None:
-            # Deleted: nobody needs any of them, but only those of the loser
-            # have been looked at.
-            return [a for a in attachments
-                    if a.id in known or a.host == move.loser]
-        volumes = {row.volume_id for row in self._volumes(move)}
-        return [a for a in attachments if a.id in known
-                or (not move.superseded and a.volume_id in volumes)]
-
     def _kept_ids(self, move: mv.Move,
                   attachments: list[cl.Attachment]) -> set[str]:
         """Attachments that stay: what rows name, and what the winner has."""
-        keep = set()
-        for row in self._volumes(move):
-            if row.attachment_id:
-                keep.add(row.attachment_id)
-            target = (None if move.superseded
-                      else self._target(move, row, attachments))
+        rows = self._volumes(move)
+        keep = {row.attachment_id for row in rows if row.attachment_id}
+        if move.superseded or move.freed:
+            return keep  # only what is known to be the loser's goes then
+        for row in rows:
+            target = self._target(move, row, attachments)
             if target and target.attachment_id:
                 keep.add(target.attachment_id)
-            elif not move.superseded:
+            else:
                 # Unknown which one is the winner's: touch none of them.
                 keep.update(a.id for a in attachments
                             if a.volume_id == row.volume_id)

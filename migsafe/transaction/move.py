@@ -98,6 +98,8 @@ class Move:
     released: bool = False
     #: whether what is kept was seen by a look at the devices, and not for want of an answer
     seen: bool = False
+    #: the attachments as they were when the rows were put right
+    listed: list[cl.Attachment] = dataclasses.field(default_factory=list)
     _peer_attachments: dict[str, list[str]] | None = None
 
     @property

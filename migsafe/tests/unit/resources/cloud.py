@@ -369,7 +369,10 @@ class Journal:
     """Remembers effects; the engine's tests use a real one."""
 
     def __init__(self):
-        self.intents, self.outcomes = [], []
+        self.intents, self.outcomes, self.notes = [], [], []
+
+    def note(self, tx, text):
+        self.notes.append(text)
 
     def intent(self, tx, resource, effect, key='', payload=None):
         self.intents.append((resource, effect, key, payload))

@@ -311,6 +311,95 @@ class TestExports(Case):
                          move.journal.outcomes)
 
 
+class TestFreed(Case):
+    """The instance is its owner's; a device of the loser is still held."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud.volumes.add('a-leaked', fake.volume(0), None, None)
+        self.history = self.cloud.history()
+        self.resource.revert(self.move(), RECORDS)
+
+    def move(self, **kwargs):
+        return fake.move(self.cloud, history=self.history,
+                         **{'released': True} | kwargs)
+
+    def free(self, **kwargs):
+        with self.assertRaises((base.Held, OSError)):
+            self.resource.revert(self.move(**kwargs), EXPORTS)
+        self.history.notes.add(mv.FREED)
+
+    def reserve(self):
+        """What a resize does: a new one, then the row, with a pause."""
+        self.cloud.volumes.add('a-reserved', fake.volume(0), None, None)
+
+    def ends(self):
+        """Only what was there before goes, also what nobody knew of."""
+        self.resource.revert(self.move(), EXPORTS)
+        self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1),
+                          'a-reserved'}, set(self.cloud.volumes.rows))
+        self.assertEqual([], self.residues(self.move()))
+
+    def test_reserved_by_a_resize(self):
+        self.free(released=False)
+        self.reserve()
+        self.ends()
+
+    def test_row_lost_its_attachment_meanwhile(self):
+        """Its old one is deleted first, and the row written last."""
+        self.free(released=False)
+        self.reserve()
+        del self.cloud.volumes.rows[fake.attachment(SRC, 0)]
+        self.resource.revert(self.move(), EXPORTS)
+        self.assertEqual({fake.attachment(SRC, 1), 'a-reserved'},
+                         set(self.cloud.volumes.rows))
+
+    def test_freed_after_a_deletion_had_failed(self):
+        self.cloud.calls.errors['delete_attachment'] = OSError('HTTP 500')
+        self.free()
+        self.cloud.calls.errors.clear()
+        self.reserve()
+        self.ends()
+
+    def test_freed_when_they_could_not_be_listed(self):
+        move = self.move()
+        self.resource.revert(move, RECORDS)
+        self.cloud.calls.errors['attachments'] = OSError('HTTP 503')
+        self.assertRaises(OSError, self.resource.revert, move, EXPORTS)
+        self.history.notes.add(mv.FREED)
+        self.cloud.calls.errors.clear()
+        self.reserve()
+        self.ends()
+
+    def test_freed_by_a_version_that_noted_nothing(self):
+        """What the destination journalled, and what is by host its own."""
+        self.history.notes.add(mv.FREED)
+        self.cloud.peer.description['attachments'] = {
+            fake.volume(0): ['a-leaked']}
+        self.reserve()
+        self.ends()
+
+    def test_what_is_left_is_noted_once(self):
+        move = self.move(released=False)
+        for _ in range(2):
+            with self.assertRaises(base.Held):
+                self.resource.revert(move, EXPORTS)
+        self.assertEqual(3, len(move.journal.notes))
+
+    def test_named_by_a_row_while_another_was_deleted(self):
+        """Rows are read again right before each deletion."""
+        self.history.notes.add('old attachment a-leaked')
+        real = self.cloud.volumes.delete_attachment
+
+        def slow(attachment_id):
+            real(attachment_id)
+            self.cloud.records.rows[fake.volume(0)] = dataclasses.replace(
+                self.row(0), attachment_id='a-leaked')
+        self.cloud.volumes.delete_attachment = slow
+        self.resource.revert(self.move(), EXPORTS)
+        self.assertIn('a-leaked', self.cloud.volumes.rows)
+
+
 class TestSuperseded(Case):
     """Deleted, or on a third host: only what this transaction made."""
 

@@ -1,0 +1,69 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which attachments in Cinder are of the host that lost, and may go.
+
+While the instance is busy with the migration, all that its rows do not need
+are. Afterwards a resize or a shelve reserves new ones, which for a moment no
+row names and no host has: then only those count that are known to be old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from migsafe.transaction import clients as cl
+from migsafe.transaction import move as mv
+
+#: A note of the journal: an attachment that was there before the instance
+#: was given back.
+OLD = 'old attachment '
+
+
+def remember(move: mv.Move, left: Iterable[cl.Attachment]) -> None:
+    """Journal what could not be deleted yet; each once."""
+    if move.freed or move.superseded:
+        return
+    for attachment in left:
+        note = OLD + attachment.id
+        if note not in move.history.notes:
+            move.journal.note(move.tx, note)
+            move.history.notes.add(note)
+
+
+def losers(move: mv.Move, attachments: Sequence[cl.Attachment],
+           rows: Iterable[cl.VolumeRow]) -> list[cl.Attachment]:
+    """Attachments that this transaction may delete."""
+    known = _known(move)
+    if move.instance is None or (move.freed and not move.superseded):
+        # Deleted: nobody needs any of them, but only those of the loser
+        # have been looked at.
+        return [a for a in attachments
+                if a.id in known or a.host == move.loser]
+    volumes = {row.volume_id for row in rows}
+    return [a for a in attachments if a.id in known
+            or (not move.superseded and a.volume_id in volumes)]
+
+
+def _known(move: mv.Move) -> set[str]:
+    if move.loser == move.tx.source_host:
+        known = {str(c.get('attachment_id')) for c in
+                 move.history.captured('volume_connection').values()}
+    else:
+        known = _made(move.history.attachments.values())
+        if move.freed and move.loser != move.local:
+            known |= _made(move.peer_attachments().values())
+    return known | {note.removeprefix(OLD) for note in move.history.notes
+                    if note.startswith(OLD)}
+
+
+def _made(ids: Iterable[Iterable[str]]) -> set[str]:
+    return {i for found in ids for i in found}
