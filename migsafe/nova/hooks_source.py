@@ -28,6 +28,7 @@ from migsafe.nova import evidence as nova_evidence
 from migsafe.nova import participant as pt
 from migsafe.nova.clients import records
 from migsafe.text import masked
+from migsafe.transaction import closing as cs
 from migsafe.transaction import move as mv
 from migsafe.transaction import subject as sj
 from migsafe.transaction import verdict as vd
@@ -201,6 +202,9 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
 
     Rows first, then the destination's devices, then its attachments; and
     only if the evidence says that the guest is on this host.
+
+    :raises nova.exception.MigrationError: it does not, or the rows are not
+        right yet; Nova must not free the instance, and recovery does
     """
     participant, attempt = registry.of(manager), at.current()
     if participant is None or attempt is None or attempt.tx is None:
@@ -211,7 +215,21 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
         points=pt.BEFORE_DONE)
     if outcome is None or not outcome.clean:
         attempt.failures.append('rollback of volumes')
+    if outcome is None or outcome.records_wrong \
+            or outcome.verdict is not vd.Verdict.ABORT:
+        raise exception.MigrationError(reason=_not_rolled_back(
+            attempt, participant.host, outcome))
     return None
+
+
+def _not_rolled_back(attempt: at.Attempt, host: str,
+                     outcome: cs.Outcome | None) -> str:
+    why = ('something else settles it' if outcome is None else
+           '; '.join(sorted(outcome.held.values()))
+           or f'the verdict is {outcome.verdict.value}')
+    return (f'live migration {attempt.uuid} of instance '
+            f'{attempt.instance_uuid} is not rolled back on {host} and left '
+            f'to recovery (`migsafe settle {attempt.uuid}` tries now): {why}')
 
 
 def remove_remote_volume_connections(wrapped: Any, manager: Any, args: Any,

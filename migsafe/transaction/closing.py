@@ -38,11 +38,13 @@ class Outcome:
     :param verdict: what was decided
     :param held: (resource, key) -> why it is not settled; empty when clean
     :param kept: volume id -> why its device stays on the loser
+    :param records_wrong: whether a reboot may still read another host's LUNs
     """
 
     verdict: vd.Verdict
     held: Mapping[tuple[str, str], str]
     kept: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    records_wrong: bool = False
 
     @property
     def clean(self) -> bool:

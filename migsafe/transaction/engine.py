@@ -170,7 +170,7 @@ class Engine:
         for resource in resources if mv.Point.DONE in points else ():
             held.update(self._inspect(resource, move))
         return cs.Outcome(move.decision.verdict, cs.merge(held, failed),
-                          dict(move.kept))
+                          dict(move.kept), rows_wrong)
 
     def _at(self, resources: list[base.Resource], move: mv.Move,
             point: mv.Point) -> list[base.Resource]:
