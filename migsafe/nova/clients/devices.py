@@ -14,10 +14,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from nova import context as nova_context
-from nova import objects
+from nova import exception, objects
 from nova.virt.libvirt.volume import fs
 from nova.volume import cinder
 
@@ -28,6 +29,8 @@ from migsafe.transaction import clients as cl
 #: their own on the host (RBD in QEMU, NFS), so there is nothing to find.
 LOOKED_UP = {'iscsi': True, 'iser': True, 'fibre_channel': True,
              'nvmeof': False}
+#: Statuses of attachments that no host has a device for (VolumeAttachStatus).
+WITHOUT_DEVICE = frozenset(('reserved', 'detached', 'deleted'))
 
 
 class Devices:
@@ -84,15 +87,54 @@ def used_by_others(host: str, instance_uuid: str, volume_id: str) -> bool:
     instance.host, which for a destination that cleans up is the source: it
     then removes the device under the other guest.
 
+    A guest that migrates has two attachments, and Cinder tells the host of
+    one only once it is complete.
+
     :param instance_uuid: the guest that does not count
+    :raises nova.exception.InvalidVolume: it cannot be told yet
     """
     context = nova_context.get_admin_context()
-    volume = cinder.cinderclient(context).volumes.get(volume_id)
-    others = {a['server_id']: a.get('host_name')
-              for a in getattr(volume, 'attachments', None) or []
-              if a.get('server_id') not in (None, instance_uuid)}
-    if not others:
+    client = cinder.cinderclient(context, '3.44', skip_version_check=True)
+    volume = client.volumes.get(volume_id)
+    attached = {str(a.get('attachment_id')): a for a in
+                getattr(volume, 'attachments', None) or []
+                if a.get('server_id') not in (None, instance_uuid)}
+    others = {str(a['id']): a for a in _of_volume(client, volume)
+              if a.get('instance') not in (None, instance_uuid)}
+    if not attached and not others:
         return False
-    here = objects.InstanceList.get_uuids_by_host(context, host)
-    return any(where == host or server in here
-               for server, where in others.items())
+    here = set(objects.InstanceList.get_uuids_by_host(context, host))
+    servers = {a['server_id'] for a in attached.values()} | {
+        a['instance'] for a in others.values()}
+    hosts = {key: attached.get(key, {}).get('host_name')
+             for key in attached | others}
+    if host in hosts.values() or servers & here:
+        return True
+    for key, where in hosts.items():
+        if where is None:
+            raise exception.InvalidVolume(reason=_not_known(
+                host, volume_id, key, others.get(key) or attached[key]))
+    return False
+
+
+def _of_volume(client: Any, volume: Any) -> list[dict[str, Any]]:
+    """Its attachments that may have a device.
+
+    A volume that is not multiattach has those of one guest only.
+    """
+    if not getattr(volume, 'multiattach', True):
+        return []
+    found = client.attachments.list(
+        search_opts={'volume_id': volume.id, 'all_tenants': 1})
+    return [a for a in (each.to_dict() for each in found)
+            if a['volume_id'] == volume.id and a.get('status') not in WITHOUT_DEVICE]
+
+
+def _not_known(host: str, volume_id: str, attachment_id: str,
+               attachment: Mapping[str, Any]) -> str:
+    server = attachment.get('instance') or attachment.get('server_id')
+    return (f'volume {volume_id} is being attached to instance {server} '
+            f'(attachment {attachment_id}, {attachment.get("status")}), maybe '
+            f'on {host}, so its device there stays for now; if nothing works '
+            'on that attachment any more, delete it with `openstack volume '
+            f'attachment delete {attachment_id}`')

@@ -98,8 +98,8 @@ class TestIdentity(scenarios.ScenarioTest):
 class TestSharedVolume(scenarios.ScenarioTest):
     """A multiattach volume that another guest on the destination uses, too."""
 
-    def neighbour(self, server):
-        body = {'name': 'neighbour', 'imageRef': '', 'flavorRef': '1', 'host': DESTINATION,
+    def neighbour(self, server, host=DESTINATION):
+        body = {'name': 'neighbour', 'imageRef': '', 'flavorRef': '1', 'host': host,
                 'networks': 'none', 'block_device_mapping_v2': [
                     {'boot_index': 0, 'uuid': server.volumes[1], 'source_type': 'volume',
                      'destination_type': 'volume'}]}
@@ -131,6 +131,31 @@ class TestSharedVolume(scenarios.ScenarioTest):
                 domain, = [d for d in self.lab.parts.connections[DESTINATION]._vms.values()
                            if d.UUIDString() == other]
                 self.assertTrue(domain.runs)
+
+
+    def test_neighbour_that_is_just_coming(self):
+        """It migrates to the same host: of its new attachment Cinder tells no host yet."""
+        server = self.guest(multiattach=True)
+        other = self.neighbour(server, SOURCE)
+        cinder = self.lab.parts.cinder
+        coming = cinder.create(server.volumes[1], {'host': DESTINATION}, other)
+        self.migrate(server, JOB_FAILS)
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual([1], self.devices(server, DESTINATION))
+        self.assertEqual([1], self.exports(server, DESTINATION))
+        tx, = self.transactions(SOURCE)
+        for word in (server.volumes[1], other, coming.id, DESTINATION):
+            self.assertIn(word, tx.reason)
+        # it has come, with the device that is there
+        cinder.complete(coming.id)
+        self.recover()
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual([1], self.devices(server, DESTINATION))
+        self.assertEqual([], self.transactions(SOURCE))
+        mine = [a.host for a in cinder.of_volume(server.volumes[1])
+                if a.instance_uuid == server.uuid]
+        self.assertEqual([SOURCE], mine)
 
 
 class TestHolder(scenarios.ScenarioTest):

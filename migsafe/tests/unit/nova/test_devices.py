@@ -1,0 +1,98 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import itertools
+import types
+import unittest
+from unittest import mock
+
+from nova import exception, objects
+
+from migsafe.nova.clients import devices
+from migsafe.tests.unit.resources import cloud as fake
+
+SRC, DST, THIRD = fake.SRC, fake.DST, fake.THIRD
+VOLUME, MINE, OTHER = fake.volume(0), fake.INSTANCE, 'b-guest'
+
+
+class Cinder:
+    """A cinderclient, which names hosts of complete attachments alone."""
+
+    def __init__(self, rows, multiattach=True):
+        self.rows, self.asked = rows, []
+        self.volumes = types.SimpleNamespace(get=lambda volume_id: types.SimpleNamespace(
+            id=volume_id, multiattach=multiattach, attachments=[
+                {'attachment_id': key, 'server_id': server, 'host_name': host}
+                for key, server, host, status in rows if status == 'attached']))
+        self.attachments = types.SimpleNamespace(list=self.list)
+
+    def list(self, search_opts):
+        self.asked.append(search_opts)
+        found = [{'id': key, 'instance': server, 'status': status, 'volume_id': VOLUME}
+                 for key, server, _host, status in self.rows]
+        found.append({'id': 'x', 'instance': OTHER, 'status': 'attaching',
+                      'volume_id': 'another volume'})
+        return [types.SimpleNamespace(to_dict=row.copy) for row in found]
+
+
+class TestUsedByOthers(unittest.TestCase):
+    def used(self, *rows, here=(), host=DST, **given):
+        self.cinder = Cinder([('mine', MINE, DST, 'attached'), *rows], **given)
+        with mock.patch.object(devices.cinder, 'cinderclient',
+                               return_value=self.cinder), \
+                mock.patch.object(objects.InstanceList, 'get_uuids_by_host',
+                                  return_value=[MINE, *here]):
+            return devices.used_by_others(host, MINE, VOLUME)
+
+    def test_nobody_else(self):
+        self.assertFalse(self.used())
+        self.assertFalse(self.used(('mine-2', MINE, SRC, 'attaching')))
+
+    def test_two_attachments_of_a_guest_that_migrates_in_both_orders(self):
+        rows = (('b-here', OTHER, DST, 'attached'), ('b-there', OTHER, SRC, 'attached'))
+        for order in itertools.permutations(rows):
+            self.assertTrue(self.used(*order))
+            self.assertFalse(self.used(*order, host=THIRD))
+
+    def test_one_that_is_not_complete_may_be_here(self):
+        rows = (('b-new', OTHER, DST, 'attaching'), ('b-old', OTHER, SRC, 'attached'))
+        for order in itertools.permutations(rows):
+            with self.assertRaises(exception.InvalidVolume) as caught:
+                self.used(*order)
+            for word in (VOLUME, OTHER, DST, 'b-new', 'attachment delete b-new'):
+                self.assertIn(word, str(caught.exception))
+            # it is here in any case
+            self.assertTrue(self.used(*order, here=[OTHER]))
+            self.assertTrue(self.used(*order, host=SRC))
+
+    def test_every_other_status_may_have_a_device(self):
+        for status in ('attaching', 'detaching', 'error_attaching', None, 'odd'):
+            with self.subTest(status), self.assertRaises(exception.InvalidVolume):
+                self.used(('b', OTHER, None, status))
+        for status in ('reserved', 'detached', 'deleted'):
+            self.assertFalse(self.used(('b', OTHER, None, status)))
+
+    def test_host_that_cinder_does_not_tell(self):
+        self.assertRaises(exception.InvalidVolume, self.used,
+                          ('b', OTHER, None, 'attached'))
+        self.assertFalse(self.used(('b', OTHER, THIRD, 'attached')))
+
+    def test_not_multiattach_costs_no_call_more(self):
+        self.assertFalse(self.used(multiattach=False))
+        self.assertEqual([], self.cinder.asked)
+
+    def test_all_projects_are_asked(self):
+        self.used()
+        self.assertEqual([{'volume_id': VOLUME, 'all_tenants': 1}], self.cinder.asked)
+
+
+if __name__ == '__main__':
+    unittest.main()
