@@ -49,7 +49,7 @@ STATES: dict[tuple[int, int | None], G] = {
     (SUSPENDED, None): G.HERE,
     (SHUTDOWN, None): G.HERE,       # being shut down: QEMU is still there
     (SHUTOFF, SHUTOFF_MIGRATED): G.HANDED_OVER,
-    (SHUTOFF, None): G.ABSENT,
+    (SHUTOFF, None): G.SHUT_OFF,
     # QEMU is still there until libvirt has acted on on_crash, and stays with
     # "preserve"; a guest whose QEMU is gone is SHUTOFF with reason CRASHED.
     (CRASHED, None): G.HERE,

@@ -29,6 +29,7 @@ from migsafe.nova import participant as pt
 from migsafe.nova.clients import records
 from migsafe.text import masked
 from migsafe.transaction import closing as cs
+from migsafe.transaction import evidence as ev
 from migsafe.transaction import move as mv
 from migsafe.transaction import subject as sj
 from migsafe.transaction import verdict as vd
@@ -279,8 +280,10 @@ def _decide(participant: pt.Participant, attempt: at.Attempt) -> vd.Decision:
     with at.working(None):
         evidence = engine.witness.gather(attempt.tx, history)
         attempt.tx, decision = engine.decide(attempt.tx, evidence)
-    if decision.verdict is not vd.Verdict.COMMIT:
-        # Otherwise the verdict itself says so.
+    if decision.verdict is not vd.Verdict.COMMIT \
+            and evidence.source.guest is not ev.GuestState.SHUT_OFF:
+        # Otherwise the verdict itself says so; or the guest ended here, which
+        # Nova takes for a migration that is complete.
         participant.journal.note(attempt.tx, wt.HANDED_OVER)
     return decision
 

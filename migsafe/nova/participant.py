@@ -207,7 +207,7 @@ class Participant:
         if verdict is vd.Verdict.COMMIT:
             return _refused(f'{self.host} has no journal of migration {uuid}')
         guest = self.clients.guests.evidence(instance_uuid)
-        if guest.guest is not ev.GuestState.ABSENT:
+        if guest.guest not in (ev.GuestState.ABSENT, ev.GuestState.SHUT_OFF):
             return _refused(f'the guest is on {self.host}: {guest}')
         tx = self.journal.begin(
             uuid, DESTINATION, instance_uuid, '', self.host,

@@ -22,9 +22,6 @@ from migsafe.transaction import clients as cl
 from migsafe.transaction import evidence as ev
 from migsafe.transaction import move as mv
 
-#: States in which no QEMU of this guest has a device open on a host.
-SAFE = frozenset((ev.GuestState.ABSENT, ev.GuestState.HANDED_OVER))
-
 
 class HostDevice(base.Resource):
     """R4: only the host that has a device can remove it, and it looks first.
@@ -171,7 +168,7 @@ class HostDevice(base.Resource):
         paths = self._paths(move, info)
         legacy = self._legacy(move, volume)
         connected = paths or volume in move.history.connections
-        if (connected or legacy) and guest.guest not in SAFE:
+        if (connected or legacy) and guest.guest not in ev.NO_QEMU:
             # Also what has no device to see: RBD and NFS live in QEMU.
             return f'{", ".join(paths) or volume} may be in use: {guest}'
         if paths and volume not in mapped and not legacy:

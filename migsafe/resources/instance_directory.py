@@ -19,6 +19,10 @@ from migsafe.resources import base
 from migsafe.transaction import evidence as ev
 from migsafe.transaction import move as mv
 from migsafe.transaction import subject as sj
+from migsafe.transaction import verdict as vd
+
+#: A guest whose domain is on the destination has arrived with all its disks.
+ARRIVED = frozenset((ev.GuestState.HERE, ev.GuestState.SHUT_OFF))
 
 
 class InstanceDirectory(base.Resource):
@@ -26,7 +30,8 @@ class InstanceDirectory(base.Resource):
 
     Removed only by the host that has it, only when this transaction made it
     (destination) or has moved it away (source), never again once it was gone,
-    and never when the directory may be on storage that both hosts share.
+    never when the directory may be on storage that both hosts share, and never
+    while it may hold the only complete copy of a disk.
     """
 
     name = 'instance_directory'
@@ -70,8 +75,29 @@ class InstanceDirectory(base.Resource):
         if path is None:
             return
         guest = move.clients.guests.evidence(move.tx.instance_uuid)
-        if not move.decision.teardown or guest.guest not in (
-                ev.GuestState.ABSENT, ev.GuestState.HANDED_OVER):
+        if not move.decision.teardown or guest.guest not in ev.NO_QEMU:
             raise base.Held({'': f'{path} may be in use: {guest}'})
+        if not (move.instance is None or self._copied(move, guest)):
+            raise base.Held({'': (
+                f'{path} may be the only copy of its disks: the guest was not '
+                f'seen on {move.winner} [{move.evidence.of(move.winner)}; '
+                f'{guest}]. It is removed once the guest is seen there; if the '
+                'disks are not needed, move the directory away by hand')})
         with move.effect(self.name, 'directory_remove', '', {'path': path}):
             move.clients.directories.remove(move.tx.instance_uuid)
+
+    @staticmethod
+    def _copied(move: mv.Move, guest: ev.HostEvidence) -> bool:
+        """Whether the newest state of the disks is on the winner.
+
+        :param guest: what this host's libvirt says of the guest
+        """
+        if move.local == move.tx.dest_host:
+            # Without a domain here it has never arrived; see GuestState.
+            return guest.guest is not ev.GuestState.SHUT_OFF or \
+                move.clients.peer.evidence(
+                    move.winner, move.tx.uuid, move.tx.instance_uuid
+                ).guest is ev.GuestState.HERE
+        # The destination commits for itself only when it has seen the guest.
+        return (move.evidence.destination.guest in ARRIVED
+                or move.peer_verdict() == vd.Verdict.COMMIT.value)

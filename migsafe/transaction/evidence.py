@@ -38,8 +38,14 @@ class GuestState(enum.Enum):
     POSTCOPY = 'postcopy'
     #: libvirt itself reported that the migration away from here completed.
     HANDED_OVER = 'handed_over'
-    #: No domain, or a domain that is shut off.
+    #: No domain.
     ABSENT = 'absent'
+    #: A domain that is shut off, whoever ended it. libvirt makes a domain
+    #: persistent on a destination only when the guest has arrived, and takes
+    #: it from the source only when the hand-over is confirmed (the flags
+    #: VIR_MIGRATE_PERSIST_DEST and VIR_MIGRATE_UNDEFINE_SOURCE, which Nova
+    #: always gives).
+    SHUT_OFF = 'shut_off'
     #: No answer, or an answer that is not understood.
     UNKNOWN = 'unknown'
     #: The whole host is known to be dead (fenced, or an operator said so).
@@ -54,6 +60,9 @@ class GuestState(enum.Enum):
 #: States in which a host may be executing the guest, now or in a moment.
 MAY_RUN = frozenset((GuestState.HERE, GuestState.IN_TRANSFER,
                      GuestState.POSTCOPY, GuestState.UNKNOWN))
+#: A host that looked says that no QEMU of this guest is there.
+NO_QEMU = frozenset((GuestState.ABSENT, GuestState.SHUT_OFF,
+                     GuestState.HANDED_OVER))
 
 
 @dataclasses.dataclass(frozen=True)

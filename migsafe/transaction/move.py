@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from typing import Any
 
 from migsafe.journal import api as journal_api
@@ -100,7 +101,7 @@ class Move:
     seen: bool = False
     #: the attachments as they were when the rows were put right
     listed: list[cl.Attachment] = dataclasses.field(default_factory=list)
-    _peer_attachments: dict[str, list[str]] | None = None
+    _described: Mapping[str, Any] | None = None
 
     @property
     def winner(self) -> str:
@@ -165,13 +166,21 @@ class Move:
             if self.loser in (other.source_host, other.dest_host)), None)
 
     def peer_attachments(self) -> dict[str, list[str]]:
-        """Attachments that the other host made, by volume; asked once."""
-        if self._peer_attachments is None:
+        """Attachments that the other host made, by volume."""
+        return dict(self._peer().get('attachments') or {})
+
+    def peer_verdict(self) -> str:
+        """What the other host has journalled; empty if it does not say."""
+        return str(self._peer().get('verdict') or '')
+
+    def _peer(self) -> Mapping[str, Any]:
+        """The other host's view of the transaction; asked once."""
+        if self._described is None:
             other = (self.tx.dest_host if self.local == self.tx.source_host
                      else self.tx.source_host)
-            told = self.clients.peer.describe(other, self.tx.uuid) or {}
-            self._peer_attachments = dict(told.get('attachments') or {})
-        return self._peer_attachments
+            self._described = self.clients.peer.describe(
+                other, self.tx.uuid) or {}
+        return self._described
 
     def effect(self, resource: str, effect: str, key: str,
                payload: Any = None) -> Effect:

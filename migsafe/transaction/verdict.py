@@ -62,6 +62,7 @@ C, A, H = Verdict.COMMIT, Verdict.ABORT, Verdict.HOLD
 #: is active on either side overrides all of it: see :func:`decide`.
 TABLE: dict[tuple[G, G], tuple[Verdict, bool, str]] = {
     (G.HERE, G.ABSENT): (A, True, 'runs on the source only'),
+    (G.HERE, G.SHUT_OFF): (A, True, 'runs on the source only'),
     (G.HERE, G.DEAD): (A, True, 'runs on the source, destination is dead'),
     (G.HERE, G.UNKNOWN): (A, False, 'runs on the source, destination silent'),
     # libvirt ends an incoming domain itself once its source is gone from it;
@@ -70,6 +71,7 @@ TABLE: dict[tuple[G, G], tuple[Verdict, bool, str]] = {
         A, False, 'runs on the source, an incoming copy still exists on the '
         'destination'),
     (G.ABSENT, G.HERE): (C, True, 'runs on the destination only'),
+    (G.SHUT_OFF, G.HERE): (C, True, 'runs on the destination only'),
     (G.HANDED_OVER, G.HERE): (C, True, 'runs on the destination only'),
     (G.DEAD, G.HERE): (C, True, 'runs on the destination, source is dead'),
     (G.UNKNOWN, G.HERE): (C, False, 'runs on the destination, source silent'),
@@ -84,7 +86,25 @@ TABLE: dict[tuple[G, G], tuple[Verdict, bool, str]] = {
         C, True, 'handed over by the source, ended on the destination'),
     (G.HANDED_OVER, G.DEAD): (
         C, True, 'handed over by the source, destination is dead'),
+    # It arrived, and ended there: libvirt defines a domain on a destination
+    # no sooner, and Nova's domains go from the source in no other way.
+    (G.HANDED_OVER, G.SHUT_OFF): (
+        C, True, 'handed over by the source, shut off on the destination'),
+    (G.ABSENT, G.SHUT_OFF): (
+        C, True, 'gone from the source, shut off on the destination'),
+    # It arrived and the source was never told, or the domain on the
+    # destination is an old one: the newest disks may be on either side.
+    (G.DEAD, G.SHUT_OFF): (
+        H, False, 'source is dead, shut off on the destination; start it there '
+        'by hand (virsh start), or undefine it if it is an old one'),
+    (G.SHUT_OFF, G.SHUT_OFF): (
+        H, False, 'shut off on both hosts; look at both, and start it by hand '
+        '(virsh start) on the one whose disks are right'),
     # Runs nowhere and was never handed over: presumed abort.
+    (G.SHUT_OFF, G.ABSENT): (
+        A, True, 'shut off on the source, never arrived'),
+    (G.SHUT_OFF, G.DEAD): (
+        A, True, 'shut off on the source, destination is dead'),
     (G.ABSENT, G.ABSENT): (A, True, 'runs nowhere, never handed over'),
     (G.ABSENT, G.DEAD): (A, True, 'runs nowhere, destination is dead'),
     (G.DEAD, G.ABSENT): (A, True, 'runs nowhere, source is dead'),

@@ -51,7 +51,9 @@ class Witness:
                     source.guest is G.IN_TRANSFER
                     and destination.guest is G.HERE)):
             # A source that is only stopped may be resumed by libvirt, unless
-            # the guest is seen where it went.
+            # the guest is seen where it went. One that is shut off has not
+            # let it go: a guest whose QEMU dies in the transfer is taken for
+            # "completed" by Nova, and only libvirt's own word counts then.
             source = dataclasses.replace(source, guest=G.HANDED_OVER)
         return ev.Evidence(source, destination)
 

@@ -47,6 +47,8 @@ class Domain(fakelibvirt.Domain):
         super().__init__(connection, xml, running=False, transient=transient)
         self._reason = 0
         self._job: job_mod.Job | None = None
+        #: this is the receiving half of a job that the other host knows of
+        self._receives = False
         self._opened: dict[str, str] = {}
         self._copies: dict[str, str] = {}
         self._config_gone: set[str | None] = set()
@@ -160,9 +162,9 @@ class Domain(fakelibvirt.Domain):
         self._effect('createWithFlags', self._boot)
 
     def destroy(self) -> None:
-        self._effect('destroy', self._die)
+        self._effect('destroy', lambda: self._die(job_mod.SHUTOFF_DESTROYED))
 
-    def _die(self) -> None:
+    def _die(self, reason: int) -> None:
         if not self.isActive():
             raise error('Requested operation is not valid: domain is not running',
                         fakelibvirt.VIR_ERR_OPERATION_INVALID)
@@ -170,11 +172,13 @@ class Domain(fakelibvirt.Domain):
                   if d is not self and d.runs]
         if self.runs and not others:
             self._connection.ended.append(self.UUIDString())
-        self._state, self._reason, self._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, 0, {}
+        self._state, self._reason, self._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, reason, {}
         self._connection._mark_not_running(self)
+        if self._transient:
+            self._connection.drop(self)
 
     def shutdown(self) -> None:
-        self._effect('shutdown', self._die)
+        self._effect('shutdown', lambda: self._die(job_mod.SHUTOFF_SHUTDOWN))
 
     def undefine(self) -> None:
         def forget() -> None:
@@ -243,14 +247,15 @@ class Domain(fakelibvirt.Domain):
 
     def _migrate(self, params: dict[str, Any], flags: int) -> None:
         peer = self._connection.peer()
-        incoming = peer.receive(params['destination_xml'],
-                                persistent=bool(flags & job_mod.VIR_MIGRATE_PERSIST_DEST))
+        incoming = peer.receive(params['destination_xml'])
         job = self._job = self._connection.new_job()
         try:
             verdict = job.wait()
             if verdict == 'complete':
-                self._hand_over(incoming)
+                self._hand_over(incoming, flags)
                 return
+            if verdict in job_mod.ENDS:
+                self._die(job_mod.ENDS[verdict])
             peer.drop(incoming)
         finally:
             job.end()
@@ -261,18 +266,25 @@ class Domain(fakelibvirt.Domain):
         raise error('operation failed: migration job: unexpectedly failed',
                     fakelibvirt.VIR_ERR_INTERNAL_ERROR)
 
-    def _hand_over(self, incoming: Domain) -> None:
+    def _hand_over(self, incoming: Domain, flags: int) -> None:
         self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, job_mod.PAUSED_MIGRATION
+        # libvirt makes it persistent only now: what never arrived is not defined there
+        incoming._transient = not flags & job_mod.VIR_MIGRATE_PERSIST_DEST
         incoming._state = fakelibvirt.VIR_DOMAIN_RUNNING
         incoming._reason = job_mod.RUNNING_MIGRATED
-        self._state, self._reason, self._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, 0, {}
+        incoming._receives = False
+        self._state, self._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, {}
+        self._reason = job_mod.SHUTOFF_MIGRATED
         self._connection.drop(self)
 
     def _gone(self) -> bool:
         return self._connection._vms.get(self.name()) is not self
 
     def jobStats(self, flags: int = 0) -> dict[str, Any]:
-        """Running at the first look, over at the next; then libvirt knows of no job."""
+        """Running at the first look, over at the next; then libvirt knows of no job.
+
+        :raises libvirtError: of a domain that is gone, shut off, or coming in, as libvirt does
+        """
         self._connection.world.check()
         job = self._job
         if job is not None and not job.over and job.polls > 0:

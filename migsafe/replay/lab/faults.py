@@ -26,7 +26,8 @@ from migsafe.replay.lab import world as world_mod
 #: late: the sender of an RPC gets a time-out at once; it is delivered later, see Lab.late().
 #: lost: nothing happens, and the caller is told that it did.
 #: job-fail, job-cancel: the hypervisor fails, or the user aborts, the running transfer.
-SPECIAL = ('kill', 'late', 'lost', 'job-fail', 'job-cancel')
+#: job-crash, job-power-off: QEMU dies on the source, or the guest powers itself off, during it.
+SPECIAL = ('kill', 'late', 'lost', 'job-fail', 'job-cancel', 'job-crash', 'job-power-off')
 FOR_EVER = 0
 
 

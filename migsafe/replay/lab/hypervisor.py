@@ -61,12 +61,13 @@ class Connection(fakelibvirt.Connection):
         self.jobs.append(job)
         return job
 
-    def receive(self, xml: str, persistent: bool) -> domain_mod.Domain:
+    def receive(self, xml: str) -> domain_mod.Domain:
         """Start the receiving half of a migration: paused, with its disks open.
 
         :raises libvirtError: if a device is missing or the domain is here already.
         """
-        incoming = domain_mod.Domain(self, xml, transient=not persistent)
+        incoming = domain_mod.Domain(self, xml, transient=True)
+        incoming._receives = True
         if incoming.name() in self._vms:
             raise error(f"operation failed: domain '{incoming.name()}' already exists",
                         fakelibvirt.VIR_ERR_INTERNAL_ERROR)
@@ -117,6 +118,7 @@ class Connection(fakelibvirt.Connection):
         """The host was rebooted: no guest runs, and transient ones are gone."""
         for domain in list(self._vms.values()):
             domain._state, domain._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, {}
+            domain._reason = job_mod.SHUTOFF_UNKNOWN
             if domain._transient:
                 del self._vms[domain.name()]
         self._running_vms.clear()

@@ -23,10 +23,17 @@ PAUSED_USER = 1
 PAUSED_MIGRATION = 2
 RUNNING_BOOTED = 1
 RUNNING_MIGRATED = 2
+SHUTOFF_UNKNOWN = 0
+SHUTOFF_SHUTDOWN = 1
+SHUTOFF_DESTROYED = 2
+SHUTOFF_CRASHED = 3
+SHUTOFF_MIGRATED = 4
 VIR_ERR_OPERATION_ABORTED = 78
 VIR_MIGRATE_PERSIST_DEST = 1 << 3
 
 #: Seconds after which a laboratory that waits for itself is called broken.
+#: How a guest ends on the source in the middle of its transfer, and libvirt's reason for it.
+ENDS = {'crash': SHUTOFF_CRASHED, 'power-off': SHUTOFF_SHUTDOWN}
 PATIENCE = 20.0
 
 
@@ -55,7 +62,7 @@ class Job:
         self._go.set()
 
     def wait(self) -> str:
-        """Block as migrateToURI3 does; returns 'complete', 'fail' or 'cancel'."""
+        """Block as migrateToURI3 does; returns 'complete', 'fail', 'cancel' or one of ENDS."""
         self._go.wait(PATIENCE)
         return self.verdict
 

@@ -49,14 +49,13 @@ class TestGuestState(unittest.TestCase):
                                      found is G.IN_TRANSFER)
                     self.assertEqual(pair == (5, 4), found is G.HANDED_OVER)
                     self.assertEqual(name == 'SHUTOFF' and reason != 4,
-                                     found is G.ABSENT)
+                                     found is G.SHUT_OFF)
 
     def test_only_a_domain_without_qemu_may_lose_its_devices(self):
         for state, reason in itertools.product(range(-2, 20), range(-2, 30)):
             if state != 5:
                 self.assertNotIn(evidence.guest_state(state, reason),
-                                 (G.ABSENT, G.HANDED_OVER),
-                                 (state, reason))
+                                 ev.NO_QEMU, (state, reason))
 
     def test_states_that_nobody_knows_yet(self):
         for state in (-1, 8, 9, 99):
@@ -64,6 +63,9 @@ class TestGuestState(unittest.TestCase):
 
     def test_dead_never_comes_from_libvirt(self):
         self.assertNotIn(G.DEAD, evidence.STATES.values())
+
+    def test_a_domain_is_never_no_domain(self):
+        self.assertNotIn(G.ABSENT, evidence.STATES.values())
 
 
 class LibvirtError(Exception):
@@ -77,8 +79,9 @@ class TestGuests(unittest.TestCase):
         self.domain = types.SimpleNamespace(
             state=lambda flags: [1, 1], jobStats=lambda: {'type': 0})
         self.lookup = lambda uuid: self.domain
-        patch = mock.patch.object(libvirt_host, 'libvirt',
-                                  types.SimpleNamespace(VIR_ERR_NO_DOMAIN=42))
+        patch = mock.patch.object(libvirt_host, 'libvirt', types.SimpleNamespace(
+            VIR_ERR_NO_DOMAIN=42, VIR_ERR_OPERATION_INVALID=55,
+            VIR_ERR_OPERATION_UNSUPPORTED=84))
         patch.start()
         self.addCleanup(patch.stop)
 

@@ -389,7 +389,7 @@ class TestRelease(hosts.TwoHosts):
     def test_guest_in_the_way(self):
         self.break_off()
         for state in G:
-            if state in (G.ABSENT, G.HANDED_OVER, G.DEAD):
+            if state in (*ev.NO_QEMU, G.DEAD):
                 continue
             self.dst.guests.state = state
             answer = self.release()
@@ -433,6 +433,36 @@ class TestStanding(hosts.TwoHosts):
 
 
 class TestHandedOver(hosts.TwoHosts):
+    def test_a_guest_that_ended_on_the_source_was_not_handed_over(self):
+        """Whatever Nova took it for when it was asked."""
+        for dst in G:
+            if dst is G.HERE:
+                continue
+            with self.subTest(dst):
+                self.prepare()
+                number = str(uuid.uuid4())
+                tx = self.src.journal.begin(
+                    number, 'source', fake.INSTANCE, SRC, DST,
+                    captures=self.world.captures())
+                self.src.journal.note(tx, wt.HANDED_OVER)
+                self.src.guests.state = G.SHUT_OFF
+                self.dst.guests.state = dst
+                self.src.settle(number)
+                self.assertNotEqual('COMMIT', self.src.tx(number).verdict)
+                self.assertTrue(self.src.cloud.directories.there)
+
+    def test_a_directory_waits_until_the_guest_is_seen(self):
+        """Handed over, by Nova's word, to a host that is silent or lost it."""
+        self.break_off(G.ABSENT, G.ABSENT)
+        self.src.journal.note(self.src.tx(), wt.HANDED_OVER)
+        outcome = self.src.settle()
+        self.assertIn('only copy', str(outcome.held))
+        self.assertEqual({SRC: 0, DST: 2}, self.attachments())
+        self.assertTrue(self.src.cloud.directories.there)
+        self.dst.guests.state = G.HERE
+        self.assertTrue(self.src.settle().clean)
+        self.assertFalse(self.src.cloud.directories.there)
+
     def test_stopped_source_and_no_destination_is_not_a_hand_over(self):
         """The guest still is in the stopped source: starting it failed on
         the destination, and libvirt is about to resume it here."""

@@ -73,7 +73,7 @@ class TestHere(Case):
                 self.start()
                 self.cloud.guests.state = state
                 kept = self.release(fake.move(self.cloud))
-                if state in (G.ABSENT, G.HANDED_OVER):
+                if state in (G.ABSENT, G.SHUT_OFF, G.HANDED_OVER):
                     self.assertEqual({}, kept)
                     continue
                 self.assertEqual({fake.volume(0), fake.volume(1)}, set(kept))

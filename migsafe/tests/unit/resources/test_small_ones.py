@@ -80,13 +80,29 @@ class TestInstanceDirectory(Case):
 
     def test_guest_that_is_not_gone_keeps_it(self):
         for state in G:
-            if state in (G.ABSENT, G.HANDED_OVER):
+            if state in ev.NO_QEMU:
                 continue
             with self.subTest(state):
                 self.cloud.guests.state = state
                 with self.assertRaises(base.Held):
                     self.revert()
                 self.assertEqual([], self.cloud.changes())
+
+    def test_domain_that_is_shut_off_has_arrived_with_its_disks(self):
+        """They go only when the guest is seen on the source; see GuestState."""
+        self.cloud.guests.state = G.SHUT_OFF
+        for state in G:
+            if state is G.HERE:
+                continue
+            with self.subTest(state):
+                self.cloud.peer.state = state
+                with self.assertRaises(base.Held) as held:
+                    self.revert()
+                self.assertIn('only copy', str(held.exception.keys))
+                self.assertEqual([], self.cloud.changes())
+        self.cloud.peer.state = G.HERE
+        self.revert()
+        self.assertFalse(self.cloud.directories.there)
 
     def test_no_licence_keeps_it(self):
         with self.assertRaises(base.Held):
@@ -98,11 +114,40 @@ class TestInstanceDirectory(Case):
         self.revert(exists=True)
         self.assertEqual([], self.cloud.changes())
 
-    def test_source_of_a_commit(self):
+    def commit(self, destination, verdict='', **row):
+        """Whether the source's directory is still there."""
         self.cloud = fake.Cloud(local=SRC)
         self.cloud.guests.state = G.ABSENT
-        self.resource.commit(fake.move(self.cloud, COMMIT), P.DEVICES)
-        self.assertFalse(self.cloud.directories.there)
+        self.cloud.peer.description['verdict'] = verdict
+        move = fake.move(self.cloud, COMMIT)
+        move.evidence = dataclasses.replace(
+            move.evidence,
+            destination=ev.HostEvidence(DST, destination))
+        if row:
+            move.instance = row['instance']
+        try:
+            self.resource.commit(move, P.DEVICES)
+        except base.Held as held:
+            self.assertIn(f'not seen on {DST}', str(held.keys))
+            self.assertEqual([], self.cloud.changes())
+        return self.cloud.directories.there
+
+    def test_source_of_a_commit(self):
+        """Its disks may be the only ones until the guest is seen there."""
+        for state in G:
+            with self.subTest(state):
+                self.assertIs(state not in (G.HERE, G.SHUT_OFF),
+                              self.commit(state))
+
+    def test_source_of_a_commit_that_the_destination_has_seen(self):
+        """By now the instance has moved on, or that host is away."""
+        for state in (G.ABSENT, G.UNKNOWN):
+            self.assertFalse(self.commit(state, 'COMMIT'))
+            for other in ('', 'ABORT', 'HOLD'):
+                self.assertTrue(self.commit(state, other))
+
+    def test_source_of_a_commit_whose_instance_is_deleted(self):
+        self.assertFalse(self.commit(G.ABSENT, instance=None))
 
     def test_capture(self):
         row = cl.InstanceRow('u', SRC, SRC, None, 'active')

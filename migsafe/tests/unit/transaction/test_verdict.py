@@ -59,8 +59,27 @@ class TestDecide(unittest.TestCase):
     def test_no_commit_unless_seen_there_or_handed_over(self):
         for e in _product():
             if verdict.decide(e).verdict is verdict.Verdict.COMMIT:
-                self.assertTrue(e.destination.guest is G.HERE
-                                or e.source.guest is G.HANDED_OVER, e)
+                self.assertTrue(
+                    e.destination.guest is G.HERE
+                    or e.source.guest is G.HANDED_OVER
+                    # libvirt took it from the source, and defined it there
+                    or (e.source.guest, e.destination.guest) == (
+                        G.ABSENT, G.SHUT_OFF), e)
+
+    def test_a_shut_off_domain_on_the_source_is_no_hand_over(self):
+        for e in _product():
+            if e.source.guest is G.SHUT_OFF \
+                    and e.destination.guest is not G.HERE:
+                self.assertIsNot(verdict.Verdict.COMMIT,
+                                 verdict.decide(e).verdict, e)
+
+    def test_a_shut_off_domain_on_the_destination_is_never_torn_down(self):
+        """It may be the only copy, unless the guest runs on the source."""
+        for e in _product():
+            decision = verdict.decide(e)
+            if e.destination.guest is G.SHUT_OFF \
+                    and decision.verdict is verdict.Verdict.ABORT:
+                self.assertIs(G.HERE, e.source.guest, e)
 
     def test_every_row_of_the_table_is_reached(self):
         for (src, dst), (expected, teardown, _why) in verdict.TABLE.items():
