@@ -73,6 +73,36 @@ def boot_id() -> str | None:
         return None
 
 
+def _job(domain: Any, guest: ev.GuestState) -> bool:
+    """Whether libvirt migrates a domain that has a QEMU.
+
+    libvirt's QEMU driver (qemuDomainGetJobStatsInternal) answers for the
+    source of a migration only. Of a guest that is coming in it refuses, with
+    OPERATION_INVALID or, in newer versions, OPERATION_UNSUPPORTED, and of a
+    domain whose QEMU is gone by now with the former. A copy that is still
+    stopped is its source's business, and the source is asked as well; any
+    other domain for which it refuses is on the way to another state.
+    """
+    try:
+        return bool(domain.jobStats()['type'] in ACTIVE_JOBS)
+    except Exception as error:
+        if _code(error) not in (
+                libvirt_host.libvirt.VIR_ERR_OPERATION_INVALID,
+                libvirt_host.libvirt.VIR_ERR_OPERATION_UNSUPPORTED):
+            raise
+        return guest is not G.IN_TRANSFER
+
+
+def _code(error: Exception) -> int | None:
+    """libvirt's number of an error, None for any other exception.
+
+    Nova imports libvirt-python late, and so its constants are looked up when
+    they are needed.
+    """
+    code = getattr(error, 'get_error_code', None)
+    return code() if code else None
+
+
 class Guests:
     """See :class:`migsafe.transaction.clients.Guests`."""
 
@@ -87,12 +117,13 @@ class Guests:
                 return ev.HostEvidence(host, G.ABSENT, boot_id=boot_id(),
                                        detail='no domain')
             state, reason = domain.state(0)[:2]
-            job = domain.jobStats()['type'] in ACTIVE_JOBS
+            guest = guest_state(state, reason)
+            job = guest not in ev.NO_QEMU and _job(domain, guest)
         except Exception as error:
             return ev.HostEvidence(host, G.UNKNOWN, boot_id=boot_id(),
                                    detail=f'libvirt: {masked(error)}')
         return ev.HostEvidence(
-            host, guest_state(state, reason), job=job, boot_id=boot_id(),
+            host, guest, job=job, boot_id=boot_id(),
             detail=f'libvirt state {state} reason {reason}')
 
     def _domain(self, instance_uuid: str) -> Any:
@@ -100,8 +131,6 @@ class Guests:
         try:
             return connection.lookupByUUIDString(instance_uuid)
         except Exception as error:
-            code = getattr(error, 'get_error_code', None)
-            # Nova imports libvirt-python late, and so it is looked up here.
-            if code and code() == libvirt_host.libvirt.VIR_ERR_NO_DOMAIN:
+            if _code(error) == libvirt_host.libvirt.VIR_ERR_NO_DOMAIN:
                 return None
             raise

@@ -300,6 +300,12 @@ class Domain(fakelibvirt.Domain):
         if self._gone():
             raise error('Domain not found: no domain with matching uuid',
                         fakelibvirt.VIR_ERR_NO_DOMAIN)
+        if not self.isActive():
+            raise error('Requested operation is not valid: domain is not running',
+                        fakelibvirt.VIR_ERR_OPERATION_INVALID)
+        if self._receives:
+            raise error('Operation not supported: migration statistics are available only on '
+                        'the source host', fakelibvirt.VIR_ERR_OPERATION_UNSUPPORTED)
         return {'type': fakelibvirt.VIR_DOMAIN_JOB_NONE}
 
     def abortJob(self) -> None:

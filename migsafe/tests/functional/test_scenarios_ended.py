@@ -25,6 +25,7 @@ from migsafe.replay.lab import faults, job
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE, SOURCE_DIES
+from migsafe.transaction import evidence as ev
 from migsafe.transaction import witness
 
 ENDS = {f'job-{end}': reason for end, reason in job.ENDS.items()}
@@ -85,6 +86,45 @@ class TestEndsInTheTransfer(EndedTest):
                 self.assertEqual([], [r.text for r in journal.records(tx) if r.kind == 'note'
                                       and r.text == witness.HANDED_OVER])
                 self.assertStarts(server, SOURCE)
+
+
+class TestWhatLibvirtTells(EndedTest):
+    """libvirt refuses to speak of jobs where there is no QEMU, and of what is coming in."""
+
+    def evidence(self, server, host):
+        found = self.participant(host).clients.guests.evidence(server.uuid)
+        return found.guest, found.job
+
+    def assertRefused(self, code, server, host):
+        error = self.assertRaises(fakelibvirt.libvirtError, self.domain(server, host).jobStats)
+        self.assertEqual(code, error.get_error_code())
+
+    def test_in_the_transfer(self):
+        server = self.guest()
+        seen = []
+        outer = self
+
+        class InTheMiddle:
+            def around(self, effect, call, later):
+                if effect.name == 'jobStats' and not seen:
+                    with outer.lab.world.looking():
+                        outer.assertRefused(fakelibvirt.VIR_ERR_OPERATION_UNSUPPORTED, server,
+                                            DESTINATION)
+                        seen.append(outer.evidence(server, DESTINATION))
+                return call()
+
+        self.lab.world.rule = InTheMiddle()
+        self.lab.migrate(server)
+        self.lab.world.rule = None
+        self.assertEqual([(ev.GuestState.IN_TRANSFER, False)], seen)
+        self.assertEqual((ev.GuestState.HERE, False), self.evidence(server, DESTINATION))
+        self.assertClean(server, DESTINATION)
+
+    def test_shut_off(self):
+        server = self.guest()
+        self.domain(server, SOURCE)._die(job.SHUTOFF_CRASHED)
+        self.assertRefused(fakelibvirt.VIR_ERR_OPERATION_INVALID, server, SOURCE)
+        self.assertEqual((ev.GuestState.SHUT_OFF, False), self.evidence(server, SOURCE))
 
 
 class TestRebooted(EndedTest):

@@ -16,6 +16,7 @@ Applied to plain and to armed runs alike, so that both see the same libvirt:
 * ``Domain.state()`` does not exist, because Nova itself calls ``info()``.
 * After a successful migration the fake leaves the domain running on the
   source; a real one is gone from there as soon as the job has completed.
+* ``jobStats()`` answers for a domain that has no QEMU; libvirt refuses.
 * ``defineXML()`` of a running domain replaces it by one that is shut off.
 * Before Nova 2026.2 every domain is born with a migration job that runs.
 """
@@ -33,6 +34,7 @@ def patch(module: ModuleType) -> None:
     """Complete the fake, given nova.tests.fixtures.libvirt."""
     module.Domain.__init__ = _init(module)
     module.Domain.state = _state(module)
+    module.Domain.jobStats = _job_stats(module)
     module.Domain.complete_job = _complete_job(module)
     module.Connection.defineXML = _define(module)
 
@@ -61,6 +63,22 @@ def _state(module: ModuleType) -> Any:
     return state
 
 
+def _job_stats(module: ModuleType) -> Any:
+    original = module.Domain.jobStats
+
+    def job_stats(domain: Any, flags: int = 0) -> Any:
+        if domain._state == module.VIR_DOMAIN_SHUTOFF:
+            raise module.make_libvirtError(
+                module.libvirtError,
+                "Requested operation is not valid: domain is not running",
+                error_code=module.VIR_ERR_OPERATION_INVALID,
+                error_domain=module.VIR_FROM_QEMU,
+            )
+        return original(domain, flags)
+
+    return job_stats
+
+
 def _complete_job(module: ModuleType) -> Any:
     original = module.Domain.complete_job
 
@@ -68,9 +86,10 @@ def _complete_job(module: ModuleType) -> Any:
         running = domain._connection._running_vms
         for number in [n for n, other in running.items() if other is domain]:
             del running[number]
-        domain._state = module.VIR_DOMAIN_SHUTOFF
+        # In this order: Nova's monitor thread takes a domain that is not
+        # running, like a job that is completed, for a migration that is done.
         domain._left_by_migration = True
-        # Last: from here on Nova's monitor thread takes the job for done.
+        domain._state = module.VIR_DOMAIN_SHUTOFF
         original(domain)
 
     return complete_job

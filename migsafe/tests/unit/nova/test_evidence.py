@@ -105,6 +105,43 @@ class TestGuests(unittest.TestCase):
             self.domain.jobStats = lambda kind=kind: {'type': kind}
             self.assertIs(active, self.evidence().job)
 
+    def refuse(self, code):
+        """As libvirt does of a domain that is shut off, or coming in."""
+        def refuse():
+            raise LibvirtError(code)
+        self.domain.jobStats = refuse
+
+    def test_shut_off_domain_has_no_job_to_ask_for(self):
+        self.refuse(55)
+        for reason in STATES['SHUTOFF'][1]:
+            self.domain.state = lambda flags, reason=reason: [5, reason]
+            found = self.evidence()
+            self.assertEqual(
+                (G.HANDED_OVER if reason == 4 else G.SHUT_OFF, False),
+                (found.guest, found.job))
+
+    def test_domain_whose_job_only_the_source_knows(self):
+        for code, (name, (state, reasons)) in itertools.product(
+                (55, 84), STATES.items()):
+            if name == 'SHUTOFF':
+                continue
+            self.refuse(code)
+            for reason in reasons:
+                with self.subTest(code=code, state=name, reason=reason):
+                    self.domain.state = lambda flags, pair=[state, reason]: \
+                        pair
+                    found = self.evidence()
+                    self.assertIs(evidence.guest_state(state, reason),
+                                  found.guest)
+                    # An incoming copy's job is for its source to tell.
+                    self.assertIs((state, reason) not in IN_TRANSFER,
+                                  found.job)
+
+    def test_other_errors_of_the_job_are_unknown(self):
+        for code in (0, 1, 38, 42, 68, None):
+            self.refuse(code)
+            self.assertIs(G.UNKNOWN, self.evidence().guest)
+
     def fail(self, error):
         def lookup(uuid):
             raise error

@@ -45,7 +45,17 @@ def libvirt_module():
         def complete_job(self):
             self._job_type = COMPLETED
 
+        def jobStats(self, flags=0):
+            return {"type": self._job_type}
+
+    def make_libvirt_error(error_class, message, error_code, error_domain):
+        return error_class(message, error_code, error_domain)
+
     return types.SimpleNamespace(
+        make_libvirtError=make_libvirt_error,
+        libvirtError=RuntimeError,
+        VIR_ERR_OPERATION_INVALID=55,
+        VIR_FROM_QEMU=10,
         Connection=Connection,
         Domain=Domain,
         VIR_DOMAIN_JOB_NONE=0,
@@ -79,6 +89,13 @@ class FakeLibvirtTest(testtools.TestCase):
         self.assertEqual([SHUTOFF, fakelibvirt.SHUTOFF_MIGRATED], domain.state())
         self.assertEqual({}, self.connection._running_vms)
         self.assertEqual(COMPLETED, domain._job_type)
+
+    def test_a_domain_that_is_not_running_has_no_job(self):
+        domain = self.module.Domain(self.connection, "a")
+        self.assertEqual({"type": 0}, domain.jobStats())
+        domain.complete_job()
+        error = self.assertRaises(RuntimeError, domain.jobStats)
+        self.assertEqual((55, 10), error.args[1:])
 
     def test_to_define_a_running_domain_leaves_it_running(self):
         old = self.module.Domain(self.connection, "a")
