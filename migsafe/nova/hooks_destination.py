@@ -20,7 +20,7 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.journal import records as jr
-from migsafe.nova import effects, hooks_source, registry
+from migsafe.nova import effects, hooks_source, registry, rollback
 from migsafe.nova import evidence as nova_evidence
 from migsafe.nova import participant as pt
 from migsafe.nova.clients import records
@@ -166,14 +166,21 @@ def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
 
 def rollback_live_migration_at_destination(wrapped: Any, manager: Any,
                                            args: Any, kwargs: Any) -> Any:
-    """Destroys the domain here: refused while that domain is the guest."""
+    """Destroys the domain and its directory here; see :mod:`rollback`."""
     participant = registry.of(manager)
     if participant is None:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
-    here = participant.clients.guests.evidence(call['instance'].uuid)
-    if here.guest in (ev.GuestState.HERE, ev.GuestState.POSTCOPY):
-        raise exception.MigrationError(reason=(
-            f'rollback of instance {call["instance"].uuid} refused on '
-            f'{participant.host}: {here}'))
-    return wrapped(*args, **kwargs)
+    data, instance = call['migrate_data'], call['instance']
+    migration = (data.migration if data is not None and 'migration' in data
+                 else None)
+    reason = rollback.refusal(participant, instance.uuid, migration)
+    if reason is None:
+        return wrapped(*args, **kwargs)
+    participant.recovery.nudge()
+    name = f' {migration.uuid}' if migration else ''
+    raise exception.MigrationError(reason=(
+        f'rollback of live migration{name} of instance {instance.uuid} was '
+        f'refused on {participant.host}: {reason}. What is left of it here is '
+        'removed when it is settled; see `migsafe residue list --instance '
+        f'{instance.uuid}` on {participant.host}'))

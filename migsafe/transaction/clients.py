@@ -105,6 +105,11 @@ class Records(Protocol):
     def migration_status(self, uuid: str) -> str | None:
         """The status of a migration; None when there is no such record."""
 
+    def moving_to(self, instance_uuid: str, host: str,
+                  besides: str) -> str | None:
+        """A migration of any kind, other than ``besides``, that is not over
+        and is to bring the instance to ``host``; None if there is none."""
+
     def finish_migration(self, uuid: str, status: str) -> None:
         """Give a migration its final status."""
 

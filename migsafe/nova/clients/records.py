@@ -27,6 +27,7 @@ from oslo_serialization import jsonutils
 
 from migsafe.brick import designators, errors, guard, policy
 from migsafe.nova import locked
+from migsafe.resources import instance_record
 from migsafe.text import masked
 from migsafe.transaction import clients as cl
 
@@ -155,6 +156,15 @@ class Records:
     def migration_status(self, uuid: str) -> str | None:
         migration = self._migration(uuid)
         return None if migration is None else str(migration.status)
+
+    def moving_to(self, instance_uuid: str, host: str,
+                  besides: str) -> str | None:
+        found = objects.MigrationList.get_by_filters(
+            nova_context.get_admin_context(),
+            {'instance_uuid': instance_uuid, 'host': host})
+        return next((str(m.uuid) for m in found
+                     if m.dest_compute == host and m.uuid != besides
+                     and m.status not in instance_record.TERMINAL), None)
 
     def finish_migration(self, uuid: str, status: str) -> None:
         migration = self._migration(uuid)

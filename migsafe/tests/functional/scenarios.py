@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -144,6 +145,11 @@ class ScenarioTest(testtools.TestCase):
         """Which volumes of a guest have a device on a host, by number."""
         there = {d.volume_id for d in self.lab.parts.kernels[host].devices.values()}
         return [n for n, volume in enumerate(server.volumes) if volume in there]
+
+    def directory(self, server: guests.Server, host: str) -> bool:
+        """Whether a host has the guest's directory."""
+        top = self.lab.stack.host_options[host]['instances_path']
+        return os.path.exists(os.path.join(top, server.uuid))
 
     def fault_messages(self, server: guests.Server) -> str:
         """What Nova keeps of failed operations on this guest for its owner and operator."""

@@ -16,8 +16,6 @@ Its domain stays, shut off. Nova takes that for a migration that is complete.
 
 from __future__ import annotations
 
-import os
-
 from nova.tests.fixtures import libvirt as fakelibvirt
 
 from migsafe.replay.lab import domain as domain_mod
@@ -39,11 +37,6 @@ class EndedTest(scenarios.ScenarioTest):
             d for d in self.lab.parts.connections[host]._vms.values()
             if d.UUIDString() == server.uuid]
         return found[0] if found else None
-
-    def directory(self, server, host):
-        """Whether a host has its directory."""
-        top = self.lab.stack.host_options[host]['instances_path']
-        return os.path.exists(os.path.join(top, server.uuid))
 
     def assertStarts(self, server, host):
         """Nothing is left, and its owner can start it there."""

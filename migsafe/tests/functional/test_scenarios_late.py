@@ -14,11 +14,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+from unittest import mock
 
 import oslo_messaging as messaging
+from nova.tests.fixtures import libvirt as fakelibvirt
 
-from migsafe.replay.lab import faults
+from migsafe.replay.lab import faults, job
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client
 from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE
@@ -111,6 +114,20 @@ class TestSlowConductor(scenarios.ScenarioTest):
                 self.assertClean(server, DESTINATION)
 
 
+class InTheMiddle:
+    """A fault plan: what is late arrives before the first such effect."""
+
+    def __init__(self, lab, host, name):
+        self._lab, self._where = lab, (host, name)
+        self.late = None
+
+    def around(self, effect, call, later):
+        if (effect.host, effect.name) == self._where and self.late is None:
+            self.late = []
+            self.late = self._lab.parts.bus.deliver_late()
+        return call()
+
+
 class TestLate(scenarios.ScenarioTest):
 
     def test_pre_live_migration(self):
@@ -172,6 +189,69 @@ class TestLate(scenarios.ScenarioTest):
         self.recover()
         self.assertClean(server, DESTINATION)
         self.assertTrue(self.do(server, 'stop_start').done)
+
+    def test_rollback_at_destination_in_the_middle_of_a_second_attempt(self):
+        for host, name in ((SOURCE, 'jobStats'), (DESTINATION, 'connect_volume')):
+            with self.subTest(name):
+                self.lab.clean()
+                server = self.guest()
+                self.migrate(server, JOB_FAILS, late('rollback_live_migration_at_destination'))
+                self.recover(1)
+                self.assertUnharmed(server, SOURCE)
+                middle = self.lab.world.rule = InTheMiddle(self.lab, host, name)
+                self.lab.migrate(server)
+                self.lab.world.rule = None
+                # it came, while the domain or the directory was that of the second attempt
+                self.assertEqual(['rollback_live_migration_at_destination to node11'],
+                                 middle.late)
+                self.recover()
+                self.assertClean(server, DESTINATION)
+                self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_rollback_at_destination_while_something_else_brings_it_there(self):
+        for status, stays in (('pre-migrating', True), ('error', False)):
+            with self.subTest(status):
+                self.lab.clean()
+                server = self.guest()
+                self.migrate(server, JOB_FAILS, late('rollback_live_migration_at_destination'))
+                self.recover(1)
+                self.assertFalse(self.directory(server, DESTINATION))
+                self.evacuation(server, status)
+                self.assertEqual(1, len(self.lab.late()))
+                # for one that is over Nova does what it does without migsafe
+                self.assertIs(stays, self.directory(server, DESTINATION))
+                self.assertIs(stays, 'brings it to node11' in self.lab.log())
+
+    def evacuation(self, server, status):
+        """A record of one, and the directory that it makes before the instance has its host."""
+        from nova import context as nova_context
+        from nova import objects
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            objects.Migration(
+                context, instance_uuid=server.uuid, migration_type='evacuation', status=status,
+                source_compute=SOURCE, source_node=SOURCE, dest_compute=DESTINATION).create()
+        os.mkdir(os.path.join(self.lab.stack.host_options[DESTINATION]['instances_path'],
+                              server.uuid))
+
+    def test_rollback_at_destination_that_cannot_ask_libvirt(self):
+        server = self.guest()
+        self.migrate(server, JOB_FAILS, late('rollback_live_migration_at_destination'))
+        self.recover(1)
+        self.migrate(server)
+        broken = mock.patch.object(
+            self.lab.parts.connections[DESTINATION], 'lookupByUUIDString',
+            side_effect=job.error('internal error: client socket is closed',
+                                  fakelibvirt.VIR_ERR_INTERNAL_ERROR))
+        with broken as asked:
+            self.assertEqual(1, len(self.lab.late()))
+        self.assertTrue(asked.called)
+        self.assertUnharmed(server, DESTINATION)
+        self.assertEqual([0, 1], self.devices(server, DESTINATION))
+        self.assertTrue(self.directory(server, DESTINATION))
+        self.recover()
+        self.assertClean(server, DESTINATION)
 
     def test_the_destination_hears_late_that_the_guest_has_come(self):
         server = self.guest()

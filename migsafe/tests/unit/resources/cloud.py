@@ -110,6 +110,8 @@ class Records:
         self.status = 'error'
         self.changed_meanwhile = set()
         self.others = []
+        #: migrations that are not over -> where to
+        self.moving = {}
 
     def instance(self, uuid):
         self.calls('instance', uuid)
@@ -135,6 +137,11 @@ class Records:
     def migration_status(self, uuid):
         self.calls('migration_status', uuid)
         return self.status
+
+    def moving_to(self, instance_uuid, host, besides):
+        self.calls('moving_to', host)
+        return next((uuid for uuid, to in self.moving.items()
+                     if to == host and uuid != besides), None)
 
     def finish_migration(self, uuid, status):
         self.calls('finish_migration', status)
