@@ -26,8 +26,8 @@ from oslo_log import log as logging
 from oslo_utils import uuidutils
 
 import migsafe.version
+from migsafe.nova import evidence, peer
 from migsafe.nova import participant as pt
-from migsafe.nova import peer
 from migsafe.text import masked
 from migsafe.transaction import verdict as vd
 
@@ -68,6 +68,8 @@ class Endpoint:
         _check(uuid=uuid, instance_uuid=instance_uuid)
         p = self._participant
         found = p.clients.guests.evidence(instance_uuid).as_payload()
+        found['rebooted'] = evidence.rebooted(p.journal.get(uuid),
+                                              found['boot_id'])
         # The source drives a migration from another thread of this process.
         found['job'] = found['job'] or (
             p.attempts.live(uuid)

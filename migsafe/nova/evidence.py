@@ -17,6 +17,7 @@ from typing import Any
 
 from nova.virt.libvirt import host as libvirt_host
 
+from migsafe.journal import records as jr
 from migsafe.text import masked
 from migsafe.transaction import evidence as ev
 
@@ -71,6 +72,19 @@ def boot_id() -> str | None:
             return source.read().strip()
     except OSError:
         return None
+
+
+def rebooted(tx: jr.Transaction | None, now: str | None) -> bool | None:
+    """Whether this host was rebooted since its journal began a transaction.
+
+    :param tx: the transaction as this host has journalled it
+    :param now: this boot's id
+    :returns: None when one of the two boots is not known
+    """
+    if tx is None:
+        return None
+    then = tx.source_boot_id if tx.role == 'source' else tx.dest_boot_id
+    return then != now if then and now else None
 
 
 def _job(domain: Any, guest: ev.GuestState) -> bool:

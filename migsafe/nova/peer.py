@@ -69,19 +69,21 @@ def _kind(error: Exception) -> str:
 def parse_evidence(host: str, reply: Any) -> ev.HostEvidence:
     """The evidence in an answer; UNKNOWN for what is not understood."""
     if not isinstance(reply, Mapping):
-        return ev.HostEvidence(host, ev.GuestState.UNKNOWN,
+        return ev.HostEvidence(host, ev.GuestState.UNKNOWN, boot_id='',
                                detail='answer is not an object')
     try:
         guest = ev.GuestState(reply.get('guest'))
     except ValueError:
         guest = ev.GuestState.UNKNOWN
     if guest is ev.GuestState.DEAD or reply.get('host') != host:
-        return ev.HostEvidence(host, ev.GuestState.UNKNOWN,
+        return ev.HostEvidence(host, ev.GuestState.UNKNOWN, boot_id='',
                                detail='answer contradicts itself')
     return ev.HostEvidence(
         host, guest, job=reply.get('job') is not False,
-        boot_id=_text(reply.get('boot_id')) or None,
-        detail=_text(reply.get('detail')))
+        boot_id=_text(reply.get('boot_id')),
+        detail=_text(reply.get('detail')),
+        rebooted=reply.get('rebooted') if isinstance(
+            reply.get('rebooted'), bool) else None)
 
 
 def parse_description(reply: Any) -> dict[str, Any] | None:

@@ -73,8 +73,11 @@ class HostEvidence:
     :param guest: the guest on that host
     :param job: a migration of this guest is being carried out by libvirt, or
         nova-compute of that host is still working on this transaction
-    :param boot_id: /proc/sys/kernel/random/boot_id of that host, if known
+    :param boot_id: /proc/sys/kernel/random/boot_id of that host; empty when
+        it answered and did not say, None when it did not answer
     :param detail: what was seen, in words for an operator
+    :param rebooted: whether that is another boot than the one in which its
+        journal began the transaction; None when it cannot tell
     """
 
     host: str
@@ -82,14 +85,17 @@ class HostEvidence:
     job: bool = False
     boot_id: str | None = None
     detail: str = ''
+    rebooted: bool | None = None
 
     def as_payload(self) -> dict[str, Any]:
         """The evidence as it is journalled."""
         return {'host': self.host, 'guest': self.guest.value, 'job': self.job,
-                'boot_id': self.boot_id, 'detail': self.detail}
+                'boot_id': self.boot_id, 'detail': self.detail,
+                'rebooted': self.rebooted}
 
     def __str__(self) -> str:
         busy = ', migration job active' if self.job else ''
+        busy += ', rebooted since' if self.rebooted else ''
         more = f' ({self.detail})' if self.detail else ''
         return f'{self.host}: guest {self.guest.value}{busy}{more}'
 

@@ -26,6 +26,21 @@ G = ev.GuestState
 #: Noted by the source the moment libvirt reports the migration as completed.
 HANDED_OVER = 'handed_over'
 
+#: What a host that an operator declared dead is taken for, as long as nothing
+#: is known of the guest there: (it answers, it was rebooted since the
+#: transaction began there) -> (guest, why). One that answers is not dead,
+#: and its devices are its own to look at; but where another boot answers, the
+#: guest of the one before is certainly gone.
+DECLARED_DEAD: dict[tuple[bool, bool | None], tuple[G, str]] = {
+    (False, None): (G.DEAD, 'declared dead by an operator'),
+    (True, True): (G.ABSENT, 'declared dead by an operator, and rebooted '
+                   'since the migration began'),
+    (True, False): (G.UNKNOWN, 'declared dead by an operator, but it answers '
+                    'from the boot in which the migration began'),
+    (True, None): (G.UNKNOWN, 'declared dead by an operator, but it answers '
+                   'and cannot tell whether it was rebooted since'),
+}
+
 
 class Witness:
     """Asks libvirt here and the peer there.
@@ -68,8 +83,11 @@ class Witness:
                  if host == silent else
                  self._clients.peer.evidence(host, tx.uuid, tx.instance_uuid))
         if host in history.dead_hosts and found.guest is G.UNKNOWN:
-            return ev.HostEvidence(host, G.DEAD,
-                                   detail='declared dead by an operator')
+            guest, why = DECLARED_DEAD[
+                found.boot_id is not None,
+                found.rebooted if found.boot_id else None]
+            return dataclasses.replace(
+                found, guest=guest, detail=f'{why} ({found.detail})')
         return found
 
     def verdict_of_peer(self, tx: jr.Transaction) -> tuple[str, str] | None:

@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from unittest import mock
 
+from nova.tests.fixtures import libvirt as fakelibvirt
+
+from migsafe.replay.lab import job
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import (
     DESTINATION,
@@ -130,6 +133,33 @@ class TestPeerNeverBack(scenarios.ScenarioTest):
         self.assertEqual({'R11'}, self.kinds(server) | {'R11'})
         self.assertEqual([], self.transactions(DESTINATION))
         self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_destination_that_answers_is_dead_only_for_the_boot_before(self):
+        server = self.guest()
+        self.migrate(server, scenarios.kill(SOURCE, 'rpc', 'pre_live_migration'))
+        self.assertTrue(self.lab.restart(SOURCE, reboot=True))
+        self.declare_dead(SOURCE, DESTINATION)
+        for reboot, verdict in ((False, 'HOLD'), (True, 'ABORT')):
+            if reboot:
+                self.assertTrue(self.lab.restart(DESTINATION, reboot=True))
+            with self.broken_libvirt(DESTINATION) as asked:
+                self.recover()
+            self.assertTrue(asked.called)
+            tx, = self.transactions(SOURCE)
+            self.assertEqual(verdict, tx.verdict)
+            # it is alive: what it cannot look at stays exported
+            self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        self.assertEqual(set(), self.kinds(server) & {'R1', 'R2', 'R5', 'R6'})
+        self.recover()
+        self.assertEqual([], self.residue(server))
+        self.assertTrue(self.do(server, 'stop_start').done)
+        self.assertClean(server, SOURCE)
+
+    def broken_libvirt(self, host):
+        return mock.patch.object(
+            self.lab.parts.connections[host], 'lookupByUUIDString',
+            side_effect=job.error('internal error: client socket is closed',
+                                  fakelibvirt.VIR_ERR_INTERNAL_ERROR))
 
     def test_a_living_peer_is_not_dead_because_somebody_says_so(self):
         server = self.guest()

@@ -16,6 +16,7 @@ from unittest import mock
 
 from nova.virt.libvirt import host as libvirt_host
 
+from migsafe.journal import records as jr
 from migsafe.nova import evidence
 from migsafe.transaction import evidence as ev
 
@@ -168,6 +169,21 @@ class TestGuests(unittest.TestCase):
         self.domain.state = lambda flags: [1, 1]
         self.domain.jobStats = lambda: {}
         self.assertIs(G.UNKNOWN, self.evidence().guest)
+
+    def test_rebooted_since(self):
+        for role, then, now, expected in (
+                ('source', 'a', 'a', False), ('source', 'a', 'b', True),
+                ('destination', 'a', 'a', False),
+                ('destination', 'a', 'b', True),
+                ('source', None, 'b', None), ('source', 'a', None, None),
+                ('destination', '', 'b', None)):
+            mine = f'{"dest" if role == "destination" else role}_boot_id'
+            boots = {'source_boot_id': 'other', 'dest_boot_id': 'other'}
+            tx = jr.Transaction(
+                id=1, uuid='u', host='h', role=role, instance_uuid='i',
+                source_host='s', dest_host='d', **boots | {mine: then})
+            self.assertIs(expected, evidence.rebooted(tx, now))
+        self.assertIsNone(evidence.rebooted(None, 'a'))
 
     def test_kernel_that_does_not_say_its_boot(self):
         with mock.patch.object(evidence, 'BOOT_ID', '/no/such/file'):

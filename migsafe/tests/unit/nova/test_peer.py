@@ -33,7 +33,8 @@ JSON = st.recursive(
 #: Replies that are nearly right are where mistakes hide.
 REPLIES = JSON | st.fixed_dictionaries({}, optional={
     'guest': WORDS | JSON, 'host': WORDS | JSON, 'job': JSON,
-    'boot_id': JSON, 'detail': JSON, 'known': st.booleans() | JSON,
+    'boot_id': JSON, 'rebooted': st.booleans() | JSON, 'detail': JSON,
+    'known': st.booleans() | JSON,
     'live': JSON, 'state': WORDS | JSON, 'verdict': JSON, 'reason': JSON,
     'kept': st.dictionaries(st.text(), st.text()) | JSON,
     'attachments': st.dictionaries(st.text(), st.lists(st.text())) | JSON})
@@ -54,6 +55,10 @@ class TestParse(unittest.TestCase):
                              (reply['host'], reply['guest']))
             self.assertEqual(reply.get('job') is False, not found.job)
         self.assertLessEqual(len(found.detail), peer.MAX_TEXT)
+        # It has answered, whatever it said.
+        self.assertIsInstance(found.boot_id, str)
+        if found.rebooted is not None:
+            self.assertIs(reply['rebooted'], found.rebooted)
         json.dumps(found.as_payload())
 
     @fuzz
@@ -132,6 +137,7 @@ class TestPeer(unittest.TestCase):
             call.side_effect = TimeoutError(f'no reply to message {number}')
             found = self.peer.evidence(HOST, 'u', 'i')
             self.assertIs(G.UNKNOWN, found.guest)
+            self.assertIsNone(found.boot_id)
             reasons.add(found.detail)
             reasons.add(self.peer.release(HOST, 'u', 'i', 'ABORT')['reason'])
         self.assertEqual(1, len(reasons))

@@ -121,6 +121,45 @@ class TestOneAway(hosts.TwoHosts):
         self.assertEqual({SRC: 0, DST: 2}, self.attachments())
 
 
+class TestDeclaredDead(hosts.TwoHosts):
+    """A host that an operator declared dead, and that answers all the same."""
+
+    def settle(self, boot, src=G.SHUT_OFF):
+        """The source's verdict when libvirt of the other host is broken.
+
+        :param boot: the boot from which the destination answers
+        """
+        self.prepare()
+        number = str(uuid.uuid4())
+        self.src.guests.state, self.dst.guests.state = src, G.UNKNOWN
+        self.src.journal.begin(number, 'source', fake.INSTANCE, SRC, DST,
+                               captures=self.world.captures())
+        self.dst.journal.begin(number, 'destination', fake.INSTANCE, SRC, DST,
+                               dest_boot_id='boot-1')
+        self.dst.guests.boot = boot
+        self.src.journal.request(self.src.tx(number), 'peer_is_dead',
+                                 {'host': DST})
+        self.src.settle(number)
+        return self.src.tx(number)
+
+    def test_only_another_boot_bears_it_out(self):
+        self.assertEqual('ABORT', self.settle('boot-2').verdict)
+        for boot in ('boot-1', '', None):
+            with self.subTest(boot):
+                tx = self.settle(boot)
+                self.assertEqual('HOLD', tx.verdict)
+                self.assertIn('declared dead by an operator, but it answers',
+                              tx.reason)
+
+    def test_its_devices_are_its_own_to_look_at(self):
+        """It is alive: as of any host that answers, an export stays while
+        that host cannot say that the device is gone."""
+        for boot in ('boot-1', 'boot-2', None):
+            self.settle(boot, G.HERE)
+            self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+            self.assertEqual([], self.dst.cloud.changes())
+
+
 class TestMovedOn(hosts.TwoHosts):
     """Something else moved the instance while this was held."""
 

@@ -259,10 +259,11 @@ class Guests:
     def __init__(self, calls, host):
         self.calls, self.host = calls, host
         self.state, self.job, self.later = G.HERE, False, None
+        self.boot = 'boot-1'
 
     def evidence(self, instance_uuid):
         self.calls('evidence', self.host)
-        found = ev.HostEvidence(self.host, self.state, self.job, 'boot-1')
+        found = ev.HostEvidence(self.host, self.state, self.job, self.boot)
         if self.later is not None:
             self.state, self.later = self.later, None
         return found
