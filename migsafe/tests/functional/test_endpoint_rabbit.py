@@ -118,7 +118,7 @@ class TestRoundTrips(Case):
         self.assertIs(False, other['known'])
 
     def test_guest_evidence_in_every_state(self):
-        for state in ('here', 'in_transfer', 'postcopy', 'handed_over',
+        for state in ('here', 'in_transfer', 'postcopy', 'handed_over', 'shut_off',
                       'absent', 'unknown'):
             self.peer.ask('guest', state=state)
             found = self.quick('evidence', uuid=self.migration,
