@@ -13,20 +13,29 @@
 
 from __future__ import annotations
 
-from oslo_utils import strutils
+import re
+
+from migsafe import masking
 
 #: Longer texts (an HTML body, an oversized reply) are cut.
 LIMIT = 400
 #: Masking takes a second per megabyte, so it gets no more than this.
 SCANNED = 20 * LIMIT
+_CUT_WORD = re.compile(r'\S{0,1000}\Z')
 
 
 def masked(error: BaseException) -> str:
     """An exception as one short line without secrets.
 
     :param error: any exception; its text may hold a connection_info
-    :returns: class name and text, passwords masked, at most LIMIT characters
+    :returns: class name and text, secrets masked, at most LIMIT characters
     """
-    text = ' '.join(strutils.mask_password(str(error)[:SCANNED]).split())
+    text = ' '.join(masking.mask(_start(str(error))).split())
     cut = text if len(text) <= LIMIT else text[:LIMIT] + '...'
     return f'{type(error).__name__}: {cut}' if cut else type(error).__name__
+
+
+def _start(text: str) -> str:
+    """What is looked at; a word that was cut could be half of a secret that is not known as one.
+    """
+    return text if len(text) <= SCANNED else _CUT_WORD.sub('', text[:SCANNED])

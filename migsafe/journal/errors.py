@@ -23,10 +23,9 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
-from oslo_utils import strutils
 from sqlalchemy import exc as sa_exc
 
-from migsafe import exceptions
+from migsafe import exceptions, masking
 
 BUSY = re.compile('database (schema |table )?is locked|database is busy|lock timeout|'
                   'lock wait timeout', re.IGNORECASE)
@@ -106,7 +105,7 @@ def first_line(exc: BaseException) -> str:
             break
         inner = below
     text = str(inner).strip().splitlines() or [type(inner).__name__]
-    return str(strutils.mask_password(text[0][:300]))
+    return masking.mask(text[0][:300])
 
 
 def is_busy(exc: BaseException) -> bool:

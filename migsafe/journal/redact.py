@@ -11,28 +11,10 @@
 # under the License.
 """Masks secrets in what the journal holds, for every display of it."""
 
-import re
 from typing import Any
 
-from oslo_utils import strutils
+from migsafe import masking
 
-MASK = '***'
-# NOTE: strutils knows auth_password and its like, but neither Ceph's keyring nor the names that
-# a driver of another vendor may choose. A key that merely looks like a secret is masked too:
-# nobody misses it in a table.
-_SECRET = re.compile(
-    'passw|passphrase|secret|token|keyring|credential|private|chap_|auth_key|api_key|access_key|'
-    'master_key|luks_key|hostkey|encryption_key(?!_id)|^psk|psk$|^key$|^cephx|^auth$',
-    re.IGNORECASE)
-# Identifiers that only sound like secrets, and that an operator needs.
-_PUBLIC = frozenset({'secret_uuid', 'secret_type', 'auth_method', 'discovery_auth_method',
-                     'auth_enabled', 'discovery_auth_enabled', 'encryption_key_id'})
-_URL = re.compile(r'(://[^/\s:@]*):[^/\s@]*@')
-_HEADER = re.compile(
-    r'((?:x-[a-z-]*token|authorization|keyring|secret_key)["\']?\s*[:=]\s*)'
-    r'(?:Bearer )?["\']?[^\s"\',}]+',
-    re.IGNORECASE)
-_DHCHAP = re.compile('dhchap', re.IGNORECASE)
 _DEEP = 32
 
 
@@ -49,27 +31,19 @@ def redact(payload: Any) -> Any:
 
 def _walk(value: Any, depth: int) -> Any:
     if depth > _DEEP or isinstance(value, bytes):
-        return MASK
+        return masking.MASK
     if isinstance(value, dict):
-        return {_text(str(key)): MASK if _is_secret(str(key), item) else _walk(item, depth + 1)
+        return {masking.mask(str(key)):
+                masking.MASK if _is_secret(str(key), item) else _walk(item, depth + 1)
                 for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_walk(item, depth + 1) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return _text(str(value))
-
-
-def _text(value: str) -> str:
-    shown = _HEADER.sub(rf'\1{MASK}', _URL.sub(rf'\1:{MASK}@', value))
-    masked: str = strutils.mask_password(shown, MASK)
-    return masked
+    return masking.mask(str(value))
 
 
 def _is_secret(key: str, value: Any) -> bool:
-    if key in _PUBLIC or value in (None, '') or isinstance(value, bool):
+    if value in (None, '') or isinstance(value, bool):
         return False
-    if _SECRET.search(key) or _DHCHAP.search(key):
-        return True
-    known: bool = strutils.mask_dict_password({key: 'x'}, MASK)[key] == MASK
-    return known
+    return masking.is_secret_name(key)

@@ -19,6 +19,8 @@ own libvirt.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import oslo_messaging as messaging
@@ -26,6 +28,7 @@ from oslo_log import log as logging
 from oslo_utils import uuidutils
 
 import migsafe.version
+from migsafe import exceptions, masking
 from migsafe.nova import evidence, peer
 from migsafe.nova import participant as pt
 from migsafe.text import masked
@@ -33,6 +36,27 @@ from migsafe.transaction import verdict as vd
 
 LOG = logging.getLogger(__name__)
 MAX_UUID = 36
+Answer = dict[str, Any]
+
+
+def _discreet(method: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Let no error out but one without secrets.
+
+    oslo.messaging logs what a method raises, with everything that is chained
+    to it, and sends it to the other host.
+    """
+    @functools.wraps(method)
+    def call(self: Endpoint, *args: Any, **kwargs: Any) -> Answer:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            kind, why = type(error), masked(error)
+        LOG.error('Another host asked %s for %s, and that failed: %s',
+                  self.host, method.__name__, why)
+        if not issubclass(kind, exceptions.MigsafeError):
+            kind = exceptions.MigsafeError
+        raise kind(why)
+    return call
 
 
 class Endpoint:
@@ -45,9 +69,11 @@ class Endpoint:
 
     def __init__(self, participant: pt.Participant) -> None:
         self._participant = participant
+        self.host = participant.host
 
+    @_discreet
     def describe(self, context: Any, uuid: Any,
-                 **_later: Any) -> dict[str, Any]:
+                 **_later: Any) -> Answer:
         """This host's view of a transaction."""
         _check(uuid=uuid)
         p = self._participant
@@ -62,8 +88,9 @@ class Endpoint:
                 attachments=p.engine.history(tx).attachments)
         return found
 
+    @_discreet
     def guest_evidence(self, context: Any, uuid: Any, instance_uuid: Any,
-                       **_later: Any) -> dict[str, Any]:
+                       **_later: Any) -> Answer:
         """What this host's libvirt says of a guest."""
         _check(uuid=uuid, instance_uuid=instance_uuid)
         p = self._participant
@@ -76,8 +103,9 @@ class Endpoint:
             and p.journal.get(uuid, pt.SOURCE) is not None)
         return found
 
+    @_discreet
     def release(self, context: Any, uuid: Any, instance_uuid: Any,
-                verdict: Any, **_later: Any) -> dict[str, Any]:
+                verdict: Any, **_later: Any) -> Answer:
         """Let go of this host's devices and directory of a guest."""
         _check(uuid=uuid, instance_uuid=instance_uuid)
         if verdict not in ('COMMIT', 'ABORT'):
@@ -86,12 +114,14 @@ class Endpoint:
             return self._participant.release(uuid, instance_uuid,
                                              vd.Verdict(verdict))
         except Exception as error:
-            LOG.exception('Release of instance %s for migration %s failed',
-                          instance_uuid, uuid)
-            return {'state': 'refused', 'reason': masked(error)}
+            why = masked(error)
+            LOG.error('Release of instance %s for migration %s failed: %s',
+                      instance_uuid, uuid, why)
+            return {'state': 'refused', 'reason': why}
 
+    @_discreet
     def inspect(self, context: Any, uuid: Any,
-                **_later: Any) -> dict[str, Any]:
+                **_later: Any) -> Answer:
         """What this host's journal holds of a transaction; no payloads."""
         _check(uuid=uuid)
         p = self._participant
@@ -99,7 +129,7 @@ class Endpoint:
         if tx is None:
             return {'known': False, 'records': []}
         return {'known': True, 'state': tx.state, 'verdict': tx.verdict or '',
-                'reason': tx.reason, 'records': [
+                'reason': masking.mask(tx.reason), 'records': [
                     {'kind': r.kind, 'resource': r.resource, 'key': r.key,
                      'effect': r.effect, 'status': r.status}
                     for r in p.journal.records(tx)[-peer.MAX_ITEMS:]]}
