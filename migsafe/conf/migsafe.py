@@ -88,8 +88,9 @@ OPTS: list[cfg.Opt] = [
         'recovery_batch',
         default=20,
         min=1,
-        help='Most transactions that one recovery round takes up. It bounds memory and the load '
-        'on Nova, Cinder and the peers after an outage; the rest follows in later rounds.',
+        help='Most transactions that recovery reads from the journal, or has in work, at the same '
+        'time. It bounds memory and the load on Nova, Cinder and the peers after an outage; the '
+        'rest follows.',
     ),
     cfg.IntOpt(
         'recovery_workers',
@@ -97,7 +98,9 @@ OPTS: list[cfg.Opt] = [
         min=1,
         help='How many transactions are settled at the same time, so that one that waits for a '
         'time-out does not delay the others. Each worker may hold one connection to each of '
-        'Cinder, Neutron and Placement.',
+        'Cinder, Neutron and Placement. One that has not come back after five minutes (a device, '
+        'a file system or a libvirtd that hangs) is listed by "migsafe status" and no longer '
+        'counts, up to recovery_batch.',
     ),
     cfg.IntOpt(
         'rpc_timeout',

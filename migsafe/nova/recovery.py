@@ -13,20 +13,21 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextvars
 import datetime
 import functools
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nova.conf import CONF
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 
+from migsafe import exceptions
 from migsafe.journal import records as jr
+from migsafe.nova import crew
 from migsafe.nova import evidence as nova_evidence
 from migsafe.nova import participant as pt
 from migsafe.nova.clients import records as nova_records
@@ -39,6 +40,8 @@ CONDUCTORS = frozenset(('accepted', 'pre-migrating', None))
 #: Seconds between two looks at the journal while something is unsettled.
 POLL = 2.0
 PURGE_INTERVAL = datetime.timedelta(hours=24)
+#: The names of that work.
+ADOPTION, KEPT = 'adoption', 'devices of no migration'
 
 
 class Recovery:
@@ -46,18 +49,21 @@ class Recovery:
 
     :param participant: this host's participant
     :param manager: its ComputeManager
-    :param heartbeat: called once a round, to say that this host is alive
+    :param heartbeat: called once a round with what an operator should know,
+        to say that this host is alive
     """
 
     def __init__(self, participant: pt.Participant, manager: Any,
-                 heartbeat: Callable[[], None]) -> None:
+                 heartbeat: Callable[[str], None]) -> None:
         self._participant, self._manager = participant, manager
         self._heartbeat = heartbeat
         self._records = nova_records.Records(manager)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._one_at_a_time = threading.Lock()
+        conf = participant.conf
+        self._crew = crew.Crew(conf.recovery_workers, conf.recovery_batch)
+        self._aside = crew.Crew(2, 2)
         self._purged: datetime.datetime | None = None
         self._started = timeutils.utcnow()
 
@@ -70,7 +76,8 @@ class Recovery:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after what is being settled now."""
+        """Take up nothing more; what is being settled ends with the process.
+        """
         self._stop.set()
         self._wake.set()
 
@@ -86,14 +93,14 @@ class Recovery:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            full = False
+            more = False
             try:
-                full = self.round(timeutils.utcnow)
+                more = self.round(timeutils.utcnow)
             except Exception as error:
                 LOG.error('Recovery of live migrations on %s failed and is '
                           'tried again: %s', self._participant.host,
                           masked(error))
-            self._wake.wait(0.1 if full else self._pause())
+            self._wake.wait(0.1 if more else self._pause())
             self._wake.clear()
 
     def _pause(self) -> float:
@@ -110,49 +117,79 @@ class Recovery:
 
     def once(self) -> None:
         """One pass over everything unsettled, whether due or not."""
-        self.round(None)
+        self._upkeep()
+        self._aside.wait()
+        for tx in self._unsettled(None):
+            self._take_up(tx, wait=True)
+        self._crew.wait()
 
-    def round(self, now: Callable[[], datetime.datetime] | None) -> bool:
-        """One round.
+    def round(self, now: Callable[[], datetime.datetime]) -> bool:
+        """One round; it waits for nobody.
 
-        :param now: settle only what is due; None settles everything
-        :returns: whether more is due than one round takes up
+        :param now: says what is due
+        :returns: whether more is due, and it is worth to go on at once
         """
-        with self._one_at_a_time:
-            for step in (self._heartbeat, self._adopt, self._kept, self._purge):
-                self._try(step)
-            return self._settle(now() if now else None)
+        self._upkeep()
+        taken = False
+        for tx in self._unsettled(now()):
+            if not self._take_up(tx):
+                return taken
+            taken = True
+        return False
+
+    def _upkeep(self) -> None:
+        """What is in the journal is settled whatever fails here."""
+        for step in (self._beat, self._purge):
+            self._try(step)
+        # These may hang as well, on another host or on a device.
+        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept)):
+            self._aside.take(name, functools.partial(self._try, step))
+
+    def _beat(self) -> None:
+        hung = self._crew.hanging() + self._aside.hanging()
+        self._heartbeat('' if not hung else (
+            'what settles these has not come back for minutes; look for a '
+            'device, a file system or a libvirtd that hangs: '
+            + ', '.join(map(str, hung))))
 
     def _try(self, step: Callable[[], None]) -> None:
-        """What is in the journal is settled whatever else fails."""
         try:
             step()
         except Exception as error:
             LOG.error('Recovery of live migrations on %s goes on without '
                       'this: %s', self._participant.host, masked(error))
 
-    def _settle(self, due: datetime.datetime | None) -> bool:
-        """In pages, so that memory is bounded whatever has piled up."""
-        journal, conf = self._participant.journal, self._participant.conf
-        after_id = 0
-        with concurrent.futures.ThreadPoolExecutor(
-                conf.recovery_workers,
-                thread_name_prefix='migsafe-recovery') as pool:
-            while True:
-                page = journal.unsettled(
-                    due_before=due, limit=conf.recovery_batch,
-                    after_id=after_id)
-                concurrent.futures.wait([
-                    pool.submit(contextvars.copy_context().run, self._one, tx)
-                    for tx in page])
-                full: bool = len(page) == conf.recovery_batch
-                if due is not None or not full:
-                    return full
-                after_id = page[-1].id
+    def _unsettled(self, due: datetime.datetime | None
+                   ) -> Iterator[jr.Transaction]:
+        """What nobody in this process is at, oldest first; in pages, so that
+        memory is bounded whatever has piled up."""
+        journal, limit = self._participant.journal, \
+            self._participant.conf.recovery_batch
+        page, after_id = None, 0
+        while page is None or len(page) == limit:
+            page = journal.unsettled(due_before=due, limit=limit,
+                                     after_id=after_id)
+            for tx in page:
+                after_id = tx.id
+                if not (self._crew.busy(_name(tx)) or self._live(tx)):
+                    yield tx
+
+    def _live(self, tx: jr.Transaction) -> bool:
+        """Whether Nova works on it; a damaged row is taken up, and held with
+        the reason."""
+        try:
+            return self._participant.attempts.live(tx.uuid)
+        except exceptions.JournalCorrupt:
+            return False
+
+    def _take_up(self, tx: jr.Transaction, wait: bool = False) -> bool:
+        return self._crew.take(_name(tx), functools.partial(self._one, tx),
+                               wait)
 
     def _one(self, tx: jr.Transaction) -> None:
         """One transaction that cannot be settled does not stop the others."""
         try:
+            # Nova may have begun to work on it since it was read.
             if not self._participant.attempts.live(tx.uuid):
                 self._participant.settle(tx)
         except Exception as error:
@@ -227,3 +264,8 @@ class Recovery:
             return
         self._purged = now
         self._participant.journal.purge(now - datetime.timedelta(days=days))
+
+
+def _name(tx: jr.Transaction) -> str:
+    """What messages call it, and its work."""
+    return f'transaction {tx.id}'

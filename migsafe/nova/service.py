@@ -87,14 +87,14 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         engine.Engine(manager.host, journal, cloud, load_resources(),
                       conf.recovery_backoff_max, conf.recovery_interval), cloud)
     recover = recovery.Recovery(
-        participant, manager, functools.partial(_status, participant, True))
+        participant, manager, functools.partial(_status, participant))
     participant.recovery = recover
     participant.patrol = _patrol(manager, conf, journal)
     if conf.device_guards:
         participant.kept = kept.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
-    _status(participant, True)
+    _status(participant)
     LOG.info('migsafe %s protects live migrations on %s',
              migsafe.version.version(), manager.host)
     return recover
@@ -133,15 +133,15 @@ def _broken(manager: Any, entry_point: Any, error: Exception) -> None:
         cure='Fix or uninstall the package that provides it')
 
 
-def _status(participant: pt.Participant, armed: bool) -> None:
+def _status(participant: pt.Participant, detail: str = '') -> None:
     from migsafe.nova import seams
     threads = getattr(utils, 'concurrency_mode_threading', lambda: False)
     participant.journal.set_status(
-        armed=armed, pid=os.getpid(), boot_id=evidence.boot_id() or '',
+        armed=True, pid=os.getpid(), boot_id=evidence.boot_id() or '',
         plugin_version=migsafe.version.version(),
         nova_version=nova_version.version_string(),
         concurrency='threading' if threads() else 'eventlet',
-        seams=[str(seam) for seam in seams.SEAMS], detail='')
+        seams=[str(seam) for seam in seams.SEAMS], detail=detail)
 
 
 def cleanup_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:

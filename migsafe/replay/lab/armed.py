@@ -17,12 +17,14 @@ import importlib
 import inspect
 import re
 import sys
+import threading
 from typing import Any
 
 import fixtures
 import wrapt
 
 from migsafe.replay.lab import stack as stack_mod
+from migsafe.replay.lab import world as world_mod
 
 _NUMBER = re.compile(r'\d+')
 
@@ -73,6 +75,8 @@ class Armed(fixtures.Fixture):
         # Lab.recover() makes the passes, so that a run does not depend on when a thread wakes
         self.useFixture(fixtures.MonkeyPatch(
             'migsafe.nova.recovery.Recovery.start', lambda recovery: None))
+        self.useFixture(fixtures.MonkeyPatch(
+            'threading.excepthook', _but_killed(threading.excepthook)))
         parts = self._stack.parts
         self.useFixture(fixtures.MonkeyPatch(
             'migsafe.nova.evidence.boot_id',
@@ -94,6 +98,14 @@ class Armed(fixtures.Fixture):
             with errors.translated('journal', label):
                 return world.effect('journal', name, None, lambda: real(journal, label, work))
         return commit
+
+
+def _but_killed(real: Any) -> Any:
+    """Threads of a nova-compute that was killed say nothing."""
+    def hook(args: Any) -> None:
+        if args.exc_type is not world_mod.Killed:
+            real(args)
+    return hook
 
 
 def recover_once(manager: Any) -> None:

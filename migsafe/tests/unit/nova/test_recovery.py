@@ -9,15 +9,18 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import contextlib
 import datetime
+import threading
 import time
 import types
 import unittest
 import uuid
+from unittest import mock
 
 from oslo_utils import timeutils
 
-from migsafe.nova import recovery
+from migsafe.nova import crew, recovery
 from migsafe.nova.clients import records as nova_records
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
@@ -30,9 +33,10 @@ class Migrating:
     """Nova's instances in ``migrating`` on a host."""
 
     def __init__(self):
-        self.found = []
+        self.found, self.asked = [], 0
 
     def migrating(self, host):
+        self.asked += 1
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
@@ -41,15 +45,45 @@ class Migrating:
         return not host
 
 
+class Block:
+    """Makes settlements wait until they are let go."""
+
+    def __init__(self, recovering, only=None):
+        self.only, self.crew = only, recovering._crew
+        self.go, self.arrived = threading.Event(), threading.Semaphore(0)
+        self.most = self.now = 0
+        self.settle = recovering._participant.settle
+        recovering._participant.settle = self.wait
+
+    def wait(self, tx):
+        if self.only is None or tx.uuid in self.only:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            self.arrived.release()
+            self.go.wait(60)
+            self.now -= 1
+        return self.settle(tx)
+
+    def release(self):
+        """Let go of what waits, and wait for its end."""
+        self.go.set()
+        self.crew.wait()
+        self.go.clear()
+
+
 class Case(hosts.TwoHosts):
     def setUp(self):
         super().setUp()
         self.manager = types.SimpleNamespace(_waiting_live_migrations={})
         self.beats = []
-        self.recovery = recovery.Recovery(
-            self.src.participant, self.manager,
-            lambda: self.beats.append(1))
-        self.nova = self.recovery._records = Migrating()
+        self.nova = Migrating()
+        self.recovery = self.new_recovery()
+
+    def new_recovery(self):
+        made = recovery.Recovery(self.src.participant, self.manager,
+                                 self.beats.append)
+        made._records = self.nova
+        return made
 
     def journal_several(self, count):
         """Unsettled transactions of as many instances."""
@@ -59,6 +93,15 @@ class Case(hosts.TwoHosts):
                                    '', captures=self.world.captures())
         self.world.records.row = None
         return uuids
+
+    def round(self):
+        """One round a little later, when all that is new is due."""
+        return self.recovery.round(
+            lambda: timeutils.utcnow() + datetime.timedelta(seconds=5))
+
+    def round_and_wait(self):
+        self.recovery.round(timeutils.utcnow)
+        self.recovery._crew.wait()
 
     def open(self):
         """The uuids that are not settled."""
@@ -71,23 +114,24 @@ class TestRound(Case):
         self.journal_several(8)
         self.recovery.once()
         self.assertEqual(set(), self.open())
-        self.assertEqual([1], self.beats)
+        self.assertEqual([''], self.beats)
 
     def test_a_round_is_bounded_and_says_that_there_is_more(self):
-        self.conf.set_override('recovery_batch', 3, 'migsafe')
-        self.journal_several(7)
-        later = timeutils.utcnow() + datetime.timedelta(seconds=5)
+        self.journal_several(9)
+        block = Block(self.recovery)
         left = []
         for expected in (True, True, False):
-            self.assertIs(expected, self.recovery.round(lambda: later))
+            self.assertIs(expected, self.round())
+            block.release()
             left.append(len(self.open()))
-        self.assertEqual([4, 1, 0], left)
+        self.assertEqual([5, 1, 0], left)
+        self.assertEqual(4, block.most)
 
     def test_what_is_not_due_waits(self):
         self.journal_several(1)
         tx = self.src.journal.unsettled()[0]
         self.src.journal.postpone(tx, 3600, 'later')
-        self.recovery.round(timeutils.utcnow)
+        self.round_and_wait()
         self.assertEqual({tx.uuid}, self.open())
         self.recovery.once()
         self.assertEqual(set(), self.open())
@@ -98,6 +142,103 @@ class TestRound(Case):
         with self.src.participant.attempts.open(attempt):
             self.recovery.once()
         self.assertEqual({number}, self.open())
+
+
+class TestHanging(Case):
+    """What never comes back holds up itself and nothing else."""
+
+    def hang(self, count):
+        uuids = self.journal_several(count)
+        block = Block(self.recovery, set(uuids))
+        self.addCleanup(self.recovery._crew.wait)
+        self.addCleanup(block.go.set)
+        self.round()
+        for _ in range(min(count, self.conf.migsafe.recovery_workers)):
+            self.assertTrue(block.arrived.acquire(timeout=30))
+        return uuids, block
+
+    def until(self, done):
+        """Rounds until something is so."""
+        for _ in range(300):
+            if done():
+                return
+            self.round()
+            time.sleep(0.05)
+        self.fail(f'still open: {self.open()}')
+
+    def test_a_later_one_is_settled(self):
+        hung, block = self.hang(1)
+        self.journal_several(1)
+        self.until(lambda: self.open() == set(hung))
+        block.release()
+        self.assertEqual(set(), self.open())
+
+    def test_it_is_not_taken_up_twice(self):
+        _hung, block = self.hang(1)
+        for _ in range(5):
+            self.round()
+        block.release()
+        self.assertEqual(1, block.most)
+
+    def test_its_host_still_beats_and_adopts(self):
+        self.hang(1)
+        self.nova.asked = 0
+        beats = len(self.beats)
+        self.until(lambda: self.nova.asked >= 2)
+        self.assertGreater(len(self.beats), beats)
+
+    def test_adoption_that_hangs(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+        self.nova.migrating = lambda host: go.wait(60) and []
+        self.journal_several(1)
+        self.until(lambda: not self.open())
+        self.assertTrue(self.recovery._aside.busy(recovery.ADOPTION))
+
+    def test_a_device_of_no_migration_that_hangs(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+        self.src.participant.kept = types.SimpleNamespace(
+            settle=lambda: go.wait(60))
+        self.journal_several(1)
+        self.until(lambda: not self.open() and self.nova.asked >= 2)
+        self.assertTrue(self.recovery._aside.busy(recovery.KEPT))
+
+    def test_as_many_as_there_are_workers(self):
+        hung, _block = self.hang(self.conf.migsafe.recovery_workers)
+        later, = self.journal_several(1)
+        self.round()
+        self.assertIn(later, self.open())
+        with mock.patch.object(crew, 'HUNG', 0):
+            self.until(lambda: self.open() == set(hung))
+            self.round()
+        for number in hung:
+            tx = self.src.journal.get(number)
+            self.assertIn(f'transaction {tx.id}', self.beats[-1])
+        self.assertIn('hangs', self.beats[-1])
+
+    def test_those_that_hang_are_bounded(self):
+        self.conf.set_override('recovery_batch', 6, 'migsafe')
+        self.recovery = self.new_recovery()
+        with mock.patch.object(crew, 'HUNG', 0):
+            _hung, block = self.hang(12)
+            for _ in range(10):
+                self.round()
+                time.sleep(0.01)
+            self.assertLessEqual(block.most, 6)
+        block.release()
+
+    def test_many_live_ones_leave_room_for_others(self):
+        live = self.journal_several(3 * self.conf.migsafe.recovery_batch)
+        attempts = self.src.participant.attempts
+        with contextlib.ExitStack() as stack:
+            for number in live:
+                stack.enter_context(attempts.open(
+                    self.src.participant.attempt(number, fake.INSTANCE)))
+            self.journal_several(1)
+            self.round()
+            self.recovery._crew.wait()
+            self.assertEqual(set(live), self.open())
 
 
 class TestDamage(Case):
