@@ -14,19 +14,17 @@
 import argparse
 import dataclasses
 import datetime
-import os
 from typing import Any
 
 from oslo_config import cfg
 from oslo_utils import timeutils
 
-from migsafe import exceptions
+from migsafe import exceptions, process
 from migsafe.cli import base, codes, config, show
 from migsafe.journal import Journal, ServiceStatus
 
 COLUMNS = ('Host', 'State', 'PID', 'Alive', 'migsafe', 'Nova', 'Concurrency', 'Seams',
            'Unsettled', 'Held', 'Last seen', 'Detail')
-BOOT_ID = '/proc/sys/kernel/random/boot_id'
 # NOTE: nova-compute reports at each recovery round. A round that waits for time-outs of a peer
 # may take minutes.
 QUIET_ROUNDS = 10
@@ -45,7 +43,8 @@ class Facts:
 # The first row that fits decides: (armed, alive, quiet), None fits anything.
 STATES: tuple[tuple[tuple[bool | None, bool | None, bool | None], str, str], ...] = (
     ((False, None, None), 'unarmed', 'nova-compute runs without protection'),
-    ((True, False, None), 'dead', 'the process that reported is gone; start nova-compute'),
+    ((True, False, None), 'dead', 'the process that reported is gone; start nova-compute, or see '
+     'its log for what keeps it from reporting'),
     ((True, None, True), 'silent', 'no report for a long time; see the log of nova-compute'),
     ((True, None, None), 'armed', ''),
 )
@@ -60,22 +59,15 @@ def judge(facts: Facts) -> tuple[str, str]:
     return 'unknown', ''
 
 
-def boot_id() -> str:
-    """Return the id of this machine's boot, empty where there is none."""
-    try:
-        with open(BOOT_ID, encoding='ascii') as handle:
-            return handle.read().strip()
-    except OSError:
-        return ''
-
-
 def is_alive(status: ServiceStatus, host: str) -> bool | None:
     """Tell whether the process of a report lives; None for a process of another machine."""
     if status.host != host:
         return None
-    if status.boot_id and status.boot_id != boot_id():
+    if status.boot_id and status.boot_id != process.boot_id():
         return False
-    return os.path.exists(f'/proc/{int(status.pid)}')
+    begun = process.started(int(status.pid))
+    # A report from before the upgrade does not say when its process began.
+    return begun is not None and status.started in (None, begun)
 
 
 class Status(base.Command):

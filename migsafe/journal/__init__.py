@@ -12,9 +12,9 @@
 """The write-ahead journal of a host: SQLite by default, MariaDB or PostgreSQL by option."""
 
 from migsafe.journal.api import Journal
-from migsafe.journal.opening import open_journal
+from migsafe.journal.opening import journal_url, open_journal
 from migsafe.journal.records import Finding, Record, ServiceStatus, Transaction
 from migsafe.journal.redact import redact
 
-__all__ = ('Finding', 'Journal', 'Record', 'ServiceStatus', 'Transaction', 'open_journal',
-           'redact')
+__all__ = ('Finding', 'Journal', 'Record', 'ServiceStatus', 'Transaction', 'journal_url',
+           'open_journal', 'redact')

@@ -144,6 +144,7 @@ class Service(Base):
     host: orm.Mapped[str] = orm.mapped_column(sa.String(255), primary_key=True)
     armed: orm.Mapped[int] = orm.mapped_column(sa.Integer)
     pid: orm.Mapped[int] = orm.mapped_column(BigInt)
+    started: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger())
     boot_id: orm.Mapped[str] = orm.mapped_column(sa.String(64))
     plugin_version: orm.Mapped[str] = orm.mapped_column(sa.String(64))
     nova_version: orm.Mapped[str] = orm.mapped_column(sa.String(64))

@@ -113,7 +113,10 @@ class Record(Row):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ServiceStatus(Row):
-    """What one nova-compute said of itself when it was armed, or refused to be."""
+    """What one nova-compute said of itself when it was armed, or refused to be.
+
+    ``started`` is when its process began, in clock ticks since boot.
+    """
 
     host: str
     armed: bool
@@ -125,6 +128,7 @@ class ServiceStatus(Row):
     seams: list[Any] = dataclasses.field(default_factory=list)
     detail: str = ''
     updated_at: datetime.datetime | None = None
+    started: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

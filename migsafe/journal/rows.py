@@ -86,7 +86,8 @@ RECORD: dict[str, Check] = {
     'ref': NUMBER_OR_NONE, 'created_at': TIME, 'text': TEXT,
 }
 SERVICE: dict[str, Check] = {
-    'host': TEXT, 'armed': _flag, 'pid': NUMBER, 'boot_id': TEXT, 'plugin_version': TEXT,
+    'host': TEXT, 'armed': _flag, 'pid': NUMBER, 'started': NUMBER_OR_NONE, 'boot_id': TEXT,
+    'plugin_version': TEXT,
     'nova_version': TEXT, 'concurrency': TEXT, 'seams': json_of(list), 'detail': TEXT,
     'updated_at': TIME,
 }

@@ -33,14 +33,16 @@ class Upkeep(reader.JournalReader):
 
     def set_status(self, *, armed: bool, pid: int, boot_id: str, plugin_version: str,
                    nova_version: str, concurrency: str, seams: Iterable[Any] = (),
-                   detail: str = '') -> None:
+                   detail: str = '', started: int | None = None) -> None:
         """Say for ``migsafe status`` whether this nova-compute is armed, and what it is.
 
+        :param started: when the process began, in clock ticks since boot
         :param seams: anything JSON can hold, one entry per seam
         """
         what = 'the status'
         fields = {
-            'armed': int(armed), 'pid': pid, 'boot_id': values.prose(boot_id)[:64],
+            'armed': int(armed), 'pid': pid, 'started': started,
+            'boot_id': values.prose(boot_id)[:64],
             'plugin_version': values.prose(plugin_version)[:64],
             'nova_version': values.prose(nova_version)[:64],
             'concurrency': values.prose(concurrency)[:32],

@@ -24,6 +24,7 @@ from oslo_log import log as logging
 
 from migsafe import conf as migsafe_conf
 from migsafe import exceptions
+from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
 
@@ -47,15 +48,16 @@ def arm(conf: Any, probe: bool = False) -> None:
     """
     migsafe_conf.register_opts(conf)
     if not conf.migsafe.enabled:
+        _unarmed(conf, '[migsafe] enabled is false')
         return
     if conf.migsafe.device_guards:
         _guard(conf, probe)
 
     def when_imported(_module: Any) -> None:
-        _apply(conf.migsafe.enforce)
+        _apply(conf)
 
     if _MANAGER in sys.modules:
-        _apply(conf.migsafe.enforce)
+        _apply(conf)
     else:
         wrapt.register_post_import_hook(when_imported, _MANAGER)
 
@@ -75,17 +77,27 @@ def _guard(conf: Any, probe: bool) -> None:
     except exceptions.MigsafeError as error:
         if conf.migsafe.enforce:
             raise
-        LOG.error('Devices of guests are NOT guarded: %s', error)
+        why = f'Devices of guests are NOT guarded: {masked(error)}'
+        LOG.error(why)
+        from migsafe.nova import report
+        report.gap(why)
 
 
-def _apply(enforce: bool) -> None:
+def _apply(conf: Any) -> None:
     from migsafe.nova import seams
     try:
         seams.apply()
     except exceptions.SeamMismatch as error:
-        if enforce:
+        if conf.migsafe.enforce:
             raise
-        LOG.error('Live migrations are NOT protected: %s', error)
+        why = masked(error)
+        LOG.error('Live migrations are NOT protected: %s', why)
+        _unarmed(conf, why, create=True)
+
+
+def _unarmed(conf: Any, why: str, create: bool = False) -> None:
+    from migsafe.nova import report
+    report.unarmed(conf, conf.host, why, create)
 
 
 def recover_once(manager: Any) -> None:

@@ -14,12 +14,9 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any
 
 import stevedore
-from nova import utils
-from nova import version as nova_version
 from nova.conf import CONF
 from nova.virt.libvirt import driver as libvirt_driver
 from oslo_log import log as logging
@@ -29,7 +26,7 @@ from migsafe import exceptions
 from migsafe import journal as journal_pkg
 from migsafe.brick import patrol as brick_patrol
 from migsafe.brick import shim
-from migsafe.nova import clients, endpoint, evidence, kept, peer, recovery, registry
+from migsafe.nova import clients, endpoint, kept, peer, recovery, registry, report
 from migsafe.nova import participant as pt
 from migsafe.nova import patrol as patrol_mod
 from migsafe.resources import base
@@ -51,9 +48,11 @@ def init_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if isinstance(manager.driver, libvirt_driver.LibvirtDriver):
         recover = _arm(manager)
     else:
-        LOG.warning('migsafe is enabled but %s is not the libvirt driver: '
-                    'live migrations on %s are not protected',
-                    type(manager.driver).__name__, manager.host)
+        why = (f'migsafe is enabled but {type(manager.driver).__name__} is '
+               'not the libvirt driver')
+        LOG.warning('%s: live migrations on %s are not protected', why,
+                    manager.host)
+        report.unarmed(CONF, manager.host, why)
     result = wrapped(*args, **kwargs)
     if recover is not None:
         recover.start()
@@ -68,8 +67,10 @@ def _arm(manager: Any) -> recovery.Recovery | None:
     except exceptions.MigsafeError as error:
         if CONF.migsafe.enforce:
             raise
+        why = masked(error)
         LOG.error('Live migrations on %s are NOT protected: %s',
-                  manager.host, masked(error))
+                  manager.host, why)
+        report.unarmed(CONF, manager.host, why, create=True)
         return None
 
 
@@ -87,14 +88,14 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         engine.Engine(manager.host, journal, cloud, load_resources(),
                       conf.recovery_backoff_max, conf.recovery_interval), cloud)
     recover = recovery.Recovery(
-        participant, manager, functools.partial(_status, participant))
+        participant, manager, functools.partial(report.armed, journal))
     participant.recovery = recover
     participant.patrol = _patrol(manager, conf, journal)
     if conf.device_guards:
         participant.kept = kept.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
-    _status(participant)
+    report.armed(journal)
     LOG.info('migsafe %s protects live migrations on %s',
              migsafe.version.version(), manager.host)
     return recover
@@ -131,17 +132,6 @@ def _broken(manager: Any, entry_point: Any, error: Exception) -> None:
     raise exceptions.ResourcePluginError(
         plugin=entry_point.name, reason=masked(error),
         cure='Fix or uninstall the package that provides it')
-
-
-def _status(participant: pt.Participant, detail: str = '') -> None:
-    from migsafe.nova import seams
-    threads = getattr(utils, 'concurrency_mode_threading', lambda: False)
-    participant.journal.set_status(
-        armed=True, pid=os.getpid(), boot_id=evidence.boot_id() or '',
-        plugin_version=migsafe.version.version(),
-        nova_version=nova_version.version_string(),
-        concurrency='threading' if threads() else 'eventlet',
-        seams=[str(seam) for seam in seams.SEAMS], detail=detail)
 
 
 def cleanup_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ import os
 from oslo_utils import timeutils
 from oslotest import base as oslo_base
 
+from migsafe import process
 from migsafe.cli import hosts
 from migsafe.tests.unit.cli import base
 from migsafe.tests.unit.journal import base as journal_base
@@ -42,7 +43,7 @@ class TestStatus(base.CommandTestCase):
     def report(self, host='node13', **changes):
         opened = self.open(host)
         opened.set_status(**{
-            'armed': True, 'pid': os.getpid(), 'boot_id': hosts.boot_id(),
+            'armed': True, 'pid': os.getpid(), 'boot_id': process.boot_id(),
             'plugin_version': '0.1.0', 'nova_version': '34.0.0', 'concurrency': 'threading',
             'seams': ['nova.compute.manager.ComputeManager.init_host'], **changes})
         return opened
@@ -79,6 +80,15 @@ class TestStatus(base.CommandTestCase):
         self.report(pid=child)
         row, = self.rows('status', code=3)
         self.assertEqual(('dead', False), (row['State'], row['Alive']))
+
+    def test_a_process_that_has_the_id_of_an_older_one(self):
+        begun = process.started(os.getpid())
+        self.report(started=begun)
+        self.assertEqual('armed', self.rows('status')[0]['State'])
+        self.report(started=begun - 1)
+        self.assertEqual('dead', self.rows('status', code=3)[0]['State'])
+        self.report(started=None)
+        self.assertEqual('armed', self.rows('status')[0]['State'])
 
     def test_a_process_of_the_boot_before(self):
         self.report(boot_id='other-boot')

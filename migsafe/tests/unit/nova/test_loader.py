@@ -9,9 +9,19 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import io
+import json
+import os
+import shutil
 import tempfile
 import unittest
 
+from oslo_config import cfg
+
+import migsafe.conf
+from migsafe import journal as journal_pkg
+from migsafe import process
+from migsafe.cli import main
 from migsafe.tests.unit.nova import child
 
 #: nova-compute's own main(), until the line after os_vif.initialize().
@@ -82,11 +92,30 @@ seams.apply.__defaults__ = ((dataclasses.replace(
 """
 
 
+#: What an armed manager does, of which there is none without a hypervisor.
+REPORT = """
+    from migsafe.journal import open_journal
+    from migsafe.nova import report
+    from nova.conf import CONF
+    report.armed(open_journal(CONF, CONF.host))
+    raise Enough
+"""
+
+
+def configuration(path):
+    """What the commands read."""
+    conf = cfg.ConfigOpts()
+    migsafe.conf.register_opts(conf)
+    conf.register_opt(cfg.StrOpt('host'))
+    conf(['--config-file', path], default_config_files=[])
+    return conf
+
+
 class TestLoader(unittest.TestCase):
     def config(self, **options):
         made = tempfile.NamedTemporaryFile('w', suffix='.conf')
         self.addCleanup(made.close)
-        made.write('[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\n'
+        made.write('[DEFAULT]\nhost = node13\ncompute_driver = libvirt.LibvirtDriver\n'
                    '[migsafe]\n')
         # whether root can be had is the machine's business
         for name, value in {'device_guards': 'false', **options}.items():
@@ -122,6 +151,82 @@ class TestLoader(unittest.TestCase):
         kind, message = child.run(COMPUTE, path=path)['raised']
         self.assertEqual('ShimError', kind)
         self.assertIn('migsafe.filters', message)
+
+    def state(self):
+        made = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, made)
+        return os.path.join(made, 'state')
+
+    def status(self, path, code=3):
+        """What "migsafe status" says of this host."""
+        out = io.StringIO()
+        app = main.Migsafe(default_config_files=(), stdout=out,
+                           stderr=io.StringIO())
+        self.assertEqual(code, app.run(
+            ['--config-file', path, 'status', '-f', 'json']))
+        row, = json.loads(out.getvalue())
+        return row
+
+    def test_a_mismatch_that_is_put_up_with_is_reported(self):
+        for kept in (False, True):
+            with self.subTest(kept=kept):
+                path = self.config(enabled='true', enforce='false',
+                                   state_path=self.state())
+                if kept:
+                    self.armed_before(path)
+                found = child.run(BREAK + COMPUTE, path=path)
+                self.assertEqual((False, None),
+                                 (found['wrapped'], found.get('raised')))
+                row = self.status(path)
+                self.assertEqual('unarmed', row['State'])
+                self.assertIn('ComputeManager.gone', row['Detail'])
+
+    def test_disabled_is_reported_where_it_was_armed_before(self):
+        path = self.config(enabled='false', state_path=self.state())
+        self.armed_before(path)
+        self.assertEqual('armed', self.status(path, 0)['State'])
+        child.run(COMPUTE, path=path)
+        row = self.status(path)
+        self.assertEqual('unarmed', row['State'])
+        self.assertIn('enabled', row['Detail'])
+
+    def test_disabled_makes_nothing_where_it_never_was_armed(self):
+        state = self.state()
+        child.run(COMPUTE, path=self.config(enabled='false',
+                                            state_path=state))
+        self.assertFalse(os.path.exists(state))
+
+    def test_a_report_that_cannot_be_written_stops_nothing(self):
+        state = self.state()
+        path = self.config(enabled='true', enforce='false', state_path=state)
+        self.armed_before(path)
+        os.chmod(state, 0o777)
+        found = child.run(BREAK + COMPUTE, path=path)
+        self.assertEqual((False, None),
+                         (found['wrapped'], found.get('raised')))
+
+    def test_guards_that_are_missing_are_in_every_report(self):
+        state = self.state()
+        path = self.config(enabled='true', enforce='false', state_path=state,
+                           device_guards='true')
+        with open(path, 'a') as conf:
+            conf.write('[migsafe_privileged]\nhelper_command = /bin/false\n')
+        found = child.run(COMPUTE.replace('raise Enough', REPORT), path=path)
+        self.assertIsNone(found.get('raised'))
+        row = self.status(path)
+        # The process is gone by now; what it said is still there.
+        self.assertEqual('dead', row['State'])
+        self.assertIn('NOT guarded', row['Detail'])
+
+    def armed_before(self, path):
+        """The row of an armed nova-compute; this process stands for it."""
+        conf = configuration(path)
+        journal = journal_pkg.open_journal(conf, conf.host)
+        journal.set_status(
+            armed=True, pid=os.getpid(), started=process.started(os.getpid()),
+            boot_id=process.boot_id(), plugin_version='1', nova_version='34',
+            concurrency='threading')
+        journal.close()
 
     def test_any_other_process_is_left_alone(self):
         for threading in ('true', 'false'):
