@@ -17,7 +17,7 @@ Two laboratories on the same fixtures, one plain and one armed, each in a
 process of its own, migrate in turns, so that both see the same machine. What
 is measured is the time from the API request to the end of all work; nothing
 of it is the transfer of memory, so the ratio is the worst that a real
-migration can see.
+migration can see. Recovery is at work on both hosts, as in a nova-compute.
 """
 
 import argparse
@@ -39,9 +39,14 @@ def serve(armed, pipe):
     """Migrate a new guest for every number of volumes that comes through the pipe."""
     warnings.simplefilter('ignore')
     logging.disable(logging.CRITICAL)
-    from migsafe.replay.lab import lab as lab_mod
+    from migsafe.replay.lab import lab as lab_mod  # isort: skip (before anything of Nova)
+    from migsafe.nova import recovery, registry
+    begin = recovery.Recovery.start  # a laboratory makes its own passes instead
     with lab_mod.Lab(armed=armed) as lab:
         logging.disable(logging.CRITICAL)
+        for host in lab.parts.hosts if armed else ():
+            with lab.world.entered(lab.parts.processes[host]):
+                begin(registry.of(lab.stack.computes[host].manager).recovery)
         pipe.send('ready')
         while (volumes := pipe.recv()) is not None:
             lab.clean()

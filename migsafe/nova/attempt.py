@@ -16,11 +16,13 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
+import datetime
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from oslo_log import log as logging
+from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.journal import api as journal_api
@@ -110,11 +112,17 @@ def _flush(attempt: Attempt) -> None:
 
 
 class Registry:
-    """The attempts of one nova-compute, by migration uuid."""
+    """The attempts of one nova-compute, by migration uuid.
 
-    def __init__(self) -> None:
+    :param rest: seconds for which a transaction is left to the other host
+        once this one has done its part
+    """
+
+    def __init__(self, rest: float = 0) -> None:
         self._lock = threading.Lock()
         self._attempts: dict[str, list[Attempt]] = {}
+        self._rest = datetime.timedelta(seconds=rest)
+        self._since: dict[str, datetime.datetime] = {}
 
     @contextlib.contextmanager
     def open(self, attempt: Attempt) -> Iterator[Attempt]:
@@ -129,6 +137,8 @@ class Registry:
                     _flush(attempt)
                     raise
                 _flush(attempt)
+                if not (attempt.failures or attempt.fenced.is_set()):
+                    self.rest(attempt.uuid)
         finally:
             with self._lock:
                 left = self._attempts[attempt.uuid]
@@ -140,6 +150,29 @@ class Registry:
         """Whether a call of this process works on the migration."""
         with self._lock:
             return uuid in self._attempts
+
+    def rest(self, uuid: str) -> None:
+        """The other host is at work: nothing to do here for a while.
+
+        Not journalled, so that a start of nova-compute looks at everything.
+        """
+        now = timeutils.utcnow()
+        with self._lock:
+            self._since = {key: since for key, since in self._since.items()
+                           if since <= now < since + self._rest}
+            self._since[uuid] = now
+
+    def resting(self, uuid: str, due: datetime.datetime | None) -> bool:
+        """Whether it is to be left to the other host for now.
+
+        :param due: when it is to be taken up, which an operator may have set
+            to a time after the rest began
+        """
+        now = timeutils.utcnow()
+        with self._lock:
+            since = self._since.get(uuid)
+        return since is not None and (due is None or due <= since) \
+            and since <= now < since + self._rest
 
     def busy(self, instance_uuid: str) -> bool:
         """Whether a call of this process moves the instance."""

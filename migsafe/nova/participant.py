@@ -54,7 +54,7 @@ class Participant:
                  engine: en.Engine, clients: cl.Clients) -> None:
         self.host, self.conf = host, conf
         self.journal, self.engine, self.clients = journal, engine, clients
-        self.attempts = at.Registry()
+        self.attempts = at.Registry(conf.recovery_interval)
         self._locks: dict[int, threading.Lock] = {}
         self._locks_lock = threading.Lock()
         #: set when the ComputeManager is armed
@@ -104,17 +104,39 @@ class Participant:
 
     def _settle_destination(self, tx: jr.Transaction) -> cs.Outcome:
         """The source leads. The destination finds out, or takes over."""
+        if self._arriving(tx):
+            return self._left(tx, 'the guest is still being received')
         source = self.clients.peer.describe(tx.source_host, tx.uuid)
         if source is None:
             # It may have decided and not be able to say so now.
             return self.engine.settle(tx, silent=tx.source_host)
         if not source['known']:
             return self.engine.settle(tx)
-        if source['live'] or source['state'] != 'settled':
+        if source['live']:
+            return self._left(tx, f'{tx.source_host} is still at work on it')
+        if source['state'] != 'settled':
             why = f'{tx.source_host} has not settled it yet'
             self.journal.postpone(tx, SOON * 2 ** min(tx.attempts, 6), why)
             return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
         return self._follow(tx, source['verdict'])
+
+    def _arriving(self, tx: jr.Transaction) -> bool:
+        """Whether libvirt here is receiving the guest, which no answer of the
+        source would change: what QEMU has open is not taken away, and libvirt
+        ends it itself once its source is gone."""
+        if tx.verdict is not None:
+            return False
+        here = self.clients.guests.evidence(tx.instance_uuid)
+        return here.guest is ev.GuestState.IN_TRANSFER
+
+    def _left(self, tx: jr.Transaction, why: str) -> cs.Outcome:
+        """Left to the source, which is at work; that is no hold."""
+        if self.journal.records(tx, kinds=('request',), limit=1):
+            # Somebody waits for an answer.
+            self.journal.postpone(tx, self.conf.recovery_interval, why)
+        else:
+            self.attempts.rest(tx.uuid)
+        return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
 
     def _follow(self, tx: jr.Transaction, verdict: str) -> cs.Outcome:
         """The source is done, and what it decided stands."""

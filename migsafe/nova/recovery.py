@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 CONDUCTORS = frozenset(('accepted', 'pre-migrating', None))
 #: Seconds between two looks at the journal while something is unsettled.
 POLL = 2.0
+#: Jitter: the least part of an interval that passes between two rounds.
+LEAST = 0.8
 PURGE_INTERVAL = datetime.timedelta(hours=24)
 #: The names of that work.
 ADOPTION, KEPT = 'adoption', 'devices of no migration'
@@ -49,8 +51,8 @@ class Recovery:
 
     :param participant: this host's participant
     :param manager: its ComputeManager
-    :param heartbeat: called once a round with what an operator should know,
-        to say that this host is alive
+    :param heartbeat: called once an interval with what an operator should
+        know, to say that this host is alive
     """
 
     def __init__(self, participant: pt.Participant, manager: Any,
@@ -64,6 +66,7 @@ class Recovery:
         conf = participant.conf
         self._crew = crew.Crew(conf.recovery_workers, conf.recovery_batch)
         self._aside = crew.Crew(2, 2)
+        self._kept_up: datetime.datetime | None = None
         self._purged: datetime.datetime | None = None
         self._started = timeutils.utcnow()
 
@@ -113,7 +116,7 @@ class Recovery:
         except Exception as error:
             LOG.error('Journal of %s cannot be read: %s',
                       self._participant.host, masked(error))
-        return interval * random.uniform(0.8, 1.2)
+        return interval * random.uniform(LEAST, 2 - LEAST)
 
     def once(self) -> None:
         """One pass over everything unsettled, whether due or not."""
@@ -129,13 +132,25 @@ class Recovery:
         :param now: says what is due
         :returns: whether more is due, and it is worth to go on at once
         """
-        self._upkeep()
+        moment = now()
+        if not self._kept_up_lately(moment):
+            self._kept_up = moment
+            self._upkeep()
         taken = False
-        for tx in self._unsettled(now()):
+        for tx in self._unsettled(moment):
             if not self._take_up(tx):
                 return taken
             taken = True
         return False
+
+    def _kept_up_lately(self, now: datetime.datetime) -> bool:
+        """Rounds follow each other closely while something is unsettled; what
+        is asked of Nova then is asked no oftener than on an idle host."""
+        if self._kept_up is None:
+            return False
+        since = (now - self._kept_up).total_seconds()
+        return bool(
+            0 <= since < LEAST * self._participant.conf.recovery_interval)
 
     def _upkeep(self) -> None:
         """What is in the journal is settled whatever fails here."""
@@ -171,14 +186,18 @@ class Recovery:
                                      after_id=after_id)
             for tx in page:
                 after_id = tx.id
-                if not (self._crew.busy(_name(tx)) or self._live(tx)):
+                if not (self._crew.busy(_name(tx)) or self._worked_on(
+                        tx, due is not None)):
                     yield tx
 
-    def _live(self, tx: jr.Transaction) -> bool:
-        """Whether Nova works on it; a damaged row is taken up, and held with
-        the reason."""
+    def _worked_on(self, tx: jr.Transaction, resting: bool) -> bool:
+        """Whether Nova works on it, here or on a source that this host waits
+        for; a damaged row is taken up, and held with the reason."""
+        attempts = self._participant.attempts
         try:
-            return self._participant.attempts.live(tx.uuid)
+            return attempts.live(tx.uuid) or (
+                resting and tx.role == pt.DESTINATION
+                and attempts.resting(tx.uuid, tx.next_attempt_at))
         except exceptions.JournalCorrupt:
             return False
 
@@ -212,24 +231,29 @@ class Recovery:
 
     def _adopt(self) -> None:
         """Instances in ``migrating`` that nobody works on."""
-        for found in self._records.migrating(self._participant.host):
+        for found in self._records.migrating(self._participant.host,
+                                             self._idle):
             if self._orphan(found):
                 self._try(functools.partial(self._take, found))
 
-    def _orphan(self, found: nova_records.Migrating) -> bool:
+    def _idle(self, instance_uuid: str) -> bool:
+        """Whether nothing in this process is about the instance."""
         participant = self._participant
-        if participant.attempts.busy(found.instance_uuid):
-            return False
-        if found.instance_uuid in self._manager._waiting_live_migrations:
-            return False
-        if participant.journal.unsettled_for_instance(found.instance_uuid):
+        return not (
+            participant.attempts.busy(instance_uuid)
+            or instance_uuid in self._manager._waiting_live_migrations
+            or participant.journal.unsettled_for_instance(instance_uuid))
+
+    def _orphan(self, found: nova_records.Migrating) -> bool:
+        # Since the list was made, it may have begun.
+        if not self._idle(found.instance_uuid):
             return False
         if found.migration_status not in CONDUCTORS:
             return True
         age = timeutils.utcnow() - (
             timeutils.normalize_time(found.updated_at) if found.updated_at
             else self._started)
-        wait = participant.conf.adopt_after
+        wait = self._participant.conf.adopt_after
         if not found.dest_host:
             # It is still choosing one, and asks one host after another.
             wait = max(wait, CONF.long_rpc_timeout)

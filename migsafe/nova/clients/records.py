@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nova import context as nova_context
@@ -225,14 +225,20 @@ class Records:
         bdm.connection_info = jsonutils.dumps(info)
         bdm.save()
 
-    def migrating(self, host: str) -> list[Migrating]:
+    def migrating(self, host: str,
+                  wanted: Callable[[str], bool]) -> list[Migrating]:
         """Instances of a host that sit in ``migrating``, with the newest
-        live migration of each."""
+        live migration of each.
+
+        :param wanted: whether an instance is of interest; the migrations of
+            no other are asked for
+        """
         context = nova_context.get_admin_context()
         instances = objects.InstanceList.get_by_filters(
             context, {'host': host, 'task_state': task_states.MIGRATING,
                       'deleted': False}, expected_attrs=[])
-        return [self._migrating(context, instance) for instance in instances]
+        return [self._migrating(context, instance) for instance in instances
+                if wanted(instance.uuid)]
 
     def directory_shared(self, instance_uuid: str, host: str) -> bool:
         """Whether the instance's directory here may be the one on ``host``.

@@ -14,9 +14,14 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 from unittest import mock
 
-from migsafe.replay.lab import faults
+from nova import objects
+from oslo_utils import timeutils
+
+from migsafe.nova import recovery
+from migsafe.replay.lab import domain, faults
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client, points
 from migsafe.tests.functional.scenarios import (
@@ -26,6 +31,9 @@ from migsafe.tests.functional.scenarios import (
     SOURCE,
     SOURCE_DIES,
 )
+
+#: Looks at the journal during one transfer, two seconds apart.
+TICKS = 90
 
 
 class TestOrphans(scenarios.ScenarioTest):
@@ -227,3 +235,59 @@ class TestHealthy(scenarios.ScenarioTest):
         before = collections.Counter(control.trace)
         self.assertEqual({}, dict(before - calls))
         self.assertEqual({(SOURCE, 'rpc', 'migsafe.guest_evidence'): 1}, dict(calls - before))
+
+    def test_minutes_of_transfer_with_recovery_at_work(self):
+        """Both recoveries look at their journals every two seconds, and at nothing more than on
+        a host without a migration."""
+        still, asked = self.calls(ticking=False), self.asked
+        self.assertEqual({}, dict(asked))
+        at_work, asked = self.calls(ticking=True), self.asked
+        self.assertEqual(2 * TICKS, self.rounds)
+        self.assertEqual(({}, {}), (dict(still - at_work), dict(at_work - still)))
+        self.assertEqual(1, at_work[SOURCE, 'rpc', 'migsafe.guest_evidence'])
+        self.assertEqual({'InstanceList'}, set(asked))
+        upkeep = TICKS * recovery.POLL / 30
+        self.assertGreaterEqual(asked['InstanceList'], 2 * upkeep)
+        self.assertLessEqual(asked['InstanceList'], 2 * (upkeep / recovery.LEAST + 1))
+
+    def calls(self, ticking):
+        """What a migration calls whose transfer takes some minutes."""
+        self.rounds, self.asked = 0, collections.Counter()
+        server, ticks = self.guest(), []
+        real = domain.Domain.jobStats
+
+        def look(guest, flags=0):
+            if guest._job is not None and len(ticks) < TICKS:
+                guest._job.polls += 1
+                self.lab.pass_time(recovery.POLL)
+                ticks.append(ticking and self.tick())
+            return real(guest, flags)
+        with mock.patch.object(domain.Domain, 'jobStats', look):
+            self.lab.migrate(server)
+        self.assertEqual(TICKS, len(ticks))
+        self.assertClean(server, DESTINATION)
+        return collections.Counter((e.host, e.kind, e.name) for e in self.lab.world.trace
+                                   if e.kind != 'journal')
+
+    def tick(self):
+        """A round of recovery on both hosts."""
+        for host in (SOURCE, DESTINATION):
+            self.rounds += 1
+            recovering = self.participant(host).recovery
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(self.lab.world.entered(self.lab.parts.processes[host]))
+                for found in (objects.InstanceList, objects.MigrationList):
+                    stack.enter_context(mock.patch.object(
+                        found, 'get_by_filters', self.counted(found)))
+                recovering.round(timeutils.utcnow)
+                recovering._crew.wait()
+                recovering._aside.wait()
+
+    def counted(self, found):
+        """Its query, which goes to the conductor, as one that is counted."""
+        real = found.get_by_filters
+
+        def query(*args, **kwargs):
+            self.asked[found.__name__] += 1
+            return real(*args, **kwargs)
+        return query

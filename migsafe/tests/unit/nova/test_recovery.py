@@ -18,6 +18,7 @@ import unittest
 import uuid
 from unittest import mock
 
+from oslo_utils import fixture as timeutils_fixture
 from oslo_utils import timeutils
 
 from migsafe.nova import crew, recovery
@@ -35,11 +36,11 @@ class Migrating:
     def __init__(self):
         self.found, self.asked = [], 0
 
-    def migrating(self, host):
+    def migrating(self, host, wanted):
         self.asked += 1
         if isinstance(self.found, Exception):
             raise self.found
-        return self.found
+        return [found for found in self.found if wanted(found.instance_uuid)]
 
     def directory_shared(self, instance_uuid, host):
         return not host
@@ -94,10 +95,10 @@ class Case(hosts.TwoHosts):
         self.world.records.row = None
         return uuids
 
-    def round(self):
+    def round(self, later=5):
         """One round a little later, when all that is new is due."""
         return self.recovery.round(
-            lambda: timeutils.utcnow() + datetime.timedelta(seconds=5))
+            lambda: timeutils.utcnow() + datetime.timedelta(seconds=later))
 
     def round_and_wait(self):
         self.recovery.round(timeutils.utcnow)
@@ -159,10 +160,10 @@ class TestHanging(Case):
 
     def until(self, done):
         """Rounds until something is so."""
-        for _ in range(300):
+        for number in range(300):
             if done():
                 return
-            self.round()
+            self.round(30 * number)
             time.sleep(0.05)
         self.fail(f'still open: {self.open()}')
 
@@ -190,7 +191,7 @@ class TestHanging(Case):
     def test_adoption_that_hangs(self):
         go = threading.Event()
         self.addCleanup(go.set)
-        self.nova.migrating = lambda host: go.wait(60) and []
+        self.nova.migrating = lambda *_: go.wait(60) and []
         self.journal_several(1)
         self.until(lambda: not self.open())
         self.assertTrue(self.recovery._aside.busy(recovery.ADOPTION))
@@ -211,7 +212,7 @@ class TestHanging(Case):
         self.assertIn(later, self.open())
         with mock.patch.object(crew, 'HUNG', 0):
             self.until(lambda: self.open() == set(hung))
-            self.round()
+            self.round(10 ** 6)
         for number in hung:
             tx = self.src.journal.get(number)
             self.assertIn(f'transaction {tx.id}', self.beats[-1])
@@ -239,6 +240,101 @@ class TestHanging(Case):
             self.round()
             self.recovery._crew.wait()
             self.assertEqual(set(live), self.open())
+
+
+class TestQuiet(Case):
+    """What is asked of anybody while a migration is going on."""
+
+    def setUp(self):
+        super().setUp()
+        self.clock = self.enterContext(
+            timeutils_fixture.TimeFixture(timeutils.utcnow()))
+
+    def ticks(self, seconds):
+        """A round every two seconds, on both hosts' clocks."""
+        for _ in range(seconds // 2):
+            self.recovery.round(timeutils.utcnow)
+            self.recovery._crew.wait()
+            self.recovery._aside.wait()
+            self.clock.advance_time_seconds(2)
+
+    def destination(self):
+        self.break_off(dst=G.IN_TRANSFER)
+        self.recovery = recovery.Recovery(
+            self.dst.participant, self.manager, self.beats.append)
+        self.recovery._records = self.nova
+        return self.dst.participant
+
+    def test_upkeep_is_as_rare_as_on_an_idle_host(self):
+        number = self.journal_several(1)[0]
+        attempt = self.src.participant.attempt(number, fake.INSTANCE)
+        with self.src.participant.attempts.open(attempt):
+            self.ticks(300)
+        expected = 300 / (recovery.LEAST * self.conf.migsafe.recovery_interval)
+        self.assertLessEqual(len(self.beats), expected + 1)
+        self.assertLessEqual(self.nova.asked, expected + 1)
+        self.assertGreaterEqual(self.nova.asked, 300 // 36)
+
+    def test_a_destination_that_receives_asks_nobody(self):
+        self.destination()
+        self.ticks(300)
+        self.assertEqual([], self.dst.bus.asked)
+        self.assertEqual((0, None), (self.dst.tx().attempts,
+                                     self.dst.tx().verdict))
+
+    def test_it_finds_out_when_that_has_ended(self):
+        self.destination()
+        self.ticks(60)
+        self.dst.guests.state = G.ABSENT
+        self.src.journal.finish(self.src.tx(), verdict='ABORT')
+        self.ticks(60)
+        self.assertEqual(('settled', 'ABORT'), self.dst.verdict())
+
+    def test_it_finds_out_that_the_guest_is_here(self):
+        self.destination()
+        self.ticks(60)
+        self.dst.guests.state, self.src.guests.state = G.HERE, G.ABSENT
+        self.assertTrue(self.src.settle().clean)
+        self.ticks(60)
+        self.assertEqual(('settled', 'COMMIT'), self.dst.verdict())
+
+    def test_it_leaves_a_source_alone_that_is_at_work(self):
+        self.destination()
+        self.dst.guests.state = G.ABSENT
+        attempt = self.src.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        with self.src.participant.attempts.open(attempt):
+            self.ticks(120)
+        self.assertLessEqual(self.dst.bus.asked.count((SRC, 'describe')), 5)
+        self.assertEqual(0, self.dst.tx().attempts)
+
+    def test_it_waits_after_its_own_part(self):
+        participant = self.destination()
+        self.dst.guests.state = G.ABSENT
+        attempt = participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        with participant.attempts.open(attempt):
+            self.ticks(60)
+        self.ticks(20)
+        self.assertEqual([], self.dst.bus.asked)
+        self.ticks(20)
+        self.assertNotEqual([], self.dst.bus.asked)
+
+    def test_it_does_not_wait_after_a_failure_or_a_fence(self):
+        participant = self.destination()
+        for broken in (lambda a: a.failures.append('x'),
+                       lambda a: a.fenced.set()):
+            attempt = participant.attempt(fake.MIGRATION, fake.INSTANCE)
+            with participant.attempts.open(attempt):
+                broken(attempt)
+            self.assertFalse(participant.attempts.resting(
+                fake.MIGRATION, self.dst.tx().next_attempt_at))
+
+    def test_an_operator_gets_an_answer(self):
+        self.destination()
+        self.ticks(10)
+        self.dst.journal.request(self.dst.tx(), 'settle')
+        self.ticks(4)
+        self.assertEqual(1, self.dst.tx().attempts)
+        self.assertIn('received', self.dst.tx().reason)
 
 
 class TestDamage(Case):
