@@ -21,22 +21,17 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nova.conf import CONF
 from oslo_log import log as logging
-from oslo_utils import timeutils, uuidutils
+from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.journal import records as jr
-from migsafe.nova import crew
-from migsafe.nova import evidence as nova_evidence
+from migsafe.nova import adoption, crew
 from migsafe.nova import participant as pt
-from migsafe.nova.clients import records as nova_records
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
 
-#: Statuses that a migration has while the conductor still works on it.
-CONDUCTORS = frozenset(('accepted', 'pre-migrating', None))
 #: Seconds between two looks at the journal while something is unsettled.
 POLL = 2.0
 #: Jitter: the least part of an interval that passes between two rounds.
@@ -57,9 +52,9 @@ class Recovery:
 
     def __init__(self, participant: pt.Participant, manager: Any,
                  heartbeat: Callable[[str], None]) -> None:
-        self._participant, self._manager = participant, manager
+        self._participant = participant
         self._heartbeat = heartbeat
-        self._records = nova_records.Records(manager)
+        self._adoption = adoption.Adoption(participant, manager)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -68,7 +63,6 @@ class Recovery:
         self._aside = crew.Crew(2, 2)
         self._kept_up: datetime.datetime | None = None
         self._purged: datetime.datetime | None = None
-        self._started = timeutils.utcnow()
 
     def start(self) -> None:
         """Begin, in a thread that ends with the process."""
@@ -157,7 +151,7 @@ class Recovery:
         for step in (self._beat, self._purge):
             self._try(step)
         # These may hang as well, on another host or on a device.
-        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept)):
+        for name, step in ((ADOPTION, self._adoption.adopt), (KEPT, self._kept)):
             self._aside.take(name, functools.partial(self._try, step))
 
     def _beat(self) -> None:
@@ -228,58 +222,6 @@ class Recovery:
         """Devices of no migration that had to stay, with their exports."""
         if self._participant.kept is not None:
             self._participant.kept.settle()
-
-    def _adopt(self) -> None:
-        """Instances in ``migrating`` that nobody works on."""
-        for found in self._records.migrating(self._participant.host,
-                                             self._idle):
-            if self._orphan(found):
-                self._try(functools.partial(self._take, found))
-
-    def _idle(self, instance_uuid: str) -> bool:
-        """Whether nothing in this process is about the instance."""
-        participant = self._participant
-        return not (
-            participant.attempts.busy(instance_uuid)
-            or instance_uuid in self._manager._waiting_live_migrations
-            or participant.journal.unsettled_for_instance(instance_uuid))
-
-    def _orphan(self, found: nova_records.Migrating) -> bool:
-        # Since the list was made, it may have begun.
-        if not self._idle(found.instance_uuid):
-            return False
-        if found.migration_status not in CONDUCTORS:
-            return True
-        age = timeutils.utcnow() - (
-            timeutils.normalize_time(found.updated_at) if found.updated_at
-            else self._started)
-        wait = self._participant.conf.adopt_after
-        if not found.dest_host:
-            # It is still choosing one, and asks one host after another.
-            wait = max(wait, CONF.long_rpc_timeout)
-        return bool(age.total_seconds() >= wait)
-
-    def _take(self, found: nova_records.Migrating) -> None:
-        LOG.warning('Instance %s is in migrating with no live migration '
-                    'going on (migration %s is %s); it is settled by '
-                    'evidence', found.instance_uuid, found.migration_uuid,
-                    found.migration_status)
-        self._participant.journal.begin(
-            self._uuid(found), pt.SOURCE, found.instance_uuid,
-            self._participant.host, found.dest_host,
-            source_boot_id=nova_evidence.boot_id(),
-            migration_id=found.migration_id,
-            captures=[('instance_directory', '', {
-                'exists': True,
-                'shared': self._records.directory_shared(
-                    found.instance_uuid, found.dest_host)})])
-
-    def _uuid(self, found: nova_records.Migrating) -> str:
-        """The migration's uuid, unless that one is closed already: then
-        only the instance is left, under a transaction of its own."""
-        uuid = found.migration_uuid
-        closed = uuid and self._participant.journal.get(uuid, pt.SOURCE)
-        return uuid if uuid and not closed else uuidutils.generate_uuid()
 
     def _purge(self) -> None:
         days = self._participant.conf.retention_days

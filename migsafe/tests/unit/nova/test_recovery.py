@@ -83,7 +83,7 @@ class Case(hosts.TwoHosts):
     def new_recovery(self):
         made = recovery.Recovery(self.src.participant, self.manager,
                                  self.beats.append)
-        made._records = self.nova
+        made._adoption._records = self.nova
         return made
 
     def journal_several(self, count):
@@ -262,7 +262,7 @@ class TestQuiet(Case):
         self.break_off(dst=G.IN_TRANSFER)
         self.recovery = recovery.Recovery(
             self.dst.participant, self.manager, self.beats.append)
-        self.recovery._records = self.nova
+        self.recovery._adoption._records = self.nova
         return self.dst.participant
 
     def test_upkeep_is_as_rare_as_on_an_idle_host(self):
@@ -412,7 +412,7 @@ class TestAdopt(Case):
         self.nova.found = [nova_records.Migrating(**(fields | changes))]
 
     def adopted(self):
-        self.recovery._adopt()
+        self.recovery._adoption.adopt()
         return self.src.journal.get(self.nova.found[0].migration_uuid
                                     or '') or next(iter(
                                         self.src.journal.list()), None)
