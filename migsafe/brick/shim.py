@@ -72,13 +72,13 @@ def check_root(policy: policy_mod.Policy) -> None:
 
     :raises ShimError: if not, or if check_processes() says so
     """
-    check_processes()
     try:
         policy.guard.root.opened_by([])
     except Exception as error:
         raise ShimError(reason=(
             f'the privsep daemon of migsafe does not start: {masked(error)}. Install '
             'etc/nova/rootwrap.d/migsafe.filters beside the filters of Nova')) from error
+    check_processes()
 
 
 def check_processes() -> None:

@@ -185,6 +185,8 @@ class TestDeviceGuards(Backends):
         plain = connector.InitiatorConnector.factory('ISCSI', **properties)
         self.assertNotIsInstance(plain, connectors.Guarded)
         self.override_config('enabled', True, group='migsafe')
+        # whatever the tests run in
+        self.patch('migsafe.brick.openers.everybody', return_value=True)
         self.manager(FAKE)
         armed = connector.InitiatorConnector.factory('ISCSI', **properties)
         self.assertIsInstance(armed, connectors.Guarded)
