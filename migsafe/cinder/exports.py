@@ -215,8 +215,9 @@ class Exports:
     def _judge(self, thing: Thing, subject: Any, peer: records.Peer) -> api.Judge | None:
         """What refuses a second writer, once nobody can change the exports of the volume."""
         own = writers.own_names(self._guard.host)
-        if calls.current() is None and peer.host in own:
-            # NOTE: Cinder copies data itself; the status of the volume keeps others away.
+        if calls.current() is None and (peer.host in own or _backing_up(subject)):
+            # NOTE: Cinder copies data itself, cinder-backup from whichever host it runs on; the
+            # status of the volume keeps others away.
             return None
         facts = self._known(thing, subject, peer)
 
@@ -280,6 +281,14 @@ class Exports:
 def _multiattach(subject: Any) -> bool:
     try:
         return bool(subject['multiattach'])
+    except (KeyError, AttributeError):
+        return False
+
+
+def _backing_up(subject: Any) -> bool:
+    """Whether Cinder reads it for a backup. Some drivers give out the volume in use itself."""
+    try:
+        return bool(subject['status'] == 'backing-up')
     except (KeyError, AttributeError):
         return False
 

@@ -203,6 +203,22 @@ class TestSecondWriter(world.World):
         self.assertEqual('unmapping', row.state)
         self.assertIn('the array still has', row.error)
 
+    def test_a_backup_reads_a_volume_in_use(self):
+        """As cinder-backup asks for it, on a host of its own; RBD gives out the volume itself."""
+        self.attach(self.reserve())
+        driver, backup = self.service.driver, {'host': 'backup1', 'initiator': 'iqn.backup'}
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        volume.status = 'in-use'
+        self.assertRaises(exception.VolumeBackendAPIException,
+                          driver.initialize_connection, volume, backup)
+        volume.status = 'backing-up'
+        driver.initialize_connection(volume, backup)
+        self.assertEqual(2, len(self.array.exports()))
+        driver.terminate_connection(volume, backup)
+        volume.status = 'in-use'
+        self.recover()
+        self.assertEqual({(self.volume.id, world.NODE13['initiator'])}, self.array.exports())
+
     def test_two_at_once(self):
         """Cinder's database in memory has one connection: threads do not go there."""
         pairs = [(self.reserve(instance), connector) for instance, connector in (
