@@ -42,14 +42,12 @@ class Adoption:
         self._records = nova_records.Records(manager)
         self._started = timeutils.utcnow()
 
-    def adopt(self) -> None:
-        """Take up the orphans there are now."""
-        for found in self._records.migrating(self._participant.host,
-                                             self._idle):
-            if self._orphan(found):
-                self._try(found)
+    def adopt(self) -> int:
+        """Take up the orphans there are now; how many could be."""
+        return sum(self._try(found) for found in self._records.migrating(
+            self._participant.host, self._idle) if self._orphan(found))
 
-    def _try(self, found: nova_records.Migrating) -> None:
+    def _try(self, found: nova_records.Migrating) -> bool:
         """One that cannot be taken does not stop the others."""
         try:
             self._take(found)
@@ -57,6 +55,8 @@ class Adoption:
             LOG.error('Instance %s is not taken up by recovery and stays in '
                       'migrating for now: %s', found.instance_uuid,
                       masked(error))
+            return False
+        return True
 
     def _idle(self, instance_uuid: str) -> bool:
         """Whether nothing in this process is about the instance."""

@@ -151,8 +151,13 @@ class Recovery:
         for step in (self._beat, self._purge):
             self._try(step)
         # These may hang as well, on another host or on a device.
-        for name, step in ((ADOPTION, self._adoption.adopt), (KEPT, self._kept)):
+        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept)):
             self._aside.take(name, functools.partial(self._try, step))
+
+    def _adopt(self) -> None:
+        """What was taken up is settled at once: this round may be over."""
+        if self._adoption.adopt():
+            self.nudge()
 
     def _beat(self) -> None:
         hung = self._crew.hanging() + self._aside.hanging()

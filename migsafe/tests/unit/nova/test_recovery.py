@@ -417,6 +417,18 @@ class TestAdopt(Case):
                                     or '') or next(iter(
                                         self.src.journal.list()), None)
 
+    def test_what_was_taken_up_is_settled_at_once(self):
+        """Not an interval later: the round that it was found in is over."""
+        self.nova.found = []
+        self.recovery.round(timeutils.utcnow)
+        self.recovery._aside.wait()
+        self.assertFalse(self.recovery._wake.is_set())
+        self.found()
+        self.recovery._kept_up = None
+        self.recovery.round(timeutils.utcnow)
+        self.recovery._aside.wait()
+        self.assertTrue(self.recovery._wake.is_set())
+
     def test_stuck_one_is_settled_by_evidence(self):
         self.found()
         self.dst.guests.state = G.ABSENT
