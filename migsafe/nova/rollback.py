@@ -34,16 +34,17 @@ ABORT = vd.Verdict.ABORT.value
 #: (the guest here, what this host's journal says of that migration) for which
 #: it may go on. Before the verdict only a copy that is still coming in: where
 #: there is no domain, what was connected and made here is in the journal, and
-#: the settlement takes it away.
+#: the settlement takes it away. Without a journal, which comes before all else,
+#: nothing of it is here but what the conductor has made, the port binding.
 ALLOWED = frozenset({
     (G.ABSENT, ABORT),
+    (G.ABSENT, NO_JOURNAL),
     (G.IN_TRANSFER, ABORT),
     (G.IN_TRANSFER, OPEN),
 })
-#: With ``[migsafe] enforce = false`` a migration may have no journal here, and
-#: then nobody else cleans up.
+#: With ``[migsafe] enforce = false`` a migration may come in without a journal,
+#: and then nobody else cleans up.
 UNPROTECTED = frozenset({
-    (G.ABSENT, NO_JOURNAL),
     (G.IN_TRANSFER, NO_JOURNAL),
 })
 
