@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import glob
 import os
 import pathlib
@@ -68,9 +68,14 @@ def devices() -> dict[str, str]:
         if name.startswith(('vd', 'loop', 'ram')):
             continue
         dm_name = pathlib.Path(path, 'dm', 'name')
-        with contextlib.suppress(FileNotFoundError):
+        # one that goes away meanwhile has no file any more, or one that cannot be read
+        try:
             found[name] = (dm_name if dm_name.exists() else pathlib.Path(path, 'size')
                            ).read_text().strip()
+        except OSError as error:
+            # dm answers EINVAL for a map that is being removed
+            if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EINVAL):
+                raise
     return dict(sorted(found.items()))
 
 
