@@ -17,9 +17,11 @@ not installed fails and says which package to install; it is not skipped.
 """
 
 import contextlib
+import functools
 import os
 import pathlib
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -33,6 +35,9 @@ import fixtures
 import sqlalchemy as sa
 
 PASSWORD = 'loopback-only'
+EPHEMERAL = pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range')
+#: ports that a server of this process has been given and may not have opened yet
+GIVEN: set[int] = set()
 PATHS = ('/usr/sbin', '/usr/bin', '/usr/local/sbin', '/usr/local/bin')
 
 
@@ -52,10 +57,23 @@ def find(binary: str, package: str, *more: str) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of loopback that nobody uses, and that nobody gets who asks for any.
+
+    The kernel takes those from ip_local_port_range (kernel documentation, ip-sysctl), for
+    listeners and for the near end of connections. One of them could be another test's before the
+    server listens on it, or while it is restarted.
+
+    :raises AssertionError: none was found
+    """
+    first, last = map(int, EPHEMERAL.read_text().split())
+    ports = [port for port in range(10000, 65536)
+             if not first <= port <= last and port not in GIVEN]
+    for port in random.sample(ports, min(len(ports), 100)):
+        with socket.socket() as probe:
+            if _tried(functools.partial(probe.bind, ('127.0.0.1', port)), OSError):
+                GIVEN.add(port)
+                return port
+    raise AssertionError(f'No free TCP port below {first} or above {last} ({EPHEMERAL})')
 
 
 class Server(fixtures.Fixture):
