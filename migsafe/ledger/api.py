@@ -272,9 +272,13 @@ class Ledger:
         def work(connection: sa.Connection) -> None:
             now = timeutils.utcnow()
             if look_at_target:
+                # NOTE: conditions here, and not in WHERE, leave a database without statistics no
+                # other index than that of the volume (PostgreSQL read all that is not due).
+                due = sa.case((sa.and_(COLUMN.state != 'gone', COLUMN.due_at.is_(None)),
+                               sa.literal(now + PATIENCE, COLUMN.due_at.type)),
+                              else_=COLUMN.due_at)
                 connection.execute(sa.update(TABLE).where(
-                    self._rows(thing), COLUMN.peer == '', COLUMN.state != 'gone',
-                    COLUMN.due_at.is_(None)).values(due_at=now + PATIENCE))
+                    self._rows(thing), COLUMN.peer == '').values(due_at=due))
             connection.execute(sa.update(TABLE).where(
                 self._rows(thing), COLUMN.peer.in_(keys), COLUMN.state != unless).values(
                     **changed, updated_at=now))

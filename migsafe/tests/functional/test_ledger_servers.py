@@ -12,6 +12,7 @@
 """The ledger of a cluster: two services, one database."""
 
 import threading
+import time
 
 import fixtures
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 from oslo_utils import timeutils
 from oslotest import base
+from testtools import matchers
 
 from migsafe import exceptions, ledger
 from migsafe.journal import schema
@@ -29,6 +31,7 @@ from migsafe.tests.unit.journal import base as journal_base
 ONE = records.Peer.of({'host': 'node13', 'initiator': 'iqn.13'})
 TWO = records.Peer.of({'host': 'node11', 'initiator': 'iqn.11'})
 ROUNDS = 15
+FULL = 10_000
 
 
 class Second(Exception):
@@ -166,3 +169,50 @@ class TestPostgreSQL(Cases, base.BaseTestCase):
     """PostgreSQL."""
 
     server_class = servers.PostgreSQL
+
+    def rows_read(self):
+        """How many rows the server has read of the table, by whatever way."""
+        with self.engine.connect() as connection:
+            return connection.exec_driver_sql(
+                'SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables '
+                "WHERE relname = 'migsafe_exports'").scalar_one()
+
+    def attach_and_detach(self, service, thing):
+        """Do as the driver does; return how many rows the server read for it."""
+        with self.engine.connect() as connection:
+            before = self.rows_read()
+            service.revived('node13')
+            service.intend(thing, [records.Peer(), ONE], 'mapping', judge=alone)
+            service.settle(thing, [ONE.key], 'mapped', target='t', lun='1')
+            service.intend(thing, [ONE], 'unmapping')
+            service.settle(thing, [ONE.key], 'gone', look_at_target=True)
+            # NOTE: connections report what they read when they end, or idle for a second.
+            service._store.engine.dispose()
+            for _ in range(100):
+                connection.exec_driver_sql('SELECT pg_stat_clear_snapshot()')
+                if self.rows_read() > before:
+                    break
+                time.sleep(0.1)
+        return self.rows_read() - before
+
+    def test_reads_only_the_volume_though_there_are_no_statistics(self):
+        """A planner that guesses that few rows are not due must not read all that are not."""
+        service = self.open('node1@array')
+        self.engine = sa.create_engine(self.server.url, isolation_level='AUTOCOMMIT')
+        self.addCleanup(self.engine.dispose)
+        few = self.attach_and_detach(service, api.Thing('volume', 'first'))
+        self.assertThat(few, matchers.GreaterThan(0))
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(
+                'ALTER TABLE migsafe_exports SET (autovacuum_enabled = false)')
+            now = timeutils.utcnow()
+            row = {column.name: '' for column in models.EXPORTS.c if column.name != 'id'} | {
+                'backend': 'cluster@array', 'kind': 'volume', 'host': 'node13',
+                'state': 'mapped', 'before': 'gone', 'initiators': '[]', 'identity': '[]',
+                'attempts': 0, 'due_at': None, 'created_at': now, 'updated_at': now}
+            connection.execute(sa.insert(models.EXPORTS), [
+                {**row, 'resource': f'v{number}', 'peer': peer}
+                for number in range(FULL) for peer in ('', ONE.key)])
+        many = self.attach_and_detach(service, api.Thing('volume', 'last'))
+        self.assertThat(many, matchers.GreaterThan(0))
+        self.assertThat(many, matchers.LessThan(FULL // 10))
