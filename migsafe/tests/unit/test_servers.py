@@ -22,11 +22,12 @@ from migsafe.tests import servers
 class TestFreePort(testtools.TestCase):
 
     def listen(self):
-        listener = socket.socket()
-        self.addCleanup(listener.close)
-        listener.bind(('127.0.0.1', servers.free_port()))
-        listener.listen()
-        return listener.getsockname()[1]
+        # NOTE: kept, since eventlet closes a socket that only its own close() refers to.
+        self.listener = socket.socket()
+        self.addCleanup(self.listener.close)
+        self.listener.bind(('127.0.0.1', servers.free_port()))
+        self.listener.listen()
+        return self.listener.getsockname()[1]
 
     def test_not_one_that_the_kernel_gives_to_others(self):
         first, last = map(int, servers.EPHEMERAL.read_text().split())
