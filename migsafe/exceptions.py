@@ -73,7 +73,7 @@ class JournalSchemaTooOld(JournalUnavailable):
 
     message = (
         'The journal %(database)s has schema "%(found)s", this migsafe needs "%(known)s". '
-        'Run: migsafe-manage db sync'
+        'Run: %(command)s'
     )
 
 

@@ -9,42 +9,86 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The command ``migsafe-manage``: the schema and the size of the journal."""
+"""The command ``migsafe-manage``: the schema of journal and ledger, the size of the journal."""
 
 import argparse
+import dataclasses
 import datetime
 import sys
 from collections.abc import Callable, Sequence
 
+import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_utils import timeutils
 
 from migsafe import exceptions, version
 from migsafe.cli import codes, config
-from migsafe.journal import opening
+from migsafe.journal import files, opening
 from migsafe.ledger import opening as ledger_opening
 
 Action = Callable[[cfg.ConfigOpts, argparse.Namespace], int]
 
 
-def sync(conf: cfg.ConfigOpts, _args: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of database.
+
+    :param prefix: of the lines that ``db version`` prints of it
+    """
+
+    prefix: str
+    url: Callable[[cfg.ConfigOpts, str], sa.URL]
+    sync: Callable[[cfg.ConfigOpts, str], str]
+    versions: Callable[[cfg.ConfigOpts, str], tuple[str | None, str]]
+
+
+KINDS = {
+    'journal': Kind('', opening.journal_url, opening.sync, opening.versions),
+    'ledger': Kind('ledger ', ledger_opening.ledger_url, ledger_opening.sync,
+                   ledger_opening.versions),
+}
+
+
+def chosen(conf: cfg.ConfigOpts, args: argparse.Namespace) -> list[str]:
+    """Return the names of the databases that a command is about.
+
+    Without an option it is what the configuration names, and the file of a journal only where it
+    names nothing: a cinder.conf with a ledger must not make one, in a directory that is
+    nova-compute's.
+
+    :raises ConfigError: the ledger was asked for, and the configuration names none
+    """
+    there = {'journal': conf.migsafe.connection, 'ledger': conf.migsafe.ledger_connection}
+    if args.ledger and not there['ledger']:
+        raise exceptions.ConfigError(
+            '[migsafe] ledger_connection is not set in the configuration that was read. Without '
+            'it the ledgers are files, which cinder-volume makes and upgrades when it starts. If '
+            'it is set elsewhere, name that file: '
+            f'{ledger_opening.SYNC.replace("sync", args.action)}')
+    return ([name for name in KINDS if getattr(args, name)]
+            or [name for name in KINDS if there[name]] or ['journal'])
+
+
+def sync(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
-    print(f'The schema of the journal is {opening.sync(conf, conf.host)}.')
-    if conf.migsafe.ledger_connection:
-        print(f'The schema of the ledger is {ledger_opening.sync(conf, conf.host)}.')
+    for name in chosen(conf, args):
+        url = KINDS[name].url(conf, conf.host)
+        if url.get_backend_name() == 'sqlite' and url.database:
+            files.check_maker(url.database)
+        print(f'The schema of the {name} is {KINDS[name].sync(conf, conf.host)}.')
     return codes.CLEAN
 
 
-def show_version(conf: cfg.ConfigOpts, _args: argparse.Namespace) -> int:
+def show_version(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     """Print the revision that is there and the one that is needed."""
-    found, wanted = opening.versions(conf, conf.host)
-    print(f'found: {found or "none"}\nneeded: {wanted}')
-    current = found == wanted
-    if conf.migsafe.ledger_connection:
-        found, wanted = ledger_opening.versions(conf, conf.host)
-        print(f'ledger found: {found or "none"}\nledger needed: {wanted}')
-        current = current and found == wanted
-    return codes.CLEAN if current else codes.FOUND
+    code = codes.CLEAN
+    for name in chosen(conf, args):
+        kind = KINDS[name]
+        found, wanted = kind.versions(conf, conf.host)
+        print(f'{kind.prefix}found: {found or "none"}\n{kind.prefix}needed: {wanted}')
+        if found != wanted:
+            code = codes.FOUND
+    return code
 
 
 def purge(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
@@ -61,11 +105,12 @@ def purge(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
 
 
 ACTIONS: dict[str, tuple[Action, str]] = {
-    'sync': (sync, 'create the tables, or upgrade them to what this migsafe needs; also those of '
-             'the ledger, if [migsafe] ledger_connection is set'),
+    'sync': (sync, 'create the tables, or upgrade them to what this migsafe needs; a file as its '
+             'owner: sudo -u nova migsafe-manage db sync'),
     'version': (show_version, 'print the schema that is there and the one that is needed; exit '
                 'code 3 if they differ'),
-    'purge': (purge, 'delete settled transactions; unsettled ones are never deleted'),
+    'purge': (purge, 'delete settled transactions of the journal; unsettled ones are never '
+              'deleted'),
 }
 
 
@@ -80,12 +125,12 @@ def days(text: str) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog='migsafe-manage', description='Manage the journal of migsafe.', epilog=codes.HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog='migsafe-manage', description='Manage the journal of migsafe, and its ledger of '
+        'exports.', epilog=codes.HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--version', action='version', version=version.version())
     config.add_arguments(parser)
     groups = parser.add_subparsers(dest='group', required=True, metavar='db')
-    actions = groups.add_parser('db', help='the tables of the journal').add_subparsers(
+    actions = groups.add_parser('db', help='the tables of journal and ledger').add_subparsers(
         dest='action', required=True, metavar='|'.join(ACTIONS))
     for name, (_action, text) in ACTIONS.items():
         sub = actions.add_parser(name, help=text, description=text)
@@ -94,6 +139,13 @@ def build_parser() -> argparse.ArgumentParser:
                              'ago; default: [migsafe] retention_days')
             sub.add_argument('--all-hosts', action='store_true',
                              help='of all hosts that share this database')
+            continue
+        which = sub.add_mutually_exclusive_group()
+        which.add_argument('--journal', action='store_true', help='that of nova-compute; default: '
+                           'what [migsafe] connection and ledger_connection name, and without '
+                           'both the file of the journal')
+        which.add_argument('--ledger', action='store_true', help='that of cinder-volume, with '
+                           '--config-file /etc/cinder/cinder.conf')
     return parser
 
 

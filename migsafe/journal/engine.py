@@ -107,12 +107,13 @@ def _decode(raw: bytes) -> str:
     return raw.decode('utf-8', 'backslashreplace')
 
 
-def use_wal(engine: sa.Engine, database: str) -> None:
+def use_wal(engine: sa.Engine, database: str, advice: errors.Advice = errors.JOURNAL) -> None:
     """Put a SQLite file into WAL mode; it stays so.
 
+    :param advice: for its kind of database
     :raises JournalUnavailable: the file system cannot do it (NFS and other network mounts)
     """
-    with errors.translated(database, 'switching to WAL mode'):
+    with errors.translated(database, 'switching to WAL mode', advice):
         raw = engine.raw_connection()
         try:
             cursor = raw.cursor()
@@ -123,4 +124,4 @@ def use_wal(engine: sa.Engine, database: str) -> None:
     if mode != 'wal':
         raise exceptions.JournalUnavailable(
             database=database, reason=f'SQLite cannot use WAL mode there (it is in mode {mode})',
-            cure='Set [migsafe] state_path to a directory on a local file system.')
+            cure=f'Set [migsafe] {advice.directory} to a directory on a local file system.')

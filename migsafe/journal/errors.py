@@ -17,6 +17,7 @@ chained, so that no traceback in a log shows it.
 """
 
 import contextlib
+import dataclasses
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -31,7 +32,8 @@ BUSY = re.compile('database (schema |table )?is locked|database is busy|lock tim
                   'lock wait timeout', re.IGNORECASE)
 _DAMAGED = re.compile('file is not a database|malformed|file is encrypted|database corruption',
                       re.IGNORECASE)
-# what the driver says -> what it means, and what to do about it
+# what the driver says -> what it means, and what to do about it; SYNC and OPTION are those of an
+# Advice, FILE is the label of the database
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ('disk is full|no space left|quota exceeded|table .* is full|could not extend file',
      'the disk is full',
@@ -50,10 +52,27 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
      'See dmesg and the health of the disk.'),
     ('no such table|doesn.t exist|does not exist|no such column|unknown column',
      'its tables are missing or incomplete',
-     'Run: migsafe-manage db sync'),
+     'Run: SYNC'),
     ('access denied|authentication failed', 'the database refuses the user or the password',
-     'Correct [migsafe] connection.'),
+     'Correct [migsafe] OPTION.'),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """What messages about one kind of database tell to do.
+
+    :param sync: the command that makes its tables
+    :param option: of [migsafe], which says where it is
+    :param directory: of [migsafe], which says where its file is
+    """
+
+    sync: str
+    option: str
+    directory: str
+
+
+JOURNAL = Advice('migsafe-manage db sync', 'connection', 'state_path')
 # NOTE: what happens while SQLite connects is not wrapped by SQLAlchemy.
 OUTSIDE = (db_exception.DBError, sa_exc.SQLAlchemyError, sqlite3.Error, OSError)
 
@@ -67,21 +86,23 @@ def label(url: sa.URL) -> str:
 
 
 @contextlib.contextmanager
-def translated(database: str, what: str) -> Iterator[None]:
+def translated(database: str, what: str, advice: Advice = JOURNAL) -> Iterator[None]:
     """Turn whatever the database, the driver or the file system raises into a JournalError.
 
     :param database: its label
     :param what: the call that fails, for the message
+    :param advice: for its kind of database
     """
     try:
         yield
     except exceptions.MigsafeError:
         raise
     except OUTSIDE as exc:
-        raise translate(exc, database, what) from None
+        raise translate(exc, database, what, advice) from None
 
 
-def translate(exc: BaseException, database: str, what: str) -> exceptions.JournalError:
+def translate(exc: BaseException, database: str, what: str,
+              advice: Advice = JOURNAL) -> exceptions.JournalError:
     """Return the journal's error for a foreign one."""
     text = first_line(exc)
     if _DAMAGED.search(text):
@@ -90,7 +111,8 @@ def translate(exc: BaseException, database: str, what: str) -> exceptions.Journa
         if re.search(pattern, text, re.IGNORECASE):
             return exceptions.JournalUnavailable(
                 database=database, reason=f'{what}: {reason} ({text})',
-                cure=cure.replace('FILE', database))
+                cure=cure.replace('SYNC', advice.sync).replace('OPTION', advice.option)
+                .replace('FILE', database))
     return exceptions.JournalUnavailable(
         database=database, reason=f'{what}: {type(exc).__name__}: {text}',
         cure='Check that the database answers; nothing was changed.')

@@ -105,6 +105,32 @@ def check(path: str, owner: int) -> None:
         _check_one(name, found, owner, stat.S_ISREG, 'a regular file', '0600')
 
 
+def check_maker(path: str) -> None:
+    """Refuse to let a command of root's make or upgrade a file that its service cannot use then.
+
+    What root makes belongs to root, and the service, which owns the directory, refuses it.
+
+    :param path: of the database file
+    :raises JournalUnavailable: with the user that can do it, or that there is no directory yet
+    """
+    if os.geteuid() != 0:
+        return
+    directory = os.path.dirname(path)
+    try:
+        owner = os.stat(directory).st_uid
+    except FileNotFoundError:
+        raise exceptions.JournalUnavailable(
+            database=path, reason=f'there is no directory {directory}, and what root makes is '
+            'of no use to the service',
+            cure='The service makes both when it starts with migsafe enabled; or the command '
+            'reads another configuration: see --config-file.') from None
+    if owner != 0:
+        name = user_name(owner)
+        raise exceptions.JournalInsecure(
+            path=directory, reason=f'it belongs to {name}, who could not use what root makes',
+            cure=f'Run the command as its owner: sudo -u {name} migsafe-manage ...')
+
+
 def _check_one(path: str, found: os.stat_result, owner: int, is_kind: object, kind: str,
                mode: str) -> None:
     if not callable(is_kind) or not is_kind(found.st_mode):

@@ -83,10 +83,10 @@ def open_store(url: sa.URL, *, create: bool, chain: schema.Chain = schema.JOURNA
     path = url.database if url.get_backend_name() == 'sqlite' else None
     owner = os.geteuid()
     if path is not None:
-        with errors.translated(path, 'opening'):
+        with errors.translated(path, 'opening', chain.advice):
             owner = files.expected_owner(os.path.dirname(path), create=create)
             _prepare(path, owner, create, chain)
-    opened = store.Store(url, owner)
+    opened = store.Store(url, owner, advice=chain.advice)
     try:
         opened.open()
         if path is not None and create:
@@ -108,7 +108,7 @@ def sync_store(url: sa.URL, chain: schema.Chain = schema.JOURNAL) -> str:
     if url.get_backend_name() == 'sqlite':
         open_store(url, create=True, chain=chain).close()
         return schema.head(chain)
-    opened = store.Store(url, os.geteuid())
+    opened = store.Store(url, os.geteuid(), advice=chain.advice)
     try:
         schema.upgrade(opened.engine, chain)
         return schema.current(opened.engine, chain) or ''
@@ -133,7 +133,7 @@ def store_versions(url: sa.URL,
         if not os.path.lexists(path):
             return None, schema.head(chain)
         owner = files.expected_owner(os.path.dirname(path), create=False)
-    opened = store.Store(url, owner)
+    opened = store.Store(url, owner, advice=chain.advice)
     try:
         opened.open()
         return schema.current(opened.engine, chain), schema.head(chain)
@@ -170,7 +170,7 @@ def _create(path: str, owner: int, chain: schema.Chain) -> None:
         if os.path.lexists(name):
             os.unlink(name)
     files.create_empty(prepared)
-    made = store.Store(sa.URL.create('sqlite', database=prepared), owner, name=path)
+    made = store.Store(sa.URL.create('sqlite', database=prepared), owner, path, chain.advice)
     try:
         made.open()
         schema.upgrade(made.engine, chain)

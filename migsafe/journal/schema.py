@@ -33,10 +33,12 @@ class Chain:
 
     :param location: of the revisions, as package:directory
     :param version_table: where the database keeps which one it has
+    :param advice: for messages about such a database
     """
 
     location: str
     version_table: str
+    advice: errors.Advice = errors.JOURNAL
 
 
 JOURNAL = Chain('migsafe.journal:migrations', VERSION_TABLE)
@@ -78,8 +80,8 @@ def known(chain: Chain = JOURNAL) -> set[str]:
 
 def current(engine: sa.Engine, chain: Chain = JOURNAL) -> str | None:
     """Return the revision of the database, None for one without the tables of the chain."""
-    with errors.translated(errors.label(engine.url), 'reading the schema version'), \
-            engine.connect() as connection:
+    with errors.translated(errors.label(engine.url), 'reading the schema version',
+                           chain.advice), engine.connect() as connection:
         if not sa.inspect(connection).has_table(chain.version_table):
             return None
         column = sa.column('version_num', sa.String())
@@ -100,7 +102,7 @@ def check(engine: sa.Engine, chain: Chain = JOURNAL) -> None:
     if found is not None and found not in known(chain):
         raise exceptions.JournalSchemaTooNew(database=database, found=found, known=wanted)
     raise exceptions.JournalSchemaTooOld(
-        database=database, found=found or 'none', known=wanted)
+        database=database, found=found or 'none', known=wanted, command=chain.advice.sync)
 
 
 def upgrade(engine: sa.Engine, chain: Chain = JOURNAL) -> None:
@@ -111,7 +113,9 @@ def upgrade(engine: sa.Engine, chain: Chain = JOURNAL) -> None:
     try:
         check(engine, chain)
     except exceptions.JournalSchemaTooOld:
-        with _ALEMBIC, errors.translated(errors.label(engine.url), 'upgrading the schema'), \
+        with _ALEMBIC, \
+                errors.translated(errors.label(engine.url), 'upgrading the schema',
+                                  chain.advice), \
                 engine.connect() as connection:
             made = _config(chain)
             made.attributes['connection'] = connection.execution_options(migsafe_write=True)

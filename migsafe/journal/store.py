@@ -43,10 +43,13 @@ class Store:
     :param url: of the database
     :param owner: uid that must own a SQLite file
     :param name: what messages call it, if not by its path
+    :param advice: for messages about its kind of database
     """
 
-    def __init__(self, url: sa.URL, owner: int, name: str | None = None) -> None:
+    def __init__(self, url: sa.URL, owner: int, name: str | None = None,
+                 advice: errors.Advice = errors.JOURNAL) -> None:
         self.database = name or errors.label(url)
+        self._advice = advice
         self.path = url.database if url.get_backend_name() == 'sqlite' else None
         self.engine = engine_module.create(url)
         self._owner = owner
@@ -62,12 +65,12 @@ class Store:
         """
         if self.path is None:
             return
-        with errors.translated(self.database, 'opening'):
+        with errors.translated(self.database, 'opening', self._advice):
             files.check(self.path, self._owner)
             files.check_mount(self.path)
             found = os.lstat(self.path)
             self._identity = (found.st_dev, found.st_ino)
-            engine_module.use_wal(self.engine, self.database)
+            engine_module.use_wal(self.engine, self.database, self._advice)
             self._writer = self.engine.connect().execution_options(**engine_module.WRITE)
             self._check_content(self._writer)
             self._check_length(self.path)
@@ -107,7 +110,7 @@ class Store:
                 return once()
             with self._line:
                 return self._alone(self._writer, work)
-        with errors.translated(self.database, what):
+        with errors.translated(self.database, what, self._advice):
             self.check_identity()
             return self._patiently(in_line)
 
@@ -128,7 +131,7 @@ class Store:
         def once() -> T:
             with self.engine.connect() as connection:
                 return work(connection)
-        with errors.translated(self.database, what):
+        with errors.translated(self.database, what, self._advice):
             return self._patiently(once)
 
     def check_identity(self) -> None:
@@ -155,7 +158,7 @@ class Store:
         """Check owner and modes again, and that there is room for what a migration writes."""
         if self.path is None:
             return
-        with errors.translated(self.database, 'checking'):
+        with errors.translated(self.database, 'checking', self._advice):
             self.check_identity()
             files.check(self.path, self._owner)
             files.check_mount(self.path)

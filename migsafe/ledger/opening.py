@@ -17,10 +17,13 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from migsafe import exceptions
-from migsafe.journal import opening, schema
+from migsafe.journal import errors, opening, schema
 from migsafe.ledger import api
 
-CHAIN = schema.Chain('migsafe.ledger:migrations', 'migsafe_ledger_alembic_version')
+# NOTE: without --config-file the command would read nova.conf, which names no ledger.
+SYNC = 'migsafe-manage --config-file /etc/cinder/cinder.conf db sync --ledger'
+CHAIN = schema.Chain('migsafe.ledger:migrations', 'migsafe_ledger_alembic_version',
+                     errors.Advice(SYNC, 'ledger_connection', 'ledger_path'))
 
 
 def ledger_url(conf: cfg.ConfigOpts, host: str) -> sa.URL:
@@ -42,8 +45,7 @@ def check_cluster(conf: cfg.ConfigOpts, host: str, cluster: str | None) -> None:
         raise exceptions.ConfigError(
             group='migsafe', option='ledger_connection',
             reason=f'the backend is in cluster {cluster}, whose services need one ledger: name a '
-            'MariaDB or PostgreSQL database that all of them reach, and run '
-            '"migsafe-manage db sync"')
+            f'MariaDB or PostgreSQL database that all of them reach, and run "{SYNC}"')
 
 
 def open_ledger(conf: cfg.ConfigOpts, host: str, cluster: str | None = None, *,

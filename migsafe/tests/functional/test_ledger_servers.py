@@ -60,7 +60,7 @@ class Cases:
         self.server.wipe()
         self.conf = journal_base.make_conf('/nonexistent', ledger_connection=self.server.url)
         refused = self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
-        self.assertIn('migsafe-manage db sync', str(refused))
+        self.assertIn(f'Run: {opening.SYNC}', str(refused))
         self.assertEqual('l002', opening.sync(self.conf, 'node1@array'))
 
     def open(self, host):

@@ -18,8 +18,10 @@ import json
 import os
 from unittest import mock
 
+from migsafe import exceptions
 from migsafe.cli import manage, status
 from migsafe.journal import schema
+from migsafe.ledger import opening as ledger_opening
 from migsafe.tests.unit.cli import base
 from migsafe.tests.unit.journal import base as journal_base
 
@@ -48,12 +50,88 @@ class TestManage(ToolTestCase):
 
     def test_sync_creates_and_is_harmless_again(self):
         self.assertEqual(3, self.manage('version')[0])
+        os.mkdir(self.state, 0o700)
         for _turn in range(2):
             code, out, _err = self.manage('sync')
             self.assertEqual(0, code)
             self.assertIn(schema.head(), out)
         code, out, _err = self.manage('version')
         self.assertEqual((0, f'found: {schema.head()}\nneeded: {schema.head()}\n'), (code, out))
+
+    def test_a_ledger_alone_makes_no_journal(self):
+        directory = os.path.join(os.path.dirname(self.state), 'ledgers')
+        os.mkdir(directory, 0o700)
+        self.write_conf(f'ledger_connection = sqlite:///{directory}/l.sqlite')
+        for args in ((), ('--ledger',)):
+            code, out, err = self.manage('sync', *args)
+            self.assertEqual((0, 'The schema of the ledger is l002.\n'), (code, out), err)
+            code, out, _err = self.manage('version', *args)
+            self.assertEqual((0, 'ledger found: l002\nledger needed: l002\n'), (code, out))
+        self.assertIn('l.sqlite', os.listdir(directory))
+        self.assertFalse(os.path.exists(self.state))
+        self.assertEqual(3, self.manage('version', '--journal')[0])
+        os.mkdir(self.state, 0o700)
+        code, out, _err = self.manage('sync', '--journal')
+        self.assertEqual((0, f'The schema of the journal is {schema.head()}.\n'), (code, out))
+
+    def test_both_if_both_are_named(self):
+        os.mkdir(self.state, 0o700)
+        url = f'sqlite:///{self.state}/both.sqlite'
+        self.write_conf(f'connection = {url}\nledger_connection = {url}')
+        code, out, _err = self.manage('sync')
+        self.assertEqual((0, 2), (code, out.count('The schema of the ')))
+        self.path = os.path.join(self.state, 'both.sqlite')
+        self.sql("UPDATE migsafe_ledger_alembic_version SET version_num = 'l001'")
+        self.assertEqual(0, self.manage('version', '--journal')[0])
+        self.assertEqual(3, self.manage('version')[0])
+
+    def test_a_ledger_that_is_not_named(self):
+        for action in ('sync', 'version'):
+            code, _out, err = self.manage(action, '--ledger')
+            self.assertEqual(1, code)
+            self.assertIn('ledger_connection is not set', err)
+            self.assertIn(f'--config-file /etc/cinder/cinder.conf db {action} --ledger', err)
+        self.assertFalse(os.path.exists(self.state))
+
+    def test_root_makes_nothing_that_the_service_could_not_use(self):
+        self.open().close()
+        before, real = sorted(os.listdir(self.state)), os.stat
+
+        def fake(name, *args, **kwargs):
+            found = list(real(name, *args, **kwargs))
+            if name == self.state:
+                found[4] = 54321
+            return os.stat_result(found)
+        with mock.patch('os.geteuid', return_value=0), mock.patch('os.stat', fake):
+            code, _out, err = self.manage('sync')
+        self.assertEqual(1, code)
+        self.assertIn('sudo -u 54321 migsafe-manage', err)
+        self.assertNotIn('chown', err)
+        self.assertEqual(before, sorted(os.listdir(self.state)))
+
+    def test_root_makes_no_directory(self):
+        with mock.patch('os.geteuid', return_value=0):
+            code, _out, err = self.manage('sync')
+        self.assertEqual(1, code)
+        self.assertIn(f'no directory {self.state}', err)
+        self.assertIn('--config-file', err)
+        self.assertFalse(os.path.exists(self.state))
+
+    def test_an_old_ledger_names_its_own_command(self):
+        directory = os.path.join(os.path.dirname(self.state), 'ledgers')
+        self.conf.set_override('ledger_path', directory, 'migsafe')
+        ledger_opening.open_ledger(self.conf, 'node1@a').close()
+        self.path = os.path.join(directory, 'node1@a.sqlite')
+        self.sql("UPDATE migsafe_ledger_alembic_version SET version_num = 'l001'")
+        found = self.assertRaises(exceptions.JournalSchemaTooOld, ledger_opening.open_ledger,
+                                  self.conf, 'node1@a', create=False)
+        self.assertIn(f'Run: {ledger_opening.SYNC}', str(found))
+        self.sql('DROP TABLE migsafe_exports')
+        self.sql("UPDATE migsafe_ledger_alembic_version SET version_num = 'l002'")
+        opened = ledger_opening.open_ledger(self.conf, 'node1@a', create=False)
+        self.addCleanup(opened.close)
+        found = self.assertRaises(exceptions.JournalUnavailable, opened.due)
+        self.assertIn(f'Run: {ledger_opening.SYNC}', str(found))
 
     def test_a_later_schema(self):
         self.open().close()
@@ -84,7 +162,8 @@ class TestManage(ToolTestCase):
         self.assertEqual(1, len(opened.list()))
 
     def test_usage(self):
-        for args in ((), ('exorcise',), ('purge', '--days', '-1'), ('purge', '--days', 'x')):
+        for args in ((), ('exorcise',), ('purge', '--days', '-1'), ('purge', '--days', 'x'),
+                     ('sync', '--ledger', '--journal')):
             self.assertEqual(2, self.manage(*args)[0])
         code, out, _err = self.run_tool(manage.main, '--help')
         self.assertEqual(0, code)

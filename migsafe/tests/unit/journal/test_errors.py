@@ -78,6 +78,13 @@ class TestTranslation(base.JournalTestCase):
             self.assertIn(word, str(found))
             self.assertIn('/a/b', str(found))
 
+    def test_the_advice_is_that_of_the_kind_of_database(self):
+        advice = errors.Advice('make-it', 'that_option', 'that_path')
+        for text, word in (('no such table: x', 'Run: make-it'),
+                           ('Access denied for user', 'Correct [migsafe] that_option.')):
+            found = errors.translate(db_exception.DBError(Exception(text)), '/a/b', 'x', advice)
+            self.assertIn(word, str(found))
+
     def test_an_error_of_migsafe_passes(self):
         exc = exceptions.JournalBadValue(what='x', reason='y')
         try:
