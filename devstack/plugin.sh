@@ -9,10 +9,6 @@ function configure_migsafe {
     # The journal holds CHAP secrets; migsafe refuses a directory that others
     # can enter, so it is made with the right mode in one step.
     sudo install -d -m 0700 -o "$STACK_USER" "$MIGSAFE_STATE_DIR"
-    # Nova's rootwrap must let the privsep daemon of the device guards start.
-    sudo install -D -m 0644 -o root -g root \
-        "$MIGSAFE_DIR/etc/nova/rootwrap.d/migsafe.filters" \
-        "$NOVA_CONF_DIR/rootwrap.d/migsafe.filters"
     local conf
     # nova-compute reads nova-cpu.conf, which DevStack copies from nova.conf
     # later; on a host that has it already, both must say the same.
@@ -26,7 +22,6 @@ function configure_migsafe {
 
 function unconfigure_migsafe {
     local conf
-    sudo rm -f "$NOVA_CONF_DIR/rootwrap.d/migsafe.filters"
     for conf in "$NOVA_CONF" "${NOVA_CPU_CONF:-}"; do
         [[ -n "$conf" && -e "$conf" ]] || continue
         inidelete "$conf" migsafe enabled
@@ -51,9 +46,6 @@ function migsafe_inspector {
 function configure_migsafe_cinder {
     local backend section driver inspector
     sudo install -d -m 0700 -o "$STACK_USER" "$MIGSAFE_LEDGER_DIR"
-    sudo install -D -m 0644 -o root -g root \
-        "$MIGSAFE_DIR/etc/cinder/rootwrap.d/migsafe.filters" \
-        "$CINDER_CONF_DIR/rootwrap.d/migsafe.filters"
     iniset "$CINDER_CONF" migsafe enabled True
     iniset "$CINDER_CONF" migsafe enforce "$MIGSAFE_ENFORCE"
     iniset "$CINDER_CONF" migsafe ledger_path "$MIGSAFE_LEDGER_DIR"
@@ -70,7 +62,6 @@ function configure_migsafe_cinder {
 
 function unconfigure_migsafe_cinder {
     local backend section driver
-    sudo rm -f "$CINDER_CONF_DIR/rootwrap.d/migsafe.filters"
     for backend in ${CINDER_ENABLED_BACKENDS//,/ }; do
         section=${backend##*:}
         driver=$(iniget "$CINDER_CONF" "$section" migsafe_wrapped_driver)

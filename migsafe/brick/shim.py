@@ -76,8 +76,10 @@ def check_root(policy: policy_mod.Policy) -> None:
         policy.guard.root.opened_by([])
     except Exception as error:
         raise ShimError(reason=(
-            f'the privsep daemon of migsafe does not start: {masked(error)}. Install '
-            'etc/nova/rootwrap.d/migsafe.filters beside the filters of Nova')) from error
+            f'the privsep daemon of migsafe does not start: {masked(error)}. Look that the '
+            'service may become root, as for the privsep of Nova itself, and that exec_dirs in '
+            'rootwrap.conf finds the privsep-helper of the environment that migsafe is in; or '
+            'name the whole command in [migsafe_privileged] helper_command')) from error
     check_processes()
 
 

@@ -81,7 +81,8 @@ class InstallTest(ShimCase):
         self.root.opened_by = mock.Mock(side_effect=OSError('no such filter'))
         error = self.assertRaises(shim.ShimError, shim.check_root, self.policy)
         self.assertIn('no such filter', str(error))
-        self.assertIn('migsafe.filters', str(error))
+        self.assertIn('exec_dirs', str(error))
+        self.assertIn('helper_command', str(error))
 
     def test_a_pid_namespace_of_its_own_is_said_at_the_start(self):
         self.useFixture(fixtures.MonkeyPatch('migsafe.brick.openers.everybody', lambda: False))

@@ -150,7 +150,7 @@ class TestLoader(unittest.TestCase):
             conf.write('[migsafe_privileged]\nhelper_command = /bin/false\n')
         kind, message = child.run(COMPUTE, path=path)['raised']
         self.assertEqual('ShimError', kind)
-        self.assertIn('migsafe.filters', message)
+        self.assertIn('helper_command', message)
 
     def state(self):
         made = tempfile.mkdtemp()
