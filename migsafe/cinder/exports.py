@@ -224,7 +224,7 @@ class Exports:
         def judge(exports: Sequence[records.Export]) -> None:
             found = writers.others(facts, exports, own)
             if found:
-                raise writers.SecondWriter(found, volume=thing.id,
+                raise writers.SecondWriter(found, volume=thing.id, backend=self._guard.host,
                                            host=peer.host or '(not named)')
         return judge
 

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,9 +29,10 @@ from migsafe.ledger.api import Thing
 
 LOG = logging.getLogger(__name__)
 
-CURE = ('Detach it there. If nothing there uses it any more: migsafe export revert, or '
-        'migsafe_second_writer = revert in the section of the backend. If the host is powered '
-        'off: migsafe export revert --from-host HOST --host-is-fenced.')
+REVERT = 'migsafe --config-file /etc/cinder/cinder.conf export revert --backend'
+CURE = ('Detach it there. If nothing there uses it any more: {revert} {backend} {volume} '
+        '--from-host {host}; or migsafe_second_writer = revert in the section of the backend. If '
+        'the host is powered off: {revert} {backend} --from-host {host} --host-is-fenced.')
 
 
 class SecondWriter(exceptions.MigsafeError):
@@ -41,9 +43,16 @@ class SecondWriter(exceptions.MigsafeError):
 
     def __init__(self, found: list[Other], **kwargs: Any) -> None:
         super().__init__(others='; '.join(other.what for other in found),
-                         cure=' '.join(dict.fromkeys(other.cure or CURE for other in found)),
+                         cure=' '.join(dict.fromkeys(_cure(other, **kwargs) for other in found)),
                          **kwargs)
         self.found = found
+
+
+def _cure(other: Other, *, volume: str, backend: str, **_: Any) -> str:
+    """What to type; the name of a host comes from its connector and may be anything."""
+    host = other.export.host if other.export else ''
+    return other.cure or CURE.format(revert=REVERT, backend=shlex.quote(backend), volume=volume,
+                                     host=shlex.quote(host or 'HOST'))
 
 
 class NotKnown(exceptions.MigsafeError):

@@ -75,7 +75,15 @@ class TestSecondWriter(world.World):
 
     def test_a_stale_export(self):
         self.stale()
-        self.refused('node13', world.NODE13['initiator'], 'migsafe_second_writer')
+        command = f'{writers.REVERT} {self.guard.host}'
+        self.refused('node13', world.NODE13['initiator'], 'migsafe_second_writer',
+                     f'{command} {self.volume.id} --from-host node13;',
+                     f'{command} --from-host node13 --host-is-fenced.')
+
+    def test_the_name_of_a_host_is_no_shell(self):
+        found = writers.Other('x', mock.Mock(host='$(reboot)'))
+        error = writers.SecondWriter([found], volume='v', backend='node1@a', host='node11')
+        self.assertIn("--from-host '$(reboot)' --host-is-fenced", str(error))
 
     def test_a_live_migration(self):
         """Two attachments of one instance; then the source's goes."""
