@@ -27,6 +27,7 @@ from migsafe import conf as migsafe_conf
 from migsafe import exceptions, ledger
 from migsafe.brick import policy, shim
 from migsafe.cinder import attachments, calls, exports, inspectors, methods, recovery, seams
+from migsafe.conf import files
 from migsafe.ledger import opening, records
 from migsafe.ledger.api import Thing
 from migsafe.lvm import services
@@ -103,7 +104,7 @@ class Guard:
         settings = self.conf.migsafe
         try:
             named = {group.vg_name: group.who
-                     for group in services.cinder(self.conf.config_file)}
+                     for group in services.cinder(files.read_by(self.conf))}
             shim.check_processes()
             shim.install(shim.policy(settings.holder_policy, self.conf.host,
                                      settings.identity_policy, named))

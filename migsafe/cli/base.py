@@ -49,13 +49,14 @@ class Command(lister.Lister):
     @property
     def config_files(self) -> list[str]:
         """The configuration files of Nova that are read."""
-        return list(self.app_args.config_files) or [
-            name for name in self.app.default_config_files if os.path.exists(name)]
+        return config.chosen(self.app_args.config_files, self.app.default_config_files,
+                             self.app_args.config_dirs)
 
     @property
     def conf(self) -> cfg.ConfigOpts:
         """The configuration that the options before the subcommand name."""
-        loaded = config.load(self.app_args.config_files, self.app.default_config_files)
+        loaded = config.load(self.app_args.config_files, self.app.default_config_files,
+                             self.app_args.config_dirs)
         if self.app_args.compute_host:
             loaded.set_override('host', self.app_args.compute_host)
         return loaded

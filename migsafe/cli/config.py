@@ -21,10 +21,11 @@ from oslo_config import cfg
 
 import migsafe.conf
 from migsafe import exceptions, journal
+from migsafe.conf import files
 
 NOVA_CONF = '/etc/nova/nova.conf'
-# NOTE: Debian's and Ubuntu's nova-compute reads the second one too, where host may be set.
-DEFAULTS = (NOVA_CONF, '/etc/nova/nova-compute.conf', '/etc/migsafe/migsafe.conf')
+# What nova-compute reads by itself, with the directories of the same names.
+DEFAULTS = (NOVA_CONF, '/etc/nova/nova-compute.conf')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,45 +35,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='configuration file, may be given several times; default: those that exist of '
         + ', '.join(DEFAULTS))
     parser.add_argument(
+        '--config-dir', action='append', metavar='DIR', dest='config_dirs',
+        help='directory whose .conf files are read last, may be given several times; '
+        'default, if no file is given: those that exist of '
+        + ', '.join(f'{name}.d' for name in DEFAULTS))
+    parser.add_argument(
         '--host', metavar='HOST', dest='compute_host',
         help="name of the compute host; default: [DEFAULT] host of the configuration, else this "
         "machine's host name, as in Nova")
 
 
-def load(given: Sequence[str] | None, defaults: Sequence[str] = DEFAULTS) -> cfg.ConfigOpts:
-    """Read the configuration.
+def chosen(given: Sequence[str] | None, defaults: Sequence[str] = DEFAULTS,
+           directories: Sequence[str] | None = None) -> list[str]:
+    """Return the files to read, in the order of oslo.config.
 
-    :param given: files that must exist; None means those of ``defaults`` that do
+    :param given: files; none means those of ``defaults`` that exist
+    :param directories: None means those beside ``defaults``, unless files are given, which may be
+        those of another service
+    :raises ConfigError: a directory cannot be read
+    """
+    if not directories:
+        directories = [] if given else files.beside(defaults)
+    for name in directories:
+        if not os.path.isdir(name) or not os.access(name, os.R_OK | os.X_OK):
+            raise _unreadable(name, '--config-dir')
+    return [*(given or [name for name in defaults if os.path.exists(name)]),
+            *files.of_directories(directories)]
+
+
+def load(given: Sequence[str] | None, defaults: Sequence[str] = DEFAULTS,
+         directories: Sequence[str] | None = None) -> cfg.ConfigOpts:
+    """Read the configuration; the parameters are those of :func:`chosen`.
+
     :raises ConfigError: a file cannot be read; its content, with its passwords, is not shown
     """
     conf = cfg.ConfigOpts()
     conf.register_opts([cfg.StrOpt('host', default=socket.gethostname())])
     migsafe.conf.register_opts(conf)
-    chosen = list(given) if given else [name for name in defaults if os.path.exists(name)]
-    for name in chosen:
+    names = chosen(given, defaults, directories)
+    for name in names:
         if not os.access(name, os.R_OK):
-            why = 'no permission' if os.path.exists(name) else 'no such file'
-            raise exceptions.ConfigError(
-                f'{name} cannot be read: {why}. Run the command as the user of nova-compute '
-                '(sudo -u nova ...) or as root, or name another file with --config-file.')
+            raise _unreadable(name, '--config-file')
     try:
-        conf([], project='migsafe', default_config_files=chosen, default_config_dirs=[])
+        conf([], project='migsafe', default_config_files=names, default_config_dirs=[])
     except cfg.ConfigFileParseError as exc:
         raise exceptions.ConfigError(
             f'{exc.config_file} is no configuration file. Name the right one with '
             '--config-file.') from None
     for option in conf.migsafe:
-        _check(conf, option, chosen)
+        _check(conf, option, names)
     return conf
 
 
-def _check(conf: cfg.ConfigOpts, option: str, chosen: Sequence[str]) -> None:
+def _unreadable(name: str, option: str) -> exceptions.ConfigError:
+    why = ('no permission' if os.path.exists(name)
+           else f'no such {"file" if option == "--config-file" else "directory"}')
+    return exceptions.ConfigError(
+        f'{name} cannot be read: {why}. Run the command as the user of nova-compute '
+        f'(sudo -u nova ...) or as root, or name another one with {option}.')
+
+
+def _check(conf: cfg.ConfigOpts, option: str, names: Sequence[str]) -> None:
     try:
         getattr(conf.migsafe, option)
     except (cfg.Error, ValueError):
         raise exceptions.ConfigError(
             group='migsafe', option=option, reason='its value is not of the right kind or out of '
-            f'bounds. Correct it in {", ".join(chosen)}; the sample file says what it may be'
+            f'bounds. Correct it in {", ".join(names)}; the sample file says what it may be'
         ) from None
 
 

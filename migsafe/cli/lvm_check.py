@@ -41,7 +41,8 @@ class LvmCheck(base.Command):
                             "of the host's own is still there, and take it back if not")
         parser.add_argument('--cinder-config-file', action='append', metavar='FILE',
                             help="configuration of this host's cinder-volume, may be given "
-                            f'several times; default: {services.CINDER_CONF}, if it exists')
+                            f'several times; default: {services.CINDER_CONF} and what else '
+                            'cinder-volume reads by itself, as far as it exists')
         parser.add_argument('--volume-group', action='append', default=[], metavar='VG',
                             help="a volume group that is the host's own by the operator's word")
         return parser

@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None,
     """Run the command and return its exit code."""
     args = build_parser().parse_args(argv)
     try:
-        conf = config.load(args.config_files, default_config_files)
+        conf = config.load(args.config_files, default_config_files, args.config_dirs)
         if args.compute_host:
             conf.set_override('host', args.compute_host)
         return ACTIONS[args.action][0](conf, args)

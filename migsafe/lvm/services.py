@@ -20,6 +20,7 @@ from typing import Any
 from oslo_config import cfg
 
 from migsafe import exceptions
+from migsafe.conf import files as conf_files
 from migsafe.lvm import facts
 
 CINDER_CONF = '/etc/cinder/cinder.conf'
@@ -70,11 +71,13 @@ def both(nova_files: Sequence[str], cinder_files: Sequence[str] | None = None
          ) -> list[facts.Named]:
     """Those of Nova and of Cinder.
 
-    :param cinder_files: None for the usual one, if it is there for this user to read
+    :param cinder_files: None for the usual ones, if they are there for this user to read
     :raises exceptions.ConfigError: if one is no configuration file, or cannot be read
     """
     if cinder_files is None:
-        cinder_files = [name for name in (CINDER_CONF,) if os.access(name, os.R_OK)]
+        volume = os.path.join(os.path.dirname(CINDER_CONF), 'cinder-volume.conf')
+        cinder_files = [name for name in conf_files.usual((CINDER_CONF, volume))
+                        if os.access(name, os.R_OK)]
     return [*nova(nova_files), *cinder(cinder_files)]
 
 

@@ -65,10 +65,11 @@ def arm(conf: Any, probe: bool = False) -> None:
 def _guard(conf: Any, probe: bool) -> None:
     """Guard os-brick's connectors; libvirt's volume drivers make theirs later."""
     from migsafe.brick import shim
+    from migsafe.conf import files
     from migsafe.lvm import services
     try:
         named = {group.vg_name: group.who
-                 for group in services.both(conf.config_file)}
+                 for group in services.both(files.read_by(conf))}
         policy = shim.policy(conf.migsafe.holder_policy, conf.host,
                              conf.migsafe.identity_policy, named)
         if probe:

@@ -90,6 +90,25 @@ class TestMain(base.CommandTestCase):
         found = config.load(None, ('/nonexistent', self.nova_conf))
         self.assertEqual('node13', found.host)
 
+    def test_directories_are_read_after_the_files(self):
+        directory = self.nova_conf + '.d'
+        os.mkdir(directory)
+        for name, days in (('2.conf', 2), ('1.conf', 1), ('3.off', 3)):
+            with open(os.path.join(directory, name), 'w') as handle:
+                handle.write(f'[migsafe]\nretention_days = {days}\n')
+        for found in (config.load(None, (self.nova_conf,)),
+                      config.load([self.nova_conf], (), [directory])):
+            self.assertEqual(('node13', 2), (found.host, found.migsafe.retention_days))
+        # What is beside nova.conf does not belong to the cinder.conf that is named.
+        found = config.load([self.nova_conf], (self.nova_conf,))
+        self.assertEqual(30, found.migsafe.retention_days)
+        code, _out, err = self.run_command('--config-dir', '/nonexistent.d', 'status')
+        self.assertEqual(1, code)
+        self.assertIn('/nonexistent.d cannot be read: no such directory', err)
+
+    def test_only_what_nova_compute_reads(self):
+        self.assertEqual(['/etc/nova'], sorted({os.path.dirname(n) for n in config.DEFAULTS}))
+
     def test_later_files_win(self):
         extra = self.nova_conf + '.d'
         with open(extra, 'w') as handle:
