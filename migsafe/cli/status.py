@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The command ``migsafe-status``: is everything in place to run, or to upgrade?"""
+"""The command ``migsafe-status``: does anything stand in the way of a start or an upgrade?"""
 
 import importlib.metadata
 import sys
@@ -22,9 +22,9 @@ from migsafe import exceptions
 from migsafe.cli import config, show
 from migsafe.journal import opening
 
-# The first and the last major version of Nova whose seams are known; migsafe.nova.seams checks
-# the signatures themselves when nova-compute starts.
-SUPPORTED_NOVA = (31, 34)
+# The major versions of Nova whose seams are known: 2025.1, 2026.1, 2026.2. migsafe.nova.seams
+# checks the signatures themselves when nova-compute starts.
+SUPPORTED_NOVA = (31, 33, 34)
 ENTRY_POINTS = 'os_vif'
 
 
@@ -61,14 +61,14 @@ class Checks(upgradecheck.UpgradeCommands):
     def check_nova(self) -> upgradecheck.Result:
         """Nova of a version that migsafe knows."""
         found = installed_nova()
-        low, high = SUPPORTED_NOVA
         if found is None:
             return _bad('Nova is not installed here. Install migsafe into the '
                           'environment of nova-compute: pip show nova must find it.')
         major = found.split('.', 1)[0]
-        if not major.isdigit() or not low <= int(major) <= high:
+        if not major.isdigit() or int(major) not in SUPPORTED_NOVA:
             return _bad(f'Nova {show.text(found)} is installed; supported are '
-                          f'{low} to {high}. Install a migsafe that knows it.')
+                          f'{", ".join(map(str, SUPPORTED_NOVA))}. Install a migsafe that '
+                          'knows it.')
         return _good()
 
     def check_entry_point(self) -> upgradecheck.Result:
@@ -113,15 +113,20 @@ class Checks(upgradecheck.UpgradeCommands):
         return _good()
 
     def check_journal(self) -> upgradecheck.Result:
-        """The journal can be reached, and is its owner's alone."""
+        """The journal can be reached, is its owner's alone, and nothing in it is unsettled."""
         try:
             conf = self._load()
             if opening.versions(conf, conf.host)[0] is None:
                 return _good()
             with config.opened(conf) as journal:
                 journal.check_readable()
+                total, held = journal.count_unsettled().get(conf.host, (0, 0))
         except exceptions.MigsafeError as exc:
             return _bad(show.text(exc))
+        if total:
+            return _doubt(f'{total} live migration(s) of this host are not settled, {held} of '
+                            'them held. They are settled once nova-compute runs; what is held '
+                            'says why in: migsafe residue list')
         return _good()
 
     _upgrade_checks = (
@@ -129,7 +134,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('os_vif entry point', check_entry_point),
         ('Options', check_enabled),
         ('Journal schema', check_schema),
-        ('Journal access', check_journal),
+        ('Journal', check_journal),
     )
 
 
@@ -137,14 +142,23 @@ def main(argv: Sequence[str] | None = None,
          default_config_files: Sequence[str] = config.DEFAULTS) -> int:
     """Run the command; return 0 for success, 1 for warnings, 2 for failures, 255 for errors."""
     conf = cfg.ConfigOpts()
-    checks = Checks(lambda: config.load(conf.config_file, default_config_files))
+    words = list(sys.argv[1:] if argv is None else argv)
+
+    def load() -> cfg.ConfigOpts:
+        # NOTE: without the option config_dir holds what oslo.config finds for "migsafe".
+        given = any(word.startswith('--config-dir') for word in words)
+        return config.load(conf.config_file, default_config_files,
+                           conf.config_dir if given else None)
     try:
         return int(upgradecheck.main(
-            conf, project='migsafe', upgrade_command=checks,
-            argv=list(sys.argv[1:] if argv is None else argv), default_config_files=[]))
+            conf, project='migsafe', upgrade_command=Checks(load), argv=words,
+            default_config_files=[]))
     except cfg.ConfigFilesNotFoundError as exc:
         print(f'{", ".join(exc.config_files)} cannot be read; name another file with '
               '--config-file.', file=sys.stderr)
+    except cfg.ConfigDirNotFoundError as exc:
+        print(f'{exc.config_dir} cannot be read; name another directory with --config-dir.',
+              file=sys.stderr)
     except cfg.ConfigFileParseError as exc:
         print(f'{exc.config_file} is no configuration file.', file=sys.stderr)
     return 255

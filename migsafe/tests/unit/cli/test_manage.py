@@ -209,9 +209,12 @@ class TestUpgradeCheck(ToolTestCase):
         self.assertIn('Supported Nova', out)
 
     def test_nova(self):
-        for version in ('30.1.0', '35.0.0', 'weird'):
+        for version in ('30.1.0', '32.0.0', '35.0.0', 'weird'):
             self.nova.return_value = version
             self.check(2, ('Supported Nova', version))
+        for version in ('31.2.0', '33.0.0'):
+            self.nova.return_value = version
+            self.check(0)
         self.nova.return_value = None
         self.check(2, ('Supported Nova', 'not installed'))
 
@@ -231,15 +234,42 @@ class TestUpgradeCheck(ToolTestCase):
 
     def test_permissions(self):
         os.chmod(self.state, 0o755)
-        self.check(2, ('Journal schema', 'chmod 0700'), ('Journal access', 'chmod 0700'))
+        self.check(2, ('Journal schema', 'chmod 0700'), ('Journal', 'chmod 0700'))
 
     def test_schema(self):
         self.sql("UPDATE migsafe_alembic_version SET version_num = '0ff'")
-        self.check(2, ('Journal schema', 'later version'), ('Journal access', 'later version'))
+        self.check(2, ('Journal schema', 'later version'), ('Journal', 'later version'))
 
     def test_a_server_that_is_away(self):
         self.write_conf('connection = postgresql+psycopg2://m:nova-db-hush@127.0.0.1:1/m')
-        self.check(2, ('Journal schema', '127.0.0.1:1'), ('Journal access', '127.0.0.1:1'))
+        self.check(2, ('Journal schema', '127.0.0.1:1'), ('Journal', '127.0.0.1:1'))
+
+    def test_unsettled(self):
+        opened = self.open()
+        opened.finish(self.begin(opened, uuid='m-0'))
+        self.check(0)
+        self.begin(opened)
+        opened.verdict(self.begin(opened, uuid='m-2'), 'HOLD', 'peer is down')
+        self.check(1, ('Journal', '2 live migration(s) of this host are not settled, 1 of them '
+                                  'held'))
+        self.write_conf(host='node11')
+        self.open('node11').close()
+        self.check(0)
+
+    def test_directories(self):
+        directory = self.nova_conf + '.d'
+        os.mkdir(directory)
+        with open(os.path.join(directory, 'a.conf'), 'w') as handle:
+            handle.write('[migsafe]\nenabled = false\n')
+        self.check(0)
+        code, out, _err = self.run_tool(status.main, '--config-file', self.nova_conf,
+                                        '--config-dir', directory, 'upgrade', 'check')
+        self.assertEqual(1, code)
+        self.assertIn('enabled = true', out)
+        code, _out, err = self.run_tool(status.main, '--config-dir', '/nonexistent.d',
+                                        'upgrade', 'check')
+        self.assertEqual(255, code)
+        self.assertIn('/nonexistent.d', err)
 
     def test_a_bad_option(self):
         self.write_conf('rpc_timeout = soon')
