@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Options of the group ``[migsafe]``, read from nova.conf on compute hosts."""
+"""Options of the group ``[migsafe]``, read from nova.conf and from cinder.conf."""
 
 from collections.abc import Sequence
 
@@ -21,9 +21,11 @@ OPTS: list[cfg.Opt] = [
     cfg.BoolOpt(
         'enabled',
         default=False,
-        help='Arm migsafe in this nova-compute. While this is false nothing of Nova is touched, '
-        'and live migrations are as unprotected as without migsafe. Set it on all compute '
-        'hosts, then restart nova-compute; "migsafe status" shows which hosts are armed.',
+        help='In nova.conf: arm migsafe in this nova-compute. While this is false nothing of Nova '
+        'is touched, and live migrations are as unprotected as without migsafe. Set it on all '
+        'compute hosts, then restart nova-compute; "migsafe status" shows which hosts are armed. '
+        "In cinder.conf: guard os-brick's connectors in a cinder-volume with the guarded driver, "
+        'see device_guards; the driver itself is guarded by volume_driver, whatever this says.',
     ),
     cfg.BoolOpt(
         'enforce',
@@ -31,7 +33,8 @@ OPTS: list[cfg.Opt] = [
         help='Whether to fail closed. When true, nova-compute does not start if a seam is '
         'missing or the journal is refused, and a live migration that cannot be journalled is '
         'refused at the precheck while the guest keeps running. When false, both only log an '
-        'error: nova-compute runs and migrates unprotected.',
+        'error: nova-compute runs and migrates unprotected. In cinder.conf: whether a backend '
+        'stays down if the guards of its devices cannot be had.',
     ),
     cfg.StrOpt(
         'state_path',
@@ -50,7 +53,7 @@ OPTS: list[cfg.Opt] = [
         'URL such as mysql+pymysql://migsafe:SECRET@db/migsafe or '
         'postgresql+psycopg2://... keeps the journals of all hosts in one database; create '
         'its tables with "migsafe-manage db sync". Live migrations are then refused while '
-        'that database cannot be written.',
+        'that database cannot be written. In nova.conf only; a ledger has ledger_connection.',
     ),
     cfg.StrOpt(
         'ledger_path',
@@ -65,7 +68,8 @@ OPTS: list[cfg.Opt] = [
         help='In cinder.conf: SQLAlchemy URL of the ledger of exports. Not set means '
         'sqlite:///{ledger_path}/{host}.sqlite. A backend that several cinder-volume services '
         'serve as a cluster needs a MariaDB or PostgreSQL database here that all of them '
-        'reach; create its tables with "migsafe-manage db sync".',
+        'reach; create its tables with "migsafe-manage --config-file /etc/cinder/cinder.conf '
+        'db sync --ledger".',
     ),
     cfg.IntOpt(
         'recovery_interval',
@@ -107,7 +111,8 @@ OPTS: list[cfg.Opt] = [
         default=15,
         min=1,
         help='Seconds to wait for the migsafe endpoint of the other host. A peer that does not '
-        'answer in time counts as unreachable: what needs it is held and tried again.',
+        'answer in time counts as unreachable: what needs it is held and tried again. In '
+        'cinder.conf: how long "migsafe export" waits for a cinder-volume.',
     ),
     cfg.IntOpt(
         'retention_days',
@@ -189,7 +194,8 @@ def group() -> cfg.OptGroup:
     """
     return cfg.OptGroup(
         NAME, title='Live migration as a transaction',
-        help='Options of migsafe in nova-compute and in the commands that read its journal.')
+        help='Options of migsafe: in nova.conf for nova-compute and the commands that read its '
+        'journal, in cinder.conf for cinder-volume with the guarded driver and "migsafe export".')
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
