@@ -172,7 +172,7 @@ def tests(name: str, workers: int) -> Step:
 
 
 def sphinx(name: str, source: str) -> Step:
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    command = [sys.executable, "-m", "sphinx", "-E", "-W", "--keep-going", "-q", "-b", "html"]
     return Step(name, [*command, source, str(ROOT / "build" / name)], by_exit_code)
 
 
