@@ -25,7 +25,7 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.brick import held, policy
-from migsafe.cinder import attachments, calls, recovery, writers
+from migsafe.cinder import attachments, calls, recovery, targets, writers
 from migsafe.ledger import api, records
 from migsafe.ledger.api import Thing
 from migsafe.text import masked
@@ -109,8 +109,22 @@ class Exports:
         return self._remove(thing, subject, peers, driver, kept=self._shared(thing, peers))
 
     def remove(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
-        """Take the target away."""
+        """Take the target away, unless somebody needs it: nothing is asked of the driver then.
+        """
+        user = self._user(thing)
+        if user:
+            LOG.info('The target of %s %s stays, since %s', thing.kind, thing.id, user)
+            self._guard.ledger.look_at_target(thing)
+            return None
         return self._remove(thing, subject, [records.Peer()], driver, kept=set())
+
+    def _user(self, thing: Thing) -> str:
+        """Who needs the target, see :func:`targets.user`."""
+        call, ledger = calls.current(), self._guard.ledger
+        rows = ledger.of(thing)
+        # NOTE: after the rows. What is recorded as mapped has its attachment by then.
+        attached = attachments.of_volume(thing.id) if thing.kind == 'volume' else []
+        return targets.user(rows, attached, ledger.incarnation, call.attachment if call else '')
 
     def _remove(self, thing: Thing, subject: Any, peers: list[records.Peer], driver: Driver,
                 kept: set[str]) -> Any:

@@ -133,6 +133,11 @@ class Ledger:
         self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
                      unless='gone')
 
+    def look_at_target(self, thing: Thing) -> None:
+        """Have the target looked at later, in case that nobody removes it now."""
+        self._store.write(f'that the target of {thing.kind} {thing.id} is looked at',
+                          lambda connection: self._look(connection, thing))
+
     def claim(self, export: records.Export) -> bool:
         """Take an export up to undo it, unless somebody changed it since it was read."""
         def work(connection: sa.Connection) -> bool:
@@ -270,19 +275,21 @@ class Ledger:
     def _update(self, what: str, thing: Thing, keys: list[str], changed: dict[str, Any],
                 look_at_target: bool = False, unless: str = '') -> None:
         def work(connection: sa.Connection) -> None:
-            now = timeutils.utcnow()
             if look_at_target:
-                # NOTE: conditions here, and not in WHERE, leave a database without statistics no
-                # other index than that of the volume (PostgreSQL read all that is not due).
-                due = sa.case((sa.and_(COLUMN.state != 'gone', COLUMN.due_at.is_(None)),
-                               sa.literal(now + PATIENCE, COLUMN.due_at.type)),
-                              else_=COLUMN.due_at)
-                connection.execute(sa.update(TABLE).where(
-                    self._rows(thing), COLUMN.peer == '').values(due_at=due))
+                self._look(connection, thing)
             connection.execute(sa.update(TABLE).where(
                 self._rows(thing), COLUMN.peer.in_(keys), COLUMN.state != unless).values(
-                    **changed, updated_at=now))
+                    **changed, updated_at=timeutils.utcnow()))
         self._store.write(what, work)
+
+    def _look(self, connection: sa.Connection, thing: Thing) -> None:
+        # NOTE: conditions here, and not in WHERE, leave a database without statistics no
+        # other index than that of the volume (PostgreSQL read all that is not due).
+        due = sa.case((sa.and_(COLUMN.state != 'gone', COLUMN.due_at.is_(None)),
+                       sa.literal(timeutils.utcnow() + PATIENCE, COLUMN.due_at.type)),
+                      else_=COLUMN.due_at)
+        connection.execute(sa.update(TABLE).where(
+            self._rows(thing), COLUMN.peer == '').values(due_at=due))
 
 
 def _of_peer(peer: records.Peer) -> dict[str, Any]:

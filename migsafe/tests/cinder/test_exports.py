@@ -11,6 +11,8 @@
 # under the License.
 """Exports of a real manager in the ledger, and what is done when a step fails."""
 
+import contextvars
+import os
 import time
 from unittest import mock
 
@@ -19,7 +21,7 @@ from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
 from migsafe.brick import connectors, held, refusals
-from migsafe.cinder import attachments
+from migsafe.cinder import attachments, calls
 from migsafe.ledger.api import Thing
 from migsafe.tests.cinder import test_driver, world
 
@@ -226,6 +228,90 @@ class TestFailures(world.World):
 def _peer(row):
     from migsafe.cinder import exports
     return exports._peer(row)
+
+
+class TestSharedTarget(world.World):
+    """The volume is attached to node13, and another step of it ends with remove_export."""
+
+    SOURCE = world.NODE13['initiator']
+
+    def setUp(self):
+        super().setUp()
+        self.first = self.reserve()
+        self.attach(self.first)
+
+    def kept(self):
+        """Node13 still has it; recovery does not change that, and a detach ends it."""
+        self.assertIn((self.volume.id, self.SOURCE), self.array.exports())
+        self.recover()
+        self.assertEqual({(self.volume.id, self.SOURCE)}, self.array.exports())
+        self.assertEqual([], self.guard.ledger.due())
+        self.detach(self.first)
+        self.assertEqual(({}, []), (self.array.targets, self.guard.ledger.due()))
+
+    def fails(self):
+        """Attach for the destination of a live migration; Nova deletes what has failed."""
+        second = self.reserve()
+        with mock.patch.object(world.ArrayDriver, 'remove_export', autospec=True,
+                               side_effect=world.ArrayDriver.remove_export) as removed:
+            error = self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                                      second, world.NODE11)
+        self.assertEqual(0, removed.call_count)
+        self.detach(second)
+        return str(error)
+
+    def test_the_driver_fails(self):
+        with mock.patch.object(world.ArrayDriver, 'initialize_connection',
+                               side_effect=exception.VolumeDriverException('array is away')):
+            self.assertIn('array is away', self.fails())
+        self.kept()
+
+    def test_the_guard_refuses(self):
+        """After create_export, whose own look was in time."""
+        with mock.patch.object(self.guard.exports, 'initialize', side_effect=calls.VolumeBusy(
+                kind='volume', id=self.volume.id, seconds=60)):
+            self.assertIn('has been running', self.fails())
+        self.kept()
+
+    def test_an_attachment_that_is_older_than_the_guard(self):
+        """Nothing of it is in the ledger."""
+        self.guard.stop()
+        os.unlink(self.guard.ledger._store.path)
+        self.boot()
+        self.test_the_driver_fails()
+
+    def test_it_is_copied_while_it_is_attached(self):
+        own = {'host': 'node', 'initiator': 'iqn.1994-05.com.redhat:0'}
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        driver = self.service.driver
+        driver.create_export(self.admin, volume, own)
+        driver.initialize_connection(volume, own)
+        self.assertEqual(2, len(self.array.exports()))
+        driver._detach_volume(self.admin, None, volume, own)
+        self.kept()
+
+    def test_another_attach_goes_on(self):
+        """Between its create_export and its initialize_connection nobody has the line."""
+        second, write, ended = self.reserve(), world.db.volume_update, []
+
+        def meanwhile(*args, **kwargs):
+            if not ended:
+                # As another thread would, which is in no call.
+                ended.append(self.quietly(contextvars.Context().run, self.detach, self.first))
+            return write(*args, **kwargs)
+        with mock.patch.object(world.db, 'volume_update', meanwhile), mock.patch.object(
+                world.ArrayDriver, 'terminate_connection', return_value=None):
+            self.attach(second, world.NODE11)
+        self.assertEqual([None], ended)
+        self.assertIn((self.volume.id, world.NODE11['initiator']), self.array.exports())
+
+    def test_control(self):
+        """Without another one that needs it the target goes at once."""
+        self.detach(self.first)
+        with mock.patch.object(world.ArrayDriver, 'initialize_connection',
+                               side_effect=exception.VolumeDriverException('array is away')):
+            self.assertRaises(exception.VolumeBackendAPIException, self.attach, self.reserve())
+        self.assertEqual({}, self.array.targets)
 
 
 class TestBadInput(world.World):
