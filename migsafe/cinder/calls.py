@@ -27,6 +27,10 @@ from migsafe.ledger.api import Thing
 #: Seconds that a call waits for another one on the same volume.
 LINE_SECONDS = 60.0
 
+#: For whoever has told the array something that may not be true any more.
+OVERTAKEN = ('An export of %s %s was unmapped, but another call has taken it up meanwhile: its '
+             'row in the ledger is left to that one. Compare with "migsafe export verify".')
+
 _CALL: contextvars.ContextVar[Call | None] = contextvars.ContextVar('migsafe_call', default=None)
 _INSIDE: contextvars.ContextVar[bool] = contextvars.ContextVar('migsafe_inside', default=False)
 

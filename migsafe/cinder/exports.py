@@ -45,6 +45,14 @@ class DeviceKept(exceptions.MigsafeError):
                'is in error_deleting can be deleted again after that.')
 
 
+class Overtaken(exceptions.MigsafeError):
+    """An export was made, and somebody else has begun to take it away."""
+
+    message = ('The connection of %(kind)s %(id)s to host %(host)s is not given away: another '
+               'call has taken the export up before it was recorded ("migsafe export show %(id)s" '
+               'names it). Try again when that has ended.')
+
+
 #: How old the intent of create_export may be for initialize_connection to rely on it; recovery
 #: looks at it only later than that.
 FRESH_SECONDS = api.PATIENCE.total_seconds() / 2
@@ -94,7 +102,8 @@ class Exports:
         facts = self._facts(subject, info)
         call = calls.current()
         if call is None:
-            self._guard.ledger.settle(thing, keys, 'mapped', **facts)
+            if not self._guard.ledger.settle(thing, keys, 'mapped', **facts):
+                raise Overtaken(kind=thing.kind, id=thing.id, host=peer.host or '(not named)')
         else:
             call.outcomes.append((thing, keys, facts))
         return info
@@ -158,8 +167,9 @@ class Exports:
             result, kept = True, set()
         for state, some in (('gone', [key for key in keys if key not in kept]),
                             ('mapped', [key for key in keys if key in kept])):
-            if some:
-                ledger.settle(thing, some, state, look_at_target=True)
+            if some and not ledger.settle(thing, some, state, intent='unmapping',
+                                          look_at_target=True):
+                LOG.error(calls.OVERTAKEN, thing.kind, thing.id)
         return result
 
     def _gone(self, subject: Any, peers: list[records.Peer]) -> bool:

@@ -192,7 +192,11 @@ class Guard:
     def _confirm(self, call: calls.Call) -> None:
         for thing, keys, facts in call.outcomes:
             try:
-                self.ledger.settle(thing, keys, 'mapped', **facts)
+                if not self.ledger.settle(thing, keys, 'mapped', attachment=call.attachment,
+                                          **facts):
+                    LOG.warning('Attachment %s was made, and is being deleted already, or made '
+                                'anew: %s %s is left to that call', call.attachment, thing.kind,
+                                thing.id)
             except exceptions.MigsafeError as error:
                 # NOTE: Cinder has the attachment, and recovery will see it there.
                 LOG.error('Attachment %s is made, but not recorded as such yet: %s',
@@ -201,7 +205,8 @@ class Guard:
     def _give_up(self, call: calls.Call) -> None:
         for thing, keys in call.begun:
             try:
-                self.ledger.fail(thing, keys, 'Cinder did not record the attachment')
+                self.ledger.fail(thing, keys, 'Cinder did not record the attachment',
+                                 attachment=call.attachment)
             except exceptions.MigsafeError as error:
                 LOG.error('What was mapped for attachment %s is taken away later: %s',
                           call.attachment, error)

@@ -166,7 +166,8 @@ class Recovery:
             return
         subject = attachments.thing(thing.kind, thing.id)
         if subject is None:
-            ledger.settle(thing, [export.peer], 'gone', error='Cinder has deleted it')
+            ledger.settle(thing, [export.peer], 'gone', error='Cinder has deleted it',
+                          read=export_now)
             return
         if not self._guard.has(subject):
             self._hold(thing, export, 'its volume is in another backend now')
@@ -188,7 +189,7 @@ class Recovery:
         elif verdict is verdicts.Verdict.HOLD:
             self._hold(thing, export, reason)
         elif export.state != 'mapped' or export.due_at is not None:
-            ledger.settle(thing, [export.peer], 'mapped')
+            ledger.settle(thing, [export.peer], 'mapped', read=export_now)
 
     def _written(self, subject: Any, export: records.Export) -> bool | None:
         """Whether the peer has the volume open; for a target, whether anybody has.
@@ -211,7 +212,8 @@ class Recovery:
     def _hold(self, thing: Thing, export: records.Export, reason: str) -> None:
         if export.error != reason:
             LOG.warning('%s is left as it is: %s', export, reason)
-        self._guard.ledger.fail(thing, [export.peer], reason, self._pause(export))
+        self._guard.ledger.fail(thing, [export.peer], reason, self._pause(export),
+                                read=export)
 
     def _pause(self, export: records.Export) -> float:
         longest = float(self._guard.conf.migsafe.recovery_backoff_max)
@@ -239,7 +241,9 @@ class Recovery:
             LOG.warning('%s cannot be taken away and is tried again: %s', export, masked(error))
             ledger.fail(thing, [export.peer], masked(error), self._pause(export))
             return False
-        ledger.settle(thing, [export.peer], 'gone', error=reason)
+        if not ledger.settle(thing, [export.peer], 'gone', error=reason):
+            LOG.error(calls.OVERTAKEN, thing.kind, thing.id)
+            return False
         LOG.info('%s was taken away: %s', export, reason)
         return True
 

@@ -13,6 +13,7 @@
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -30,7 +31,11 @@ COLUMN = TABLE.c
 PATIENCE = datetime.timedelta(seconds=60)
 PAGE = 500
 
+#: What an intent ends in -> the intent.
+ENDS = {'mapped': 'mapping', 'gone': 'unmapping'}
+
 Judge = Callable[[Sequence[records.Export]], None]
+Match = Callable[[records.Export], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Ledger:
             nobody can change them until this is committed
         """
         what = f'the intent for {thing.kind} {thing.id}'
-        values.choice(what, 'state', state, ('mapping', 'unmapping'))
+        values.choice(what, 'state', state, tuple(ENDS.values()))
         wanted = list(peers)
         fields = {'state': state, 'error': '', 'service': self.service,
                   'incarnation': self.incarnation}
@@ -103,35 +108,52 @@ class Ledger:
                 self._put(connection, thing, peer.key, changed, peer.key in there)
         self._store.write(what, work)
 
-    def settle(self, thing: Thing, keys: Iterable[str], state: str, *, error: str = '',
-               look_at_target: bool = False, **facts: Any) -> None:
+    def settle(self, thing: Thing, keys: Iterable[str], state: str, *, intent: str = '',
+               attachment: str | None = None, read: records.Export | None = None,
+               error: str = '', look_at_target: bool = False, **facts: Any) -> bool:
         """Record what became of exports: mapped or gone, with what was learned of them.
 
+        Nothing is changed where somebody else has taken the export up meanwhile; the target is
+        left alone if none of the peers that are named with it is as it should be.
+
         :param keys: of the peers
+        :param intent: that has ended, and is this process's; that of the state, if not given
+        :param attachment: that the intent was for, None for any
+        :param read: whatever the intent and whose it was; a row that must not have changed
+            since it was read
         :param look_at_target: whether the target has to be looked at, in case that nobody
             removes it now
         :param facts: target, lun, identity
+        :returns: whether it is recorded for all of the peers
         """
         what = f'the outcome for {thing.kind} {thing.id}'
-        values.choice(what, 'state', state, ('mapped', 'gone'))
+        values.choice(what, 'state', state, tuple(ENDS))
         changed: dict[str, Any] = {'state': state, 'error': values.prose(error), 'due_at': None,
-                                   'attempts': 0}
+                                   'attempts': 0, 'updated_at': timeutils.utcnow()}
         for name, limit in (('target', values.TEXT_LIMIT), ('lun', 64)):
             if name in facts:
                 changed[name] = values.prose(facts[name])[:limit]
         if 'identity' in facts:
             changed['identity'] = jsonutils.dumps(sorted(facts['identity']))
-        self._update(what, thing, list(keys), changed, look_at_target)
+        return self._update(what, thing, list(keys), changed, self._match(
+            read, (intent or ENDS[state],), attachment), look_at_target)
 
-    def fail(self, thing: Thing, keys: Iterable[str], error: str, seconds: float = 0.0) -> None:
+    def fail(self, thing: Thing, keys: Iterable[str], error: str, seconds: float = 0.0, *,
+             attachment: str | None = None, read: records.Export | None = None) -> bool:
         """Record that an intent was not carried out, or not seen to be; it is due then.
 
-        What is gone by now stays so.
+        Nothing is changed where it is not this process's intent any more; parameters and result
+        are those of :meth:`settle`.
+
+        :param attachment: that the export was to be made for, None for any intent
         """
-        changed = {'error': values.prose(error), 'attempts': COLUMN.attempts + 1,
-                   'due_at': timeutils.utcnow() + datetime.timedelta(seconds=seconds)}
-        self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
-                     unless='gone')
+        now = timeutils.utcnow()
+        # NOTE: an error says that nobody is at work on it, see _at_work().
+        changed = {'error': values.prose(error) or 'it failed', 'attempts': COLUMN.attempts + 1,
+                   'due_at': now + datetime.timedelta(seconds=seconds), 'updated_at': now}
+        intents = tuple(ENDS.values()) if attachment is None else ('mapping',)
+        return self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
+                            self._match(read, intents, attachment))
 
     def look_at_target(self, thing: Thing) -> None:
         """Have the target looked at later, in case that nobody removes it now."""
@@ -147,7 +169,7 @@ class Ledger:
                     COLUMN.id == export.id, COLUMN.state == export.state,
                     COLUMN.incarnation == export.incarnation,
                     COLUMN.updated_at == export.updated_at)
-                .values(state='unmapping', before=export.state, service=self.service,
+                .values(state='unmapping', before=export.state, error='', service=self.service,
                         incarnation=self.incarnation, updated_at=now, due_at=now + PATIENCE))
             return bool(done.rowcount)
         return self._store.write(f'a claim on {export.kind} {export.resource}', work)
@@ -245,8 +267,11 @@ class Ledger:
         return sa.and_(COLUMN.backend == self.backend, COLUMN.kind == thing.kind,
                        COLUMN.resource == thing.id)
 
-    def _of(self, connection: sa.Connection, thing: Thing) -> list[records.Export]:
+    def _of(self, connection: sa.Connection, thing: Thing,
+            keys: Sequence[str] | None = None) -> list[records.Export]:
         query = sa.select(TABLE).where(self._rows(thing)).order_by(COLUMN.peer)
+        if keys is not None:
+            query = query.where(COLUMN.peer.in_(keys))
         return [records.export(row, self.database) for row in connection.execute(query)]
 
     def _lock(self, connection: sa.Connection, thing: Thing) -> None:
@@ -272,15 +297,30 @@ class Ledger:
             'attachment': '', 'target': '', 'lun': '', 'identity': '[]', 'fenced': '',
             'created_at': changed['updated_at'], **changed})
 
+    def _match(self, read: records.Export | None, intents: Sequence[str],
+               attachment: str | None) -> Match:
+        """What a row must be for its outcome to be recorded, see :meth:`settle`."""
+        if read is not None:
+            return functools.partial(_unchanged, read)
+        return lambda row: (
+            row.incarnation == self.incarnation and row.state in intents and _at_work(row)
+            and attachment in (None, row.attachment))
+
     def _update(self, what: str, thing: Thing, keys: list[str], changed: dict[str, Any],
-                look_at_target: bool = False, unless: str = '') -> None:
-        def work(connection: sa.Connection) -> None:
+                match: Match, look_at_target: bool = False) -> bool:
+        peers = [key for key in keys if key] or keys
+
+        def work(connection: sa.Connection) -> bool:
+            self._lock(connection, thing)
             if look_at_target:
                 self._look(connection, thing)
-            connection.execute(sa.update(TABLE).where(
-                self._rows(thing), COLUMN.peer.in_(keys), COLUMN.state != unless).values(
-                    **changed, updated_at=timeutils.utcnow()))
-        self._store.write(what, work)
+            found = {row.peer: row.id for row in self._of(connection, thing, keys) if match(row)}
+            done = [key for key in peers if key in found]
+            if done:
+                connection.execute(sa.update(TABLE).where(
+                    COLUMN.id.in_(found.values())).values(changed))
+            return len(done) == len(peers)
+        return self._store.write(what, work)
 
     def _look(self, connection: sa.Connection, thing: Thing) -> None:
         # NOTE: conditions here, and not in WHERE, leave a database without statistics no
@@ -290,6 +330,18 @@ class Ledger:
                       else_=COLUMN.due_at)
         connection.execute(sa.update(TABLE).where(
             self._rows(thing), COLUMN.peer == '').values(due_at=due))
+
+
+def _at_work(row: records.Export) -> bool:
+    """Whether its intent has neither an outcome nor failed."""
+    return row.state in ENDS.values() and not row.error
+
+
+def _unchanged(read: records.Export, row: records.Export) -> bool:
+    """Whether nobody has changed a row since it was read, as far as it is readable."""
+    bad = {**read.problems(), **row.problems()}
+    return all(getattr(read, name) == getattr(row, name)
+               for name in ('id', 'state', 'incarnation', 'updated_at') if name not in bad)
 
 
 def _of_peer(peer: records.Peer) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from cinder.tests.unit import fake_constants
 from migsafe import exceptions
 from migsafe.brick import connectors, held, refusals
 from migsafe.cinder import attachments, calls
+from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 from migsafe.tests.cinder import test_driver, world
 
@@ -228,6 +229,68 @@ class TestFailures(world.World):
 def _peer(row):
     from migsafe.cinder import exports
     return exports._peer(row)
+
+
+class TestOvertaken(world.World):
+    """Nova gives up and detaches while the outcome of its attach is on its way."""
+
+    def before(self, step, action):
+        real = getattr(self.guard, step)
+
+        def late(call):
+            # As another thread would, which is in no call.
+            contextvars.Context().run(action)
+            return real(call)
+        return mock.patch.object(self.guard, step, late)
+
+    def states(self):
+        return [row.state for row in self.guard.ledger.of(Thing('volume', self.volume.id))]
+
+    def test_a_detach_before_the_outcome_is_recorded(self):
+        attachment = self.reserve()
+        with self.before('_confirm', lambda: self.detach(attachment)):
+            self.attach(attachment)
+        self.assertEqual(({}, ['gone', 'gone'], []),
+                         (self.array.targets, self.states(), self.guard.ledger.due()))
+        self.attach(self.reserve(fake_constants.UUID2), world.NODE11)
+        self.assertEqual({(self.volume.id, world.NODE11['initiator'])}, self.array.exports())
+
+    def test_half_a_detach_before_the_outcome_is_recorded(self):
+        """The target is not recorded as mapped either, without being due."""
+        attachment = self.reserve()
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        with self.before('_confirm', lambda: self.service.driver.terminate_connection(
+                volume, dict(world.NODE13))):
+            self.attach(attachment)
+        self.assertEqual(['mapping', 'gone'], self.states())
+        self.assertEqual([''], [row.peer for row in self.guard.ledger.due()])
+
+    def test_a_detach_before_the_failure_is_recorded(self):
+        """The manager has written the connector, and fails after that."""
+        attachment = self.reserve()
+        with self.before('_give_up', lambda: self.detach(attachment)), mock.patch.object(
+                world.db, 'volume_attached', side_effect=exception.CinderException('no answer')):
+            self.assertRaises(exception.CinderException, self.attach, attachment)
+        self.assertEqual(({}, ['gone', 'gone'], []),
+                         (self.array.targets, self.states(), self.guard.ledger.due()))
+
+    def test_a_connection_without_an_attachment(self):
+        """It is not given away, and what is left of it goes."""
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        real = world.ArrayDriver.initialize_connection
+
+        def late(driver, volume, connector):
+            info = real(driver, volume, connector)
+            self.guard.ledger.intend(Thing('volume', volume['id']), [
+                records.Peer.of(connector)], 'unmapping')
+            return info
+        with mock.patch.object(world.ArrayDriver, 'initialize_connection', late):
+            error = self.assertRaises(
+                exception.VolumeBackendAPIException, self.service.initialize_connection,
+                self.admin, volume, dict(world.NODE13))
+        self.assertIn('is not given away', str(error))
+        self.recover()
+        self.assertEqual({}, self.array.targets)
 
 
 class TestSharedTarget(world.World):

@@ -108,7 +108,7 @@ class TestLedger(LedgerTestCase):
         self.assertEqual('', self.ledger.of(VOLUME)[1].attachment)
 
     def test_what_is_gone_is_not_due_again(self):
-        peer = self.intend(ONE)
+        peer = self.intend(ONE, 'unmapping')
         self.ledger.settle(VOLUME, [peer.key], 'gone')
         self.ledger.fail(VOLUME, [peer.key], 'too late')
         self.assertEqual([], self.ledger.due())
@@ -143,6 +143,65 @@ class TestLedger(LedgerTestCase):
         self.intend(ONE)
         self.assertEqual([], other.of(VOLUME))
         self.assertEqual([], list(other.exports()))
+
+
+class TestOvertaken(LedgerTestCase):
+    """An outcome is recorded for the intent that it belongs to, and for no other."""
+
+    def row(self):
+        return self.ledger.of(VOLUME)[1]
+
+    def refused(self, call, *args, **kwargs):
+        before = self.row()
+        self.assertFalse(call(VOLUME, *args, **kwargs))
+        self.assertEqual(before, self.row())
+
+    def test_of_another_kind(self):
+        peer = self.intend(ONE)
+        self.refused(self.ledger.settle, [peer.key], 'gone')
+        self.assertTrue(self.ledger.settle(VOLUME, [peer.key], 'mapped'))
+        self.refused(self.ledger.settle, [peer.key], 'mapped')
+        self.intend(ONE, 'unmapping')
+        self.refused(self.ledger.settle, [peer.key], 'mapped')
+        self.assertTrue(self.ledger.settle(VOLUME, [peer.key], 'mapped', intent='unmapping'))
+
+    def test_of_another_attachment(self):
+        peer = self.intend(ONE, attachment='a2')
+        self.refused(self.ledger.settle, [peer.key], 'mapped', attachment='a1')
+        self.refused(self.ledger.fail, [peer.key], 'no', attachment='a1')
+        self.intend(ONE, 'unmapping')
+        self.refused(self.ledger.fail, [peer.key], 'no', attachment='a2')
+
+    def test_of_another_process(self):
+        peer = self.intend(ONE)
+        other = self.open()
+        self.refused(other.settle, [peer.key], 'mapped')
+        self.refused(other.fail, [peer.key], 'no')
+        self.assertTrue(other.settle(VOLUME, [peer.key], 'mapped', read=self.row()))
+
+    def test_that_has_failed(self):
+        peer = self.intend(ONE)
+        self.assertTrue(self.ledger.fail(VOLUME, [peer.key], ''))
+        self.refused(self.ledger.settle, [peer.key], 'mapped')
+        self.assertTrue(self.ledger.claim(self.row()))
+        self.assertTrue(self.ledger.settle(VOLUME, [peer.key], 'gone'))
+
+    def test_a_row_that_changed_since_it_was_read(self):
+        peer, row = self.intend(ONE), self.row()
+        self.intend(ONE)
+        self.refused(self.ledger.settle, [peer.key], 'mapped', read=row)
+        self.refused(self.ledger.fail, [peer.key], 'no', read=row)
+
+    def test_the_target_goes_with_its_peer(self):
+        """And not without it."""
+        peer = records.Peer.of(ONE)
+        self.ledger.intend(VOLUME, [records.Peer(), peer], 'mapping', attachment='a1')
+        self.intend(ONE, 'unmapping')
+        self.assertFalse(self.ledger.settle(VOLUME, ['', peer.key], 'mapped', attachment='a1'))
+        self.assertEqual('mapping', self.ledger.of(VOLUME)[0].state)
+        self.intend(ONE, attachment='a1')
+        self.assertTrue(self.ledger.settle(VOLUME, ['', peer.key], 'mapped', attachment='a1'))
+        self.assertEqual('mapped', self.ledger.of(VOLUME)[0].state)
 
 
 class TestFenced(LedgerTestCase):
@@ -187,6 +246,7 @@ class TestFenced(LedgerTestCase):
         self.assertEqual({'node13': '', 'node11': ''}, self.marks())
 
     def test_what_is_gone_stays_as_it_is(self):
+        self.intend(ONE, 'unmapping')
         self.ledger.settle(VOLUME, [self.one.key], 'gone')
         self.assertEqual(1, self.ledger.fence('node13', self.BY))
         self.assertEqual('', self.marks()['node13'])
