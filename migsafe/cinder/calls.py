@@ -18,11 +18,16 @@ import contextlib
 import contextvars
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.ledger.api import Thing
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
 
 #: Seconds that a call waits for another one on the same volume.
 LINE_SECONDS = 60.0
@@ -86,6 +91,25 @@ def entering() -> Iterator[None]:
         yield
     finally:
         _INSIDE.reset(token)
+
+
+@contextlib.contextmanager
+def repeating(seconds: float, action: Callable[[], object]) -> Iterator[None]:
+    """Do something again and again beside what goes on here; nothing, if it ends sooner."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(seconds):
+            try:
+                action()
+            except Exception as error:
+                LOG.warning('What is done every %d seconds has failed: %s', seconds,
+                            masked(error))
+    threading.Thread(target=run, name='migsafe-repeating', daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 class Lines:

@@ -17,6 +17,8 @@ initialize_connection that follows it, so that the two of them cost two commits.
 
 from __future__ import annotations
 
+import functools
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,7 +59,11 @@ class Overtaken(exceptions.MigsafeError):
 #: looks at it only later than that.
 FRESH_SECONDS = api.PATIENCE.total_seconds() / 2
 
+#: Between two looks whether another service has ended.
+LOOK_SECONDS = 0.1, 0.4
+
 Driver = Callable[[], Any]
+Judging = Callable[[], api.Judge | None]
 
 
 class Exports:
@@ -78,7 +84,8 @@ class Exports:
             peers.append(records.Peer.of(connector))
         keys = self._intend(thing, subject, peers)
         try:
-            result = driver()
+            with self._guard.working(thing, keys):
+                result = driver()
         except Exception as error:
             self._failed(thing, keys, error)
             raise
@@ -95,7 +102,8 @@ class Exports:
         else:
             keys = self._intend(thing, subject, [peer])
         try:
-            info = driver()
+            with self._guard.working(thing, keys):
+                info = driver()
         except Exception as error:
             self._failed(thing, keys, error)
             raise
@@ -120,32 +128,40 @@ class Exports:
     def remove(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
         """Take the target away, unless somebody needs it: nothing is asked of the driver then.
         """
-        user = self._user(thing)
-        if user:
-            LOG.info('The target of %s %s stays, since %s', thing.kind, thing.id, user)
+        try:
+            return self._remove(thing, subject, [records.Peer()], driver, kept=set(),
+                                judging=lambda: self._unneeded(thing))
+        except targets.Needed as needed:
+            LOG.info('%s', needed)
             self._guard.ledger.look_at_target(thing)
             return None
-        return self._remove(thing, subject, [records.Peer()], driver, kept=set())
 
-    def _user(self, thing: Thing) -> str:
-        """Who needs the target, see :func:`targets.user`."""
+    def _unneeded(self, thing: Thing) -> api.Judge:
+        """What refuses to take the target away if that changes.
+
+        :raises Needed: somebody needs it, see :func:`targets.user`
+        """
         call, ledger = calls.current(), self._guard.ledger
         rows = ledger.of(thing)
         # NOTE: after the rows. What is recorded as mapped has its attachment by then.
         attached = attachments.of_volume(thing.id) if thing.kind == 'volume' else []
-        return targets.user(rows, attached, ledger.incarnation, call.attachment if call else '')
+        user = targets.user(rows, attached, ledger.incarnation, call.attachment if call else '')
+        if user:
+            raise targets.Needed(kind=thing.kind, id=thing.id, user=user)
+        return targets.unchanged(thing, rows)
 
     def _remove(self, thing: Thing, subject: Any, peers: list[records.Peer], driver: Driver,
-                kept: set[str]) -> Any:
+                kept: set[str], judging: Judging | None = None) -> Any:
         self._refuse_if_kept(thing, peers)
         ledger = self._guard.ledger
         keys = [peer.key for peer in peers]
         for key in keys:
             self._intents.pop((thing, key), None)
-        ledger.intend(thing, peers, 'unmapping')
+        self._begin(thing, peers, 'unmapping', judging)
         fenced = self._fenced(thing, keys)
         try:
-            result = driver()
+            with self._guard.working(thing, keys):
+                result = driver()
             # NOTE: a row that is gone explains nothing to the next attach, and an array may be
             # slower than its driver says.
             for row in fenced:
@@ -218,23 +234,41 @@ class Exports:
     def _intend(self, thing: Thing, subject: Any, peers: list[records.Peer]) -> list[str]:
         call = calls.current()
         attachment = call.attachment if call else ''
-        ledger, judge = self._guard.ledger, None
+        ledger, judging = self._guard.ledger, None
         if peers[-1].host and ledger.revived(peers[-1].host):
             LOG.warning('Host %s was said to be fenced, and attaches volumes again: what it has '
                         'counts again', peers[-1].host)
         if peers[-1].key and thing.kind == 'volume' and not _multiattach(subject):
-            judge = self._judge(thing, subject, peers[-1])
+            judging = functools.partial(self._judge, thing, subject, peers[-1])
         try:
-            ledger.intend(thing, peers, 'mapping', attachment=attachment, judge=judge)
+            self._begin(thing, peers, 'mapping', judging, attachment)
         except writers.SecondWriter as second:
             if not self._revert(thing, subject, peers[-1], second):
                 raise
-            ledger.intend(thing, peers, 'mapping', attachment=attachment,
-                          judge=self._judge(thing, subject, peers[-1]))
+            self._begin(thing, peers, 'mapping', judging, attachment)
         keys = [peer.key for peer in peers]
         if call:
             call.begun.append((thing, keys))
         return keys
+
+    def _begin(self, thing: Thing, peers: list[records.Peer], state: str,
+               judging: Judging | None, attachment: str = '') -> None:
+        """Record an intent, once no other service of the cluster is at work on the volume.
+
+        :param judging: gives the judge, of what is known when nobody is
+        :raises Busy: one was, all the time
+        """
+        ledger, deadline = self._guard.ledger, time.monotonic() + calls.LINE_SECONDS
+        while True:
+            try:
+                ledger.intend(thing, peers, state, attachment=attachment,
+                              judge=judging() if judging else None)
+                return
+            except (api.Busy, targets.Changed):
+                if time.monotonic() >= deadline:
+                    raise
+            while ledger.busy(thing) and time.monotonic() < deadline:
+                time.sleep(random.uniform(*LOOK_SECONDS))
 
     def _judge(self, thing: Thing, subject: Any, peer: records.Peer) -> api.Judge | None:
         """What refuses a second writer, once nobody can change the exports of the volume."""

@@ -13,9 +13,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cinder import exception as cinder_exception
@@ -28,11 +29,14 @@ from migsafe import exceptions, ledger
 from migsafe.brick import policy, shim
 from migsafe.cinder import attachments, calls, exports, inspectors, methods, recovery, seams
 from migsafe.conf import files
-from migsafe.ledger import opening, records
+from migsafe.ledger import api, opening, records
 from migsafe.ledger.api import Thing
 from migsafe.lvm import services
 
 LOG = logging.getLogger(__name__)
+
+#: Twice may fail before the other services take it that this one has died.
+RENEW_SECONDS = api.PATIENCE.total_seconds() / 3
 
 
 class Guard:
@@ -165,6 +169,15 @@ class Guard:
         except exceptions.MigsafeError as error:
             LOG.error('%s of %s is refused: %s', name, method.kind, error)
             raise cinder_exception.VolumeBackendAPIException(data=str(error)) from error
+
+    @contextlib.contextmanager
+    def working(self, thing: Thing, keys: Sequence[str]) -> Iterator[None]:
+        """Keep the other services of a cluster from a volume for as long as the driver takes."""
+        if not self.cluster:
+            yield
+            return
+        with calls.repeating(RENEW_SECONDS, lambda: self.ledger.renew(thing, keys)):
+            yield
 
     def attach(self, attachment: str, volume: Any, update: Callable[[], Any]) -> Any:
         """Go with the manager through the making of an attachment.

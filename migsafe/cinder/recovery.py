@@ -230,10 +230,12 @@ class Recovery:
         """
         ledger = self._guard.ledger
         if not ledger.claim(export):
+            LOG.info('%s is left alone for now: it has changed, or another service is at work on '
+                     'its volume', export)
             return False
         try:
             if self._guard.mapped(subject, export) is not False:
-                with calls.entering():
+                with calls.entering(), self._guard.working(thing, [export.peer]):
                     self._undo(subject, export)
                 if self._guard.mapped(subject, export):
                     raise StillMapped(export=export)

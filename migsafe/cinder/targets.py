@@ -19,8 +19,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from migsafe import exceptions
 from migsafe.cinder import attachments
-from migsafe.ledger import records
+from migsafe.ledger import api, records
+
+
+class Needed(exceptions.MigsafeError):
+    """Somebody needs the target."""
+
+    message = 'The target of %(kind)s %(id)s stays, since %(user)s'
+
+
+class Changed(exceptions.MigsafeError):
+    """Whether it is needed has to be found out again."""
+
+    message = ('The target of %(kind)s %(id)s is not taken away: what is mapped through it '
+               'changes all the time. Try again.')
 
 
 def user(rows: Sequence[records.Export], attached: Iterable[attachments.Attachment],
@@ -44,3 +58,17 @@ def user(rows: Sequence[records.Export], attached: Iterable[attachments.Attachme
                 and row.attachment not in ('', attachment):
             return f'{row} is being made'
     return ''
+
+
+def unchanged(thing: api.Thing, seen: Sequence[records.Export]) -> api.Judge:
+    """What refuses to go on if another service has mapped something since the rows were read."""
+    before = _versions(seen)
+
+    def judge(exports: Sequence[records.Export]) -> None:
+        if _versions(exports) != before:
+            raise Changed(kind=thing.kind, id=thing.id)
+    return judge
+
+
+def _versions(rows: Iterable[records.Export]) -> set[object]:
+    return {(row.peer, row.updated_at) for row in rows if row.peer and row.state != 'gone'}

@@ -21,13 +21,15 @@ import sqlalchemy as sa
 from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
+from migsafe import exceptions
 from migsafe.journal import store as store_module
 from migsafe.journal import values
 from migsafe.ledger import models, records
 
 TABLE = models.EXPORTS
 COLUMN = TABLE.c
-#: How long after an intent somebody else may look whether it was ever finished.
+#: How long after an intent somebody else may look whether it was ever finished. Until then it
+#: keeps the other services of a cluster from the volume; whoever is still at work renews it.
 PATIENCE = datetime.timedelta(seconds=60)
 PAGE = 500
 
@@ -36,6 +38,14 @@ ENDS = {'mapped': 'mapping', 'gone': 'unmapping'}
 
 Judge = Callable[[Sequence[records.Export]], None]
 Match = Callable[[records.Export], bool]
+
+
+class Busy(exceptions.MigsafeError):
+    """Another cinder-volume of the cluster is at work on the volume."""
+
+    message = ('%(kind)s %(id)s is busy: the cinder-volume of %(service)s has %(export)s in hand '
+               '(%(state)s) and has not ended. Try again when it has. If that service has died, '
+               'it stops to count at %(until)s UTC.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +92,7 @@ class Ledger:
         :param state: mapping or unmapping
         :param judge: gets the exports of the volume, and raises if this one must not be made;
             nobody can change them until this is committed
+        :raises Busy: another service of the cluster is at work on the volume
         """
         what = f'the intent for {thing.kind} {thing.id}'
         values.choice(what, 'state', state, tuple(ENDS.values()))
@@ -92,6 +103,10 @@ class Ledger:
         def work(connection: sa.Connection) -> None:
             self._lock(connection, thing)
             known = self._of(connection, thing)
+            busy = self._busy(known)
+            if busy is not None:
+                raise Busy(kind=thing.kind, id=thing.id, service=busy.service, export=busy,
+                           state=busy.state, until=busy.due_at)
             if judge is not None:
                 judge([row for row in known if row.peer and row.state != 'gone'])
             there = {row.peer: row for row in known}
@@ -155,15 +170,39 @@ class Ledger:
         return self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
                             self._match(read, intents, attachment))
 
+    def renew(self, thing: Thing, keys: Iterable[str]) -> bool:
+        """Say that this process is still at work on its intents; see :class:`Busy`."""
+        return self._update(f'the work on {thing.kind} {thing.id}', thing, list(keys),
+                            {'due_at': timeutils.utcnow() + PATIENCE},
+                            self._match(None, tuple(ENDS.values()), None))
+
+    def busy(self, thing: Thing) -> bool:
+        """Whether an intent would be refused with :class:`Busy` now."""
+        return self._busy(self.of(thing)) is not None
+
     def look_at_target(self, thing: Thing) -> None:
         """Have the target looked at later, in case that nobody removes it now."""
         self._store.write(f'that the target of {thing.kind} {thing.id} is looked at',
                           lambda connection: self._look(connection, thing))
 
     def claim(self, export: records.Export) -> bool:
-        """Take an export up to undo it, unless somebody changed it since it was read."""
+        """Take an export up to undo it, unless somebody changed it since it was read.
+
+        Another service that is at work on the volume comes first, and so does whatever is mapped
+        through a target.
+        """
+        thing = Thing(export.kind, export.resource)
+
         def work(connection: sa.Connection) -> bool:
-            now = timeutils.utcnow()
+            self._lock(connection, thing)
+            known, now = self._of(connection, thing), timeutils.utcnow()
+            if self._busy(known) is not None:
+                connection.execute(sa.update(TABLE).where(
+                    COLUMN.id == export.id, COLUMN.due_at.is_(None)).values(
+                        due_at=now + PATIENCE))
+                return False
+            if not export.peer and any(row.peer and row.state != 'gone' for row in known):
+                return False
             done = connection.execute(
                 sa.update(TABLE).where(
                     COLUMN.id == export.id, COLUMN.state == export.state,
@@ -189,9 +228,9 @@ class Ledger:
         if volumes:
             where += [COLUMN.kind == 'volume', COLUMN.resource.in_(volumes)]
         now = timeutils.utcnow()
-        # NOTE: a mapping that is being made is left to the call that makes it.
-        due = sa.case((COLUMN.state == 'mapping', COLUMN.due_at),
-                      else_=sa.literal(now, COLUMN.due_at.type))
+        # NOTE: what somebody is at work on is left to him, see _at_work().
+        due = sa.case((sa.and_(COLUMN.state.in_(ENDS.values()), COLUMN.error == ''),
+                       COLUMN.due_at), else_=sa.literal(now, COLUMN.due_at.type))
         return self._change(what, where, {'fenced': by, 'due_at': due})
 
     def revived(self, host: str) -> int:
@@ -273,6 +312,16 @@ class Ledger:
         if keys is not None:
             query = query.where(COLUMN.peer.in_(keys))
         return [records.export(row, self.database) for row in connection.execute(query)]
+
+    def _busy(self, known: Iterable[records.Export]) -> records.Export | None:
+        """What another service is at work on.
+
+        This service's own calls stand in line, and what a former process of it has left is
+        nobody's.
+        """
+        now = timeutils.utcnow()
+        return next((row for row in known if row.service != self.service and _at_work(row)
+                     and row.due_at is not None and row.due_at > now), None)
 
     def _lock(self, connection: sa.Connection, thing: Thing) -> None:
         """Let one writer at a time at the rows of a volume, also where none is there yet."""

@@ -21,7 +21,6 @@ from cinder import exception
 
 from migsafe.tests.cinder import world
 
-
 TERMINATE = world.ArrayDriver.terminate_connection
 
 

@@ -43,6 +43,16 @@ def alone(others):
         raise Second
 
 
+def patiently(service, thing, peers, state, **kwargs):
+    """Wait for the other service, as the driver's guard does."""
+    for _ in range(2000):
+        try:
+            return service.intend(thing, peers, state, **kwargs)
+        except api.Busy:
+            time.sleep(0.01)
+    raise AssertionError(f'{thing} is busy all the time')
+
+
 class Cases:
     """What only a server can show."""
 
@@ -110,7 +120,8 @@ class Cases:
             def run(service, peer, thing=thing, results=results, ready=ready):
                 ready.wait(30)
                 try:
-                    service.intend(thing, [records.Peer(), peer], 'mapping', judge=alone)
+                    patiently(service, thing, [records.Peer(), peer], 'mapping', judge=alone)
+                    service.settle(thing, ['', peer.key], 'mapped')
                     results.append('in')
                 except Second:
                     results.append('refused')
@@ -129,8 +140,110 @@ class Cases:
         services = self.open('node1@array'), self.open('node2@array')
         thing = api.Thing('volume', 'v')
         services[0].intend(thing, [ONE], 'mapping')
+        services[0].settle(thing, [ONE.key], 'mapped')
         row = next(row for row in services[1].of(thing) if row.peer)
         self.assertEqual([False, True], sorted(service.claim(row) for service in services))
+
+    def row(self, service, thing, key=ONE.key):
+        return next(row for row in service.of(thing) if row.peer == key)
+
+    def expire(self, service, thing):
+        """Let PATIENCE go by."""
+        service._change('time', [models.EXPORTS.c.resource == thing.id,
+                                 models.EXPORTS.c.due_at.isnot(None)],
+                        {'due_at': timeutils.utcnow()})
+
+    def claimed(self, thing, key=ONE.key):
+        """Node1's recovery takes an export away."""
+        one, two = self.open('node1@array'), self.open('node2@array')
+        one.intend(thing, [records.Peer(key)], 'unmapping')
+        one.fail(thing, [key], 'the array is away')
+        self.assertTrue(one.claim(self.row(one, thing, key)))
+        return one, two
+
+    def test_one_maps_what_the_other_takes_away(self):
+        thing = api.Thing('volume', 'v')
+        one, two = self.claimed(thing)
+        busy = self.assertRaises(api.Busy, two.intend, thing, [records.Peer(), ONE], 'mapping')
+        for word in ('volume v', 'node1@array', 'unmapping'):
+            self.assertIn(word, str(busy))
+        self.assertTrue(two.busy(thing))
+        self.assertRaises(api.Busy, two.intend, thing, [TWO], 'mapping')
+        self.assertRaises(api.Busy, two.intend, thing, [records.Peer()], 'unmapping')
+        self.assertTrue(one.settle(thing, [ONE.key], 'gone'))
+        two.intend(thing, [records.Peer(), ONE], 'mapping')
+        self.assertFalse(two.busy(thing))   # it is its own
+        self.assertTrue(two.settle(thing, ['', ONE.key], 'mapped'))
+
+    def test_an_outcome_after_the_other_has_taken_over(self):
+        """Of an export, and of a target."""
+        for thing, key in ((api.Thing('volume', 'v'), ONE.key), (api.Thing('volume', 'w'), '')):
+            one, two = self.claimed(thing, key)
+            self.expire(one, thing)
+            two.intend(thing, [records.Peer(), ONE], 'mapping')
+            self.assertFalse(one.settle(thing, [key], 'gone', look_at_target=True))
+            self.assertFalse(one.fail(thing, [key], 'too late'))
+            self.assertFalse(one.renew(thing, [key]))
+            row = self.row(two, thing, key)
+            self.assertEqual(('mapping', ''), (row.state, row.error))
+            self.assertTrue(two.settle(thing, ['', ONE.key], 'mapped'))
+            self.assertFalse(one.settle(thing, [key], 'gone'))
+            self.assertEqual('mapped', self.row(two, thing, key).state)
+
+    def test_who_is_at_work_says_so(self):
+        thing = api.Thing('volume', 'v')
+        one, two = self.claimed(thing)
+        self.expire(one, thing)
+        self.assertFalse(two.busy(thing))
+        self.assertTrue(one.renew(thing, [ONE.key]))
+        self.assertRaises(api.Busy, two.intend, thing, [ONE], 'mapping')
+
+    def test_who_blocks_nobody(self):
+        """What has failed, what is mapped, and what a former process of the service has left."""
+        thing = api.Thing('volume', 'v')
+        one, two = self.claimed(thing)
+        again = self.open('node1@array')
+        again.intend(thing, [ONE], 'mapping')
+        again.fail(thing, [ONE.key], 'no', 300)
+        two.intend(thing, [ONE], 'mapping')
+        two.settle(thing, [ONE.key], 'mapped')
+        one.intend(thing, [TWO], 'mapping')
+
+    def test_a_claim_waits_for_the_other(self):
+        """It is due then, so that it is not forgotten; and no target goes from under an export.
+        """
+        thing = api.Thing('volume', 'v')
+        one, two = self.open('node1@array'), self.open('node2@array')
+        two.intend(thing, [records.Peer(), ONE], 'mapping')
+        two.settle(thing, ['', ONE.key], 'mapped')
+        one.intend(thing, [TWO], 'mapping')
+        self.assertFalse(two.claim(self.row(two, thing)))
+        self.assertEqual([ONE.key], [row.peer for row in two.due() if row.state == 'mapped'])
+        one.fail(thing, [TWO.key], 'the array is away')
+        self.assertFalse(two.claim(self.row(two, thing, '')))
+        self.assertTrue(two.claim(self.row(two, thing)))
+
+    def test_two_services_at_one_volume(self):
+        """Never both of them between an intent and its outcome, and no deadlock."""
+        thing, inside, met = api.Thing('volume', 'v'), [], []
+
+        def run(service, peer):
+            for state, end in (('mapping', 'mapped'), ('unmapping', 'gone')) * ROUNDS:
+                patiently(service, thing, [records.Peer(), peer], state)
+                inside.append(service.service)
+                time.sleep(0.002)
+                met.extend(set(inside) - {service.service})
+                inside.remove(service.service)
+                ended.append(service.settle(thing, ['', peer.key], end))
+
+        ended = []
+        threads = [threading.Thread(target=run, args=(self.open(f'{name}@array'), peer))
+                   for name, peer in (('node1', ONE), ('node2', TWO))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        self.assertEqual(([], [True] * 4 * ROUNDS), (met, ended))
 
     def test_a_host_that_is_fenced_and_comes_back(self):
         service, other = self.open('node1@array'), self.open('node2@array')
@@ -155,6 +268,7 @@ class Cases:
             service.intend(thing, [ONE], 'mapping')
             service.fail(thing, [ONE.key], 'away')
         self.assertEqual(5, len(service.due(timeutils.utcnow())))
+        service.intend(thing, [ONE], 'unmapping')
         service.settle(thing, [ONE.key], 'gone')
         self.assertEqual(4, len(list(service.exports())))
 
