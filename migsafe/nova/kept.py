@@ -27,10 +27,9 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from nova import context as nova_context
 from nova import exception
 from oslo_concurrency import lockutils
 from oslo_log import log as logging
@@ -39,7 +38,7 @@ from migsafe import exceptions
 from migsafe.brick import held
 from migsafe.journal import api as journal_api
 from migsafe.nova import attempt as at
-from migsafe.nova import effects
+from migsafe.nova import cinder_migration, effects
 from migsafe.text import masked
 from migsafe.transaction import clients as cl
 
@@ -80,7 +79,8 @@ class Kept:
 
     def __init__(self, host: str, volume_api: Any, journal: journal_api.Journal,
                  cloud: cl.Clients) -> None:
-        self._host, self._api, self._journal, self._cloud = host, volume_api, journal, cloud
+        self._host, self._journal, self._cloud = host, journal, cloud
+        self._migration = cinder_migration.Ending(host, volume_api, cloud.records)
         self._lock = threading.Lock()
         self._found: dict[Attached, str] = {
             (one.instance_uuid, one.key): one.text for one in journal.findings()
@@ -112,6 +112,9 @@ class Kept:
         for attached in todo:
             try:
                 with lockutils.lock(attached[0], LOCKS, blocking=False), decided():
+                    if self._migration.busy(attached[0]):
+                        # its rows may be those of another host for now
+                        continue
                     why = self._settle(*attached)
             except lockutils.AcquireLockFailedException:
                 # Nova is at the instance: next time
@@ -122,8 +125,7 @@ class Kept:
 
     def _settle(self, instance: str, volume: str) -> str | None:
         """Let go of one; returns why it has to stay."""
-        rows = self._cloud.records.volumes(instance)
-        named = {row.attachment_id for row in rows}
+        named = {row.attachment_id for row in self._cloud.records.volumes(instance)}
         for attachment in self._cloud.volumes.attachments(instance):
             if (attachment.volume_id == volume and attachment.id not in named
                     and attachment.host in (None, self._host)):
@@ -132,7 +134,7 @@ class Kept:
                 self._cloud.volumes.delete_attachment(attachment.id)
         # also where nova-compute was killed here: the id may be that of another disk by now
         held.forget(self._host, volume)
-        return self._end_migration(instance, volume, rows)
+        return self._migration.end(instance, volume)
 
     def _disconnect(self, instance: str, volume: str, attachment: str) -> str | None:
         devices = self._cloud.devices
@@ -148,28 +150,6 @@ class Kept:
             return f'{", ".join(paths)} still there after disconnect'
         return None
 
-    def _end_migration(self, instance: str, volume: str, rows: list[cl.VolumeRow]) -> str | None:
-        """The end of a migration of Cinder's that had to wait; each step can be repeated."""
-        context = nova_context.get_admin_context()
-        try:
-            status = self._api.get(context, volume).get('migration_status')
-        except exception.VolumeNotFound:
-            return None
-        if status == 'migrating':
-            target = f'target:{volume}'
-            new = [row.volume_id for row in rows if self._api.get(
-                context, row.volume_id).get('migration_status') == target]
-            if not new:
-                return (f'its device is gone from {self._host}, but Cinder migrates it to a '
-                        f'volume that instance {instance} does not have any more; end that with '
-                        f'"cinder reset-state --reset-migration-status {volume}"')
-            self._api.migrate_volume_completion(context, volume, new[0], error=False)
-        for row in rows:
-            if row.attachment_id and row.volume_id != volume and volume == volume_of(
-                    self._api.attachment_get(context, row.attachment_id)):
-                self._cloud.records.rename_volume(instance, row, volume)
-        return None
-
     def _note(self, attached: Attached, why: str | None) -> None:
         with self._lock:
             if why is not None:
@@ -182,12 +162,6 @@ class Kept:
         except (exceptions.JournalError, OSError) as error:
             LOG.error('%s; what is kept on %s is known to this process alone until that works: '
                       '%s', masked(error), self._host, sorted(found))
-
-
-def volume_of(attachment: Mapping[str, Any]) -> str:
-    """The volume of an attachment, which Nova moves into its connection_info, if it has one."""
-    info = attachment.get('connection_info') or {}
-    return str(attachment.get('volume_id') or info.get('volume_id') or '')
 
 
 def attachment_delete(wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -209,7 +183,7 @@ def _kept(api: Any, context: Any, attachment_id: str) -> bool:
         attachment = api.attachment_get(context, attachment_id)
     except exception.VolumeAttachmentNotFound:
         return False
-    volume = volume_of(attachment)
+    volume = cinder_migration.volume_of(attachment)
     instance = str(attachment.get('instance')
                    or (attachment.get('connection_info') or {}).get('instance') or '')
     refused = {host: why for host, why in held.hosts(volume).items() if host in _OF_HOST}

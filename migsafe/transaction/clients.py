@@ -121,8 +121,11 @@ class Records(Protocol):
                            connection_info: ConnectionInfo) -> bool:
         """Compare and swap: False if the row is not ``row`` any more."""
 
-    def rename_volume(self, instance_uuid: str, row: VolumeRow, volume_id: str) -> None:
-        """Cinder has given the volume of a row another id; the caller has the instance's lock."""
+    def rename_volume(self, instance_uuid: str, row: VolumeRow, volume_id: str) -> bool:
+        """Cinder has given the volume of a row another id; the caller has the instance's lock.
+
+        Compare and swap: False if the row is not ``row`` any more.
+        """
 
 
 class Devices(Protocol):

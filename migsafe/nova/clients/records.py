@@ -213,17 +213,22 @@ class Records:
         bdm.save()
         return True
 
-    def rename_volume(self, instance_uuid: str, row: cl.VolumeRow, volume_id: str) -> None:
-        info = dict(row.connection_info or {})
-        # all that Nova's own end of a swap changes, see ComputeManager._do_swap_volume
-        info.update(serial=volume_id, volume_id=volume_id)
-        if isinstance(info.get('data'), dict):
-            info['data'] = {**info['data'], 'volume_id': volume_id}
+    def rename_volume(self, instance_uuid: str, row: cl.VolumeRow, volume_id: str) -> bool:
         bdm = objects.BlockDeviceMapping.get_by_volume_and_instance(
             nova_context.get_admin_context(), row.volume_id, instance_uuid)
+        if bdm.id != row.bdm_id or bdm.attachment_id != row.attachment_id:
+            return False
+        # NOTE: from the row as it is now: the rest leads to the disk of another guest on another
+        # host. These are all that Nova's own end of a swap changes, see
+        # ComputeManager._do_swap_volume.
+        info = connection_info(bdm.connection_info) or {}
+        info.update(serial=volume_id, volume_id=volume_id)
+        if isinstance(info.get('data'), dict):
+            info['data']['volume_id'] = volume_id
         bdm.volume_id = volume_id
         bdm.connection_info = jsonutils.dumps(info)
         bdm.save()
+        return True
 
     def migrating(self, host: str,
                   wanted: Callable[[str], bool]) -> list[Migrating]:

@@ -13,13 +13,14 @@
 
 from __future__ import annotations
 
+import fixtures
 from oslo_serialization import jsonutils
 
 from migsafe.brick import held
 from migsafe.replay.lab import cinder
 from migsafe.replay.lab import lab as lab_mod
 from migsafe.tests.functional import scenarios
-from migsafe.tests.functional.scenarios import SOURCE
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
 
 NEW = '0e9f3d2c-7a41-4c57-9b16-5d1f0a6b8e24'
 PLAIN_IS_HARMED = {'guest_export_lost'}
@@ -73,6 +74,17 @@ class Swapping(scenarios.ScenarioTest):
         lun = info['data']['target_lun']
         return bdm.volume_id, bdm.attachment_id, self.lab.parts.san.arrays['iscsi'].leads_to(
             SOURCE, lun)
+
+    def change(self, server, **values):
+        """As if Nova had begun or ended something, or moved the instance."""
+        from nova import context as nova_context
+        from nova import objects
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            instance = objects.Instance.get_by_uuid(context, server.uuid)
+            instance.update(values)
+            instance.save()
 
     def opened(self, server):
         """The volumes that the guest has open."""
@@ -159,6 +171,67 @@ class TestHeld(Swapping):
         self.assertTrue(self.lab.restart(SOURCE))
         self.recover(1)
         self.assertEqual((old, attachment.id, old), self.named(server))
+        self.assertOver(server, set(server.volumes))
+
+    def test_a_live_migration_begins_in_the_exchange(self):
+        """The destination has written its attachment and its LUN into the row by its end."""
+        server = self.guest()
+        old = server.volumes[1]
+        self.replace(server, migration=True)
+        self.release()
+        parts, row = self.lab.parts, self.row(server)
+        complete, theirs = parts.cinder.migrate_completion, []
+
+        def meanwhile(*args):
+            kept = complete(*args)
+            theirs.append(parts.cinder.create(
+                old, {'host': DESTINATION}, server.uuid))
+            info = jsonutils.loads(row.connection_info)
+            info['data']['target_lun'] = theirs[0].connection_info['target_lun']
+            row.attachment_id, row.connection_info = theirs[0].id, jsonutils.dumps(info)
+            row.save()
+            self.change(server, task_state='migrating')
+            return kept
+        self.useFixture(fixtures.MockPatchObject(parts.cinder, 'migrate_completion', meanwhile))
+        self.recover(1)
+        self.assertEqual(1, len(theirs))
+        self.assertEqual((NEW, theirs[0].id), self.named(server)[:2])
+        self.assertIn('migrating', self.findings()[0][2])
+        self.change(server, task_state=None)
+        self.recover(1)
+        volume, attachment, _ = self.named(server)
+        self.assertEqual((old, theirs[0].id), (volume, attachment))
+        lun = jsonutils.loads(self.row(server).connection_info)['data']['target_lun']
+        self.assertEqual(old, parts.san.arrays['iscsi'].leads_to(DESTINATION, lun))
+
+    def test_not_while_it_is_live_migrated(self):
+        server = self.guest()
+        old = server.volumes[1]
+        self.replace(server, migration=True)
+        self.release()
+        self.change(server, task_state='migrating')
+        self.recover(1)
+        self.assertKept(server, old)
+        self.assertEqual([], self.lab.parts.cinder.deleted)
+        self.change(server, task_state=None)
+        self.recover(1)
+        self.assertEqual(old, self.named(server)[0])
+        self.assertOver(server, set(server.volumes))
+
+    def test_the_guest_has_left(self):
+        """Nova can lock what changes its volumes on its own host only."""
+        server = self.guest()
+        old = server.volumes[1]
+        self.replace(server, migration=True)
+        self.release()
+        self.change(server, host=DESTINATION)
+        self.recover(1)
+        self.assertEqual((NEW, []), (self.row(server).volume_id, self.lab.parts.cinder.deleted))
+        self.assertEqual([], self.of(old))
+        self.assertIn(f'--host {SOURCE}', self.findings()[0][2])
+        self.change(server, host=SOURCE)
+        self.recover(1)
+        self.assertEqual(old, self.named(server)[0])
         self.assertOver(server, set(server.volumes))
 
     def test_the_guest_is_deleted_meanwhile(self):

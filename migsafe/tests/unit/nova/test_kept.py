@@ -43,6 +43,7 @@ class KeptCase(testtools.TestCase):
         self.addCleanup(patch.stop)
         self.cloud = mock.Mock()
         self.cloud.records.volumes.return_value = []
+        self.cloud.records.instance.return_value = None
         self.cloud.volumes.attachments.return_value = [
             cl.Attachment(ATTACHMENT, VOLUME, 'cmp1')]
         self.cloud.volumes.connection_info.side_effect = lambda _: dict(INFO)
@@ -188,6 +189,81 @@ class TestSettle(KeptCase):
         self.kept.settle()
         self.assertIn('--reset-migration-status', self.found()[VM, VOLUME])
         self.assertFalse(self.api.migrate_volume_completion.called)
+
+    def in_a_migration(self, task_state=None, host='cmp1'):
+        """Cinder migrates the volume, and the guest is on its copy already."""
+        self.cloud.records.instance.return_value = cl.InstanceRow(
+            VM, host, host, task_state, 'active')
+        self.cloud.records.volumes.return_value = [cl.VolumeRow(1, 'vol-2', 'att-2', INFO)]
+        self.api.get.side_effect = lambda _, volume: {
+            'migration_status': 'migrating' if volume == VOLUME else f'target:{VOLUME}'}
+        self.api.attachment_get.return_value = {'volume_id': 'vol-2'}
+        self.api.migrate_volume_completion.side_effect = self.exchange
+
+    def exchange(self, *_args, **_kwargs):
+        """From now on the guest's volume has the old id."""
+        self.api.get.side_effect = lambda _, volume: {'migration_status': 'success'}
+        self.api.attachment_get.return_value = {'volume_id': VOLUME}
+
+    def test_the_end_of_a_migration(self):
+        self.in_a_migration()
+        self.assertOver()
+        row, = self.cloud.records.volumes.return_value
+        self.api.migrate_volume_completion.assert_called_once_with(
+            mock.ANY, VOLUME, 'vol-2', error=False)
+        self.cloud.records.rename_volume.assert_called_once_with(VM, row, VOLUME)
+
+    def test_nova_has_a_task_for_the_instance(self):
+        """Such as its live migration, in which its rows name another host."""
+        self.in_a_migration(task_state='migrating')
+        self.kept.settle()
+        self.assertIn('why', self.found()[VM, VOLUME])
+        self.assertFalse(self.cloud.devices.disconnect.called)
+        self.assertFalse(self.api.migrate_volume_completion.called)
+        self.in_a_migration()
+        self.assertOver()
+
+    def test_a_task_that_begins_meanwhile(self):
+        self.in_a_migration()
+        self.cloud.devices.disconnect.side_effect = lambda *_: self.in_a_migration('migrating')
+        self.kept.settle()
+        self.assertIn('migrating', self.found()[VM, VOLUME])
+        self.assertFalse(self.api.migrate_volume_completion.called)
+
+    def test_a_task_that_begins_in_the_exchange(self):
+        self.in_a_migration()
+
+        def complete(*_args, **_kwargs):
+            self.in_a_migration('migrating')
+            self.exchange()
+        self.api.migrate_volume_completion.side_effect = complete
+        self.kept.settle()
+        self.assertIn('migrating', self.found()[VM, VOLUME])
+        self.assertFalse(self.cloud.records.rename_volume.called)
+
+    def test_the_instance_is_on_another_host(self):
+        self.in_a_migration(host='cmp2')
+        self.kept.settle()
+        for word in ('cmp2', 'cmp1', VOLUME, 'openstack server migrate --host cmp1'):
+            self.assertIn(word, self.found()[VM, VOLUME])
+        self.assertFalse(self.api.migrate_volume_completion.called)
+        # its device here is none of the instance's any more
+        self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
+        self.in_a_migration()
+        self.assertOver()
+
+    def test_renamed_wherever_the_instance_is(self):
+        """Cinder has exchanged the ids: the old one leads nowhere, there too."""
+        self.in_a_migration(host='cmp2')
+        self.exchange()
+        self.assertOver()
+        self.assertTrue(self.cloud.records.rename_volume.called)
+
+    def test_the_row_is_another_one_meanwhile(self):
+        self.in_a_migration()
+        self.cloud.records.rename_volume.return_value = False
+        self.kept.settle()
+        self.assertIn('vol-2', self.found()[VM, VOLUME])
 
     def test_after_a_restart(self):
         held.clear()

@@ -17,13 +17,16 @@ import tempfile
 import types
 import unittest
 import uuid
+from unittest import mock
 
 import nova.conf
 from nova import objects
+from oslo_serialization import jsonutils
 
 from migsafe.nova import endpoint
 from migsafe.nova.clients import directories, records
 from migsafe.text import LIMIT, masked
+from migsafe.transaction import clients as cl
 
 INSTANCE = '3a5c1c5e-4d4c-4a55-9d8d-0d7f0f6c1a01'
 
@@ -115,6 +118,39 @@ class TestConnectionInfo(unittest.TestCase):
             id=1, volume_id='v', attachment_id='a', connection_info=(
                 '{"data": {"auth_password": "chap-secret-4711"}}')))
         self.assertNotIn('chap-secret', repr(row))
+
+
+class TestRename(unittest.TestCase):
+    """Cinder has given a volume another id; the destination may have come first."""
+
+    OLD = {'serial': 'new', 'volume_id': 'new', 'data': {'volume_id': 'new', 'target_lun': 3}}
+
+    def rename(self, attachment, lun):
+        """With this in the table by now; returns the answer."""
+        info = {**self.OLD, 'data': {'volume_id': 'new', 'target_lun': lun}}
+        self.bdm = mock.Mock(id=1, volume_id='new', attachment_id=attachment,
+                             connection_info=jsonutils.dumps(info))
+        with mock.patch.object(objects.BlockDeviceMapping, 'get_by_volume_and_instance',
+                               return_value=self.bdm):
+            return records.Records(None).rename_volume(
+                INSTANCE, cl.VolumeRow(1, 'new', 'att-1', self.OLD), 'old')
+
+    def test_the_row_is_as_it_was(self):
+        self.assertTrue(self.rename('att-1', 3))
+        self.assertEqual('old', self.bdm.volume_id)
+        self.assertEqual({'serial': 'old', 'volume_id': 'old', 'data': {
+            'volume_id': 'old', 'target_lun': 3}}, jsonutils.loads(self.bdm.connection_info))
+        self.assertTrue(self.bdm.save.called)
+
+    def test_the_address_is_that_of_now(self):
+        """What is written is what is there; nothing of what was read before."""
+        self.assertTrue(self.rename('att-1', 7))
+        self.assertEqual(7, jsonutils.loads(self.bdm.connection_info)['data']['target_lun'])
+
+    def test_another_attachment(self):
+        self.assertFalse(self.rename('att-dest', 7))
+        self.assertEqual('new', self.bdm.volume_id)
+        self.assertFalse(self.bdm.save.called)
 
 
 class TestCheck(unittest.TestCase):
