@@ -26,7 +26,7 @@ from typing import Any
 import wrapt
 
 from migsafe import exceptions
-from migsafe.nova import effects, gates, identity, kept, refusals, service, swap
+from migsafe.nova import effects, gates, identity, kept_seams, refusals, service, swap
 from migsafe.nova import hooks_destination as dst
 from migsafe.nova import hooks_source as src
 
@@ -115,14 +115,15 @@ SEAMS: tuple[Seam, ...] = (
     _seam(CINDER, 'API.attachment_create', 'ctx volume_id',
           effects.journalled(effects.CREATE)),
     _seam(CINDER, 'API.attachment_delete', 'ctx attachment_id',
-          kept.attachment_delete(effects.journalled(effects.DELETE))),
+          kept_seams.attachment_delete(effects.journalled(effects.DELETE))),
     _seam(CINDER, 'API.initialize_connection', 'ctx volume_id',
           effects.journalled(effects.INITIALIZE)),
     _seam(CINDER, 'API.terminate_connection', 'ctx volume_id',
-          kept.terminate_connection(effects.journalled(effects.TERMINATE))),
+          kept_seams.terminate_connection(effects.journalled(effects.TERMINATE))),
+    _seam(CINDER, 'API.detach', 'ctx volume_id', kept_seams.detach),
     _seam(CINDER, 'API.migrate_volume_completion',
           'context old_volume_id new_volume_id error',
-          kept.migrate_volume_completion),
+          kept_seams.migrate_volume_completion),
     _seam(DRIVER, f'{_LD}._connect_volume',
           'context connection_info instance',
           identity.named(effects.journalled(effects.CONNECT))),

@@ -169,6 +169,12 @@ class Cinder:
         """os-terminate_connection."""
         self._unmap(connector['host'], self.volume(volume_id).id, 'legacy')
 
+    def detach_legacy(self, volume_id: str) -> None:
+        """os-detach: the driver removes the export, see cinder/volume/manager.py."""
+        for export in self.san.exports(self.volume(volume_id).id):
+            self._unmap(export.host, volume_id, 'legacy')
+        self.volume(volume_id).status = 'available'
+
     def _connect(self, attachment: Attachment, connector: dict[str, Any]) -> None:
         info = self._export(self.volume(attachment.volume_id), connector['host'], attachment.id)
         attachment.host = connector['host']

@@ -135,7 +135,7 @@ class Volumes(_Manager):
         self._set('volumes.attach', volume, 'in-use')
 
     def detach(self, volume: str, attachment_uuid: str | None = None) -> None:
-        self._set('volumes.detach', volume, 'available')
+        self._do('volumes.detach', volume, lambda: self._cinder.detach_legacy(volume))
 
     def reserve(self, volume: str) -> None:
         self._set('volumes.reserve', volume, 'reserved')

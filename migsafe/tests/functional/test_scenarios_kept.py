@@ -288,6 +288,32 @@ class TestDelete(Swapping):
             self.lab.parts.cinder.volumes[volume].status for volume in server.volumes})
 
 
+    def test_without_an_attachment(self):
+        server = self.guest(legacy=True)
+        root = server.volumes[0]
+        kernel = self.lab.parts.kernels[SOURCE]
+        kernel.guarded, kernel.held = True, {root: 'vg0-root'}
+        self.assertTrue(self.do(server, 'delete').done)
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual(([0], [0]), (self.exports(server, SOURCE), self.devices(server, SOURCE)))
+        done = [(e.name, e.volume) for e in self.lab.world.trace if e.kind == 'cinder']
+        for name in ('volumes.terminate_connection', 'volumes.detach'):
+            self.assertEqual([(name, 1)], [one for one in done if one[0] == name])
+        (kind, key, text), = self.findings()
+        self.assertEqual(('R4-legacy', root), (kind, key))
+        for word in ('vg0-root', SOURCE, f'--reset-migration-status {root}'):
+            self.assertIn(word, text)
+        # nothing is left to try again with: a person has to see to it, and says so
+        self.release()
+        held.clear()
+        self.assertTrue(self.lab.restart(SOURCE))
+        self.recover(1)
+        self.assertEqual(([0], 1), (self.exports(server, SOURCE), len(self.findings())))
+        self.lab.parts.cinder.volumes[root].status = 'available'
+        self.recover(1)
+        self.assertEqual(([], False), (self.findings(), held.anything()))
+
+
 class TestControl(Swapping):
     """Without the seams of migsafe: the same, and the running guest loses its disk."""
 

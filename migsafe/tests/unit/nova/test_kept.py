@@ -23,7 +23,7 @@ from nova import utils as nova_utils
 
 from migsafe import exceptions
 from migsafe.brick import held
-from migsafe.nova import kept
+from migsafe.nova import kept, kept_seams
 from migsafe.transaction import clients as cl
 
 VM, VOLUME, ATTACHMENT = 'vm-1', 'vol-1', 'att-1'
@@ -62,7 +62,7 @@ class KeptCase(testtools.TestCase):
 
         def wrapped(ctx, attachment_id):
             """The method that is wrapped."""
-        kept.attachment_delete(through)(wrapped, self.api, ('ctx', ATTACHMENT), {})
+        kept_seams.attachment_delete(through)(wrapped, self.api, ('ctx', ATTACHMENT), {})
         return through.called
 
     def found(self):
@@ -123,17 +123,127 @@ class TestDelete(KeptCase):
         self.kept.settle()
         self.assertEqual({}, self.found())
 
-    def test_without_attachment(self):
+
+class TestLegacy(KeptCase):
+    """Volumes without an attachment."""
+
+    def setUp(self):
+        super().setUp()
+        self.api.get.return_value = {'status': 'in-use', 'migration_status': None}
+
+    def terminate(self, host='cmp1'):
+        """Whether that gets through."""
         through = mock.Mock()
 
         def wrapped(ctx, volume_id, *args, **kwargs):
             """The method that is wrapped."""
-        outer = kept.terminate_connection(through)
+        kept_seams.terminate_connection(through)(
+            wrapped, self.api, ('ctx', VOLUME, {'host': host}), {})
+        return through.called
+
+    def detach(self, volume=VOLUME, **kwargs):
+        """Whether that gets through."""
+        through = mock.Mock()
+
+        def wrapped(ctx, volume_id, *args, **kwargs):
+            """The method that is wrapped."""
+            through()
+        kept_seams.detach(wrapped, self.api, ('ctx', volume), kwargs or {'instance_uuid': VM})
+        return through.called
+
+    def found(self):
+        kind, found = self.journal.set_findings.call_args.args
+        self.assertEqual('R4-legacy', kind)
+        return found
+
+    def test_terminate(self):
         held.remember('cmp1', VOLUME, 'why')
-        for host, called in (('cmp1', False), ('cmp2', True)):
-            outer(wrapped, self.api, ('ctx', VOLUME, {'host': host}), {})
-            self.assertEqual(called, through.called)
+        self.assertFalse(self.terminate())
+        self.assertTrue(self.terminate('cmp2'))
         self.assertIn('not terminated', self.log.output)
+
+    def test_detach(self):
+        self.assertTrue(self.detach())
+        held.remember('cmp1', VOLUME, 'vg0-data has it.')
+        self.assertFalse(self.terminate())
+        self.assertEqual({('', VOLUME)}, set(self.found()))
+        self.assertFalse(self.detach())
+        self.assertEqual({(VM, VOLUME)}, set(self.found()))
+        for word in ('vg0-data', 'cmp1', 'cinder reset-state', VOLUME):
+            self.assertIn(word, self.found()[VM, VOLUME])
+        self.assertTrue(self.kept.keeps(VOLUME))
+
+    def test_detach_of_others(self):
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertTrue(self.detach('vol-2'))
+        with kept.decided():
+            self.assertTrue(self.detach())
+        held.clear()
+        held.remember('cmp2', VOLUME, 'why')
+        self.assertTrue(self.detach())
+
+    def test_detach_without_the_instance(self):
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertFalse(self.detach(attachment_id=None))
+        self.assertEqual({('', VOLUME)}, set(self.found()))
+
+    def keep(self):
+        """It is refused."""
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertFalse(self.detach())
+
+    def test_it_stays(self):
+        self.keep()
+        for status in ('in-use', 'detaching', 'reserved'):
+            self.api.get.return_value = {'status': status}
+            self.kept.settle()
+        self.api.get.side_effect = exception.CinderConnectionFailed(reason='no route')
+        self.kept.settle()
+        self.assertIn((VM, VOLUME), self.found())
+        self.assertIn('no route', self.log.output)
+        self.assertIn('cmp1', held.hosts(VOLUME))
+        self.assertFalse(self.cloud.volumes.delete_attachment.called)
+
+    def test_cinder_is_told(self):
+        self.keep()
+        self.api.get.return_value = {'status': 'available'}
+        self.kept.settle()
+        self.assertEqual({}, self.found())
+        self.assertFalse(held.anything())
+        self.assertTrue(self.detach())
+
+    def test_the_volume_is_gone(self):
+        self.keep()
+        self.api.get.side_effect = exception.VolumeNotFound(volume_id=VOLUME)
+        self.kept.settle()
+        self.assertEqual({}, self.found())
+
+    def test_it_was_disconnected_after_all(self):
+        self.keep()
+        held.forget('cmp1', VOLUME)
+        self.kept.settle()
+        self.assertEqual({}, self.found())
+
+    def test_after_a_restart(self):
+        held.clear()
+        self.journal.findings.return_value = [types.SimpleNamespace(
+            kind='R4-legacy', instance_uuid=VM, key=VOLUME, text='as before')]
+        self.kept = kept.Kept('cmp1', self.api, self.journal, self.cloud)
+        self.assertEqual({'cmp1': 'as before'}, held.hosts(VOLUME))
+        self.kept.settle()
+        self.assertFalse(self.detach())
+
+    def test_a_migration_of_cinder_is_not_ended(self):
+        self.keep()
+        through = mock.Mock()
+
+        def wrapped(ctx, *args, **kwargs):
+            """The method that is wrapped."""
+            through()
+        with mock.patch.object(kept_seams.effects, 'arguments', return_value={
+                'old_volume_id': VOLUME, 'new_volume_id': 'vol-2', 'error': False}):
+            answer = kept_seams.migrate_volume_completion(wrapped, self.api, ('ctx',), {})
+        self.assertEqual(({'save_volume_id': 'vol-2'}, False), (answer, through.called))
 
 
 class TestSettle(KeptCase):
