@@ -35,7 +35,7 @@ from oslo_log import log as logging
 
 from migsafe.brick import held
 from migsafe.journal import api as journal_api
-from migsafe.nova import cinder_migration, legacy, noted
+from migsafe.nova import cinder_migration, deletions, legacy, noted
 from migsafe.text import masked
 from migsafe.transaction import clients as cl
 
@@ -88,6 +88,7 @@ class Kept:
         self._host, self._cloud = host, cloud
         self._migration = cinder_migration.Ending(host, volume_api, cloud.records)
         self.legacy = legacy.Legacy(host, volume_api, journal)
+        self._deletions = deletions.Deletions(host, volume_api, journal)
         self._noted = noted.Noted(KIND, journal)
         for (_, volume), why in self._noted.all().items():
             held.remember(host, volume, why)
@@ -108,6 +109,18 @@ class Kept:
         """Whether a device of this volume stays, for whichever instance."""
         return bool(self._noted.of_volume(volume)) or self.legacy.keeps(volume)
 
+    def put_off_deletion(self, volume: str) -> bool:
+        """Whether a volume that Nova wants deleted is deleted later, once its device is gone."""
+        those = self._noted.of_volume(volume)
+        if len(those) != 1:
+            return False
+        try:
+            return self._deletions.put_off(those[0])
+        except Exception as error:
+            LOG.warning('Whether volume %s can be deleted later is not known: %s', volume,
+                        masked(error))
+            return False
+
     def settle(self) -> None:
         """Try each one again; one that cannot be settled does not stop the others."""
         self.legacy.settle()
@@ -127,9 +140,12 @@ class Kept:
                 self._noted.drop(attached)
             else:
                 self._noted.put(attached, f'{why} {BY_ITSELF}')
+        with decided():
+            self._deletions.only(self._noted.all())
 
     def _settle(self, instance: str, volume: str) -> str | None:
         """Let go of one; returns why it has to stay."""
+        freed = False
         named = {row.attachment_id for row in self._cloud.records.volumes(instance)}
         for attachment in self._cloud.volumes.attachments(instance):
             if (attachment.volume_id == volume and attachment.id not in named
@@ -137,8 +153,10 @@ class Kept:
                 if why := self._disconnect(instance, volume, attachment.id):
                     return why
                 self._cloud.volumes.delete_attachment(attachment.id)
+                freed = True
         # also where nova-compute was killed here: the id may be that of another disk by now
         held.forget(self._host, volume)
+        self._deletions.do((instance, volume), freed)
         return self._migration.end(instance, volume)
 
     def _disconnect(self, instance: str, volume: str, attachment: str) -> str | None:

@@ -107,6 +107,18 @@ def detach(wrapped: Any, api: Any, args: Any, kwargs: Any) -> Any:
     return wrapped(*args, **kwargs)
 
 
+def delete(wrapped: Any, api: Any, args: Any, kwargs: Any) -> Any:
+    """A wrapt wrapper: a volume of which an attachment is kept is deleted after that.
+
+    Cinder would refuse, and Nova does not ask again.
+    """
+    if _asked():
+        volume = str(effects.arguments(wrapped, args, kwargs)['volume_id'])
+        if any(one.put_off_deletion(volume) for one in kept.of_this_process().values()):
+            return None
+    return wrapped(*args, **kwargs)
+
+
 def migrate_volume_completion(wrapped: Any, api: Any, args: Any, kwargs: Any) -> Any:
     """A wrapt wrapper: a migration of Cinder's ends only once the old device is gone."""
     call = effects.arguments(wrapped, args, kwargs)

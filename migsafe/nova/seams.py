@@ -121,6 +121,7 @@ SEAMS: tuple[Seam, ...] = (
     _seam(CINDER, 'API.terminate_connection', 'ctx volume_id',
           kept_seams.terminate_connection(effects.journalled(effects.TERMINATE))),
     _seam(CINDER, 'API.detach', 'ctx volume_id', kept_seams.detach),
+    _seam(CINDER, 'API.delete', 'ctx volume_id', kept_seams.delete),
     _seam(CINDER, 'API.migrate_volume_completion',
           'context old_volume_id new_volume_id error',
           kept_seams.migrate_volume_completion),

@@ -154,6 +154,18 @@ class Cinder:
         self.destroy(new_id)
         return old_id
 
+    def delete_volume(self, volume_id: str) -> None:
+        """DELETE of a volume, see cinder/volume/api.py.
+
+        :raises cinderclient.exceptions.BadRequest: if it is attached, reserved or migrated
+        """
+        volume = self.volume(volume_id)
+        if (self.of_volume(volume_id) or volume.status not in ('available', 'error')
+                or volume.migration_status not in (None, 'success', 'error')):
+            raise cinder_exc.BadRequest(
+                400, f'Invalid volume: Volume {volume_id} must not be migrating, attached, ...')
+        self.destroy(volume_id)
+
     def destroy(self, volume_id: str) -> None:
         """Delete a volume, with whatever is exported of it."""
         for attachment in self.of_volume(volume_id):

@@ -137,6 +137,9 @@ class Volumes(_Manager):
     def detach(self, volume: str, attachment_uuid: str | None = None) -> None:
         self._do('volumes.detach', volume, lambda: self._cinder.detach_legacy(volume))
 
+    def delete(self, volume: str) -> None:
+        self._do('volumes.delete', volume, lambda: self._cinder.delete_volume(volume))
+
     def reserve(self, volume: str) -> None:
         self._set('volumes.reserve', volume, 'reserved')
 

@@ -35,7 +35,7 @@ class Server:
 
 
 def request(stack: stack_mod.Stack, volumes: int, backends: tuple[str, ...],
-            multiattach: bool, encrypted: bool) -> Server:
+            multiattach: bool, encrypted: bool, deleted_with: bool) -> Server:
     """Ask the API for a guest on the source host; it is up when no work is left."""
     ids = tuple(_volume(stack.parts, n, backends[n % len(backends)], multiattach,
                         encrypted)
@@ -45,7 +45,8 @@ def request(stack: stack_mod.Stack, volumes: int, backends: tuple[str, ...],
             'networks': [{'port': port}],
             'block_device_mapping_v2': [
                 {'boot_index': 0 if n == 0 else -1, 'uuid': volume_id,
-                 'source_type': 'volume', 'destination_type': 'volume'}
+                 'source_type': 'volume', 'destination_type': 'volume',
+                 'delete_on_termination': deleted_with}
                 for n, volume_id in enumerate(ids)]}
     made = stack.admin_api.post_server({'server': body})
     return Server(made['id'], ids, port)

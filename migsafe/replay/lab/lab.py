@@ -91,16 +91,18 @@ class Lab:
 
     def new_server(self, volumes: int = 2, backends: tuple[str, ...] = ('iscsi',),
                    multiattach: bool = False, encrypted: bool = False,
-                   legacy: bool = False) -> guests.Server:
+                   legacy: bool = False, deleted_with: bool = False) -> guests.Server:
         """Boot a guest from volumes on the source host through the API.
 
         :param backends: taken in turn, one per volume; keys of San.arrays.
         :param encrypted: with LUKS, as QEMU does it itself.
         :param legacy: turn its volumes back into what Nova before Queens left in databases:
             no attachment, os-initialize_connection.
+        :param deleted_with: delete_on_termination of its volumes.
         :raises LabBroken: if it does not become ACTIVE.
         """
-        server = guests.request(self.stack, volumes, backends, multiattach, encrypted)
+        server = guests.request(self.stack, volumes, backends, multiattach, encrypted,
+                                deleted_with)
         self.wait()
         status = self.show(server)
         if status['status'] != 'ACTIVE':

@@ -288,6 +288,61 @@ class TestDelete(Swapping):
             self.lab.parts.cinder.volumes[volume].status for volume in server.volumes})
 
 
+    def doomed(self, **given):
+        """A server that is deleted with its volumes, while its root disk is held."""
+        server = self.guest(deleted_with=True, **given)
+        kernel = self.lab.parts.kernels[SOURCE]
+        kernel.guarded, kernel.held = True, {server.volumes[0]: 'vg0-root'}
+        self.assertTrue(self.do(server, 'delete').done)
+        return server
+
+    def test_volumes_that_go_with_it(self):
+        server = self.doomed()
+        root, data = server.volumes
+        deleted = self.lab.parts.cinder.deleted
+        self.assertEqual([data], deleted)
+        self.assertEqual({('R4', root), ('R4-delete', root)}, {f[:2] for f in self.findings()})
+        self.recover(1)
+        self.assertEqual(([0], [data]), (self.exports(server, SOURCE), deleted))
+        self.release()
+        held.clear()
+        self.assertTrue(self.lab.restart(SOURCE))
+        self.recover(1)
+        self.assertEqual(([], [data, root]), (self.findings(), deleted))
+        self.assertEqual(([], []), (self.exports(server, SOURCE), self.devices(server, SOURCE)))
+        self.assertEqual([], self.lab.world.harms)
+
+    def test_nothing_holds_the_volumes_that_go_with_it(self):
+        server = self.guest(deleted_with=True)
+        self.assertTrue(self.do(server, 'delete').done)
+        self.assertEqual(list(server.volumes), self.lab.parts.cinder.deleted)
+        self.assertEqual([], self.findings())
+
+    def test_a_volume_that_somebody_else_has_freed_meanwhile(self):
+        """It may be anybody's by now, and it is not deleted, attached or not."""
+        for attached in (False, True):
+            with self.subTest(attached=attached):
+                self.lab.clean()
+                server = self.doomed()
+                root, data = server.volumes
+                parts = self.lab.parts
+                parts.cinder.delete(parts.cinder.of_volume(root)[0].id)
+                if attached:
+                    parts.cinder.create(root, None, NEW)
+                self.release()
+                self.recover(2)
+                self.assertEqual(([], [data]), (self.findings(), parts.cinder.deleted))
+                self.assertIn(root, parts.cinder.volumes)
+
+    def test_a_shared_volume_is_left_to_cinder(self):
+        """Nova asks for it, Cinder refuses, and nobody asks again."""
+        server = self.doomed(multiattach=True)
+        root, data = server.volumes
+        self.assertEqual([('R4', root)], [f[:2] for f in self.findings()])
+        self.release()
+        self.recover(1)
+        self.assertEqual(([], [data]), (self.findings(), self.lab.parts.cinder.deleted))
+
     def test_without_an_attachment(self):
         server = self.guest(legacy=True)
         root = server.volumes[0]

@@ -385,3 +385,138 @@ class TestSettle(KeptCase):
         self.assertEqual({}, held.hosts('vol-9'))
         self.assertTrue(self.kept.keeps(VOLUME))
         self.assertOver()
+
+
+class TestDeletion(KeptCase):
+    """Nova wants a volume deleted with its server."""
+
+    def setUp(self):
+        super().setUp()
+        self.shown = {'status': 'available', 'attach_status': 'detached', 'multiattach': False,
+                      'migration_status': None}
+        self.api.get.side_effect = lambda *_: dict(self.shown)
+        self.api.delete.side_effect = lambda *_: self.seen.append(
+            self.cloud.volumes.delete_attachment.called)
+        self.seen = []
+
+    def wish(self, volume=VOLUME):
+        """Nova asks; whether that gets through."""
+        through = mock.Mock()
+
+        def wrapped(ctx, volume_id, *args, **kwargs):
+            """The method that is wrapped."""
+            through()
+        kept_seams.delete(wrapped, self.api, ('ctx', volume), {})
+        return through.called
+
+    def keep(self):
+        """As _shutdown_instance and _cleanup_volumes do."""
+        held.remember('cmp1', VOLUME, 'vg0-data has it.')
+        self.assertFalse(self.delete())
+        self.assertFalse(self.wish())
+
+    def noted(self):
+        """What is noted of it now."""
+        return [call.args[1] for call in self.journal.set_findings.call_args_list
+                if call.args[0] == 'R4-delete'][-1]
+
+    def assertLeft(self, *words):
+        """It is given up, and stays."""
+        self.kept.settle()
+        self.assertEqual({}, self.noted())
+        self.assertFalse(self.seen)
+        for word in (VOLUME, VM, 'Delete it yourself', *words):
+            self.assertIn(word, self.log.output)
+        self.assertNotIn('is deleted, as Nova', self.log.output)
+
+    def test_nothing_is_kept(self):
+        self.assertTrue(self.wish())
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertTrue(self.wish())
+
+    def test_of_another_volume_or_host(self):
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertFalse(self.delete())
+        self.assertTrue(self.wish('vol-2'))
+        with kept.decided():
+            self.assertTrue(self.wish())
+
+    def test_two_servers_have_it(self):
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertFalse(self.delete())
+        self.kept.keep('vm-2', VOLUME, 'why')
+        self.assertTrue(self.wish())
+
+    def test_multiattach(self):
+        self.shown['multiattach'] = True
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertFalse(self.delete())
+        self.assertTrue(self.wish())
+
+    def test_cinder_cannot_say(self):
+        held.remember('cmp1', VOLUME, 'why')
+        self.assertFalse(self.delete())
+        self.api.get.side_effect = exception.CinderConnectionFailed(reason='no route')
+        self.assertTrue(self.wish())
+
+    def test_after_the_attachment(self):
+        self.keep()
+        for word in (VOLUME, VM, 'cmp1', 'snapshot create'):
+            self.assertIn(word, self.noted()[VM, VOLUME])
+        self.cloud.devices.disconnect.side_effect = exceptions.MigsafeError('held by md0')
+        self.kept.settle()
+        self.assertEqual([], self.seen)
+        self.assertIn((VM, VOLUME), self.noted())
+        self.cloud.devices.disconnect.side_effect = None
+        self.kept.settle()
+        self.assertEqual([True], self.seen)
+        self.api.delete.assert_called_once_with(mock.ANY, VOLUME)
+        self.assertEqual({}, self.noted())
+        self.kept.settle()
+        self.assertEqual([True], self.seen)
+
+    def test_somebody_else_has_deleted_the_attachment(self):
+        self.keep()
+        self.cloud.volumes.attachments.return_value = []
+        self.assertLeft('not deleted by nova-compute')
+
+    def test_attached_again(self):
+        for status, attach_status in (('in-use', 'attached'), ('reserved', 'detached'),
+                                      ('available', 'attached'), ('deleting', 'detached')):
+            with self.subTest(status=status, attach_status=attach_status):
+                self.keep()
+                self.shown.update(status=status, attach_status=attach_status)
+                self.assertLeft(status)
+
+    def test_cinder_does_not_do_it(self):
+        """Nova would not ask again either; a later answer might be to another question."""
+        for error in (exception.InvalidInput(reason='has snapshots'),
+                      exception.CinderConnectionFailed(reason='no route')):
+            with self.subTest(type(error).__name__):
+                self.keep()
+                self.api.delete.side_effect = error
+                self.assertLeft(error.kwargs['reason'])
+
+    def test_it_is_gone(self):
+        self.keep()
+        self.api.delete.side_effect = exception.VolumeNotFound(volume_id=VOLUME)
+        self.kept.settle()
+        self.assertEqual({}, self.noted())
+        self.assertNotIn('yourself', self.log.output)
+
+    def restart(self, *kinds):
+        """With these in the journal."""
+        held.clear()
+        self.journal.findings.return_value = [types.SimpleNamespace(
+            kind=kind, instance_uuid=VM, key=VOLUME, text='as before') for kind in kinds]
+        self.kept = kept.Kept('cmp1', self.api, self.journal, self.cloud)
+
+    def test_after_a_restart(self):
+        self.restart('R4', 'R4-delete')
+        self.kept.settle()
+        self.assertEqual([True], self.seen)
+
+    def test_a_wish_without_what_is_kept(self):
+        self.restart('R4-delete')
+        self.assertLeft()
+        self.assertFalse(self.cloud.volumes.delete_attachment.called)
