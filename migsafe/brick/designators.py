@@ -29,8 +29,15 @@ from migsafe.brick import errors
 
 Identity = frozenset[str]
 
-#: Most telling first; "serial" is unique only per vendor and product.
-ORDER = ('uuid', 'naa', 'eui', 'name', 't10', 'serial')
+#: Those that an identity is written with; "serial" is unique only per vendor and product.
+TYPES = ('uuid', 'naa', 'eui', 'name', 't10', 'serial')
+#: Most telling first. A locally assigned NAA, "naa.3...", is unique only where somebody sees to
+#: it, so it is no "naa" here but "local", where all NAAs are compared. tgt makes it of the number of
+#: a target and the LUN, which two storage nodes have alike, and adds an NAA 6 (update_vpd_83()
+#: in usr/spc.c). The kernel (designator_prio() in drivers/scsi/scsi_lib.c) and multipath-tools
+#: (parse_vpd_pg83() in libmultipath/discovery.c) take it last of a page 83h as well.
+ORDER = ('uuid', 'naa', 'eui', 'name', 't10', 'local', 'serial')
+_LOCAL = 'naa.3'
 #: Longer values are cut off by no array; they are a fuzzer's or an attacker's.
 LONGEST = 255
 
@@ -40,7 +47,7 @@ _NVME_TYPES = {1: ('eui', 8), 2: ('eui', 16), 3: ('uuid', 16)}
 #: multipath-tools and udev put the number of the type before the value (scsi_id)
 _WWID = re.compile(r'([0-9a-f])([0-9a-f]+)\Z', re.IGNORECASE)
 _WWID_TYPES = {'3': 'naa', '2': 'eui', '8': 'name', '1': 't10'}
-_WRITTEN = re.compile(r'(' + '|'.join(ORDER) + r')\.(.+)\Z', re.DOTALL)
+_WRITTEN = re.compile(r'(' + '|'.join(TYPES) + r')\.(.+)\Z', re.DOTALL)
 
 
 def vpd83(page: bytes) -> Identity:
@@ -124,7 +131,7 @@ def read(designators: object) -> Identity:
     for text in designators:
         if not isinstance(text, str) or not written(text):
             raise errors.BadPage(reason='a designator is not of the form TYPE.VALUE, with one '
-                                        f'of the types {", ".join(ORDER)}')
+                                        f'of the types {", ".join(TYPES)}')
         found |= written(text)
     return frozenset(found)
 
@@ -144,14 +151,17 @@ def agree(one: Identity, other: Identity) -> bool | None:
 def words(identity: Identity) -> str:
     """For a message: the most telling designator."""
     for kind in ORDER:
-        values = sorted(_of(identity, kind))
-        if values:
-            return ascii(f'{kind}.{values[0]}')[1:-1]
+        found = sorted(_of(identity, kind))
+        if found:
+            return ascii(found[0])[1:-1]
     return 'unknown'
 
 
 def _of(identity: Iterable[str], kind: str) -> set[str]:
-    return {text.partition('.')[2] for text in identity if text.partition('.')[0] == kind}
+    if kind == 'local':
+        return _of(identity, 'naa') | {text for text in identity if text.startswith(_LOCAL)}
+    return {text for text in identity
+            if text.startswith(f'{kind}.') and not text.startswith(_LOCAL)}
 
 
 def _page(page: bytes, number: int) -> bytes:

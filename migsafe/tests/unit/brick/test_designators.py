@@ -62,7 +62,7 @@ class Vpd83Test(testtools.TestCase):
             except errors.BadPage:
                 continue
             for text in found:
-                self.assertTrue(text.partition('.')[0] in ds.ORDER and text.partition('.')[2])
+                self.assertTrue(text.partition('.')[0] in ds.TYPES and text.partition('.')[2])
 
     @given(st.binary(min_size=8, max_size=8), st.binary(min_size=16, max_size=16))
     def test_what_is_written_is_read(self, eui, naa):
@@ -90,6 +90,54 @@ class Vpd83Test(testtools.TestCase):
             naas = {value for value in own if len(value) in (8, 16) and any(value)}
             self.assertEqual({f'naa.{value.hex()}' for value in naas},
                              {text for text in found if text.startswith('naa.')})
+
+
+def tgt(target, lun, volume):
+    """As tgt answers (usr/spc.c): all digits of the volume's id that fit, after NAA 6."""
+    local = (0x3 << 60 | target << 32 | lun).to_bytes(8, 'big')
+    return page(0x83, designator(1, volume.encode(), code=2) + designator(3, local)
+                + designator(3, bytes.fromhex('6' + volume.replace('-', '0')[-31:])))
+
+
+class LocalTest(testtools.TestCase):
+    """A locally assigned NAA counts for less than what is unique in the world."""
+
+    ONE, OTHER = '0b1f9b5e-7a63-4c3e-8a80-52a7c8d1f001', 'e7a2c1d4-15f0-4f1a-9a55-0c9be2d1a7ff'
+    LOCAL = 'naa.3000000100000001'
+
+    def test_two_servers_number_their_targets_alike(self):
+        one, other = ds.vpd83(tgt(1, 1, self.ONE)), ds.vpd83(tgt(1, 1, self.OTHER))
+        self.assertEqual({self.LOCAL}, set(one & other))
+        self.assertIs(False, ds.agree(one, other))
+        self.assertNotIn('naa.3', ds.words(one))
+
+    def test_the_target_of_one_volume_gets_another_number(self):
+        self.assertIs(True, ds.agree(ds.vpd83(tgt(1, 1, self.ONE)), ds.vpd83(tgt(2, 1, self.ONE))))
+
+    def test_what_has_nothing_else_is_known_by_it(self):
+        """By a disk, by a map of multipath-tools, by a note."""
+        only = ds.vpd83(page(0x83, designator(3, bytes.fromhex(self.LOCAL[4:]))))
+        for other, expected in ((only, True), (ds.multipath_wwid('3' + self.LOCAL[4:]), True),
+                                (ds.read([self.LOCAL]), True), (ds.written(self.LOCAL), True),
+                                (ds.multipath_wwid('33000000200000001'), False),
+                                (only | {'serial.a'}, True)):
+            with self.subTest(other=other):
+                self.assertIs(expected, ds.agree(only, other))
+        self.assertEqual(self.LOCAL, ds.words(only))
+
+    def test_it_is_weaker_than_a_name_and_stronger_than_a_serial_number(self):
+        for one, other, expected in (
+                ({self.LOCAL, 't10.a'}, {self.LOCAL, 't10.b'}, False),
+                ({self.LOCAL, 't10.a'}, {'naa.3000000200000001', 't10.a'}, True),
+                ({self.LOCAL, 'serial.a'}, {'naa.3000000200000001', 'serial.a'}, False),
+                # a map of udev's scsi_id, which takes any NAA before a T10 name
+                ({self.LOCAL}, {self.LOCAL, 't10.a', 'serial.a'}, True),
+                # who is known by another NAA altogether, and by nothing else, is another
+                ({self.LOCAL}, {f'naa.{NAA.hex()}'}, False),
+                ({self.LOCAL, 't10.a'}, {f'naa.{NAA.hex()}', 't10.a'}, True)):
+            with self.subTest(one=one, other=other):
+                self.assertIs(expected, ds.agree(frozenset(one), frozenset(other)))
+                self.assertIs(expected, ds.agree(frozenset(other), frozenset(one)))
 
 
 class OthersTest(testtools.TestCase):
@@ -131,7 +179,7 @@ class OthersTest(testtools.TestCase):
     def test_agree(self):
         for one, other, expected in (
                 (['naa.12'], ['naa.12'], True), (['naa.12'], ['naa.34'], False),
-                (['naa.12', 't10.a'], ['naa.34', 't10.a'], False),
+                (['naa.12', 't10.a'], ['naa.56', 't10.a'], False),
                 (['naa.12'], ['t10.a'], None), ([], ['t10.a'], None),
                 (['naa.12', 'naa.34'], ['naa.34'], True),
                 (['serial.a'], ['serial.a', 'naa.12'], True)):
