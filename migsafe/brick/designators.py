@@ -32,14 +32,19 @@ Identity = frozenset[str]
 #: Those that an identity is written with; "serial" is unique only per vendor and product.
 TYPES = ('uuid', 'naa', 'eui', 'name', 't10', 'serial')
 #: Most telling first. A locally assigned NAA, "naa.3...", is unique only where somebody sees to
-#: it, so it is no "naa" here but "local", where all NAAs are compared. tgt makes it of the number of
-#: a target and the LUN, which two storage nodes have alike, and adds an NAA 6 (update_vpd_83()
+#: it, so it is no "naa" here but "local", where all NAAs are compared. tgt makes it of the number
+#: of a target and the LUN, which two storage nodes have alike, and adds an NAA 6 (update_vpd_83()
 #: in usr/spc.c). The kernel (designator_prio() in drivers/scsi/scsi_lib.c) and multipath-tools
 #: (parse_vpd_pg83() in libmultipath/discovery.c) take it last of a page 83h as well.
 ORDER = ('uuid', 'naa', 'eui', 'name', 't10', 'local', 'serial')
 _LOCAL = 'naa.3'
-#: Longer values are cut off by no array; they are a fuzzer's or an attacker's.
+#: Bytes of a value. No designator is longer, and a longer serial number says nothing: what is cut
+#: off could be what tells it from another.
 LONGEST = 255
+#: Characters of a designator as it is written: what is not ASCII takes four for one byte.
+WRITTEN = len('serial.') + 4 * LONGEST
+#: Designators of one disk. No array has so many; they are a fuzzer's or an attacker's.
+MOST = 64
 
 _SCSI_TYPES = {1: 't10', 2: 'eui', 3: 'naa', 8: 'name', 0xA: 'uuid'}
 _LENGTHS = {'eui': (8, 12, 16), 'naa': (8, 16), 'uuid': (18,)}
@@ -53,7 +58,8 @@ _WRITTEN = re.compile(r'(' + '|'.join(TYPES) + r')\.(.+)\Z', re.DOTALL)
 def vpd83(page: bytes) -> Identity:
     """The designators of the logical unit in an answer to INQUIRY, page 83h.
 
-    :raises errors.BadPage: if it is no such page, or does not hold what it says
+    :raises errors.BadPage: if it is no such page, does not hold what it says, or holds more than
+        can be noted
     """
     body = _page(page, 0x83)
     found: set[str] = set()
@@ -67,7 +73,7 @@ def vpd83(page: bytes) -> Identity:
             text = _scsi(_SCSI_TYPES[kind], value)
             found |= {text} if text else set()
         place += 4 + body[place + 3]
-    return frozenset(found)
+    return _few(found)
 
 
 def vpd80(page: bytes) -> Identity:
@@ -82,7 +88,7 @@ def vpd80(page: bytes) -> Identity:
 def nvme_descriptors(data: bytes) -> Identity:
     """A Namespace Identification Descriptor list.
 
-    :raises errors.BadPage: if a descriptor does not fit
+    :raises errors.BadPage: if a descriptor does not fit, or there are more than can be noted
     """
     found: set[str] = set()
     place = 0
@@ -95,18 +101,18 @@ def nvme_descriptors(data: bytes) -> Identity:
             if any(value):
                 found.add(f'{_NVME_TYPES[kind][0]}.{value.hex()}')
         place += 4 + length
-    return frozenset(found)
+    return _few(found)
 
 
 def written(text: str) -> Identity:
     """What the kernel's ``wwid`` attribute, or somebody's note of an identity, says."""
     match = _WRITTEN.match(text.strip())
-    if not match or len(text) > LONGEST:
+    if not match or len(text) > WRITTEN:
         return frozenset()
     kind, value = match[1], match[2]
     if kind in ('naa', 'eui', 'uuid'):
         value = value.lower().replace('-', '')
-        if not re.fullmatch('[0-9a-f]+', value):
+        if not re.fullmatch('[0-9a-f]{1,32}', value):
             return frozenset()
     return frozenset((f'{kind}.{" ".join(value.split())}',))
 
@@ -125,7 +131,7 @@ def read(designators: object) -> Identity:
 
     :raises errors.BadPage: if it is no list of designators
     """
-    if not isinstance(designators, (list, tuple, set, frozenset)) or len(designators) > 64:
+    if not isinstance(designators, (list, tuple, set, frozenset)) or len(designators) > MOST:
         raise errors.BadPage(reason=f'{type(designators).__name__} is no list of designators')
     found: set[str] = set()
     for text in designators:
@@ -164,6 +170,15 @@ def _of(identity: Iterable[str], kind: str) -> set[str]:
             if text.startswith(f'{kind}.') and not text.startswith(_LOCAL)}
 
 
+def _few(found: set[str]) -> Identity:
+    """What read() takes, also with a serial number added; else nothing could be done to the disk
+    once it is noted.
+    """
+    if len(found) >= MOST:
+        raise errors.BadPage(reason=f'it has {len(found)} designators of one disk')
+    return frozenset(found)
+
+
 def _page(page: bytes, number: int) -> bytes:
     if len(page) < 4:
         raise errors.BadPage(reason=f'{len(page)} bytes are no VPD page')
@@ -188,5 +203,7 @@ def _scsi(kind: str, value: bytes) -> str:
 
 
 def _text(value: bytes) -> str:
-    text = value[:LONGEST].decode('ascii', 'backslashreplace').replace('\0', ' ')
-    return ' '.join(text.split())
+    value = value.replace(b'\0', b' ').strip()
+    if len(value) > LONGEST:
+        return ''
+    return ' '.join(value.decode('ascii', 'backslashreplace').split())

@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import testtools
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migsafe.brick import designators as ds
@@ -68,6 +68,40 @@ class Vpd83Test(testtools.TestCase):
     def test_what_is_written_is_read(self, eui, naa):
         found = ds.vpd83(page(0x83, designator(2, eui) + designator(3, naa)))
         self.assertEqual(found, ds.read(sorted(found)))
+
+    @given(st.lists(st.tuples(st.sampled_from((1, 2, 3, 8, 0xA)), st.binary(max_size=255)),
+                    max_size=90), st.binary(max_size=300))
+    @example([(1, b'\xff' * 255)], b'\xff' * 255)
+    @example([(8, bytes([65 + number])) for number in range(63)], b'1')
+    @example([(8, bytes([65 + number])) for number in range(64)], b'1')
+    def test_what_a_disk_says_can_be_noted(self, parts, serial):
+        """All of it comes back from a connection_info; else the volume could not be detached."""
+        try:
+            found = ds.vpd83(page(0x83, b''.join(designator(*part) for part in parts)))
+        except errors.BadPage:
+            self.assertGreaterEqual(len(parts), 64)
+            found = frozenset()
+        found |= ds.vpd80(page(0x80, serial))
+        self.assertEqual(found, ds.read(sorted(found)))
+
+    @given(st.lists(st.tuples(st.sampled_from((1, 2, 3, 9)), st.binary(min_size=8, max_size=16)),
+                    max_size=90))
+    @example([(2, bytes(15) + bytes([1 + number])) for number in range(65)])
+    def test_what_a_namespace_says_can_be_noted(self, parts):
+        try:
+            found = ds.nvme_descriptors(b''.join(
+                bytes((kind, len(value), 0, 0)) + value for kind, value in parts))
+        except errors.BadPage:
+            self.assertGreaterEqual(len(parts), 64)
+            return
+        self.assertEqual(found, ds.read(sorted(found)))
+
+    def test_nothing_is_cut_off(self):
+        """What differs at its end only are two disks."""
+        for length in (254, 300):
+            one, other = (ds.vpd80(page(0x80, b'a' * length + last)) for last in (b'1', b'2'))
+            self.assertIsNot(True, ds.agree(one, other))
+        self.assertEqual({'serial.a'}, ds.vpd80(page(0x80, bytes(300) + b'a' + bytes(300))))
 
     @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 3), st.binary(max_size=20)),
                     max_size=8),
