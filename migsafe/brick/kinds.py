@@ -86,6 +86,12 @@ def lv_names(dm_name: str) -> tuple[str, str] | None:
     return (match[1].replace('--', '-'), match[2].replace('--', '-')) if match else None
 
 
+def lv_label(dm_name: str) -> str:
+    """VG/LV, fit for a message."""
+    names = lv_names(dm_name)
+    return ascii('/'.join(names) if names else dm_name)[1:-1]
+
+
 def _dashed(raw: str) -> str:
     """As vgs and lvs print a uuid: 6-4-4-4-4-4-6."""
     cuts = (0, 6, 10, 14, 18, 22, 26, 32)

@@ -54,7 +54,7 @@ class LvmList(base.Command):
                 continue
             disks = sorted(release.bottom(sysfs, name) - {name})
             uuids = kinds.lv_uuids(found.dm_uuid)
-            rows.append((_label(found), name, uuids[0] if uuids else None,
+            rows.append((kinds.lv_label(found.dm_name), name, uuids[0] if uuids else None,
                          ', '.join(disks) or 'nothing'))
             if not disks:
                 ghosts.append(f'{found} is a ghost: its disk was torn away. Stop what uses it, '
@@ -156,11 +156,6 @@ def _lv(sysfs: sysfs_mod.Sysfs, name: str) -> holders.Node | None:
     except sysfs_mod.Gone:
         return None
     return node if node.kind is kinds.Kind.LV else None
-
-
-def _label(node: holders.Node) -> str:
-    names = kinds.lv_names(node.dm_name)
-    return ascii('/'.join(names) if names else node.dm_name)[1:-1]
 
 
 def _disks(sysfs: sysfs_mod.Sysfs, path: str) -> list[str]:

@@ -41,7 +41,9 @@ class Client:
 
         :raises errors.NoLvm, errors.CommandFailed: if there is none
         """
-        command = (self._command, *arguments)
+        return self._run(self._command, *arguments)
+
+    def _run(self, *command: str) -> str:
         # what an operator's shell says of LVM (LVM_SYSTEM_DIR) is not what udev's LVM does
         environment = {'PATH': os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin'),
                        'LC_ALL': 'C', 'LVM_SUPPRESS_FD_WARNINGS': '1'}
@@ -49,9 +51,9 @@ class Client:
             try:
                 child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL,
                                          stdout=out, stderr=err)
-            except FileNotFoundError as error:
-                raise errors.NoLvm from error
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and command[0] == self._command:
+                    raise errors.NoLvm from error
                 raise self._failed(command, error.strerror or str(error)) from error
             code = self._ended(command, child)
             out.seek(0)
@@ -100,6 +102,14 @@ class Client:
     def lvs(self, *more: str) -> str:
         """The LVs that LVM sees."""
         return self.run('lvs', '--reportformat', 'json', '-o', LVS, *more)
+
+    def opens(self) -> str:
+        """How often each table of device-mapper is open; see dmsetup(8).
+
+        LVM tells no numbers, and nothing of a volume group that it is kept from.
+        """
+        return self._run('dmsetup', 'info', '-c', '--noheadings', '--separator', ':',
+                         '-o', 'major,minor,open')
 
     def add_device(self, file: str, path: str) -> None:
         """Add a PV to a devices file, which is made if it is not there.

@@ -133,7 +133,7 @@ def gather(client: client_mod.Client, sysfs: sysfs_mod.Sysfs, named: Iterable[Na
     named = list(named)
     try:
         rows = reports.pvs(client.pvs())
-        used = uses.uses(sysfs, proc)
+        used = uses.uses(sysfs, lambda: reports.opens(client.opens()), proc)
         vgs = _vgs(sysfs, rows, used, named, dev)
         active = tuple(_active(sysfs))
     except sysfs_mod.Gone as gone:
@@ -233,7 +233,5 @@ def _lv(sysfs: sysfs_mod.Sysfs, name: str, vg: str) -> Active:
     others = {uuids[0] for here in below
               if (uuids := kinds.lv_uuids(sysfs.attribute(here, 'dm', 'uuid')))} - {vg}
     where = place.together(place.disk(sysfs, here) for here in disks)
-    dm_name = sysfs.attribute(name, 'dm', 'name')
-    names = kinds.lv_names(dm_name)
-    label = ascii('/'.join(names) if names else dm_name)[1:-1]
+    label = kinds.lv_label(sysfs.attribute(name, 'dm', 'name'))
     return Active(label, name, vg, tuple(disks), bool(others) or where is not place.Place.LOCAL)

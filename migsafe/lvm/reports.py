@@ -34,6 +34,7 @@ _SETTING = re.compile(r'\s*([A-Za-z0-9_.+/-]+)\s*=\s*(.*?)\s*\Z')
 _NUMBER = re.compile(r'[+-]?\d{1,20}(\.\d{1,20})?\Z', re.ASCII)
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\'[^\']*\'|@[\w+.-]+|[+-]?[\d.]+|[][,])', re.ASCII)
 _VERSION = re.compile(r'LVM version:\s*(\d{1,4})\.(\d{1,4})\.(\d{1,4})', re.ASCII)
+_OPENS = re.compile(r'\s*(\d{1,10}:\d{1,10}):(\d{1,10})\s*\Z', re.ASCII)
 _UUID = re.compile(r'[A-Za-z0-9]{6}(?:-[A-Za-z0-9]{4}){5}-[A-Za-z0-9]{6}\Z', re.ASCII)
 _NAME = re.compile(r'[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,127}\Z', re.ASCII)
 _DEEPEST = 8
@@ -161,6 +162,22 @@ def lvs(text: str) -> list[Lv]:
     rows = [_texts('lvs', row) for row in _rows(text, 'lv')]
     return [Lv(_uuid('lvs', row, 'lv_uuid'), row.get('lv_name', ''), _uuid('lvs', row, 'vg_uuid'),
                _name('lvs', row, 'vg_name')) for row in rows]
+
+
+def opens(text: str) -> dict[str, int]:
+    """The lines of ``dmsetup info -c -o major,minor,open``.
+
+    :returns: major:minor -> how often it is open
+    :raises errors.BadOutput: at the first line that is none
+    """
+    found = {}
+    for line in text.splitlines():
+        match = _OPENS.match(line)
+        if match:
+            found[match[1]] = int(match[2])
+        elif line.strip() not in ('', 'No devices found'):
+            raise errors.BadOutput(command='dmsetup info', reason='a line is no device and number')
+    return found
 
 
 def _rows(text: str, kind: str) -> list[Any]:

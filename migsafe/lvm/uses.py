@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable
 
 from migsafe.brick import kinds, place
@@ -27,6 +28,9 @@ from migsafe.brick import sysfs as sysfs_mod
 #: Nobody mounts a guest's disk there.
 SYSTEM = frozenset(('/', '/boot', '/boot/efi', '/usr', '/usr/local', '/var', '/var/lib',
                     '/var/log', '/var/lib/nova', '/home', '/opt', '/root', 'swap'))
+#: Seconds for which what opens a device for a moment (udev, blkid, a scan of LVM) is waited for.
+PATIENCE = 2.0
+PAUSE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Use:
     """A volume group that is in use, through one of its logical volumes.
 
     :param vg: its uuid
-    :param what: "mounted on /", "swap"
+    :param what: "mounted on /", "swap", "open and not mounted by the host (vg/lv)"
     :param system: whether only the host itself can be the user
     """
 
@@ -43,20 +47,69 @@ class Use:
     system: bool
 
 
-def uses(sysfs: sysfs_mod.Sysfs, proc: str = '/proc',
+def uses(sysfs: sysfs_mod.Sysfs, opens: Callable[[], dict[str, int]], proc: str = '/proc',
          kernel_name: Callable[[str], str | None] = sysfs_mod.kernel_name) -> list[Use]:
     """All of them.
 
+    :param opens: tells how often each table of device-mapper is open, by major:minor
     :raises sysfs.Gone, errors.Unsure: see Sysfs
     """
     found: dict[Use, None] = {}
+    told: set[str] = set()
     for name, what in [*_mounts(sysfs, proc, kernel_name), *_swaps(proc, kernel_name)]:
-        for below in sorted(place.stack(sysfs, name)):
-            uuids = kinds.lv_uuids(sysfs.attribute(below, 'dm', 'uuid'))
-            if uuids:
-                words = what if what == 'swap' else f'mounted on {ascii(what)[1:-1]}'
-                found[Use(uuids[0], words, what in SYSTEM)] = None
+        below = place.stack(sysfs, name)
+        told |= below
+        words = what if what == 'swap' else f'mounted on {ascii(what)[1:-1]}'
+        found |= {Use(vg, words, what in SYSTEM): None for vg in _groups(sysfs, below)}
+    raw: dict[str, list[str]] = {}
+    for name in sorted(_opened(sysfs, opens, told)):
+        for vg in _groups(sysfs, place.stack(sysfs, name)):
+            raw.setdefault(vg, []).append(kinds.lv_label(sysfs.attribute(name, 'dm', 'name')))
+    for vg, labels in raw.items():
+        more = f' and {len(labels) - 1} more' if len(labels) > 1 else ''
+        found[Use(vg, f'open and not mounted by the host ({labels[0]}{more})', False)] = None
     return list(found)
+
+
+def _groups(sysfs: sysfs_mod.Sysfs, names: set[str]) -> list[str]:
+    """The volume groups of some devices, by their uuids."""
+    found = (kinds.lv_uuids(sysfs.attribute(name, 'dm', 'uuid')) for name in sorted(names))
+    return list(dict.fromkeys(uuids[0] for uuids in found if uuids))
+
+
+def _opened(sysfs: sysfs_mod.Sysfs, opens: Callable[[], dict[str, int]],
+            told: set[str]) -> set[str]:
+    """Logical volumes that something has open all the time, and not only others of LVM's.
+
+    Who it is cannot be told: an export of the kernel's (LIO, nvmet, DRBD) is no process and
+    leaves no trace but this number.
+    """
+    end = time.monotonic() + PATIENCE
+    found = _opened_now(sysfs, opens(), told)
+    while found and time.monotonic() < end:
+        time.sleep(PAUSE)
+        found &= _opened_now(sysfs, opens(), told)
+    return found
+
+
+def _opened_now(sysfs: sysfs_mod.Sysfs, opens: dict[str, int], told: set[str]) -> set[str]:
+    found = set()
+    for number, count in opens.items():
+        name = sysfs.name_of(number) if count else None
+        try:
+            if name and name not in told and _is_lv(sysfs, name):
+                # each table above it is one (dm_get_table_device() in drivers/md/dm.c): of a
+                # pool, a snapshot or a RAID that is merely active, its parts are all open
+                own = sum(_is_lv(sysfs, above) for above in sysfs.holders(name))
+                found |= {name} if count > own else set()
+        except sysfs_mod.Gone:
+            # nobody has it open who could lose it
+            continue
+    return found
+
+
+def _is_lv(sysfs: sysfs_mod.Sysfs, name: str) -> bool:
+    return kinds.lv_uuids(sysfs.attribute(name, 'dm', 'uuid')) is not None
 
 
 def _mounts(sysfs: sysfs_mod.Sysfs, proc: str,

@@ -134,6 +134,19 @@ class TestLvmCheck(base.StorageTestCase):
         self.assertTrue(found['applied']['done'], found['applied'])
         self.assertEqual([found['path']], found['pvs'])
 
+    def test_raw_use_of_a_disk_from_the_network(self) -> None:
+        found = self.case('raw_use')
+        # the control: what is merely active is a guest's, though parts of a snapshot are open
+        self.assertEqual(['san-root-real', 'san-snap-cow'], sorted(found['parts']))
+        for when, verdict, role in (
+                ('active', 'CONFIGURE', 'GUEST'), ('process', 'RECOMMEND', 'DOUBT'),
+                ('exported', 'RECOMMEND', 'DOUBT'), ('afterwards', 'CONFIGURE', 'GUEST')):
+            self.assertEqual((verdict, {found['path']: role}),
+                             (found[when]['verdict'], found[when]['roles']), when)
+        self.assertIn('open and not mounted by the host (san/root)',
+                      ' '.join(found['exported']['reasons']))
+        self.assertEqual('RECOMMEND', found['not_applied']['verdict'])
+
     def test_filter_of_links(self) -> None:
         found = self.case('filter_of_links', HOST)
         # why it is no CONFIGURE before LVM 2.03.19

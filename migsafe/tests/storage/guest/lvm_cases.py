@@ -299,6 +299,36 @@ def from_network() -> Found:
             'pvs': host.run('pvs', '--noheadings', '-o', 'pv_name').split()}
 
 
+def raw_use() -> Found:
+    """What is on a disk from the network is used without a mount, once by nobody that has a name.
+
+    A snapshot is there as well, whose parts are open as soon as it is active.
+    """
+    lab.start()
+    no_filter()
+    path = lab.brick().connect_volume(lab.properties(3))['path']
+    _volume_group('san', path)
+    host.run('lvcreate', '-y', '-s', '-L', '4M', '-n', 'snap', 'san/root')
+    host.settle()
+    found = {'path': path, 'parts': opened(), 'active': look()}
+    with open('/dev/san/root', 'rb'):
+        found['process'] = look()
+    export = pathlib.Path('/sys/kernel/config/target/core/iblock_77/raw')
+    export.mkdir(parents=True)
+    (export / 'control').write_text('udev_path=/dev/san/root')
+    (export / 'enable').write_text('1')
+    found |= {'exported': look(), 'not_applied': apply()}
+    export.rmdir()
+    return found | {'afterwards': look()}
+
+
+def opened() -> dict[str, int]:
+    """The tables of device-mapper that are open: name -> how often."""
+    lines = host.run('dmsetup', 'info', '-c', '--noheadings', '-o', 'name,open').split()
+    return {name: int(count) for name, _, count in (line.partition(':') for line in lines)
+            if count != '0'}
+
+
 def filter_of_links() -> Found:
     """The filter of links that is advised where LVM has no devices file, with this LVM."""
     disk = own_disk()

@@ -13,6 +13,7 @@
 
 import os
 
+import fixtures
 import testtools
 
 from migsafe.brick import place, sysfs
@@ -111,7 +112,7 @@ class PlaceTest(testtools.TestCase):
         self.assertIs(P.LOCAL, self.place(self.tree.partition('vda', 3)))
 
 
-class UsesTest(testtools.TestCase):
+class UsesBase(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
@@ -122,12 +123,15 @@ class UsesTest(testtools.TestCase):
         self.tree.lv('dm-0', 'sda')
         self.number = (self.tree.top / 'dm-0' / 'dev').read_text().strip()
 
-    def uses(self, mounts='', swaps=''):
+    def uses(self, mounts='', swaps='', opens=None):
         (self.proc / '1' / 'mountinfo').write_text(mounts)
         (self.proc / 'swaps').write_text('Filename Type Size Used Priority\n' + swaps)
         names = {'/dev/mapper/vg0-root': 'dm-0'}
         return [(use.what, use.system) for use in
-                uses.uses(self.tree.sysfs, str(self.proc), names.get)]
+                uses.uses(self.tree.sysfs, opens or (lambda: {}), str(self.proc), names.get)]
+
+
+class UsesTest(UsesBase):
 
     def test_mounts(self):
         line = '36 28 {} / {} rw - ext4 /dev/mapper/vg0-root rw\n'
@@ -150,4 +154,73 @@ class UsesTest(testtools.TestCase):
 
     def test_no_proc(self):
         (self.proc / 'swaps').write_text('')
-        self.assertRaises(OSError, uses.uses, sysfs.Sysfs(str(self.tree.root)), '/nowhere')
+        self.assertRaises(OSError, uses.uses, sysfs.Sysfs(str(self.tree.root)),
+                          dict, '/nowhere')
+
+
+class OpenTest(UsesBase):
+    """Open, without a mount or a swap that tells whose it is."""
+
+    RAW = [('open and not mounted by the host (vg0/root)', False)]
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.MonkeyPatch('migsafe.lvm.uses.PATIENCE', 0.02))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.lvm.uses.PAUSE', 0.001))
+
+    def lv(self, name, vg, *below, dm_name='vg0-root', kind=''):
+        return self.tree.dm(name, f'LVM-{vg * 32}{"L" * 32}{kind}', *below, dm_name=dm_name)
+
+    def number_of(self, name):
+        return (self.tree.top / name / 'dev').read_text().strip()
+
+    def opened(self, **numbers):
+        """name -> how often it is open."""
+        return self.uses(opens=lambda: {
+            self.number_of(name.replace('_', '-')): count for name, count in numbers.items()})
+
+    def test_raw(self):
+        self.assertEqual([], self.opened(dm_0=0))
+        self.assertEqual(self.RAW, self.opened(dm_0=1))
+
+    def test_mounted_is_said_once(self):
+        line = f'1 2 {self.number} / /mnt rw - ext4 /dev/mapper/vg0-root rw\n'
+        self.assertEqual([('mounted on /mnt', False)],
+                         self.uses(line, opens=lambda: {self.number: 1}))
+
+    def test_for_a_moment(self):
+        """As udev and blkid do after each change."""
+        looks = [1, 1, 0]
+        self.assertEqual([], self.uses(
+            opens=lambda: {self.number: looks.pop(0) if len(looks) > 1 else looks[0]}))
+        self.assertEqual([0], looks)
+
+    def test_parts_of_a_pool_or_a_snapshot(self):
+        """All are open as soon as it is active, without anybody."""
+        self.lv('dm-1', 'P', 'sda', kind='-tdata')
+        self.lv('dm-2', 'P', 'dm-1', kind='-tpool')
+        self.lv('dm-3', 'P', 'dm-2')
+        self.lv('dm-4', 'P', 'dm-2')
+        self.assertEqual([], self.opened(dm_1=1, dm_2=2, dm_3=0, dm_4=0))
+        self.assertEqual(self.RAW, self.opened(dm_1=1, dm_2=2, dm_3=1, dm_4=0))
+
+    def test_held_by_another_kind(self):
+        self.tree.dm('dm-7', 'CRYPT-x', 'dm-0')
+        self.assertEqual(self.RAW, self.opened(dm_0=1, dm_7=0))
+
+    def test_a_volume_group_inside(self):
+        """Who uses the upper one uses the lower one; who has it active alone does not."""
+        self.lv('dm-1', 'I', 'dm-0', dm_name='inner-lv')
+        self.assertEqual([], self.opened(dm_0=1, dm_1=0))
+        self.assertEqual([('open and not mounted by the host (inner/lv)', False)] * 2,
+                         self.opened(dm_0=1, dm_1=1))
+
+    def test_many(self):
+        self.lv('dm-1', 'z', 'sda', dm_name='a-1')
+        self.lv('dm-2', 'z', 'sda', dm_name='a-2')
+        self.assertEqual([('open and not mounted by the host (a/1 and 1 more)', False)],
+                         self.opened(dm_1=1, dm_2=1))
+
+    def test_no_logical_volume(self):
+        self.tree.dm('dm-7', 'mpath-36', 'sda')
+        self.assertEqual([], self.uses(opens=lambda: {self.number_of('dm-7'): 1, '254:99': 1}))

@@ -93,6 +93,9 @@ class FakeLvm(client.Client):
                 for path, (n, vg) in self.disks.items() if path in self._seen(arguments)]
         return json.dumps({'report': [{'lv': rows}]})
 
+    def opens(self):
+        return 'No devices found\n'
+
     def lvmdevices(self, _file, name, _add, path):
         if path not in self.disks:
             raise errors.CommandFailed(command='lvmdevices', reason='no such PV')

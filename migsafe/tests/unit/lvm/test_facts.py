@@ -13,6 +13,7 @@
 
 import pathlib
 
+import fixtures
 import testtools
 
 from migsafe.brick import errors as brick_errors
@@ -29,6 +30,7 @@ class Recorded(client.Client):
 
     def __init__(self, name):
         super().__init__('/nowhere/lvm')
+        self.opened = 'No devices found\n'
         self.texts = {what: (DATA / f'{name}.{what}').read_text() for what in ('pvs', 'lvs')}
         for what in ('effective', 'written', 'version'):
             path = DATA / f'{name}.{what}'
@@ -49,6 +51,9 @@ class Recorded(client.Client):
 
     def lvs(self, *more):
         return self.texts['lvs']
+
+    def opens(self):
+        return self.opened
 
 
 class FactsTest(testtools.TestCase):
@@ -103,6 +108,22 @@ class FactsTest(testtools.TestCase):
             self.mounts(f'1 2 {number} / / rw - ext4 /dev/mapper/host-root rw\n')
             found, _advice = self.check('devices-file').look()
             self.assertEqual(expected, len(found.hidden))
+
+    def test_in_raw_use(self):
+        """An LV on a disk from the network that is exported, or a database's: no mount."""
+        vg = next(row.vg for row in reports.pvs((DATA / 'same-name.pvs').read_text())
+                  if row.number == '8:16').replace('-', '')
+        self.tree.dm('dm-1', f'LVM-{vg}{"B" * 32}', 'sdb', dm_name='host-root')
+        number = (self.tree.top / 'dm-1' / 'dev').read_text().strip()
+        self.useFixture(fixtures.MonkeyPatch('migsafe.lvm.uses.PATIENCE', 0.02))
+        for text, role in ((f'{number}:0\n', R.GUEST), (f'{number}:1\n', R.DOUBT)):
+            check = self.check('same-name')
+            check.client.opened = text
+            advice = check.look()[1]
+            self.assertEqual({'sda': R.HOST, 'sdb': role}, {
+                device.name: group.role for group in advice.groups for device in group.vg.devices})
+        self.assertIs(rules.Verdict.RECOMMEND, advice.verdict)
+        self.assertIn('open and not mounted by the host (host/root)', ' '.join(advice.reasons))
 
     def test_vanished_disk(self):
         (self.tree.root / 'dev' / 'block' / '8:16').unlink()

@@ -67,6 +67,13 @@ class RecordedTest(testtools.TestCase):
         self.assertEqual(1, len(reports.pvs(recorded('devices-file.pvs'))))
 
 
+    def test_opens(self):
+        self.assertEqual({'254:0': 2, '254:11': 0}, reports.opens('254:0:2\n 254:11:0 \n\n'))
+        self.assertEqual({}, reports.opens('No devices found\n'))
+        for bad in ('254:0:\n', '254:0:-1', 'device not found', '254:0:1:2'):
+            self.assertRaises(errors.BadOutput, reports.opens, bad)
+
+
 class BentTest(testtools.TestCase):
     """Hypothesis bends what was recorded: an error of migsafe's own, or facts of right types."""
 

@@ -49,6 +49,16 @@ class ServicesTest(testtools.TestCase):
         self.assertEqual(['vg-one', 'common', 'vg-four'], [one.vg_name for one in found])
         self.assertIn('[one] volume_group of /', found[0].who)
 
+    def test_a_directory_alone(self):
+        top = self.useFixture(fixtures.TempDir()).path
+        conf = os.path.join(top, 'cinder.conf')
+        self.useFixture(fixtures.MonkeyPatch('migsafe.lvm.services.CINDER_CONF', conf))
+        self.assertEqual([], services.both([]))
+        os.mkdir(conf + '.d')
+        with open(os.path.join(conf + '.d', 'lvm.conf'), 'w') as stream:
+            stream.write('[DEFAULT]\nenabled_backends = one\n[one]\nvolume_group = mine\n')
+        self.assertEqual(['mine'], [one.vg_name for one in services.both([])])
+
     def test_no_cinder(self):
         self.assertEqual([], services.cinder([]))
 
