@@ -33,9 +33,15 @@ from migsafe.brick import sysfs as sysfs_mod
 LOG = logging.getLogger(__name__)
 
 BY_PATH = '/dev/disk/by-path'
-#: Domains that run, and those that are defined.
-DOMAINS = ('/run/libvirt/qemu', '/etc/libvirt/qemu')
+#: Domains that run.
+RUNNING = '/run/libvirt/qemu'
+#: Domains that are defined, and have perhaps not run since the host has booted.
+DEFINED = '/etc/libvirt/qemu'
 _TARGET = re.compile(r'.+-iscsi-iqn\.[^/]+:volume-([0-9a-f-]{36})-lun-\d+\Z')
+#: Names that udev and multipathd make of the WWID (60-persistent-storage.rules, dm-mpath.rules).
+_LASTING = re.compile(
+    r'/dev/(mapper/[23][0-9a-f]{16,32}|disk/by-id/(wwn-0x[0-9a-f]{16,32}|scsi-[23][0-9a-f]{16,32}|'
+    r'dm-uuid-mpath-[23][0-9a-f]{16,32}|nvme-(eui|uuid|nguid)\.[0-9a-f-]{16,36}))\Z')
 _MOST = 4 << 20
 
 
@@ -45,7 +51,7 @@ def known(sysfs: sysfs_mod.Sysfs) -> dict[str, str]:
     :returns: kernel name of a disk or a path -> what proves it
     """
     found: dict[str, str] = {}
-    for path, what in [*_targets(BY_PATH), *(one for top in DOMAINS for one in _disks(top))]:
+    for path, what in (*_targets(BY_PATH), *_disks(RUNNING), *_defined(DEFINED)):
         name = sysfs_mod.kernel_name(path)
         if name is None:
             continue
@@ -95,6 +101,15 @@ def _disks(top: str) -> Iterator[tuple[str, str]]:
             source, serial = disk.find('source'), disk.findtext('serial') or ''
             if source is not None and source.get('dev') and _is_uuid(serial):
                 yield str(source.get('dev')), f'volume {serial} in {ascii(path)[1:-1]}'
+
+
+def _defined(top: str) -> Iterator[tuple[str, str]]:
+    """Of domains that may be off, only disks that are named by what they are.
+
+    /dev/sdc may be another disk by now, and so may a multipath alias and a LUN number below
+    by-path: nobody has them open, which would keep them.
+    """
+    return (one for one in _disks(top) if _LASTING.match(one[0]))
 
 
 def _entries(directory: str) -> list[str]:

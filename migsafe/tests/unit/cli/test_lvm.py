@@ -46,7 +46,8 @@ class LvmTest(base.CommandTestCase):
             self.addCleanup(patch.stop)
         self.dev = self.useFixture(fixtures.TempDir()).path
         self.useFixture(fixtures.MonkeyPatch('migsafe.brick.proof.BY_PATH', self.dev))
-        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.proof.DOMAINS', (self.dev,)))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.proof.RUNNING', self.dev))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.proof.DEFINED', '/nowhere'))
         self.identity = []
 
     def domain(self, text=None, path='/dev/mapper/mpatha', serial=VOLUME):
