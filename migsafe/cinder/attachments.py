@@ -92,9 +92,39 @@ def address(connector: Any) -> str:
         return ''
 
 
-def thing(kind: str, identifier: str) -> Any:
-    """The volume or snapshot; None if Cinder has deleted it."""
-    admin = context.get_admin_context()
+def of_export(export: records.Export) -> tuple[Attachment, str] | None:
+    """The attachment that an export was made for, and the volume that it is of by now.
+
+    The two part for a moment when Cinder ends the migration of a volume in use: it exchanges the
+    volumes' records first, and gives the attachments to the other one afterwards.
+    """
+    if not export.attachment:
+        return None
+    try:
+        found = objects.VolumeAttachment.get_by_id(context.get_admin_context(), export.attachment)
+    except exception.NotFound:
+        return None
+    row = _attachment(found)
+    return (row, str(found.volume_id)) if row.peer else None
+
+
+def named(identifier: str) -> Any:
+    """The volume that is another one's successor, None if there is none or more than one.
+
+    After the migration of a volume in use, the driver goes on to use the id of what was the
+    temporary volume; Cinder keeps it in the record of the volume.
+    """
+    found = list(objects.VolumeList.get_all(
+        context.get_admin_context(), filters={'_name_id': identifier}))
+    return found[0] if len(found) == 1 else None
+
+
+def thing(kind: str, identifier: str, *, deleted: bool = False) -> Any:
+    """The volume or snapshot; None if Cinder has deleted it.
+
+    :param deleted: also if Cinder has deleted it, as long as its database remembers
+    """
+    admin = context.get_admin_context(read_deleted='yes' if deleted else 'no')
     try:
         if kind == 'snapshot':
             return objects.Snapshot.get_by_id(admin, identifier)

@@ -39,6 +39,14 @@ LOG = logging.getLogger(__name__)
 RENEW_SECONDS = api.PATIENCE.total_seconds() / 3
 
 
+class StillExported(exceptions.MigsafeError):
+    """What Cinder is to forget may be mapped."""
+
+    message = ('It is not unmanaged: %(exports)s. Nobody could take that away once Cinder has '
+               'forgotten it. Try again when "migsafe export list" does not show it any more; '
+               '"migsafe export revert" helps if nothing uses it there.')
+
+
 class Guard:
     """The guard of one driver, made with it; nothing is opened before the driver is set up.
 
@@ -202,6 +210,49 @@ class Guard:
             raise
         return result
 
+    def migrated(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Follow Cinder, which ends a migration by exchanging the ids of the two volumes.
+
+        The manager of the new volume's backend calls this just before that. What the old volume
+        has in another backend's ledger is told from its record, see Recovery.
+        """
+        try:
+            result = wrapped(*args, **kwargs)
+        except NotImplementedError:
+            # NOTE: the manager goes on then.
+            self._exchange(name, args, kwargs)
+            raise
+        self._exchange(name, args, kwargs)
+        return result
+
+    def _exchange(self, name: str, args: Any, kwargs: Any) -> None:
+        function = getattr(type(self.driver), name)
+        one, other = sorted((Thing.of('volume', methods.argument(
+            function, place, args, kwargs)['id']) for place in (1, 2)), key=lambda thing: thing.id)
+        try:
+            with self.lines.waiting(one), self.lines.waiting(other):
+                self.ledger.swap(one, other)
+        except exceptions.MigsafeError as error:
+            # NOTE: Nova has moved the guest already. Recovery sees what became of them.
+            LOG.error('Volumes %s and %s are exchanged, but not recorded as such yet: %s',
+                      one.id, other.id, error)
+
+    def unmanage(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Refuse to forget a volume or snapshot that the array may still have mapped.
+
+        :raises VolumeBackendAPIException: it is refused
+        """
+        kind = 'snapshot' if name.endswith('_snapshot') else 'volume'
+        subject = methods.argument(getattr(type(self.driver), name), 0, args, kwargs)
+        left = [row for row in self.ledger.of(Thing.of(kind, subject['id']))
+                if row.peer and row.state != 'gone']
+        if left:
+            self.recovery.nudge()
+            raise cinder_exception.VolumeBackendAPIException(data=str(StillExported(
+                exports='; '.join(f'{row} is {row.state} ({row.error or "no error"})'
+                                  for row in left))))
+        return wrapped(*args, **kwargs)
+
     def _confirm(self, call: calls.Call) -> None:
         for thing, keys, facts in call.outcomes:
             try:
@@ -251,6 +302,9 @@ STEPS: dict[str, Step] = {
     'do_setup': Guard.setup,
     'set_initialized': Guard.started,
     'validate_connector': Guard.validate,
+    'update_migrated_volume': Guard.migrated,
+    'unmanage': Guard.unmanage,
+    'unmanage_snapshot': Guard.unmanage,
     '_detach_volume': Guard.detaching,
     **dict.fromkeys(methods.METHODS, Guard.export),
 }

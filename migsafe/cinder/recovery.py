@@ -165,12 +165,8 @@ class Recovery:
         if export_now is None or export_now.updated_at != export.updated_at:
             return
         subject = attachments.thing(thing.kind, thing.id)
-        if subject is None:
-            ledger.settle(thing, [export.peer], 'gone', error='Cinder has deleted it',
-                          read=export_now)
-            return
-        if not self._guard.has(subject):
-            self._hold(thing, export, 'its volume is in another backend now')
+        if subject is None or not self._guard.has(subject):
+            self._elsewhere(thing, export_now, subject)
             return
         attached = [row for row in attachments.of_volume(thing.id) if row.peer] \
             if thing.kind == 'volume' else []
@@ -178,6 +174,7 @@ class Recovery:
                   if row.peer and row.peer != export.peer and row.state != 'gone']
         live = any(_same_host(row, export) for row in others if row.state == 'mapped') or any(
             row.explains(export) for row in attached) if export.peer else bool(attached or others)
+        live = live or self._leaving(thing, export)
         written = None if live or export.fenced or export.state == 'unmapping' \
             else self._written(subject, export)
         verdict, reason = verdicts.decide(verdicts.Facts(
@@ -190,6 +187,48 @@ class Recovery:
             self._hold(thing, export, reason)
         elif export.state != 'mapped' or export.due_at is not None:
             ledger.settle(thing, [export.peer], 'mapped', read=export_now)
+
+    @staticmethod
+    def _leaving(thing: Thing, export: records.Export) -> bool:
+        """Whether it is that of an attachment which a migration is just giving another volume."""
+        having = attachments.of_export(export) if thing.kind == 'volume' else None
+        return having is not None and having[1] != thing.id and (
+            not export.peer or having[0].explains(export))
+
+    def _elsewhere(self, thing: Thing, export: records.Export, subject: Any) -> None:
+        """The volume is not there under this id, or not here."""
+        heir = self._heir(thing, export, subject)
+        if heir is not None:
+            other = Thing(thing.kind, str(heir['id']))
+            with self._guard.lines.waiting(other, LINE_SECONDS):
+                self._guard.ledger.adopt(thing, other)
+            LOG.warning('What the ledger has of volume %s is recorded as that of volume %s, which '
+                        'was migrated', thing.id, other.id)
+        elif subject is not None:
+            self._hold(thing, export, 'its volume is in another backend now')
+        elif self._outlives(thing, export):
+            self._hold(thing, export, 'Cinder has deleted it, but the array still has it mapped: '
+                       'unmap it there')
+        else:
+            self._guard.ledger.settle(thing, [export.peer], 'gone', error='Cinder has deleted it',
+                                      read=export)
+
+    def _heir(self, thing: Thing, export: records.Export, subject: Any) -> Any:
+        """The volume of this backend that Cinder has made out of another one, if there is one."""
+        if thing.kind != 'volume':
+            return None
+        heir = attachments.named(thing.id)
+        having = attachments.of_export(export) if heir is None and subject is None else None
+        if having is not None:
+            heir = attachments.thing('volume', having[1])
+        return heir if heir is not None and heir['id'] != thing.id and self._guard.has(heir) \
+            else None
+
+    def _outlives(self, thing: Thing, export: records.Export) -> bool:
+        """Whether the array has an export of what Cinder has deleted here."""
+        subject = attachments.thing(thing.kind, thing.id, deleted=True)
+        return bool(subject is not None and self._guard.has(subject)
+                    and self._guard.mapped(subject, export))
 
     def _written(self, subject: Any, export: records.Export) -> bool | None:
         """Whether the peer has the volume open; for a target, whether anybody has.

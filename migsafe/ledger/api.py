@@ -24,7 +24,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.journal import store as store_module
 from migsafe.journal import values
-from migsafe.ledger import models, records
+from migsafe.ledger import models, moves, records
 
 TABLE = models.EXPORTS
 COLUMN = TABLE.c
@@ -242,6 +242,20 @@ class Ledger:
             return 0
         return self._change(what, where, {'fenced': ''})
 
+    def swap(self, one: Thing, other: Thing) -> None:
+        """Record that two volumes have exchanged their ids, as a migration of Cinder ends."""
+        def work(connection: sa.Connection) -> None:
+            self._lock_both(connection, one, other)
+            moves.swap(connection, self._rows(one), self._rows(other), (one.id, other.id))
+        self._store.write(f'that {one.kind} {one.id} and {other.id} are exchanged', work)
+
+    def adopt(self, one: Thing, other: Thing) -> None:
+        """Record that what is left of one volume is another one's, as far as that has none."""
+        def work(connection: sa.Connection) -> None:
+            self._lock_both(connection, one, other)
+            moves.adopt(connection, self._rows(one), self._rows(other), other.id)
+        self._store.write(f'that {one.kind} {one.id} is {other.id} now', work)
+
     def of(self, thing: Thing) -> list[records.Export]:
         """Return all rows of a volume or snapshot, its target first."""
         return self._store.read(f'reading the exports of {thing.kind} {thing.id}',
@@ -334,6 +348,10 @@ class Ledger:
                 **_of_peer(records.Peer()), 'state': 'gone', 'before': 'gone', 'error': '',
                 'service': self.service, 'incarnation': self.incarnation, 'attempts': 0,
                 'due_at': None, 'updated_at': now}, False)
+
+    def _lock_both(self, connection: sa.Connection, *things: Thing) -> None:
+        for thing in sorted(things, key=lambda one: one.id):
+            self._lock(connection, thing)
 
     def _put(self, connection: sa.Connection, thing: Thing, key: str, changed: dict[str, Any],
              there: bool) -> None:

@@ -32,7 +32,7 @@ class Inspector(inspectors.Inspector):
     opened, addresses = (), ()
 
     def list_exports(self, volume):
-        mapped = self.driver.array.targets.get(volume['id'])
+        mapped = self.driver.array.targets.get(world._name(volume))
         if mapped is None:
             return []
         return [inspectors.Mapping(volume['name'], frozenset((name,))) for name in mapped] or [

@@ -100,13 +100,13 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
 
     def create_export(self, context, volume, connector):
         self.faults.at('before create_export')
-        self.array.targets.setdefault(volume['id'], set())
+        self.array.targets.setdefault(_name(volume), set())
         self.faults.at('after create_export')
         return {'provider_location': f'10.0.0.1:3260,1 iqn.2010-10:{volume["id"]} 0'}
 
     def initialize_connection(self, volume, connector):
         self.faults.at('before initialize_connection')
-        self.array.targets[volume['id']].add(connector['initiator'])
+        self.array.targets[_name(volume)].add(connector['initiator'])
         self.faults.at('after initialize_connection')
         return {'driver_volume_type': 'iscsi', 'data': {
             'target_iqn': f'iqn.2010-10:{volume["id"]}', 'target_lun': 0,
@@ -114,7 +114,7 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
 
     def terminate_connection(self, volume, connector, **kwargs):
         self.faults.at('before terminate_connection')
-        mapped = self.array.targets.get(volume['id'], set())
+        mapped = self.array.targets.get(_name(volume), set())
         mapped.discard(connector['initiator']) if connector else mapped.clear()
         self.faults.at('after terminate_connection')
         return len(volume.volume_attachment) > 1
@@ -123,8 +123,13 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
         self.faults.at('before remove_export')
         # As Cinder's iSCSI targets do it: who has no location is said to have no target.
         if volume['provider_location']:
-            self.array.targets.pop(volume['id'], None)
+            self.array.targets.pop(_name(volume), None)
         self.faults.at('after remove_export')
+
+
+def _name(volume):
+    """What the array calls it: after a migration that is not what Cinder calls it."""
+    return volume['_name_id'] or volume['id']
 
 
 class World(test_driver.Backends):
