@@ -23,7 +23,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder import attachments, calls, verdicts
+from migsafe.cinder import attachments, calls, evidence, verdicts
 from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 from migsafe.text import masked
@@ -168,32 +168,15 @@ class Recovery:
         if subject is None or not self._guard.has(subject):
             self._elsewhere(thing, export_now, subject)
             return
-        attached = [row for row in attachments.of_volume(thing.id) if row.peer] \
-            if thing.kind == 'volume' else []
-        others = [row for row in known.values()
-                  if row.peer and row.peer != export.peer and row.state != 'gone']
-        live = any(_same_host(row, export) for row in others if row.state == 'mapped') or any(
-            row.explains(export) for row in attached) if export.peer else bool(attached or others)
-        live = live or self._leaving(thing, export)
-        written = None if live or export.fenced or export.state == 'unmapping' \
-            else self._written(subject, export)
-        verdict, reason = verdicts.decide(verdicts.Facts(
-            export.state, live, export.before == 'mapped', vouched or bool(export.attachment),
-            False if vouched and written is None else written, bool(export.fenced)))
+        case = evidence.Case(self._guard, subject, export, list(known.values()))
+        verdict, reason = verdicts.decide(case.facts(vouched))
         if verdict is verdicts.Verdict.REVERT:
-            if self.revert(thing, export, subject, reason) and not attached:
+            if self.revert(thing, export, subject, reason) and not case.attached:
                 self._revert_target(thing, subject)
         elif verdict is verdicts.Verdict.HOLD:
             self._hold(thing, export, reason)
         elif export.state != 'mapped' or export.due_at is not None:
             ledger.settle(thing, [export.peer], 'mapped', read=export_now)
-
-    @staticmethod
-    def _leaving(thing: Thing, export: records.Export) -> bool:
-        """Whether it is that of an attachment which a migration is just giving another volume."""
-        having = attachments.of_export(export) if thing.kind == 'volume' else None
-        return having is not None and having[1] != thing.id and (
-            not export.peer or having[0].explains(export))
 
     def _elsewhere(self, thing: Thing, export: records.Export, subject: Any) -> None:
         """The volume is not there under this id, or not here."""
@@ -229,24 +212,6 @@ class Recovery:
         subject = attachments.thing(thing.kind, thing.id, deleted=True)
         return bool(subject is not None and self._guard.has(subject)
                     and self._guard.mapped(subject, export))
-
-    def _written(self, subject: Any, export: records.Export) -> bool | None:
-        """Whether the peer has the volume open; for a target, whether anybody has.
-
-        Who is known by its address only may be anybody: that is not known, then.
-        """
-        writers = self._guard.inspector.writers(subject)
-        if writers is None:
-            # NOTE: a target is asked for when nothing is mapped through it any more.
-            return None if export.peer else False
-        if not export.peer:
-            return bool(writers)
-        names, address = (attachments.lower(export.initiators),
-                          attachments.address(export.connector or {}))
-        if any(writer.initiators & names or (address and writer.address == address)
-               for writer in writers):
-            return True
-        return None if any(not writer.initiators for writer in writers) else False
 
     def _hold(self, thing: Thing, export: records.Export, reason: str) -> None:
         if export.error != reason:
@@ -326,9 +291,3 @@ class Recovery:
 
 def _is_target(export: records.Export) -> bool:
     return 'peer' not in export.problems() and not export.peer
-
-
-def _same_host(one: records.Export, other: records.Export) -> bool:
-    """Whether to take one away could take the other away, see Attachment.explains()."""
-    return bool((one.host and one.host == other.host)
-                or attachments.lower(one.initiators) & attachments.lower(other.initiators))

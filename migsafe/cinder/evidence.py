@@ -1,0 +1,114 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is known of an export before recovery judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_utils import timeutils
+
+from migsafe.cinder import attachments, verdicts
+from migsafe.ledger import records
+
+
+class Case:
+    """One row of the ledger, with what Cinder says of its volume at this moment.
+
+    :param guard: of the backend
+    :param subject: the volume or snapshot
+    :param export: the row
+    :param known: all rows of the volume
+    """
+
+    def __init__(self, guard: Any, subject: Any, export: records.Export,
+                 known: Sequence[records.Export]) -> None:
+        self._guard, self._subject, self._export = guard, subject, export
+        self._others = [row for row in known
+                        if row.peer and row.peer != export.peer and row.state != 'gone']
+        self.attached = [row for row in attachments.of_volume(export.resource) if row.peer] \
+            if export.kind == 'volume' else []
+
+    def facts(self, vouched: bool) -> verdicts.Facts:
+        """Gather them; the array is asked only if its answer decides.
+
+        :param vouched: somebody says that no host has it open, should the array not know
+        """
+        export, live = self._export, self._live()
+        ended = vouched or bool(export.attachment)
+        needless = live or export.fenced or export.state == 'unmapping' or (
+            export.state == 'mapped' and not ended)
+        written = None if needless else self._written()
+        return verdicts.Facts(
+            export.state, live, export.before == 'mapped', ended,
+            False if vouched and written is None else written, bool(export.fenced))
+
+    def _live(self) -> bool:
+        export = self._export
+        if not export.peer:
+            return bool(self.attached or self._others) or leaving(export)
+        return self._has_attachment(export) or any(
+            same_host(row, export) and self._stands(row) for row in self._others)
+
+    def _has_attachment(self, row: records.Export) -> bool:
+        return any(one.explains(row) for one in self.attached) or leaving(row)
+
+    def _stands(self, row: records.Export) -> bool:
+        """Whether a row may not be taken away, and with it what could take it away as well.
+
+        Two stale rows of one host do not keep each other.
+        """
+        if self._has_attachment(row):
+            return True
+        if row.state == 'mapping':
+            return self._in_flight(row)
+        return row.state == 'mapped' and not row.attachment
+
+    def _in_flight(self, row: records.Export) -> bool:
+        """Whether the call that makes it may still go on."""
+        if row.service != self._guard.ledger.service and attachments.is_up(row.service):
+            return True
+        # NOTE: an attempt was counted, then it has failed.
+        return not row.attempts and row.due_at is not None and row.due_at > timeutils.utcnow()
+
+    def _written(self) -> bool | None:
+        """Whether the peer has the volume open; for a target, whether anybody has.
+
+        Who is known by its address only may be anybody: that is not known, then. What could be
+        taken away with it counts as well.
+        """
+        writers = self._guard.inspector.writers(self._subject)
+        if writers is None:
+            # NOTE: a target is asked for when nothing is mapped through it any more.
+            return None if self._export.peer else False
+        if not self._export.peer:
+            return bool(writers)
+        rows = [self._export, *(row for row in self._others if same_host(row, self._export))]
+        names = attachments.lower(name for row in rows for name in row.initiators)
+        addresses = {attachments.address(row.connector or {}) for row in rows} - {''}
+        if any(writer.initiators & names or writer.address in addresses for writer in writers):
+            return True
+        return None if any(not writer.initiators for writer in writers) else False
+
+
+def leaving(export: records.Export) -> bool:
+    """Whether it is that of an attachment which a migration is just giving another volume."""
+    having = attachments.of_export(export) if export.kind == 'volume' else None
+    return having is not None and having[1] != export.resource and (
+        not export.peer or having[0].explains(export))
+
+
+def same_host(one: records.Export, other: records.Export) -> bool:
+    """Whether to take one away could take the other away, see Attachment.explains()."""
+    return bool((one.host and one.host == other.host)
+                or attachments.lower(one.initiators) & attachments.lower(other.initiators))
