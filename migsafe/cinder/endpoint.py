@@ -113,18 +113,21 @@ class Endpoint:
         The operator's word that nobody has it open there counts where the array cannot tell. It
         does not count against an attachment, nor against the array.
         """
-        thing = Thing.of('volume', volume)
-        rows = [row for row in self._guard.ledger.of(thing) if row.peer and row.host == host]
+        rows = self._of_host(volume, host)
         if not rows:
-            raise NoSuchExport(backend=self._guard.backend, volume=thing.id,
+            raise NoSuchExport(backend=self._guard.backend, volume=volume,
                                host=ascii(host)[:80])
-        LOG.warning('An operator asks to take the exports of volume %s to host %s away',
-                    thing.id, host)
+        LOG.warning('An operator asks to take the exports of %s to host %s away', volume, host)
         for row in rows:
             if row.state != 'gone':
                 self._guard.recovery.one(row, vouched=True)
-        return {'exports': [shown(row) for row in self._guard.ledger.of(thing)
-                            if row.peer and row.host == host]}
+        return {'exports': [shown(row) for row in self._of_host(volume, host)]}
+
+    def _of_host(self, volume: Any, host: Any) -> list[records.Export]:
+        """The exports to one host of a volume, or of a snapshot of that id."""
+        return [row for kind in records.KINDS
+                for row in self._guard.ledger.of(Thing.of(kind, volume))
+                if row.peer and row.host == host]
 
     def export_fence(self, context: Any, host: Any, user: Any, volumes: Any = (),
                      **_later: Any) -> dict[str, Any]:

@@ -18,8 +18,13 @@ from typing import Any
 
 from oslo_utils import timeutils
 
-from migsafe.cinder import attachments, verdicts
-from migsafe.ledger import records
+from migsafe.cinder import attachments, verdicts, writers
+from migsafe.ledger import api, records
+
+#: Statuses of a volume or snapshot in which Cinder copies nothing; those of errors are more.
+SETTLED = ('available', 'in-use', 'reserved', 'attaching', 'detaching')
+#: The same for a migration.
+NOT_MIGRATING = (None, '', 'success', 'error')
 
 
 class Case:
@@ -39,13 +44,25 @@ class Case:
         self.attached = [row for row in attachments.of_volume(export.resource) if row.peer] \
             if export.kind == 'volume' else []
 
-    def facts(self, vouched: bool) -> verdicts.Facts:
-        """Gather them; the array is asked only if its answer decides.
+    def decide(self, vouched: bool) -> tuple[verdicts.Verdict, str]:
+        """Look up what is to be done, and give the reason.
 
         :param vouched: somebody says that no host has it open, should the array not know
         """
+        verdict, reason = verdicts.decide(self._facts(vouched))
+        export = self._export
+        if verdict is verdicts.Verdict.REVERT and export.state == 'mapped' and not (
+                vouched or export.fenced) and self._copy_ended(export):
+            doubt = self._copying()
+            if doubt:
+                return verdicts.Verdict.HOLD, doubt
+        return verdict, reason
+
+    def _facts(self, vouched: bool) -> verdicts.Facts:
+        """Gather them; the array is asked only if its answer decides."""
         export, live = self._export, self._live()
-        ended = vouched or bool(export.attachment)
+        # NOTE: a target that is not live has nothing mapped through it.
+        ended = vouched or bool(export.attachment) or not export.peer or self._copy_ended(export)
         needless = live or export.fenced or export.state == 'unmapping' or (
             export.state == 'mapped' and not ended)
         written = None if needless else self._written()
@@ -72,7 +89,32 @@ class Case:
             return True
         if row.state == 'mapping':
             return self._in_flight(row)
-        return row.state == 'mapped' and not row.attachment
+        return row.state == 'mapped' and not row.attachment and not self._copy_ended(row)
+
+    def _copy_ended(self, row: records.Export) -> bool:
+        """Whether a process of this service made it to copy on its own host, and has ended."""
+        ledger = self._guard.ledger
+        return bool(not row.attachment and row.peer
+                    and row.host in writers.own_names(self._guard.host)
+                    and row.service == ledger.service and row.incarnation != ledger.incarnation)
+
+    def _copying(self) -> str:
+        """Why a copy may go on although this process has not begun it; empty if none can.
+
+        cinder-backup on this host and the cinder-volume of another backend ask for exports
+        too, and outlive this one. They have the volume open a moment after they were told of it.
+        """
+        if timeutils.utcnow() - self._guard.recovery.since < api.PATIENCE:
+            return 'cinder-volume has just started, and who copies may still be opening it'
+        subject = self._subject
+        for one in (subject, subject.volume) if self._export.kind == 'snapshot' else (subject,):
+            if one.status not in SETTLED and not str(one.status).startswith('error'):
+                return (f'{one.id} is in status {one.status}, so that a copy may still go on; if '
+                        'none does, reset the status')
+        if self._export.kind == 'volume' and subject.migration_status not in NOT_MIGRATING:
+            return (f'{subject.id} has the migration status {subject.migration_status}, so that '
+                    'a copy may still go on; if none does, reset it')
+        return ''
 
     def _in_flight(self, row: records.Export) -> bool:
         """Whether the call that makes it may still go on."""
@@ -87,18 +129,18 @@ class Case:
         Who is known by its address only may be anybody: that is not known, then. What could be
         taken away with it counts as well.
         """
-        writers = self._guard.inspector.writers(self._subject)
-        if writers is None:
+        found = self._guard.inspector.writers(self._subject)
+        if found is None:
             # NOTE: a target is asked for when nothing is mapped through it any more.
             return None if self._export.peer else False
         if not self._export.peer:
-            return bool(writers)
+            return bool(found)
         rows = [self._export, *(row for row in self._others if same_host(row, self._export))]
         names = attachments.lower(name for row in rows for name in row.initiators)
         addresses = {attachments.address(row.connector or {}) for row in rows} - {''}
-        if any(writer.initiators & names or writer.address in addresses for writer in writers):
+        if any(writer.initiators & names or writer.address in addresses for writer in found):
             return True
-        return None if any(not writer.initiators for writer in writers) else False
+        return None if any(not writer.initiators for writer in found) else False
 
 
 def leaving(export: records.Export) -> bool:

@@ -280,7 +280,7 @@ class Exports:
         facts = self._known(thing, subject, peer)
 
         def judge(exports: Sequence[records.Export]) -> None:
-            found = writers.others(facts, exports, own)
+            found = writers.others(facts, exports, own, self._guard.ledger.incarnation)
             if found:
                 raise writers.SecondWriter(found, volume=thing.id, backend=self._guard.host,
                                            host=peer.host or '(not named)')

@@ -51,6 +51,8 @@ class Recovery:
 
     def __init__(self, guard: Any) -> None:
         self._guard = guard
+        #: When this process has begun.
+        self.since = timeutils.utcnow()
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._swept = False
@@ -169,7 +171,7 @@ class Recovery:
             self._elsewhere(thing, export_now, subject)
             return
         case = evidence.Case(self._guard, subject, export, list(known.values()))
-        verdict, reason = verdicts.decide(case.facts(vouched))
+        verdict, reason = case.decide(vouched)
         if verdict is verdicts.Verdict.REVERT:
             if self.revert(thing, export, subject, reason) and not case.attached:
                 self._revert_target(thing, subject)

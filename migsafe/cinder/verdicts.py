@@ -32,8 +32,9 @@ class Facts:
     :param state: mapping, mapped or unmapping
     :param live: an attachment of Cinder has this peer's connector; for a target: any peer's
     :param before: it was mapped before the intent
-    :param attached: it was made for an attachment, not for Cinder's own copying or for a
-        caller of os-initialize_connection
+    :param ended: what it was made for ends with that: an attachment, or a copy by a process of
+        Cinder that has ended. Not so for a copy that may go on, or for a caller of
+        os-initialize_connection
     :param written: whether this peer has the volume open; None: the array cannot tell
     :param fenced: an operator said that the host of this peer is powered off or cut off
     """
@@ -41,14 +42,14 @@ class Facts:
     state: str
     live: bool
     before: bool = False
-    attached: bool = True
+    ended: bool = True
     written: bool | None = None
     fenced: bool = False
 
 
 Wanted = tuple[str, bool | None, bool | None, bool | None, bool | str | None, bool | None]
 
-#: State, live, before, attached, written, fenced; None: whatever it is. The first row that fits
+#: State, live, before, ended, written, fenced; None: whatever it is. The first row that fits
 #: decides, and what no row fits is HOLD.
 TABLE: tuple[tuple[Wanted, Verdict, str], ...] = (
     # Fenced or not: the instance will be detached first, by an evacuation for example.
@@ -69,19 +70,19 @@ TABLE: tuple[tuple[Wanted, Verdict, str], ...] = (
     # Cinder was asked to take it away, and does so without looking who has it open.
     (('unmapping', False, None, None, None, False), Verdict.REVERT, 'it was to be taken away'),
     (('mapped', False, None, False, None, False), Verdict.KEEP,
-     'it was not made for an attachment'),
+     'it was not made for an attachment, and whoever asked for it may use it'),
     (('mapped', False, None, True, False, False), Verdict.REVERT,
-     'its attachment is gone and no host has it open'),
+     'what it was made for has ended, and no host has it open'),
     (('mapped', False, None, True, True, False), Verdict.HOLD,
-     'its attachment is gone, but a host has it open'),
+     'what it was made for has ended, but a host has it open'),
     (('mapped', False, None, True, 'unknown', False), Verdict.HOLD,
-     'its attachment is gone, and the array cannot tell whether a host has it open'),
+     'what it was made for has ended, and the array cannot tell whether a host has it open'),
 )
 
 
 def decide(facts: Facts) -> tuple[Verdict, str]:
     """Look the facts up; give the verdict and the reason."""
-    found = (facts.state, facts.live, facts.before, facts.attached,
+    found = (facts.state, facts.live, facts.before, facts.ended,
              'unknown' if facts.written is None else facts.written, facts.fenced)
     for wanted, verdict, reason in TABLE:
         if all(want is None or want == have for want, have in zip(wanted, found, strict=True)):

@@ -106,12 +106,14 @@ def known(thing: Thing, subject: Any, peer: records.Peer, inspector: Any) -> Kno
         inspector.list_exports(subject), inspector.writers(subject))
 
 
-def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str]) -> list[Other]:
+def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str],
+           incarnation: str) -> list[Other]:
     """All that could write the volume and are not explained.
 
     :param exports: of the volume in the ledger, none of them gone
     :param own: names of this host; Cinder's own copying, which has no attachment, is kept
         apart from attachments by the status of the volume
+    :param incarnation: of this process; a copy that another one has begun may have ended with it
     """
     found: list[Other] = []
     known_names, dead = set(facts.initiators), frozenset[str]()
@@ -124,7 +126,8 @@ def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str])
         if export.peer == facts.mine.key or any(
                 row.explains(export) for row in facts.attached):
             continue
-        if not export.attachment and export.host in own:
+        if (not export.attachment and export.host in own
+                and export.incarnation == incarnation):
             continue
         found.append(Other(f'host {export.host or "(not named)"} has an export of it '
                            f'({export.state}, {", ".join(export.initiators) or "no initiator"})',

@@ -11,15 +11,18 @@
 # under the License.
 """Exports whose attachments have gone without a terminate, and copies that nobody ends."""
 
-from cinder import objects
+from cinder import exception, objects
 from cinder.tests.unit import fake_constants
+from cinder.tests.unit import utils as cinder_utils
 
 from migsafe.cinder import endpoint
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.api import PATIENCE, Thing
 from migsafe.tests.cinder import test_second_writer, world
 
-#: The same host, after it has got an HBA.
+#: The host of cinder-volume itself.
+OWN = {'host': 'node', 'initiator': 'iqn.1994-05.com.redhat:0', 'ip': '172.24.9.10'}
+#: The same host as node13, after it has got another initiator.
 LATER = {**world.NODE13, 'initiator': 'iqn.1994-05.com.redhat:13b'}
 
 
@@ -121,3 +124,154 @@ class TestTwoOfOneHost(Stale):
         self.guard.ledger.fail(Thing('volume', self.volume.id), [peer.key], 'it failed', 30)
         self.guard.recovery.one(next(row for row in self.rows() if row.peer == first.peer))
         self.assertEqual({(self.volume.id, LATER['initiator'])}, self.array.exports())
+
+
+class TestCopies(Stale):
+    """Cinder was copying a volume on its own host when cinder-volume died."""
+
+    def copy(self, connector=OWN, **values):
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        self.service.initialize_connection(self.admin, volume, dict(connector))
+        self.set(**values)
+
+    def set(self, **values):
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        volume.update(values)
+        volume.save()
+
+    def restart(self, *opened, asks=True):
+        self.boot()
+        if asks:
+            self.inspect(*opened)
+        self.recover()
+
+    def later(self):
+        """A minute after the start."""
+        self.guard.recovery.since -= PATIENCE
+        self.recover()
+
+    def held(self, *words):
+        row, = self.rows()
+        self.assertEqual('mapped', row.state)
+        for word in words:
+            self.assertIn(word, row.error)
+        self.assertEqual({(self.volume.id, OWN['initiator'])}, self.array.exports())
+
+    def refused(self):
+        error = self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                                  self.reserve(), world.NODE11)
+        self.assertIn('host node has an export of it', str(error))
+
+    def revert(self, host='node'):
+        found = endpoint.Endpoint(self.guard).export_revert(
+            None, volume=self.volume.id, host=host)['exports']
+        return [row['state'] for row in found]
+
+    def test_it_goes_on(self):
+        """The control: in the process that has begun it, it is nobody's business."""
+        self.copy()
+        self.inspect()
+        self.guard.recovery._swept = False
+        self.later()
+        self.held()
+        self.attach(self.reserve(), world.NODE11)
+
+    def test_the_array_cannot_tell(self):
+        self.copy()
+        self.restart(asks=False)
+        self.later()
+        self.held('cannot tell')
+        self.refused()
+        self.assertEqual(['gone'], self.revert())
+        self.attach(self.reserve(), world.NODE11)
+        self.assertEqual({(self.volume.id, world.NODE11['initiator'])}, self.array.exports())
+
+    def test_nobody_has_it_open(self):
+        self.copy()
+        self.restart()
+        self.held('just started')
+        self.refused()
+        self.later()
+        self.assertEqual(({}, ['gone']), (self.array.targets, [row.state for row in self.rows()]))
+        self.attach(self.reserve(), world.NODE11)
+
+    def test_cinder_backup_goes_on(self):
+        """It runs on this host as well, and has not ended with cinder-volume."""
+        self.copy()
+        self.restart(OWN)
+        self.later()
+        self.held('has it open')
+        self.refused()
+
+    def test_something_is_going_on(self):
+        for values in ({'status': 'backing-up'}, {'status': 'available',
+                                                  'migration_status': 'migrating'}):
+            with self.subTest(values):
+                self.copy(**values)
+                self.restart()
+                self.later()
+                self.held(*values.values()) if len(values) == 1 else self.held('migrating')
+        self.set(migration_status=None)
+        self.recover()
+        self.assertEqual({}, self.array.targets)
+
+    def test_an_operator_says_that_nothing_is(self):
+        self.copy(status='backing-up')
+        self.restart()
+        self.assertEqual(['gone'], self.revert())
+        self.assertEqual({}, self.array.targets)
+
+    def test_another_host(self):
+        """It may be cinder-backup's, or of a caller of os-initialize_connection."""
+        self.copy(world.NODE13)
+        self.restart()
+        self.later()
+        self.assertEqual(({(self.volume.id, world.NODE13['initiator'])}, ''),
+                         (self.array.exports(), self.rows()[0].error))
+        self.assertEqual(['gone'], self.revert('node13'))
+
+    def test_a_target_that_was_left(self):
+        """Killed between the mapping and the target of a copy."""
+        self.copy()
+        driver = self.service.driver
+        driver.terminate_connection(
+            objects.Volume.get_by_id(self.admin, self.volume.id), dict(OWN))
+        self.assertEqual({self.volume.id: set()}, self.array.targets)
+        self.restart()
+        self.assertEqual({}, self.array.targets)
+
+    def test_a_snapshot(self):
+        """Of a cinder-backup on another host, which has died."""
+        snapshot = cinder_utils.create_snapshot(
+            self.admin, self.volume.id, status='available')
+        driver = self.service.driver
+        snapshot.update(driver.create_export_snapshot(self.admin, snapshot, dict(world.NODE13)))
+        snapshot.save()
+        driver.initialize_connection_snapshot(snapshot, dict(world.NODE13))
+        self.assertEqual(1, len(self.array.exports()))
+        self.restart(asks=False)
+        self.later()
+        self.assertEqual(1, len(self.array.exports()))
+        found = endpoint.Endpoint(self.guard).export_revert(
+            None, volume=snapshot.id, host='node13')['exports']
+        self.assertEqual([('snapshot', 'gone')], [(row['kind'], row['state']) for row in found])
+        self.assertEqual({}, self.array.targets)
+        self.assertEqual(['gone'] * 2, [
+            row.state for row in self.guard.ledger.of(Thing('snapshot', snapshot.id))])
+
+    def test_a_snapshot_on_this_host(self):
+        snapshot = cinder_utils.create_snapshot(
+            self.admin, self.volume.id, status='available')
+        driver = self.service.driver
+        snapshot.update(driver.create_export_snapshot(self.admin, snapshot, dict(OWN)))
+        snapshot.save()
+        driver.initialize_connection_snapshot(snapshot, dict(OWN))
+        self.set(status='backing-up')
+        self.restart()
+        self.later()
+        self.assertEqual(1, len(self.array.exports()))
+        self.assertIn('backing-up', self.guard.ledger.of(
+            Thing('snapshot', snapshot.id))[1].error)
+        self.set(status='in-use')
+        self.recover()
+        self.assertEqual({}, self.array.targets)

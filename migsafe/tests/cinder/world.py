@@ -126,10 +126,17 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
             self.array.targets.pop(_name(volume), None)
         self.faults.at('after remove_export')
 
+    create_export_snapshot = create_export
+    initialize_connection_snapshot = initialize_connection
+    remove_export_snapshot = remove_export
 
-def _name(volume):
-    """What the array calls it: after a migration that is not what Cinder calls it."""
-    return volume['_name_id'] or volume['id']
+    def terminate_connection_snapshot(self, snapshot, connector, **kwargs):
+        self.array.targets.get(snapshot['id'], set()).discard(connector['initiator'])
+
+
+def _name(thing):
+    """What the array calls it: after a migration that is not what Cinder calls a volume."""
+    return getattr(thing, '_name_id', None) or thing['id']
 
 
 class World(test_driver.Backends):

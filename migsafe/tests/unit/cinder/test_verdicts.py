@@ -23,10 +23,10 @@ YES_NO = (True, False)
 
 def everything():
     """All that can be known of a row."""
-    for state, live, before, attached, written, fenced in itertools.product(
+    for state, live, before, ended, written, fenced in itertools.product(
             ('mapping', 'mapped', 'unmapping'), YES_NO, YES_NO, YES_NO, (True, False, None),
             YES_NO):
-        yield verdicts.Facts(state, live, before, attached, written, fenced)
+        yield verdicts.Facts(state, live, before, ended, written, fenced)
 
 
 def expected(facts):
@@ -39,7 +39,7 @@ def expected(facts):
         if facts.before:
             return KEEP
         return HOLD if facts.written else REVERT
-    if not facts.attached:
+    if not facts.ended:
         return KEEP
     return REVERT if facts.written is False else HOLD
 
@@ -74,7 +74,7 @@ class TestVerdicts(base.BaseTestCase):
 
     @staticmethod
     def _first(facts):
-        found = (facts.state, facts.live, facts.before, facts.attached,
+        found = (facts.state, facts.live, facts.before, facts.ended,
                  'unknown' if facts.written is None else facts.written, facts.fenced)
         return next(place for place, (wanted, _verdict, _reason) in enumerate(verdicts.TABLE)
                     if all(want is None or want == have
