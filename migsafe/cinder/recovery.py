@@ -23,7 +23,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder import attachments, calls, evidence, verdicts
+from migsafe.cinder import attachments, calls, evidence, sweep, verdicts
 from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 from migsafe.text import masked
@@ -55,7 +55,7 @@ class Recovery:
         self.since = timeutils.utcnow()
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._swept = False
+        self._sweep = sweep.Sweep(guard)
         self._purged: datetime.datetime | None = None
 
     def start(self) -> None:
@@ -84,22 +84,17 @@ class Recovery:
             self._wake.clear()
 
     def round(self, now: datetime.datetime | None = None) -> None:
-        """One round: everything of the backend at first, then what is due.
+        """One round: everything of the backend at first, and page by page from time to time; and
+        what is due.
 
         :param now: None: whether due or not
         """
-        ledger = self._guard.ledger
-        if not self._swept:
-            self._all(export for export in ledger.exports() if not self._fresh(export))
-            self._swept = True
+        if not self._sweep.begun:
+            self._all(self._sweep.all())
         self._all(self._due(now))
+        # NOTE: after what is due, and a page in each round: it is in no hurry.
+        self._all(self._sweep.some())
         self._purge()
-
-    def _fresh(self, export: records.Export) -> bool:
-        """Whether a call of this very process may be at it: an intent that is not due yet."""
-        return (export.incarnation == self._guard.ledger.incarnation
-                and export.state != 'mapped' and export.due_at is not None
-                and export.due_at > timeutils.utcnow())
 
     def _due(self, now: datetime.datetime | None) -> Iterator[records.Export]:
         after_id = 0
@@ -148,10 +143,8 @@ class Recovery:
     @staticmethod
     def _live(thing: Thing, export: records.Export) -> bool:
         """Whether an attachment explains it: what nearly all rows need, in one query."""
-        if thing.kind != 'volume':
-            return False
-        return any(row.explains(export) if export.peer else row.peer
-                   for row in attachments.of_volume(thing.id))
+        return thing.kind == 'volume' and attachments.explain(
+            attachments.of_volume(thing.id), export)
 
     def _mine(self, export: records.Export) -> bool:
         """Whether no other process can be at work on it."""

@@ -72,6 +72,16 @@ OPTS: list[cfg.Opt] = [
         'db sync --ledger".',
     ),
     cfg.IntOpt(
+        'ledger_sweep_interval',
+        default=3600,
+        min=0,
+        help='In cinder.conf: seconds between two looks of a cinder-volume at everything that is '
+        'in the ledger of exports, for what has lost its attachment without a word, as by '
+        '"openstack volume set --detached". It reads 200 exports every five seconds, and the '
+        'attachments of their volumes in one query; the array is asked only about those that '
+        'no attachment explains. 0 means that this is done at its start only.',
+    ),
+    cfg.IntOpt(
         'recovery_interval',
         default=30,
         min=1,

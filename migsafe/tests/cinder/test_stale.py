@@ -11,11 +11,15 @@
 # under the License.
 """Exports whose attachments have gone without a terminate, and copies that nobody ends."""
 
+from unittest import mock
+
+import sqlalchemy as sa
 from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 from cinder.tests.unit import utils as cinder_utils
+from oslo_utils import fixture as time_fixture
 
-from migsafe.cinder import endpoint
+from migsafe.cinder import attachments, endpoint, sweep
 from migsafe.ledger import records
 from migsafe.ledger.api import PATIENCE, Thing
 from migsafe.tests.cinder import test_second_writer, world
@@ -40,6 +44,114 @@ class Stale(world.World):
 
     def reset(self, attachment):
         objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+
+
+class TestSweep(Stale):
+    """cinder-volume has run for long when an attachment goes without a terminate."""
+
+    INTERVAL = 4000     # with what is added at random
+
+    def setUp(self):
+        super().setUp()
+        self.clock = self.useFixture(time_fixture.TimeFixture())
+        self.recover()      # at start, on an empty ledger
+        self.attachment = self.reserve()
+        self.attach(self.attachment)
+
+    def test_nobody_has_it_open(self):
+        self.inspect()
+        self.clock.advance_time_seconds(self.INTERVAL)
+        self.recover()
+        self.assertEqual(1, len(self.array.exports()))
+        self.reset(self.attachment)
+        self.recover()      # it has just looked
+        self.assertEqual(1, len(self.array.exports()))
+        self.clock.advance_time_seconds(self.INTERVAL)
+        self.recover()
+        self.assertEqual(({}, ['gone']), (self.array.targets, [row.state for row in self.rows()]))
+
+    def test_the_array_cannot_tell(self):
+        self.reset(self.attachment)
+        self.clock.advance_time_seconds(self.INTERVAL)
+        self.recover()
+        row, = self.rows()
+        self.assertEqual('mapped', row.state)
+        self.assertIn('cannot tell', row.error)
+
+    def test_never(self):
+        self.override_config('ledger_sweep_interval', 0, group='migsafe')
+        self.restart()
+        self.reset(self.attachment)
+        self.clock.advance_time_seconds(10 * self.INTERVAL)
+        self.recover()
+        self.assertEqual('', self.rows()[0].error)
+
+    def test_what_it_costs(self):
+        """A page in each round, one query for its attachments, and none to the array."""
+        for _ in range(5):
+            volume = self.make_volume()
+            self.attach(self.reserve(volume=volume), volume=volume)
+        volume = objects.Volume.get_by_id(self.admin, self.make_volume().id)
+        self.service.initialize_connection(self.admin, volume, dict(world.NODE11))
+        self.inspect()
+        self.mock_object(sweep, 'PAGE', 4)
+        self.reset(self.attachment)     # the first page has it, and the last one what is kept
+        self.clock.advance_time_seconds(self.INTERVAL)
+        taken = []
+        recovery, one = self.guard.recovery, self.guard.recovery.one
+        with mock.patch.object(recovery, 'one', side_effect=taken.append):
+            asked = [self.queries(recovery.round) for _ in range(5)]
+        self.assertEqual([1, 1, 1, 1, 0], asked)
+        self.assertEqual({self.volume.id, volume.id}, {row.resource for row in taken})
+        with mock.patch.object(self.guard.inspector, 'writers', return_value=[]) as writers:
+            for row in taken:
+                one(row)
+        self.assertEqual({self.volume.id}, {call.args[0].id for call in writers.call_args_list})
+        self.assertNotIn(self.volume.id, self.array.targets)
+        self.assertIn(volume.id, self.array.targets)
+
+    def queries(self, call):
+        """How often Cinder's table of attachments is read."""
+        found = []
+
+        def note(connection, cursor, statement, *_more):
+            found.append(statement) if 'volume_attachment' in statement else None
+        sa.event.listen(sa.Engine, 'before_cursor_execute', note)
+        try:
+            call(None)
+        finally:
+            sa.event.remove(sa.Engine, 'before_cursor_execute', note)
+        return len(found)
+
+    def test_the_database_is_away(self):
+        """Nothing is taken for stale, what is due is done, and the page is looked at again."""
+        other = self.make_volume()
+        attachment = self.reserve(volume=other)
+        self.attach(attachment, volume=other)
+        with mock.patch.object(world.ArrayDriver, 'terminate_connection',
+                               side_effect=exception.VolumeDriverException('array is away')):
+            self.assertRaises(exception.VolumeBackendAPIException, self.detach, attachment)
+        self.reset(attachment)
+        self.reset(self.attachment)
+        self.inspect()
+        self.clock.advance_time_seconds(self.INTERVAL)
+        with mock.patch.object(attachments.db, 'volume_get_all',
+                               side_effect=exception.CinderException('database is away')):
+            self.assertRaises(exception.CinderException, self.recover)
+        self.assertEqual({self.volume.id}, set(self.array.targets))
+        self.recover()
+        self.assertEqual({}, self.array.targets)
+
+    def test_an_unreadable_connector(self):
+        """The attachment is there, and so nothing is taken away."""
+        world.db.volume_attachment_update(self.admin, self.attachment, {'connector': '{"host'})
+        self.inspect()
+        self.clock.advance_time_seconds(self.INTERVAL)
+        self.recover()
+        self.assertEqual(1, len(self.array.exports()))
+        row, = self.rows()
+        self.assertEqual('mapped', row.state)
+        self.assertNotEqual('', row.error)
 
 
 class TestTwoOfOneHost(Stale):
@@ -86,7 +198,6 @@ class TestTwoOfOneHost(Stale):
             self.reset(attachment)
         self.inspect(LATER)
         for _ in range(2):
-            self.guard.recovery._swept = False
             self.recover()
         self.assertEqual(2, len(self.array.exports()))
         self.assertEqual([True] * 2, ['has it open' in row.error for row in self.rows()])
@@ -171,7 +282,8 @@ class TestCopies(Stale):
         """The control: in the process that has begun it, it is nobody's business."""
         self.copy()
         self.inspect()
-        self.guard.recovery._swept = False
+        for row in self.rows():
+            self.guard.recovery.one(row)
         self.later()
         self.held()
         self.attach(self.reserve(), world.NODE11)

@@ -31,9 +31,9 @@ class TestConf(base.BaseTestCase):
         self.assertEqual(
             {'enabled': False, 'enforce': True, 'state_path': '/var/lib/nova/migsafe',
              'connection': None, 'ledger_path': '/var/lib/cinder/migsafe',
-             'ledger_connection': None, 'recovery_interval': 30, 'recovery_backoff_max': 600,
-             'recovery_batch': 20, 'recovery_workers': 4, 'rpc_timeout': 15,
-             'retention_days': 30, 'quiesce_timeout': 60, 'adopt_after': 300,
+             'ledger_connection': None, 'ledger_sweep_interval': 3600, 'recovery_interval': 30,
+             'recovery_backoff_max': 600, 'recovery_batch': 20, 'recovery_workers': 4,
+             'rpc_timeout': 15, 'retention_days': 30, 'quiesce_timeout': 60, 'adopt_after': 300,
              'device_guards': True, 'identity_check_interval': 300,
              'holder_policy': 'refuse', 'identity_policy': 'refuse'},
             dict(group))
