@@ -245,6 +245,40 @@ class Cases:
             thread.join(120)
         self.assertEqual(([], [True] * 4 * ROUNDS), (met, ended))
 
+    def test_volumes_are_exchanged_while_one_is_attached(self):
+        """Whoever waits for a volume finds it afterwards, and no row is lost."""
+        services = self.open('node1@array'), self.open('node2@array')
+        for number in range(ROUNDS):
+            one, other = (api.Thing('volume', f'{name}{number}') for name in 'vw')
+            services[0].intend(one, [records.Peer(), ONE], 'mapping')
+            services[0].settle(one, ['', ONE.key], 'mapped')
+            failed, ready = [], threading.Barrier(3)
+
+            def run(call, *args, failed=failed, ready=ready):
+                ready.wait(30)
+                try:
+                    call(*args)
+                except Exception as error:
+                    failed.append(error)
+
+            threads = [threading.Thread(target=run, args=args) for args in (
+                (services[0].swap, one, other),
+                (services[1].intend, other, [records.Peer(), TWO], 'mapping'),
+                (services[1].fence, 'node11', 'by alice'))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            self.assertEqual([], failed)
+            hosts = {row.host: row.resource for thing in (one, other)
+                     for row in services[0].of(thing) if row.peer}
+            self.assertEqual(other.id, hosts['node13'])
+            self.assertIn(hosts['node11'], (one.id, other.id))
+            services[1].adopt(other, one)
+            self.assertEqual([], [row for row in services[0].of(other) if row.state != 'gone'])
+            self.assertEqual(['', 'node11', 'node13'],
+                             sorted(row.host for row in services[0].of(one)))
+
     def test_a_host_that_is_fenced_and_comes_back(self):
         service, other = self.open('node1@array'), self.open('node2@array')
         things = [api.Thing('volume', f'v{number}') for number in range(5)]
