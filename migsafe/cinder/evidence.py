@@ -73,7 +73,7 @@ class Case:
     def _live(self) -> bool:
         export = self._export
         if not export.peer:
-            return bool(self.attached or self._others) or leaving(export)
+            return bool(self.attached or self._others)
         return self._has_attachment(export) or any(
             same_host(row, export) and self._stands(row) for row in self._others)
 
@@ -146,8 +146,7 @@ class Case:
 def leaving(export: records.Export) -> bool:
     """Whether it is that of an attachment which a migration is just giving another volume."""
     having = attachments.of_export(export) if export.kind == 'volume' else None
-    return having is not None and having[1] != export.resource and (
-        not export.peer or having[0].explains(export))
+    return having is not None and having[1] != export.resource and having[0].explains(export)
 
 
 def same_host(one: records.Export, other: records.Export) -> bool:

@@ -18,6 +18,7 @@ from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 from cinder.tests.unit import utils as cinder_utils
 from oslo_utils import fixture as time_fixture
+from oslo_utils import timeutils
 
 from migsafe.cinder import attachments, endpoint, sweep
 from migsafe.ledger import records
@@ -77,6 +78,15 @@ class TestSweep(Stale):
         row, = self.rows()
         self.assertEqual('mapped', row.state)
         self.assertIn('cannot tell', row.error)
+
+    def test_what_is_due_later_waits_for_that(self):
+        """A sweep does not undo the pauses between two tries."""
+        self.reset(self.attachment)
+        row, = self.rows()
+        self.guard.ledger.fail(Thing('volume', self.volume.id), [row.peer], 'held', 1e6)
+        self.clock.advance_time_seconds(self.INTERVAL)
+        self.guard.recovery.round(timeutils.utcnow())
+        self.assertEqual((1, 'held'), (self.rows()[0].attempts, self.rows()[0].error))
 
     def test_never(self):
         self.override_config('ledger_sweep_interval', 0, group='migsafe')
