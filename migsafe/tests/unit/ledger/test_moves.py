@@ -26,9 +26,9 @@ class TestMoves(test_ledger.LedgerTestCase):
         super().setUp()
         self.make(ONE, 'a1', TARGET, NODE13)
 
-    def make(self, thing, attachment, *peers, state='mapped'):
+    def make(self, thing, attachment, *peers):
         self.ledger.intend(thing, peers, 'mapping', attachment=attachment)
-        self.ledger.settle(thing, [peer.key for peer in peers], state, target=attachment)
+        self.ledger.settle(thing, [peer.key for peer in peers], 'mapped', target=attachment)
 
     def rows(self, thing):
         """Host, state, target; the target's row, which has no host, first."""
@@ -74,7 +74,10 @@ class TestMoves(test_ledger.LedgerTestCase):
         self.assertIn(OTHER.id, self.ledger.of(ONE)[0].error)
 
     def test_adopt_where_that_peer_is_gone(self):
-        self.make(OTHER, 'b1', TARGET, NODE13, state='gone')
+        self.make(OTHER, 'b1', TARGET, NODE13)
+        self.ledger.intend(OTHER, [TARGET, NODE13], 'unmapping')
+        self.ledger.settle(OTHER, ['', NODE13.key], 'gone')
+        self.assertEqual([('', 'gone', 'b1')], self.rows(OTHER))
         self.ledger.adopt(ONE, OTHER)
         self.assertEqual([('', 'mapped', 'a1'), ('node13', 'mapped', 'a1')], self.rows(OTHER))
 
