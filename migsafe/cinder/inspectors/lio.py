@@ -101,11 +101,12 @@ def _acls(target: Any) -> Iterator[Any]:
 
 def _mappings(target: Any) -> Iterator[base.Mapping]:
     name = target.wwn.rpartition(':')[2]
-    empty = True
-    for acl in _acls(target):
-        for mapped in acl.mapped_luns:
-            empty = False
+    acls = list(_acls(target))
+    for acl in acls:
+        # NOTE: cinder-rtstool makes the ACL first. Killed then, it leaves one without a LUN, and
+        # adds none later, because it finds the ACL: the host gets no disk until that is gone.
+        for lun in [str(mapped.mapped_lun) for mapped in acl.mapped_luns] or ['']:
             yield base.Mapping(name, frozenset((acl.node_wwn.lower(),)), target=target.wwn,
-                               lun=str(mapped.mapped_lun))
-    if empty:
+                               lun=lun)
+    if not acls:
         yield base.Mapping(name, target=target.wwn)

@@ -56,6 +56,14 @@ class TestLio(base.BaseTestCase):
         self.assertEqual(frozenset(), found.initiators)
         self.assertEqual([], self.make(target('volume-2')).list_exports(self.VOLUME))
 
+    def test_an_acl_without_a_lun_is_an_export(self):
+        """cinder-rtstool was killed between the ACL and its LUN, and never adds the LUN later."""
+        killed = target('volume-1', 'IQN.A')
+        killed.tpgs[0].node_acls[0].mapped_luns = []
+        self.assertEqual([inspectors_base.Mapping(
+            'volume-1', frozenset(('iqn.a',)), target=PREFIX + 'volume-1')],
+            self.make(killed).list_exports(self.VOLUME))
+
     def test_writers(self):
         made = self.make(target('volume-1', 'iqn.a', 'iqn.b', sessions=('iqn.b',)))
         writer, = made.writers(self.VOLUME)

@@ -30,6 +30,9 @@ SAME = frozenset((
     ('after ledger', 'before remove_export'), ('after terminate_connection', 'before ledger'),
     ('after remove_export', 'before ledger')))
 
+#: The host of a migration's destination, and what LIO gives that of its source.
+DESTINATION, SOURCE = 'iqn.2026-01.org.migsafe:a', {'iqn.2026-01.org.migsafe:b': [0]}
+
 
 class CinderTestCase(base.StorageTestCase):
     """The scenarios of guest/cinder_cases.py."""
@@ -110,6 +113,21 @@ class TestKilled(CinderTestCase):
         found = self.case('migrating', False, True, kill_at=3)
         self.assertTrue(found['killed'])
         self.assertIn('iqn.2026-01.org.migsafe:b', found['after_delete']['leaked'])
+
+    def test_half_made(self) -> None:
+        found = self.case('half_made', True)
+        # what makes it a test: there is an ACL, and it gives no LUN
+        self.assertEqual((1, {**SOURCE, DESTINATION: []}), (len(found['died']), found['bare']))
+        self.assertEqual({}, found['after_delete'])
+        self.assertIsNone(found['again']['error'], found['again']['message'])
+        self.assertEqual({**SOURCE, DESTINATION: [0]}, found['luns'])
+
+    def test_half_made_plain(self) -> None:
+        """The control: the second attach is said to succeed, and its host gets no disk."""
+        found = self.case('half_made', False)
+        self.assertEqual({**SOURCE, DESTINATION: []}, found['bare'])
+        self.assertIsNone(found['again']['error'], found['again']['message'])
+        self.assertEqual({**SOURCE, DESTINATION: []}, found['luns'])
 
 
 class TestHost(CinderTestCase):

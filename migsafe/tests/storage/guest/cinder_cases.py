@@ -332,6 +332,36 @@ def migrating(source: str) -> list[str]:
     return [source]
 
 
+def half_made() -> None:
+    """Cinder and cinder-rtstool are killed between the ACL of an initiator and its LUN.
+
+    It is the destination's in a live migration, so that the target stays. Nova deletes the
+    attachment, and the guest is migrated to the same host after that.
+    """
+    source = attach(NODE_B)
+
+    def migrate() -> None:
+        client().attachments.create(volume_id(), NODE_A, INSTANCE)
+    places.HALF_MADE.touch()
+    with dying() as died:
+        migrate()
+    bare = luns()
+    start()
+    for name in known():
+        if name != source:
+            delete(name)
+    found = {'died': died, 'bare': bare, 'after_delete': differences()}
+    again = lab.attempt(migrate)
+    lab.report(again=again, luns=luns(), log=last_words(), **found)
+
+
+def luns() -> dict[str, list[int]]:
+    """Initiator of each ACL -> numbers of the LUNs that it is given."""
+    return {acl.node_wwn: [mapped.mapped_lun for mapped in acl.mapped_luns]
+            for target in rtslib.root.RTSRoot().targets if target.wwn.startswith(PREFIX)
+            for tpg in target.tpgs for acl in tpg.node_acls}
+
+
 # -- with the host's own os-brick ---------------------------------------------------------------
 
 

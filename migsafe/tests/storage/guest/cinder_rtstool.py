@@ -16,8 +16,10 @@ is Cinder's own program.
 """
 
 import os
+import signal
 import sys
 import traceback
+from typing import Any
 
 import forker
 import places
@@ -44,6 +46,8 @@ def main(words: list[str]) -> int:
     for fd, kind in ((1, 'out'), (2, 'err')):
         os.dup2(os.open(f'{name}.{kind}', os.O_WRONLY | os.O_CREAT, 0o600), fd)
     rc = 1
+    if places.HALF_MADE.exists():
+        rtstool.rtslib_fb.MappedLUN = _die
     try:
         rc = rtstool.main() or 0
     except Exception:
@@ -55,6 +59,13 @@ def main(words: list[str]) -> int:
         with open(f'{name}.rc', 'w', encoding='ascii') as waiting:
             waiting.write(f'{rc}\n')
     return rc
+
+
+def _die(*_args: Any, **_kwargs: Any) -> None:
+    """The ACL is there, and its LUN will not be: both programs end here."""
+    places.HALF_MADE.unlink()
+    os.kill(places.said(places.STACK), signal.SIGKILL)
+    raise RuntimeError('killed')
 
 
 if __name__ == '__main__':

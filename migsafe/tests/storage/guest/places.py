@@ -25,6 +25,8 @@ DATABASE = STATE / 'cinder.sqlite'
 KILL_AT = RUN / 'kill-at'
 #: The points that it has come to, a line each.
 POINTS = RUN / 'points'
+#: There while cinder-rtstool dies, and Cinder with it, between an ACL and its LUN.
+HALF_MADE = RUN / 'half-made'
 #: Where the name of a process and its number stand once it is ready.
 STACK = 'stack'
 
