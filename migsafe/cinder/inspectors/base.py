@@ -84,3 +84,12 @@ class Inspector(abc.ABC):
     def identity(self, volume: Any) -> Identity:
         """What hosts will see as the identity of the volume; empty if it is not known."""
         return frozenset()
+
+
+def told(volume: Any, name: str) -> str:
+    """What Cinder has of a volume under a name; empty if it has nothing."""
+    try:
+        return str(volume[name] or '')
+    except (KeyError, AttributeError):
+        # NOTE: tests and old code of Cinder hand dictionaries around.
+        return ''

@@ -71,12 +71,17 @@ class LioInspector(base.Inspector):
             for target in self._targets(volume) for tpg in target.tpgs for lun in tpg.luns)
 
     def _targets(self, volume: Any) -> list[Any]:
-        iqn = self._iqn(volume)
-        return [target for target in self._root().targets if target.wwn == iqn]
+        names = self._iqns(volume)
+        return [target for target in self._root().targets if target.wwn in names]
 
-    def _iqn(self, volume: Any) -> str:
+    def _iqns(self, volume: Any) -> list[str]:
+        """What its target is called now, and what it was called when it was made.
+
+        Cinder's driver maps to the second: "portal target LUN" in provider_location.
+        """
         prefix = self.driver.configuration.safe_get('target_prefix')
-        return f'{prefix}{volume["name"]}'
+        return [f'{prefix}{volume["name"]}',
+                *base.told(volume, 'provider_location').split(' ')[1:2]]
 
 
 def naa(serial: str, company_id: int = COMPANY) -> str:

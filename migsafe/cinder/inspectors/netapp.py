@@ -144,7 +144,7 @@ class NetAppInspector(base.Inspector):
         known = self._library.lun_table.get(name)
         pool = volume_utils.extract_host(volume['host'] or '', 'pool')
         paths = [known.get_metadata_property('Path') if known else None,
-                 _get(volume, 'provider_location').partition(':')[2]]
+                 base.told(volume, 'provider_location').partition(':')[2]]
         if self._config().safe_get('netapp_disaggregated_platform'):
             # NOTE: ASA r2 has no FlexVols, and Cinder's driver uses no dashes there.
             name = name.replace('-', '_')
@@ -156,11 +156,3 @@ class NetAppInspector(base.Inspector):
             raise LunUnclear(volume=ascii(name)[:100], found='nowhere',
                              expected=ascii(told)[:400])
         return name, told
-
-
-def _get(volume: Any, name: str) -> str:
-    try:
-        return str(volume[name] or '')
-    except (KeyError, AttributeError):
-        # NOTE: tests and old code of Cinder hand dictionaries around.
-        return ''

@@ -13,6 +13,7 @@
 
 import types
 
+from cinder import objects
 from oslotest import base
 
 from migsafe.cinder.inspectors import base as inspectors_base
@@ -63,6 +64,27 @@ class TestLio(base.BaseTestCase):
         self.assertEqual([inspectors_base.Mapping(
             'volume-1', frozenset(('iqn.a',)), target=PREFIX + 'volume-1')],
             self.make(killed).list_exports(self.VOLUME))
+
+    def test_a_target_with_a_prefix_of_before(self):
+        """Cinder's driver maps to what provider_location names, whatever the option is now."""
+        name = f'volume-{SERIAL}'
+        old = target(name, 'iqn.a', sessions=('iqn.a',))
+        old.wwn = f'iqn.2005-01.old:{name}'
+        told = {'provider_location': f'10.0.0.1:3260,1 {old.wwn} 0'}
+        for volume in ({'name': name, **told}, objects.Volume(id=SERIAL, _name_id=None, **told)):
+            made = self.make(old)
+            found, = made.list_exports(volume)
+            self.assertEqual((old.wwn, frozenset(('iqn.a',))), (found.target, found.initiators))
+            self.assertEqual(['initiator iqn.a'], [one.who for one in made.writers(volume)])
+            self.assertEqual(1, len(made.identity(volume)))
+            both = self.make(old, target(name, 'iqn.b'))
+            self.assertEqual(2, len(both.list_exports(volume)))
+
+    def test_a_location_that_names_no_target(self):
+        for location in (None, '', 'x', '10.0.0.1:3260,1 ', 7):
+            made = self.make(target('volume-1', 'iqn.a'), target('', 'iqn.b'))
+            found, = made.list_exports({**self.VOLUME, 'provider_location': location})
+            self.assertEqual(PREFIX + 'volume-1', found.target)
 
     def test_writers(self):
         made = self.make(target('volume-1', 'iqn.a', 'iqn.b', sessions=('iqn.b',)))

@@ -163,3 +163,11 @@ class TestHost(CinderTestCase):
         found = self.case('wrong_disk', True)
         self.assertEqual('WrongDisk', found['disk']['error'])
         self.assertEqual({}, found['left'])
+
+    def test_another_prefix(self) -> None:
+        found = self.case('another_prefix', True)
+        self.assertEqual('ok', found['readable'])
+        self.assertEqual([['iqn.2026-01.org.migsafe:a', '0']], found['mapped'])
+        self.assertEqual([['iqn.2026-01.org.migsafe:a']], found['writers'])
+        # the control: the target is found by nothing else
+        self.assertEqual(0, found['unnamed'])

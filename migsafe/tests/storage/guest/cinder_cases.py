@@ -20,6 +20,7 @@ import pathlib
 import signal
 import sqlite3
 import time
+import types
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -402,6 +403,24 @@ def wrong_disk() -> None:
     info['migsafe_identity'] = ['naa.6001405' + '0' * 25]
     lab.report(disk=lab.attempt(lambda: lab.brick().connect_volume(info)), left=host.wwids(),
                log=last_words())
+
+
+def another_prefix() -> None:
+    """target_prefix is another one than when the target of a disk in use was made."""
+    from migsafe.cinder.inspectors import lio
+    _first, _info, disk = connected()
+    with contextlib.closing(sqlite3.connect(places.DATABASE)) as database:
+        (location,), = database.execute('SELECT provider_location FROM volumes')
+    volume = {'name': f'volume-{volume_id()}', 'provider_location': location}
+    options = {'target_prefix': 'iqn.2030-01.another:'}
+    driver = types.SimpleNamespace(
+        configuration=types.SimpleNamespace(safe_get=options.get))
+    inspector = lio.LioInspector(driver)
+    lab.report(
+        readable=host.readable(disk['path']), log=last_words(),
+        mapped=[[*sorted(one.initiators), one.lun] for one in inspector.list_exports(volume)],
+        writers=[sorted(one.initiators) for one in inspector.writers(volume)],
+        unnamed=len(inspector.list_exports({**volume, 'provider_location': None})))
 
 
 @contextlib.contextmanager
