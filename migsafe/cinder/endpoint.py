@@ -25,15 +25,16 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder import attachments, writers
+from migsafe.cinder import attachments, search, writers
+from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.journal import values
 from migsafe.ledger import records
 from migsafe.ledger.api import Thing
 
 LOG = logging.getLogger(__name__)
 
-#: 1.1: export_fence, and export_list with a host.
-NAMESPACE, VERSION = 'migsafe', '1.1'
+#: 1.1: export_fence, and export_list with a host. 1.2: export_search.
+NAMESPACE, VERSION = 'migsafe', '1.2'
 PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
          'lun', 'identity', 'service', 'fenced', 'error', 'attempts')
@@ -54,7 +55,7 @@ class OwnHost(exceptions.MigsafeError):
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.1.
+    """RPC namespace ``migsafe``, version 1.2.
 
     :param guard: of the backend
     """
@@ -63,6 +64,7 @@ class Endpoint:
 
     def __init__(self, guard: Any) -> None:
         self._guard = guard
+        self._walks = search.Walks(guard)
 
     def export_list(self, context: Any, after_id: Any = 0, volume: Any = '', host: Any = '',
                     **_later: Any) -> dict[str, Any]:
@@ -76,14 +78,19 @@ class Endpoint:
                 'next': rows[-1].id if rows and not volume else None}
 
     def export_verify(self, context: Any, volume: Any, **_later: Any) -> dict[str, Any]:
-        """Compare ledger, array and attachments of one volume."""
-        thing = Thing.of('volume', volume)
+        """Compare ledger, array and attachments of one volume; say whether the array told."""
+        thing, inspector = Thing.of('volume', volume), self._guard.inspector
         with self._guard.lines.waiting(thing):
-            return {'differences': list(self._differences(thing)),
-                    'array': self._guard.inspector.can_tell}
+            subject = attachments.thing('volume', thing.id)
+            mapped, opened = (inspector.list_exports(subject), inspector.writers(subject)) \
+                if subject is not None else ([], [])
+            told = mapped is not None or opened is not None
+            return {'differences': list(self._differences(thing, subject, mapped or [],
+                                                          opened or [])),
+                    'array': inspector.can_tell and told}
 
-    def _differences(self, thing: Thing) -> Iterator[str]:
-        subject = attachments.thing('volume', thing.id)
+    def _differences(self, thing: Thing, subject: Any, mapped: list[Mapping],
+                     opened: list[Writer]) -> Iterator[str]:
         rows = [row for row in self._guard.ledger.of(thing) if row.peer and row.state != 'gone']
         if subject is None:
             yield from (f'{row}: Cinder has no such volume' for row in rows)
@@ -97,14 +104,19 @@ class Endpoint:
         for one in attached:
             if one.peer not in {row.peer for row in rows}:
                 yield f'attachment {one.id} of host {one.host} is not in the ledger'
-        names = attachments.lower(name for row in rows for name in row.initiators).union(
-            *(row.initiators for row in attached))
-        for mapping in self._guard.inspector.list_exports(subject) or ():
-            if mapping.initiators and not mapping.initiators & names:
-                yield (f'the array maps it to {", ".join(sorted(mapping.initiators))}, which '
-                       'neither the ledger nor an attachment has')
-        for writer in writers.unexplained(self._guard.inspector.writers(subject) or (), attached):
+        for mapping in mapped:
+            if mapping.initiators and not search.explained(mapping, rows, attached):
+                yield f'the array maps it to {mapping}, which neither the ledger nor an ' \
+                      'attachment has'
+        for writer in writers.unexplained(opened, attached):
             yield f'{writer.who} has it open, but no attachment explains it'
+
+    def export_search(self, context: Any, walk: Any = '', **_later: Any) -> dict[str, Any]:
+        """Go through all that the array has, see :meth:`search.Walks.page`.
+
+        :param walk: what the last page has given to go on with
+        """
+        return self._walks.page(values.word('a walk', 'its name', walk, 64))
 
     def export_revert(self, context: Any, volume: Any, host: Any,
                       **_later: Any) -> dict[str, Any]:

@@ -36,6 +36,14 @@ class Mapping:
     target: str = ''
     lun: str = ''
 
+    def __str__(self) -> str:
+        """To whom, and what an administrator of the array needs to find it."""
+        there = [f'{what} {name}' for what, name in (
+            ('as', self.volume), ('group or host', self.host if self.initiators else ''),
+            ('target', self.target), ('LUN', self.lun)) if name]
+        whom = ', '.join(sorted(self.initiators)) or self.host or 'nobody'
+        return f'{whom} ({", ".join(there)})'
+
 
 @dataclasses.dataclass(frozen=True)
 class Writer:

@@ -52,8 +52,15 @@ class LioInspector(base.Inspector):
 
     def list_all(self) -> Iterator[base.Mapping]:
         """Those of all targets, Cinder's or not."""
-        for target in self._root().targets:
-            yield from _mappings(target)
+        for target in list(self._root().targets):
+            try:
+                found = list(_mappings(target))
+            except Exception:
+                # NOTE: whoever goes through all of them is slower than Cinder.
+                if target.exists:
+                    raise
+                continue
+            yield from found
 
     def writers(self, volume: Any) -> list[base.Writer]:
         """Initiators with a session: it is there while a host has the disk.

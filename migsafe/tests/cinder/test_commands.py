@@ -23,9 +23,11 @@ from cinder import exception, objects, rpc
 from cinder.objects import base as objects_base
 from cinder.tests.unit import fake_constants
 
-from migsafe.cinder import endpoint
+from migsafe.cinder import endpoint, inspectors, search
 from migsafe.cli import base, codes, main
 from migsafe.tests.cinder import test_second_writer, world
+
+STRANGER = 'iqn.1994-05.com.redhat:77'
 
 
 class Commands(world.World):
@@ -96,9 +98,10 @@ class TestExportCommands(Commands):
 
     def test_verify(self):
         self.attach(self.reserve())
-        code, rows, err = self.run_command('verify')
-        self.assertEqual((codes.CLEAN, []), (code, rows))
-        self.assertIn('cannot ask the array', err)
+        for volumes in ((), (self.volume.id,)):
+            code, rows, err = self.run_command('verify', *volumes)
+            self.assertEqual((codes.ERROR, []), (code, rows))
+            self.assertIn('The array was NOT asked', err)
         self.guard.__dict__['inspector'] = test_second_writer.Inspector(self.service.driver)
         self.assertEqual((codes.CLEAN, [], ''), self.run_command('verify', self.volume.id))
         self.array.targets[self.volume.id] = {'iqn.someone-else'}
@@ -107,6 +110,85 @@ class TestExportCommands(Commands):
         text = ' '.join(row['Difference'] for row in rows)
         self.assertIn('not in the array', text)
         self.assertIn('iqn.someone-else', text)
+
+    def inspect(self, *opened):
+        made = self.guard.__dict__['inspector'] = test_second_writer.Inspector(
+            self.service.driver)
+        made.opened = opened
+        return made
+
+    def test_verify_finds_what_nobody_has_recorded(self):
+        self.inspect()
+        self.assertEqual((codes.CLEAN, [], ''), self.run_command('verify'))
+        self.array.targets[self.volume.id] = {STRANGER}
+        code, rows, err = self.run_command('verify')
+        self.assertEqual((codes.FOUND, [self.volume.id], ''),
+                         (code, [row['Volume'] for row in rows], err))
+        self.assertIn(STRANGER, rows[0]['Difference'])
+
+    def test_verify_goes_through_the_array_page_by_page(self):
+        self.mock_object(search, 'PAGE', 2)
+        self.inspect()
+        volumes = [self.make_volume() for _ in range(5)]
+        for number, volume in enumerate(volumes):
+            self.attach(self.reserve(fake_constants.UUID1[:-1] + str(number), volume),
+                        volume=volume)
+        self.assertEqual((codes.CLEAN, [], ''), self.run_command('verify'))
+        self.array.targets[volumes[4].id].add(STRANGER)
+        code, rows, _err = self.run_command('verify')
+        self.assertEqual((codes.FOUND, [volumes[4].id]), (code, [row['Volume'] for row in rows]))
+
+    def test_verify_of_what_is_not_of_this_backend(self):
+        """A volume that Cinder has deleted, one of another backend, and a LUN of somebody else."""
+        self.inspect()
+        away = self.make_volume(host='node@elsewhere')
+        moved = self.make_volume(_name_id=fake_constants.UUID3)
+        gone = fake_constants.UUID4
+        mapped = [inspectors.Mapping(name, frozenset((STRANGER,)), lun='7') for name in (
+            f'/vol/pool/volume-{gone}', f'volume-{away.id}', f'snapshot-{gone}', 'esx',
+            f'volume_{fake_constants.UUID3.replace("-", "_")}')]
+        self.guard.inspector.list_all = lambda: iter(mapped)
+        self.guard.inspector.list_exports = lambda volume: [
+            one for one in mapped[-1:] if volume['name'] == f'volume-{fake_constants.UUID3}']
+        code, rows, err = self.run_command('verify')
+        self.assertEqual(codes.FOUND, code)
+        told = [(row['Volume'], row['Difference']) for row in rows]
+        for (volume, text), (expected, words) in zip(told, (
+                (gone, 'Cinder has no such volume'), (away.id, 'in backend node@elsewhere'),
+                (gone, 'Cinder has no such snapshot'), (moved.id, 'neither the ledger')),
+                strict=True):
+            self.assertEqual(expected, volume)
+            self.assertIn(words, text)
+            self.assertIn(f'{STRANGER} (', text)
+            self.assertIn('LUN 7', text)
+        self.assertIn('1 mapping(s)', err)
+        self.attach(self.reserve(volume=away), {**world.NODE13, 'initiator': STRANGER}, away)
+        self.assertNotIn(away.id, str(self.run_command('verify')[1][1]))
+
+    def test_verify_when_the_array_cannot_tell_after_all(self):
+        """As NetApp's with a second SVM."""
+        made = self.inspect()
+        self.attach(self.reserve())
+        self.assertEqual(codes.CLEAN, self.run_command('verify')[0])
+        made.list_all = made.list_exports = made.writers = lambda *_args: None
+        code, _rows, err = self.run_command('verify')
+        self.assertEqual(codes.ERROR, code)
+        self.assertIn('The array was NOT asked', err)
+
+    def test_a_walk_that_is_lost(self):
+        self.inspect()
+        walks = search.Walks(self.guard)
+        self.assertRaises(search.WalkLost, walks.page, 'x')
+        self.mock_object(search, 'PAGE', 1)
+        for _ in range(2):
+            self.array.targets[self.make_volume().id] = {STRANGER}
+        first, *later = [walks.page('')['walk'] for _ in range(search.OPEN + 1)]
+        self.assertRaises(search.WalkLost, walks.page, first)
+        self.assertEqual(1, len(walks.page(later[0])['volumes']))
+        self.assertRaises(search.WalkLost, walks.page, later[0])
+        self.mock_object(search, 'SECONDS', -1.0)
+        walks.page('')
+        self.assertRaises(search.WalkLost, walks.page, later[1])
 
     def test_revert(self):
         self.stale()
@@ -248,6 +330,12 @@ class TestAServiceOfBefore(Commands):
         self.assertEqual(codes.ERROR, code)
         self.assertIn('version', err)
         self.assertEqual(1, len(self.array.exports()))
+
+    def test_what_only_the_array_knows(self):
+        code, _rows, err = self.run_command('verify')
+        self.assertEqual(codes.ERROR, code)
+        for word in ('older migsafe', 'node@array', '1.2', 'Upgrade migsafe'):
+            self.assertIn(word, err)
 
     def test_the_rest(self):
         self.stale()

@@ -95,6 +95,17 @@ class TestLio(base.BaseTestCase):
         made = self.make(target('volume-1', 'iqn.a', 'iqn.b'), target('other'))
         self.assertEqual(['volume-1', 'volume-1', 'other'], [m.volume for m in made.list_all()])
 
+    def test_a_target_that_is_removed_during_the_walk(self):
+        class Going(types.SimpleNamespace):
+            @property
+            def tpgs(self):
+                raise FileNotFoundError(self.wwn)
+        going = Going(wwn='iqn.a', exists=False)
+        found, = self.make(going, target('volume-1', 'iqn.b')).list_all()
+        self.assertEqual('volume-1', found.volume)
+        going.exists = True
+        self.assertRaises(FileNotFoundError, list, self.make(going).list_all())
+
     def test_the_identity_is_what_the_kernel_shows(self):
         """As wwid of a LIO disk: company 0x001405, then 25 digits of the serial number."""
         self.assertEqual(frozenset(('naa.6001405b2b0a1c40d574f0e8a9e8d5c3',)),

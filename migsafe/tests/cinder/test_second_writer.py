@@ -39,7 +39,8 @@ class Inspector(inspectors.Inspector):
             inspectors.Mapping(volume['name'])]
 
     def list_all(self):
-        return iter(())
+        for volume in self.driver.array.targets:
+            yield from self.list_exports({'id': volume, 'name': f'volume-{volume}'})
 
     def writers(self, volume):
         return [inspectors.Writer(f'initiator {name}', frozenset((name,)))

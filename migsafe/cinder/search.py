@@ -1,0 +1,150 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A walk through all mappings of the array, for what neither ledger nor attachments explain.
+
+Each page comes with a request of its own, and an array gives its mappings from the first to the
+last: a walk stays open between two pages, in this process. Others can walk at the same time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from migsafe import exceptions
+from migsafe.cinder import attachments
+from migsafe.cinder.inspectors import Mapping
+from migsafe.journal import values
+from migsafe.ledger import records
+from migsafe.ledger.api import Thing
+
+#: Mappings in a page: some three queries of Cinder's database and of the ledger for each.
+PAGE = 200
+#: Walks that are open at a time, and seconds after which one was given up by who began it.
+OPEN, SECONDS = 4, 600.0
+#: The identifier in the name of a volume. ONTAP's newest systems have no dashes there.
+UUID = '([0-9a-fA-F]{8}(?:[-_][0-9a-fA-F]{4}){3}[-_][0-9a-fA-F]{12})'
+
+
+class WalkLost(exceptions.MigsafeError):
+    """It cannot be gone on with."""
+
+    message = ('the walk through the array was given up, for others or by a restart of '
+               'cinder-volume; begin again')
+
+
+class Walks:
+    """Those of one backend.
+
+    :param guard: of the backend
+    """
+
+    def __init__(self, guard: Any) -> None:
+        self._guard = guard
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[float, Iterator[Mapping]]] = {}
+
+    def page(self, token: str) -> dict[str, Any]:
+        """Go on with a walk.
+
+        :param token: which the last page has given; empty to begin one
+        :returns: ``array``: whether it can be asked; ``volumes``: those that may have a mapping
+            which is not explained; ``differences``: what cannot be found out of a volume of
+            this backend, each with a name; ``others``: how many are not named as Cinder does;
+            ``walk``: the token, empty at the end
+        :raises WalkLost: there is no such walk
+        """
+        walk = self._take(token) if token else self._guard.inspector.list_all()
+        if walk is None:
+            return {'array': False, 'volumes': [], 'differences': [], 'others': 0, 'walk': ''}
+        found = list(itertools.islice(walk, PAGE))
+        volumes, differences, others = self._judge(found)
+        return {'array': True, 'volumes': volumes, 'differences': differences, 'others': others,
+                'walk': self._keep(walk) if len(found) == PAGE else ''}
+
+    def _take(self, token: str) -> Iterator[Mapping]:
+        with self._lock:
+            _since, walk = self._open.pop(token, (0.0, None))
+        if walk is None:
+            raise WalkLost()
+        return walk
+
+    def _keep(self, walk: Iterator[Mapping]) -> str:
+        token, now = uuid.uuid4().hex, time.monotonic()
+        with self._lock:
+            fresh = [item for item in self._open.items() if now - item[1][0] < SECONDS]
+            self._open = {**dict(fresh[1 - OPEN:]), token: (now, walk)}
+        return token
+
+    def _judge(self, found: Iterable[Mapping]) -> tuple[list[str], list[list[str]], int]:
+        volumes: dict[str, None] = {}
+        differences, others = [], 0
+        for mapping in found:
+            thing, subject = self._subject(mapping.volume)
+            if thing is None:
+                others += 1
+                continue
+            rows = [row for row in self._guard.ledger.of(thing) if row.peer
+                    and row.state != 'gone']
+            attached = [row for row in attachments.of_volume(thing.id) if row.peer] \
+                if thing.kind == 'volume' else []
+            if explained(mapping, rows, attached):
+                continue
+            if thing.kind == 'volume' and subject is not None and self._guard.has(subject):
+                # NOTE: it may have come or gone since the array was asked; who looks at the
+                # volume alone, and asks again, knows.
+                volumes[thing.id] = None
+            else:
+                differences.append([thing.id, f'the array maps it to {values.prose(mapping)}, and '
+                                              f'{_whose(thing, subject)}'])
+        return list(volumes), differences, others
+
+    def _subject(self, name: str) -> tuple[Thing | None, Any]:
+        """What a name in the array stands for; the volume is None if Cinder has deleted it."""
+        conf, last = self._guard.conf, name.rpartition('/')[2]
+        for kind, template in (('volume', conf.volume_name_template),
+                               ('snapshot', conf.snapshot_name_template)):
+            pattern = '[-_]'.join(map(re.escape, re.split('[-_]', template)))
+            match = re.fullmatch(pattern.replace('%s', UUID), last)
+            if match:
+                return _named(kind, match[1].lower().replace('_', '-'))
+        return None, None
+
+
+def explained(mapping: Mapping, rows: Iterable[records.Export],
+              attached: Iterable[attachments.Attachment]) -> bool:
+    """Whether a mapping is to a peer that is known; one to nobody is."""
+    peers: list[records.Export | attachments.Attachment] = [*rows, *attached]
+    if not mapping.initiators:
+        return not mapping.host or mapping.host in {peer.host for peer in peers}
+    return any(mapping.initiators & attachments.lower(peer.initiators) for peer in peers)
+
+
+def _named(kind: str, identifier: str) -> tuple[Thing, Any]:
+    """The volume or snapshot. Once it has been migrated, a volume's name is of its second id."""
+    subject = attachments.thing(kind, identifier) or (
+        attachments.by_name_id(identifier) if kind == 'volume' else None)
+    return Thing.of(kind, subject['id'] if subject is not None else identifier), subject
+
+
+def _whose(thing: Thing, subject: Any) -> str:
+    if subject is None:
+        return f'Cinder has no such {thing.kind}'
+    if thing.kind == 'snapshot':
+        return 'the ledger does not have it'
+    return (f'Cinder has the volume in backend {subject["host"]}, and no attachment explains it; '
+            'verify that backend too')
