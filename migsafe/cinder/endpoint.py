@@ -25,7 +25,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder import attachments, search, writers
+from migsafe.cinder import attachments, search, unrecorded, writers
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.journal import values
 from migsafe.ledger import records
@@ -33,7 +33,7 @@ from migsafe.ledger.api import Thing
 
 LOG = logging.getLogger(__name__)
 
-#: 1.1: export_fence, and export_list with a host. 1.2: export_search.
+#: 1.1: export_fence, and export_list with a host. 1.2: export_search and export_take_up.
 NAMESPACE, VERSION = 'migsafe', '1.2'
 PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
@@ -117,6 +117,16 @@ class Endpoint:
         :param walk: what the last page has given to go on with
         """
         return self._walks.page(values.word('a walk', 'its name', walk, 64))
+
+    def export_take_up(self, context: Any, volume: Any, host: Any, initiator: Any,
+                       **_later: Any) -> dict[str, Any]:
+        """Write a mapping that only the array knows into the ledger, see :mod:`unrecorded`."""
+        thing = Thing.of('volume', volume)
+        name = values.word('an initiator', 'its name', initiator, 255, empty=False)
+        host = values.word('a host', 'its name', host, 255, empty=False)
+        with self._guard.lines.waiting(thing):
+            unrecorded.take_up(self._guard, thing, host, name)
+        return {}
 
     def export_revert(self, context: Any, volume: Any, host: Any,
                       **_later: Any) -> dict[str, Any]:

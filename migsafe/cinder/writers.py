@@ -34,6 +34,15 @@ CURE = ('Detach it there. If nothing there uses it any more: {revert} {backend} 
         '--from-host {host}; or migsafe_second_writer = revert in the section of the backend. If '
         'the host is powered off: {revert} {backend} --from-host {host} --host-is-fenced.')
 
+#: The same where neither the ledger nor Cinder has heard of the export.
+UNRECORDED = ('Nothing that migsafe or Cinder knows of has made the mapping to {initiator}. Find '
+              'the host that has this initiator. If nothing there uses the volume: {revert} '
+              '{backend} {volume} --from-host {host} --initiator {initiator}; if the host is '
+              'powered off, with --host-is-fenced.')
+#: And where the driver could take something else away with it.
+BY_HAND = ('Nothing that migsafe or Cinder knows of has made the mapping to %s. If nothing uses '
+           'the volume there, unmap it in the array by hand.')
+
 
 class SecondWriter(exceptions.MigsafeError):
     """Another host could write the volume."""
@@ -51,8 +60,10 @@ class SecondWriter(exceptions.MigsafeError):
 def _cure(other: Other, *, volume: str, backend: str, **_: Any) -> str:
     """What to type; the name of a host comes from its connector and may be anything."""
     host = other.export.host if other.export else ''
-    return other.cure or CURE.format(revert=REVERT, backend=shlex.quote(backend), volume=volume,
-                                     host=shlex.quote(host or 'HOST'))
+    text = UNRECORDED if other.initiator else CURE
+    return other.cure or text.format(
+        revert=REVERT, backend=shlex.quote(backend), volume=volume,
+        host=shlex.quote(host or 'HOST'), initiator=shlex.quote(other.initiator))
 
 
 class NotKnown(exceptions.MigsafeError):
@@ -67,12 +78,14 @@ class Other:
     """One more that could write.
 
     :param export: its row in the ledger; None if only the array knows it
-    :param cure: what an operator can do about it, empty for CURE
+    :param cure: what an operator can do about it, empty for CURE or UNRECORDED
+    :param initiator: if only the array knows it, one that it is mapped to
     """
 
     what: str
     export: records.Export | None = None
     cure: str = ''
+    initiator: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +128,7 @@ def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str],
         apart from attachments by the status of the volume
     :param incarnation: of this process; a copy that another one has begun may have ended with it
     """
-    found: list[Other] = []
+    exports, found = list(exports), list[Other]()
     known_names, dead = set(facts.initiators), frozenset[str]()
     for export in exports:
         known_names |= attachments.lower(export.initiators)
@@ -134,7 +147,10 @@ def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str],
                            export))
     for mapping in facts.mappings or ():
         if mapping.initiators and not mapping.initiators & known_names:
-            found.append(Other(f'the array maps it to {", ".join(sorted(mapping.initiators))}'))
+            name = min(mapping.initiators)
+            others_too = exports or any(row.peer for row in facts.live)
+            found.append(Other(f'the array maps it to {mapping}', initiator=name,
+                               cure=BY_HAND % name if others_too else ''))
     found += [Other(f'{writer.who} has it open', cure=writer.cure)
               for writer in unexplained(facts.writers or (), facts.attached,
                                         facts.initiators | dead)]

@@ -225,6 +225,9 @@ class ExportRevert(_Export):
         parser.add_argument(
             '--host-is-fenced', action='store_true', help='declare that the host is powered off '
             'or cut off from the storage, and stays so; asks for confirmation')
+        parser.add_argument(
+            '--initiator', metavar='NAME', help='an initiator of HOST: also what the array maps '
+            'one volume to there and nobody has recorded; the volume must be attached nowhere')
         parser.add_argument('--yes', action='store_true',
                             help='do not ask; for scripts that have fenced the host')
         return parser
@@ -232,12 +235,16 @@ class ExportRevert(_Export):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Revert, and return what is known afterwards."""
         backend, volumes = self.backend(parsed_args), parsed_args.volume
+        if parsed_args.initiator and len(volumes) != 1:
+            raise exceptions.MigsafeError('Name one volume with --initiator.')
         if parsed_args.host_is_fenced:
             volumes = self._fence(backend, parsed_args)
         elif not volumes:
             raise exceptions.MigsafeError(
                 'Name the volumes. All exports of a host are only taken away with '
                 '--host-is-fenced.')
+        else:
+            self._take_up(backend, parsed_args)
         rows = self._revert(backend, volumes, parsed_args)
         gone = all(row['state'] == 'gone' for row in rows)
         self.exit_code = codes.REPAIRED if gone else codes.FOUND
@@ -266,16 +273,26 @@ class ExportRevert(_Export):
                 rows += (row for row in backend.exports(volume) if row['host'] == args.from_host)
         return rows
 
+    @staticmethod
+    def _take_up(backend: Backend, args: argparse.Namespace) -> None:
+        """Let the service record what it is about, if only the array knows it."""
+        if args.initiator:
+            backend.call('export_take_up', since='1.2', volume=args.volume[0],
+                         host=args.from_host, initiator=args.initiator)
+
     def _fence(self, backend: Backend, args: argparse.Namespace) -> list[str]:
         """Put the mark on the exports; give their volumes."""
         host = args.from_host
         found = [row for row in backend.exports(host=host)
                  if not args.volume or row['resource'] in args.volume]
+        if args.initiator and not found:
+            found = [{'resource': args.volume[0], 'kind': 'volume'}]
         for volume in sorted({*args.volume} - {row['resource'] for row in found}):
             self.say(f'{show.text(host)} has no export of volume {show.text(volume)}.')
         if found and not args.yes:
             self.confirm(WARNING.format(host=show.text(host), count=len(found),
                                         backend=show.text(args.backend)), host)
+        self._take_up(backend, args)
         backend.call('export_fence', since='1.1', host=host, user=base.operator()[:100],
                      volumes=args.volume)
         return list(dict.fromkeys(row['resource'] for row in found if row['kind'] == 'volume'))

@@ -14,6 +14,7 @@
 import io
 import json
 import os
+import re
 import threading
 from unittest import mock
 
@@ -23,7 +24,7 @@ from cinder import exception, objects, rpc
 from cinder.objects import base as objects_base
 from cinder.tests.unit import fake_constants
 
-from migsafe.cinder import endpoint, inspectors, search
+from migsafe.cinder import endpoint, inspectors, search, unrecorded
 from migsafe.cli import base, codes, main
 from migsafe.tests.cinder import test_second_writer, world
 
@@ -190,6 +191,85 @@ class TestExportCommands(Commands):
         walks.page('')
         self.assertRaises(search.WalkLost, walks.page, later[1])
 
+    def unrecorded(self, *opened):
+        """A mapping from before the guard, which is in the way of an attach."""
+        self.inspect(*opened)
+        self.array.targets[self.volume.id] = {STRANGER}
+        return self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                                 self.reserve())
+
+    def take(self, *more, initiator=STRANGER, **kwargs):
+        return self.run_command('revert', *more, '--from-host', 'node77', '--initiator',
+                                initiator, **kwargs)
+
+    def test_the_command_that_the_refusal_names(self):
+        command = re.search('migsafe --config-file [^ ]+ (export revert .+?);',
+                            str(self.unrecorded()))[1]
+        words = command.replace('HOST', 'node77').split()
+        self.assertEqual(['export', 'revert', '--backend', 'node@array'], words[:4])
+        for _ in range(2):
+            code, rows, _err = self.run_command('revert', *words[4:])
+            self.assertEqual((codes.REPAIRED, ['gone']), (code, [row['State'] for row in rows]))
+        self.assertEqual(set(), self.array.exports())
+        self.attach(self.reserve())
+
+    def test_an_unrecorded_mapping_in_use_stays(self):
+        self.unrecorded(STRANGER)
+        code, rows, _err = self.take(self.volume.id)
+        self.assertEqual((codes.FOUND, ['mapped']), (code, [row['State'] for row in rows]))
+        self.assertIn('has it open', rows[0]['Error'])
+        self.assertEqual({(self.volume.id, STRANGER)}, self.array.exports())
+        code, _rows, err = self.take(self.volume.id, '--host-is-fenced', typed='node13\n')
+        self.assertEqual(codes.ERROR, code)
+        self.assertIn('take away 1 export(s)', err)
+        self.assertEqual(1, len(self.array.exports()))
+        self.assertEqual(codes.REPAIRED, self.take(
+            self.volume.id, '--host-is-fenced', typed='node77\n')[0])
+        self.assertEqual(set(), self.array.exports())
+
+    def test_a_fenced_host_is_asked_about_before_anything_is_written_down(self):
+        self.unrecorded()
+        self.take(self.volume.id, '--host-is-fenced', typed='no\n')
+        self.assertEqual([], self.run_command('list')[1])
+
+    def test_an_unrecorded_mapping_that_no_command_reverts(self):
+        """Nothing is written down, and nothing is asked of the driver."""
+        made = self.inspect()
+        self.array.targets[self.volume.id] = {STRANGER}
+
+        def refused(*words, **kwargs):
+            code, _rows, err = self.take(self.volume.id, **kwargs)
+            self.assertEqual(codes.ERROR, code, words)
+            for word in words:
+                self.assertIn(word, err)
+            self.assertEqual([], [row for row in self.run_command('list')[1]
+                                  if row['Host'] == 'node77'])
+        refused('does not have it', STRANGER, initiator='iqn.nobody')
+        made.list_exports = lambda volume: None
+        refused('migsafe_inspector', 'by hand')
+        group = inspectors.Mapping('volume-1', frozenset((STRANGER, 'iqn.two')), 'group', lun='3')
+        made.list_exports = lambda volume: [group]
+        refused('no single host', 'by hand', 'iqn.two', 'group or host group', 'LUN 3')
+        del made.list_exports
+        self.array.targets[self.volume.id] = set()
+        self.attach(self.reserve())
+        self.array.targets[self.volume.id].add(STRANGER)
+        refused('attached to host node13', 'by hand')
+        objects.VolumeAttachmentList.get_all(self.admin)[0].destroy()
+        refused('the ledger has the export', 'export revert --from-host node13')
+        self.assertEqual(2, len(self.array.exports()))
+        self.assertIn('Name one volume', self.take()[2])
+
+    def test_connectors_of_unrecorded_initiators(self):
+        for names, expected in (
+                ((STRANGER,), {'initiator': STRANGER}),
+                (('nqn.a',), {'nqn': 'nqn.a'}),
+                (('5' * 16, '4' * 16), {'wwpns': ['4' * 16, '5' * 16]}),
+                (('nqn.a', 'nqn.b'), None), (('host.a',), None)):
+            made = unrecorded._connector('node77', frozenset(names))
+            self.assertEqual(expected and {'host': 'node77', 'multipath': False, **expected},
+                             made)
+
     def test_revert(self):
         self.stale()
         self.assertEqual(codes.FOUND, self.run_command('verify')[0])
@@ -332,10 +412,12 @@ class TestAServiceOfBefore(Commands):
         self.assertEqual(1, len(self.array.exports()))
 
     def test_what_only_the_array_knows(self):
-        code, _rows, err = self.run_command('verify')
-        self.assertEqual(codes.ERROR, code)
-        for word in ('older migsafe', 'node@array', '1.2', 'Upgrade migsafe'):
-            self.assertIn(word, err)
+        for args in (('verify',), ('revert', self.volume.id, '--from-host', 'node77',
+                                   '--initiator', STRANGER)):
+            code, _rows, err = self.run_command(*args)
+            self.assertEqual(codes.ERROR, code)
+            for word in ('older migsafe', 'node@array', '1.2', 'Upgrade migsafe'):
+                self.assertIn(word, err)
 
     def test_the_rest(self):
         self.stale()

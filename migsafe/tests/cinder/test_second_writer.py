@@ -166,7 +166,19 @@ class TestSecondWriter(world.World):
     def test_a_mapping_that_only_the_array_knows(self):
         self.inspect()
         self.array.targets[self.volume.id] = {'iqn.someone-else'}
-        self.refused('iqn.someone-else')
+        self.refused('iqn.someone-else', f'as volume-{self.volume.id}',
+                     f'--backend node@array {self.volume.id} --from-host HOST '
+                     '--initiator iqn.someone-else;')
+
+    def test_a_mapping_that_only_the_array_knows_beside_one_in_use(self):
+        """A driver that is told to take it away could take the other one too."""
+        self.attach(self.reserve())
+        self.inspect()
+        self.array.targets[self.volume.id].add('iqn.someone-else')
+        error = self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                                  self.reserve(), world.NODE11)
+        self.assertIn('unmap it in the array by hand', str(error))
+        self.assertNotIn('--initiator', str(error))
 
     def test_the_array_does_not_answer(self):
         self.inspect()

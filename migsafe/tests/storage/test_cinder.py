@@ -164,6 +164,20 @@ class TestHost(CinderTestCase):
         self.assertEqual('WrongDisk', found['disk']['error'])
         self.assertEqual({}, found['left'])
 
+    def test_unrecorded(self) -> None:
+        found = self.case('unrecorded', True)
+        self.assertEqual(['iqn.2026-01.org.migsafe:b', 'target'], found['before'])
+        code, out, _err = found['verified']
+        self.assertEqual(3, code)
+        self.assertIn('iqn.2026-01.org.migsafe:b', out)
+        # the control: without the command the volume cannot be attached
+        self.assertIsNotNone(found['refused']['error'])
+        self.assertIn('--initiator iqn.2026-01.org.migsafe:b', found['named'])
+        self.assertEqual(4, found['reverted'][0], found['reverted'])
+        self.assertEqual(['target'], found['after'])
+        self.assertIsNone(found['again']['error'], found['again']['message'])
+        self.assertEqual(['iqn.2026-01.org.migsafe:a', 'target'], found['exports'])
+
     def test_another_prefix(self) -> None:
         found = self.case('another_prefix', True)
         self.assertEqual('ok', found['readable'])

@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import sqlite3
 import time
@@ -361,6 +362,47 @@ def luns() -> dict[str, list[int]]:
     return {acl.node_wwn: [mapped.mapped_lun for mapped in acl.mapped_luns]
             for target in rtslib.root.RTSRoot().targets if target.wwn.startswith(PREFIX)
             for tpg in target.tpgs for acl in tpg.node_acls}
+
+
+def unrecorded() -> None:
+    """What the array maps is from before the guard, and Cinder says that it is detached."""
+    attach(NODE_B)
+    stop()
+    forget_it()
+    start()
+    found = {'verified': command('verify'), 'before': sorted(exports())}
+    refused = lab.attempt(lambda: connect(reserve(OTHER), NODE_A))
+    logged = re.search(r'migsafe --config-file (\S+) export revert --backend array@lvm (.+?);',
+                       (places.RUN / 'cinder.log').read_text())
+    words = logged[2].replace('HOST', 'node11') if logged else ''
+    reverted = command('revert', *words.split())
+    found |= {'reverted': reverted, 'after': sorted(exports())}
+    for name in known():
+        delete(name)
+    again = lab.attempt(lambda: connect(reserve(OTHER), NODE_A))
+    lab.report(refused=refused, named=words, again=again, exports=sorted(exports()),
+               log=last_words(), **found)
+
+
+def forget_it() -> None:
+    """Neither the ledger nor Cinder knows of an attachment; Cinder does not run."""
+    for path in (places.STATE / 'migsafe').iterdir():
+        path.unlink()
+    with contextlib.closing(sqlite3.connect(places.DATABASE)) as database, database:
+        database.execute("UPDATE volume_attachment SET deleted = 1, attach_status = 'detached'")
+        database.execute("UPDATE volumes SET status = 'available', attach_status = 'detached'")
+
+
+def command(*words: str) -> list[Any]:
+    """Give a command of "migsafe export"; its exit code and what it prints."""
+    places.OUTCOME.unlink(missing_ok=True)
+    made = places.COMMAND.with_suffix('.new')
+    made.write_text(json.dumps(['--config-file', str(places.CONF), 'export', words[0],
+                                '--backend', 'array@lvm', *words[1:], '-f', 'json']))
+    made.rename(places.COMMAND)
+    if not places.wait_for(places.OUTCOME.exists, PATIENCE):
+        raise RuntimeError(f'no answer to {words}: {last_words()}')
+    return list(json.loads(places.OUTCOME.read_text()))
 
 
 # -- with the host's own os-brick ---------------------------------------------------------------

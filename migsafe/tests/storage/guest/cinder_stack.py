@@ -21,6 +21,8 @@ monkey_patch.patch()
 
 # the rest may be imported only when the standard library is patched
 import functools  # noqa: E402
+import io  # noqa: E402
+import json  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -43,7 +45,7 @@ DRIVER = 'cinder.volume.drivers.lvm'
 IMPORTED = ('cinder.common.config', 'cinder.api.v3.router', 'cinder.db.migration',
             'cinder.scheduler.manager', 'cinder.scheduler.filter_scheduler',
             'cinder.volume.manager', DRIVER, 'cinder.volume.targets.lio', 'migsafe.cinder.driver',
-            'migsafe.cinder.methods', 'migsafe.journal.store')
+            'migsafe.cinder.methods', 'migsafe.journal.store', 'migsafe.cli.main')
 
 
 def main(words: list[str]) -> int:
@@ -75,7 +77,21 @@ def serve(scheduler: bool) -> None:
     service.WSGIService('osapi_volume').start()
     places.say(places.STACK, os.getpid())
     while True:
-        time.sleep(3600)
+        time.sleep(1)
+        if places.COMMAND.exists():
+            run_command()
+
+
+def run_command() -> None:
+    """Be an operator: the bus ends at this process."""
+    words = json.loads(places.COMMAND.read_text())
+    places.COMMAND.unlink()
+    out, err = io.StringIO(), io.StringIO()
+    app = sys.modules['migsafe.cli.main'].Migsafe(default_config_files=(), stdout=out, stderr=err)
+    code = app.run(words)
+    made = places.OUTCOME.with_suffix('.new')
+    made.write_text(json.dumps([code, out.getvalue(), err.getvalue()]))
+    made.rename(places.OUTCOME)
 
 
 # -- where it may be killed -------------------------------------------------------------------

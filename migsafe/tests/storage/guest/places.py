@@ -27,6 +27,8 @@ KILL_AT = RUN / 'kill-at'
 POINTS = RUN / 'points'
 #: There while cinder-rtstool dies, and Cinder with it, between an ACL and its LUN.
 HALF_MADE = RUN / 'half-made'
+#: Words of the command migsafe that is to be run where the bus is; its exit code and output.
+COMMAND, OUTCOME = RUN / 'command', RUN / 'outcome'
 #: Where the name of a process and its number stand once it is ready.
 STACK = 'stack'
 
