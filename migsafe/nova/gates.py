@@ -225,10 +225,23 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
     unsettled = (instance.task_state == task_states.MIGRATING or
-                 participant.journal.unsettled_for_instance(instance.uuid))
+                 _held_at_start(participant, instance))
     here = participant.clients.guests.evidence(instance.uuid)
     if unsettled and here.guest is not ev.GuestState.HERE:
         LOG.warning('Left as it is at start, because its live migration is '
                     'not settled: %s', here, instance=instance)
         return None
     return wrapped(*args, **kwargs)
+
+
+def _held_at_start(participant: pt.Participant, instance: Any) -> bool:
+    """An error here would keep nova-compute from starting, over one row."""
+    try:
+        return bool(participant.journal.unsettled_for_instance(instance.uuid))
+    except exceptions.JournalError as error:
+        LOG.error('It cannot be told on %s whether a live migration of this '
+                  'instance is unsettled; unless it runs here it is %s: %s',
+                  participant.host, 'left as it is (see [migsafe] enforce)'
+                  if participant.conf.enforce else 'left to Nova',
+                  masked(error), instance=instance)
+        return bool(participant.conf.enforce)

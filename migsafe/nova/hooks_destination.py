@@ -94,7 +94,10 @@ def _begin(participant: pt.Participant, migration: Any,
 
 def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,
                                        kwargs: Any) -> Any:
-    """The destination has heard the outcome."""
+    """The destination has heard the outcome.
+
+    The guest is here, so that Nova has to go on whatever the journal says.
+    """
     participant = registry.of(manager)
     tx = participant and _open(participant, effects.arguments(
         wrapped, args, kwargs)['instance'].uuid)
@@ -123,9 +126,16 @@ def _committed(participant: pt.Participant, tx: jr.Transaction) -> None:
 
 def _open(participant: pt.Participant,
           instance_uuid: str) -> jr.Transaction | None:
-    """The unsettled transaction that brings this instance here."""
-    found = [tx for tx in participant.journal.unsettled_for_instance(
-        instance_uuid) if tx.role == pt.DESTINATION]
+    """The unsettled transaction that brings this instance here; None, too,
+    when the journal cannot be read, which is left to recovery."""
+    try:
+        found = [tx for tx in participant.journal.unsettled_for_instance(
+            instance_uuid) if tx.role == pt.DESTINATION]
+    except exceptions.JournalError as error:
+        LOG.error('Live migration of instance %s ends on %s without its '
+                  'journal and is left to recovery: %s', instance_uuid,
+                  participant.host, masked(error))
+        return None
     return max(found, key=lambda tx: tx.id, default=None)
 
 

@@ -20,6 +20,7 @@ from unittest import mock
 from nova import objects
 from oslo_utils import timeutils
 
+from migsafe import exceptions
 from migsafe.nova import recovery
 from migsafe.replay.lab import domain, faults
 from migsafe.tests.functional import scenarios
@@ -155,6 +156,23 @@ class TestSettleFirst(scenarios.ScenarioTest):
             self.lab.stack.admin_api.post_server_action(server.uuid, body)
 
 
+class OutageAtTheEnd:
+    """A fault plan: the journal is away while the destination hears that the guest has come."""
+
+    def __init__(self, outage):
+        self._outage = outage
+        self.asked = 0
+
+    def around(self, effect, call, later):
+        if effect.name != 'post_live_migration_at_destination':
+            return call()
+        with self._outage() as asked:
+            try:
+                return call()
+            finally:
+                self.asked += asked.call_count
+
+
 class TestJournal(scenarios.ScenarioTest):
 
     def test_full_disk_is_refused_at_the_precheck(self):
@@ -190,6 +208,46 @@ class TestJournal(scenarios.ScenarioTest):
                     faults.Fault('journal', 'begin', 'os-error', host, times=faults.FOR_EVER))
                 self.assertEqual([SOURCE], result.running_on)
                 self.assertTrue(result.clean, result.residue)
+
+    def unreadable(self, host):
+        """A host's journal does not answer."""
+        error = exceptions.JournalUnavailable(database=f'{host}.sqlite', reason='no reply',
+                                              cure='Look at its disk.')
+        return mock.patch.object(self.participant(host).journal, 'unsettled_for_instance',
+                                 side_effect=error)
+
+    def test_cannot_be_read_when_the_guest_has_come(self):
+        server = self.guest()
+        end = self.lab.world.rule = OutageAtTheEnd(lambda: self.unreadable(DESTINATION))
+        self.lab.migrate(server)
+        self.lab.world.rule = None
+        self.assertEqual(1, end.asked)
+        self.assertIn('no reply', self.lab.log())
+        # not even for the moment until the source has settled it
+        self.assertNotIn(f'Post live migration at destination {DESTINATION} failed',
+                         self.lab.log())
+        shown = self.lab.show(server)
+        self.assertEqual(('ACTIVE', None, DESTINATION),
+                         (shown['status'], shown['OS-EXT-STS:task_state'],
+                          shown['OS-EXT-SRV-ATTR:host']))
+        self.recover()
+        self.assertClean(server, DESTINATION)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_cannot_be_read_when_nova_compute_starts(self):
+        """The guest runs on; one that a power cycle has ended is not started on a guess."""
+        server = self.guest()
+        error = exceptions.JournalUnavailable(database='d', reason='no reply', cure='')
+        with mock.patch('migsafe.journal.reader.JournalReader.unsettled_for_instance',
+                        side_effect=error) as asked:
+            self.assertTrue(self.lab.restart(SOURCE))
+            asked.assert_called_once_with(server.uuid)
+            self.assertUnharmed(server, SOURCE)
+            self.lab.stack.flags(resume_guests_state_on_host_boot=True)
+            self.addCleanup(self.lab.stack.flags, resume_guests_state_on_host_boot=False)
+            self.assertTrue(self.lab.restart(SOURCE, reboot=True))
+        self.assertEqual([], self.lab.observer(server).running_on())
+        self.assertEqual([], self.lab.world.harms)
 
 
 class TestIdempotent(scenarios.ScenarioTest):

@@ -11,6 +11,7 @@
 # under the License.
 import dataclasses
 import datetime
+import itertools
 import json
 import types
 import unittest
@@ -479,6 +480,21 @@ class TestInitInstance(Case):
     def test_settled_is_nova_s(self):
         self.src.guests.state = G.ABSENT
         self.assertEqual('done', self.call(gates.init_instance))
+
+    def test_journal_that_cannot_be_read_holds_this_one_alone(self):
+        """An error here would keep nova-compute from starting."""
+        error = exceptions.JournalCorrupt(
+            database='d', table='migsafe_transactions', row=1, column='verdict', reason='is odd')
+        for enforce, state in itertools.product((True, False), G):
+            with self.subTest(enforce=enforce, state=state), mock.patch.object(
+                    self.src.journal, 'unsettled_for_instance', side_effect=error), \
+                    self.assertLogs('migsafe.nova.gates', 'ERROR') as said:
+                self.conf.set_override('enforce', enforce, 'migsafe')
+                self.src.guests.state = state
+                self.called.clear()
+                self.call(gates.init_instance)
+                self.assertEqual(state is G.HERE or not enforce, bool(self.called))
+                self.assertIn('migsafe_transactions', str(said.output))
 
 
 if __name__ == '__main__':

@@ -10,8 +10,12 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import dataclasses
+import types
 import uuid
+from unittest import mock
 
+from migsafe import exceptions
+from migsafe.nova import hooks_destination, registry
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import clients as cl
@@ -58,6 +62,37 @@ class TestBothAlive(hosts.TwoHosts):
         for host in (self.src, self.dst):
             self.assertFalse(host.settle().clean)
             self.assertEqual([], host.cloud.changes())
+
+
+class TestHeardOf(hosts.TwoHosts):
+    """post_live_migration_at_destination"""
+
+    def hear(self):
+        """What the hook returns; Nova puts the instance into ERROR if it raises."""
+        self.break_off(G.ABSENT, G.HERE)
+        manager = type('Manager', (), {})()
+        registry.put(manager, self.dst.participant)
+
+        def wrapped(context, instance, block_migration):
+            return f'Nova did it for {instance.uuid}'
+        return hooks_destination.post_live_migration_at_destination(
+            wrapped, manager, (None, types.SimpleNamespace(uuid=fake.INSTANCE), False), {})
+
+    def test_written_down(self):
+        self.assertIn(fake.INSTANCE, self.hear())
+        self.assertEqual(COMMITTED, self.dst.verdict())
+
+    def test_journal_that_cannot_be_read(self):
+        error = exceptions.JournalUnavailable(database='d', reason='no reply', cure='')
+        with mock.patch.object(self.dst.journal, 'unsettled_for_instance',
+                               side_effect=error) as asked:
+            self.assertIn(fake.INSTANCE, self.hear())
+        asked.assert_called_once_with(fake.INSTANCE)
+        # recovery does what is left
+        self.assertEqual(('open', None), self.dst.verdict())
+        self.assertTrue(self.src.settle().clean)
+        self.dst.settle()
+        self.assertEqual(COMMITTED, self.dst.verdict())
 
 
 class TestOneAway(hosts.TwoHosts):
