@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nova import exception
-from nova.compute import task_states
+from nova.compute import task_states, vm_states
 from oslo_log import log as logging
 
 from migsafe import exceptions
@@ -224,6 +224,11 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if participant is None:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
+    if instance.task_state == task_states.DELETING \
+            or instance.vm_state == vm_states.DELETED:
+        # Nothing else of Nova's goes on with a deletion that was cut short.
+        # It starts no guest, and delete() looks at its rows once more.
+        return wrapped(*args, **kwargs)
     unsettled = (instance.task_state == task_states.MIGRATING or
                  _held_at_start(participant, instance))
     here = participant.clients.guests.evidence(instance.uuid)

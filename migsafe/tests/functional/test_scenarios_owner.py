@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from migsafe.replay.lab import case, faults, steps
+from migsafe.replay.lab import case, faults, observe, steps
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE
 
@@ -110,6 +110,28 @@ class TestHeld(OwnerTest):
     def force_down(self, down):
         service = self.lab.stack.computes[SOURCE].service_ref.uuid
         self.lab.stack.admin_api.put_service_force_down(service, down)
+
+    def test_deletion_that_a_restart_has_cut_short(self):
+        """It was let through, since its rows are right; only a start takes it up again."""
+        for effect in (('cinder', 'attachments.delete'), ('placement', 'DELETE /allocations/*')):
+            with self.subTest(effect[1]):
+                self.lab.clean()
+                self._forget()
+                server = self.held()
+                killed = scenarios.kill(SOURCE, *effect, when='before')
+                plan = self.lab.arm_faults(case.Case('cut short', (killed,)), 'migrate')
+                self.do(server, 'delete')
+                self.assertEqual([killed], [f.fault for f in plan.fired])
+                self.lab.world.rule = None
+                self.assertEqual([], self.lab.observer(server).running_on())
+                self.assertIsNotNone(observe.records(self.lab.stack, server.uuid))
+                self.assertTrue(self.lab.restart(SOURCE))
+                self.assertIsNone(observe.records(self.lab.stack, server.uuid))
+                self.assertEqual([1], self.exports(server, DESTINATION))
+                self.lab.parts.kernels[DESTINATION].held.clear()
+                self.recover()
+                self.assertEqual([], self.lab.world.harms)
+                self.assertEqual([], [str(r) for r in self.residue(server)])
 
     def test_refused_and_as_usable_as_before(self):
         for name, (body, before, refusal) in OPERATIONS.items():

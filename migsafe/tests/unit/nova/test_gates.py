@@ -461,7 +461,7 @@ class TestInitInstance(Case):
 
     def setUp(self):
         super().setUp()
-        self.instance.task_state = None
+        self.instance.task_state, self.instance.vm_state = None, 'active'
 
     def test_unsettled_and_not_here_is_not_started(self):
         self.held()
@@ -480,6 +480,14 @@ class TestInitInstance(Case):
     def test_settled_is_nova_s(self):
         self.src.guests.state = G.ABSENT
         self.assertEqual('done', self.call(gates.init_instance))
+
+    def test_deletion_goes_on(self):
+        """It was let through before, has ended the guest and starts none."""
+        self.held()
+        for task, vm in (('deleting', 'active'), ('deleting', 'error'), (None, 'deleted')):
+            self.instance.task_state, self.instance.vm_state = task, vm
+            for self.src.guests.state in G:
+                self.assertEqual('done', self.call(gates.init_instance))
 
     def test_journal_that_cannot_be_read_holds_this_one_alone(self):
         """An error here would keep nova-compute from starting."""
