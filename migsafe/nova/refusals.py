@@ -24,8 +24,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from nova import exception
+from oslo_log import log as logging
 
-from migsafe.nova import effects, gates, registry
+from migsafe.nova import effects, gates, images, registry
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
 
 Call = dict[str, Any]
 Refuse = Callable[[Any, Call, Exception], None]
@@ -55,17 +59,23 @@ def _unclaimed(manager: Any, call: Call, error: Exception) -> NoReturn:
     raise error
 
 
-def _at_the_door(method: str) -> Refuse:
+def _at_the_door(method: str,
+                 undo: Callable[[Any, Call, Exception], Exception] | None = None
+                 ) -> Refuse:
     """Of an RPC method, whose decorators are inside of what is wrapped.
 
     Without them the task state and the event would stay open for ever.
+
+    :param undo: takes back what the API has recorded for the operation, and
+        says what to raise
     """
     def refuse(manager: Any, call: Call, error: Exception) -> None:
+        reason = undo(manager, call, error) if undo else error
         # Loaded by now, since it is what was called.
         from nova.compute import manager as nova_manager
 
         def refused(self: Any, context: Any, instance: Any) -> NoReturn:
-            raise error
+            raise reason
         refused.__name__ = method
         decorated: Any = refused
         for decorate in (nova_manager.wrap_instance_fault,
@@ -75,6 +85,36 @@ def _at_the_door(method: str) -> Refuse:
             decorated = decorate(decorated)
         decorated(manager, call['context'], call['instance'])
     return refuse
+
+
+def _image_back(manager: Any, call: Call, error: Exception) -> Exception:
+    """nova-api has put the new image into the instance already, and the next
+    hard reboot or block migration would go by it, with the old one's disk."""
+    instance = call['instance']
+    try:
+        images.give_back(instance, call['orig_image_ref'],
+                         call['orig_sys_metadata'])
+    except Exception as failure:
+        return _not_back(manager, call, error, failure)
+    if call['orig_image_ref'] != call['image_ref']:
+        images.tell_scheduler(call['context'], instance)
+    return error
+
+
+def _not_back(manager: Any, call: Call, error: Exception,
+              failure: Exception) -> Exception:
+    """In ERROR nobody takes it for one that is as it was."""
+    instance = call['instance']
+    try:
+        manager._set_instance_obj_error_state(instance)
+    except Exception as another:
+        LOG.error('Instance could not be put into ERROR: %s', masked(another),
+                  instance=instance)
+    left: Exception = exception.NovaException(
+        f'{error}. Its image could not be set back to '
+        f'{call["orig_image_ref"]} ({masked(failure)}): do not reboot it, but '
+        'rebuild it once that migration is settled')
+    return left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +182,8 @@ GATES: dict[str, tuple[str, Gate]] = {
     'rebuild_instance': (
         'context instance orig_image_ref image_ref injected_files new_pass '
         'orig_sys_metadata bdms recreate',
-        Gate('rebuild', _at_the_door('rebuild_instance'), bdms='bdms',
-             when=('recreate', False))),
+        Gate('rebuild', _at_the_door('rebuild_instance', _image_back),
+             bdms='bdms', when=('recreate', False))),
     '_do_rebuild_instance_with_claim': (
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',

@@ -35,19 +35,24 @@ class Server:
 
 
 def request(stack: stack_mod.Stack, volumes: int, backends: tuple[str, ...],
-            multiattach: bool, encrypted: bool, deleted_with: bool) -> Server:
-    """Ask the API for a guest on the source host; it is up when no work is left."""
+            multiattach: bool, encrypted: bool, deleted_with: bool, image: str) -> Server:
+    """Ask the API for a guest on the source host; it is up when no work is left.
+
+    :param image: of a root disk on the host itself; else the first volume is the root disk.
+    """
     ids = tuple(_volume(stack.parts, n, backends[n % len(backends)], multiattach,
                         encrypted)
                 for n in range(volumes))
     port = _port(stack)
-    body = {'name': 'guest', 'imageRef': '', 'flavorRef': '1', 'host': stack.parts.hosts[0],
+    body = {'name': 'guest', 'imageRef': image, 'flavorRef': '1', 'host': stack.parts.hosts[0],
             'networks': [{'port': port}],
             'block_device_mapping_v2': [
-                {'boot_index': 0 if n == 0 else -1, 'uuid': volume_id,
-                 'source_type': 'volume', 'destination_type': 'volume',
-                 'delete_on_termination': deleted_with}
-                for n, volume_id in enumerate(ids)]}
+                *([{'boot_index': 0, 'uuid': image, 'source_type': 'image',
+                    'destination_type': 'local'}] if image else []),
+                *({'boot_index': -1 if n or image else 0, 'uuid': volume_id,
+                   'source_type': 'volume', 'destination_type': 'volume',
+                   'delete_on_termination': deleted_with}
+                  for n, volume_id in enumerate(ids))]}
     made = stack.admin_api.post_server({'server': body})
     return Server(made['id'], ids, port)
 

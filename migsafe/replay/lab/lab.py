@@ -91,18 +91,20 @@ class Lab:
 
     def new_server(self, volumes: int = 2, backends: tuple[str, ...] = ('iscsi',),
                    multiattach: bool = False, encrypted: bool = False,
-                   legacy: bool = False, deleted_with: bool = False) -> guests.Server:
-        """Boot a guest from volumes on the source host through the API.
+                   legacy: bool = False, deleted_with: bool = False,
+                   image: str = '') -> guests.Server:
+        """Boot a guest with volumes on the source host through the API.
 
         :param backends: taken in turn, one per volume; keys of San.arrays.
         :param encrypted: with LUKS, as QEMU does it itself.
         :param legacy: turn its volumes back into what Nova before Queens left in databases:
             no attachment, os-initialize_connection.
         :param deleted_with: delete_on_termination of its volumes.
+        :param image: the guest boots from it, and not from its first volume.
         :raises LabBroken: if it does not become ACTIVE.
         """
         server = guests.request(self.stack, volumes, backends, multiattach, encrypted,
-                                deleted_with)
+                                deleted_with, image)
         self.wait()
         status = self.show(server)
         if status['status'] != 'ACTIVE':

@@ -73,6 +73,8 @@ class Stack(libvirt_base.ServersTestBase):
         self.useFixture(fixtures.MonkeyPatch(
             'nova.virt.libvirt.LibvirtDriver._create_image', _create_image))
         self.useFixture(fixtures.MonkeyPatch(
+            'nova.virt.libvirt.utils.create_image', _create_file))
+        self.useFixture(fixtures.MonkeyPatch(
             'nova.virt.libvirt.LibvirtDriver.check_instance_shared_storage_remote', _sees))
 
     def _setup_services(self) -> None:
@@ -207,10 +209,19 @@ def entries(directory: str) -> list[pathlib.Path]:
 
 def _create_image(driver: Any, context: Any, instance: Any, *args: Any,
                   **kwargs: Any) -> tuple[bool, bool]:
-    """Nova's fixture makes no disk; the directory that comes with one is needed."""
+    """Nova's fixture makes no disk; the directory that comes with one is needed, and an empty
+    disk where it is copied."""
     from nova.virt.libvirt import utils as libvirt_utils
-    os.makedirs(libvirt_utils.get_instance_path(instance), exist_ok=True)
+    directory = pathlib.Path(libvirt_utils.get_instance_path(instance))
+    directory.mkdir(parents=True, exist_ok=True)
+    if instance.image_ref:
+        directory.joinpath('disk').touch()
     return False, False
+
+
+def _create_file(path: str, *args: Any, **kwargs: Any) -> None:
+    """A disk has nothing in it here, and qemu-img is not needed."""
+    pathlib.Path(path).touch()
 
 
 def _sees(driver: Any, context: Any, data: dict[str, Any]) -> bool:

@@ -13,6 +13,9 @@
 
 from __future__ import annotations
 
+from nova import context as nova_context
+from nova import objects
+
 from migsafe.replay.lab import case, faults, observe, steps
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE
@@ -26,6 +29,8 @@ OPERATIONS = {
     'shelve': ({'shelve': None}, None, 'shelve offload refused'),
     'resume': ({'resume': None}, {'suspend': None}, 'resume refused'),
 }
+#: Of Nova's own fixture; the second one has a kernel and a ramdisk of its own.
+IMAGES = ('155d900f-4e14-4e4c-a73d-069cbf4541e6', 'c905cedb-7281-47e4-8a62-f26bc5fc4c77')
 #: The same for what is a step of its own in the laboratory.
 REFUSALS = {'hard_reboot': ('reboot refused',), 'delete': ('delete refused',)}
 
@@ -81,8 +86,8 @@ class TestRowsOfTheOtherHost(OwnerTest):
 class TestHeld(OwnerTest):
     """The guest runs on the source, and something holds a device on the destination."""
 
-    def held(self):
-        server = self.guest()
+    def held(self, **given):
+        server = self.guest(**given)
         held = self.lab.parts.kernels[DESTINATION].held
         held[server.volumes[1]] = 'vg1-data'
         self.addCleanup(held.clear)
@@ -110,6 +115,35 @@ class TestHeld(OwnerTest):
     def force_down(self, down):
         service = self.lab.stack.computes[SOURCE].service_ref.uuid
         self.lab.stack.admin_api.put_service_force_down(service, down)
+
+    def image(self, server):
+        """All that Nova knows of a guest's image, and of it the scheduler."""
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            instance = objects.Instance.get_by_uuid(
+                context, server.uuid, expected_attrs=['system_metadata'])
+            spec = objects.RequestSpec.get_by_instance_uuid(context, server.uuid)
+            names = ('image_ref', 'kernel_id', 'ramdisk_id', 'os_type', 'architecture', 'vm_mode')
+            return ({name: getattr(instance, name) for name in names},
+                    {key: value for key, value in instance.system_metadata.items()
+                     if key.startswith('image_')},
+                    spec.image.id)
+
+    def test_refused_rebuild_gives_the_old_image_back(self):
+        """The API has recorded the new one; the disk is of the old one."""
+        server = self.held(image=IMAGES[0])
+        before = self.image(server)
+        self.assertIsNone(self.ask(server, {'rebuild': {'imageRef': IMAGES[1]}}))
+        self.assertIn('rebuild refused', self.fault_messages(server))
+        self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+        self.assertEqual(before, self.image(server))
+        self.lab.parts.kernels[DESTINATION].held.clear()
+        self.recover()
+        self.assertIsNone(self.ask(server, {'rebuild': {'imageRef': IMAGES[1]}}))
+        # the control: done for real, each part of it is another
+        self.assertEqual([False] * 3, [a == b for a, b in zip(before, self.image(server),
+                                                              strict=True)])
 
     def test_deletion_that_a_restart_has_cut_short(self):
         """It was let through, since its rows are right; only a start takes it up again."""
