@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from oslo_log import log as logging
@@ -61,6 +61,7 @@ class Participant:
         self.recovery: Any = None
         self.patrol: Any = None
         self.kept: Any = None
+        self.forget: Callable[[str], None] = lambda instance_uuid: None
 
     def attempt(self, uuid: str, instance_uuid: str) -> at.Attempt:
         """A new, not yet registered attempt."""
@@ -100,7 +101,16 @@ class Participant:
         if outcome.clean:
             with self._locks_lock:
                 self._locks.pop(tx.id, None)
+            self._forget(now, outcome)
         return outcome
+
+    def _forget(self, tx: jr.Transaction, outcome: cs.Outcome) -> None:
+        """What this process remembers of a guest that was to come here; what
+        is at work by now has memories of its own, by the same name."""
+        if outcome.clean and tx.role == DESTINATION \
+                and outcome.verdict is vd.Verdict.ABORT \
+                and not self.attempts.busy(tx.instance_uuid):
+            self.forget(tx.instance_uuid)
 
     def _settle_destination(self, tx: jr.Transaction) -> cs.Outcome:
         """The source leads. The destination finds out, or takes over."""
@@ -210,6 +220,7 @@ class Participant:
             if not mine:
                 return {'state': 'busy', 'reason': 'being settled already'}
             outcome = self._let_go(tx, verdict)
+            self._forget(tx, outcome)
         if outcome.held and not outcome.kept:
             return _refused('; '.join(outcome.held.values()))
         return {'state': 'done', 'kept': dict(outcome.kept)}

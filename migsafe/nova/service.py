@@ -26,7 +26,7 @@ from migsafe import exceptions
 from migsafe import journal as journal_pkg
 from migsafe.brick import patrol as brick_patrol
 from migsafe.brick import shim
-from migsafe.nova import clients, endpoint, kept, peer, recovery, registry, report
+from migsafe.nova import clients, endpoint, kept, memory, peer, recovery, registry, report
 from migsafe.nova import participant as pt
 from migsafe.nova import patrol as patrol_mod
 from migsafe.resources import base
@@ -90,6 +90,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     recover = recovery.Recovery(
         participant, manager, functools.partial(report.armed, journal))
     participant.recovery = recover
+    participant.forget = functools.partial(memory.forget, manager)
     participant.patrol = _patrol(manager, conf, journal)
     if conf.device_guards:
         participant.kept = kept.Kept(manager.host, manager.volume_api, journal, cloud)

@@ -57,6 +57,9 @@ class TestRowsOfTheOtherHost(OwnerTest):
                 self._forget()
                 server = self.guest()
                 own = self.luns(server)
+                # as of the check on the destination, for a guest with such a device
+                manager = self.lab.stack.computes[DESTINATION].manager
+                manager.driver.instance_claimed_mdevs[server.uuid] = ['mdev']
                 plan = self.lab.arm_faults(case.Case('outage', (JOB_FAILS, outage)), 'migrate')
                 self.lab.migrate(server)
                 self.assertEqual({JOB_FAILS, outage}, {f.fault for f in plan.fired})
@@ -78,6 +81,13 @@ class TestRowsOfTheOtherHost(OwnerTest):
                 self.recover()
                 self.assertUnharmed(server, SOURCE)
                 self.assertEqual(own, self.luns(server))
+                self.assertEqual({}, manager.driver.instance_claimed_mdevs)
+                # of Nova 34: a graceful shutdown waits for it. A resize that fails on its
+                # source leaves one of its own, with or without migsafe.
+                self.assertEqual({}, getattr(manager, '_pending_dest_live_migrations', {}))
+                self.assertEqual([], [
+                    task for task in getattr(manager, '_in_progress_tasks', {}).values()
+                    if task['name'] == 'live_migration_at_dest'])
                 # the owner's wish to delete it stays
                 self.assertEqual([], [str(r) for r in self.residue(server)
                                       if name != 'delete' or r.kind != 'R6'])

@@ -19,6 +19,7 @@ from migsafe.nova import hooks_destination, registry
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import clients as cl
+from migsafe.transaction import closing as cs
 from migsafe.transaction import evidence as ev
 from migsafe.transaction import verdict as vd
 from migsafe.transaction import witness as wt
@@ -93,6 +94,52 @@ class TestHeardOf(hosts.TwoHosts):
         self.assertTrue(self.src.settle().clean)
         self.dst.settle()
         self.assertEqual(COMMITTED, self.dst.verdict())
+
+
+class TestForgets(hosts.TwoHosts):
+    """What Nova remembers of a guest that was to come."""
+
+    def prepare(self, **kwargs):
+        super().prepare(**kwargs)
+        self.forgot = []
+        for host in (self.src, self.dst):
+            host.participant.forget = lambda uuid, name=host: self.forgot.append(
+                (name is self.dst, uuid))
+
+    def test_when_the_source_has_settled(self):
+        self.break_off()
+        self.src.settle()
+        self.assertEqual([(True, fake.INSTANCE)], self.forgot)
+
+    def test_when_it_finds_out_by_itself(self):
+        self.break_off()
+        self.dst.journal.verdict(self.dst.tx(), 'ABORT', 'told before')
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'by hand')
+        self.src.journal.finish(self.src.tx(), 'by hand')
+        self.assertTrue(self.dst.settle().clean)
+        self.assertEqual([(True, fake.INSTANCE)], self.forgot)
+
+    def test_not_while_something_is_left(self):
+        self.break_off()
+        self.dst.devices.holders[fake.volume(1)] = 'LV root'
+        self.src.settle()
+        self.assertEqual([], self.forgot)
+
+    def test_not_of_a_guest_that_has_come(self):
+        self.break_off(G.ABSENT, G.HERE)
+        self.src.settle()
+        self.dst.settle()
+        self.assertEqual([], self.forgot)
+
+    def test_not_of_the_next_attempt(self):
+        self.break_off()
+        tx, outcome = self.dst.tx(), cs.Outcome(vd.Verdict.ABORT, {})
+        attempt = self.dst.participant.attempt('new', fake.INSTANCE)
+        with self.dst.participant.attempts.open(attempt):
+            self.dst.participant._forget(tx, outcome)
+        self.assertEqual([], self.forgot)
+        self.dst.participant._forget(tx, outcome)
+        self.assertEqual([(True, fake.INSTANCE)], self.forgot)
 
 
 class TestOneAway(hosts.TwoHosts):
