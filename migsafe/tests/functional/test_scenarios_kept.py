@@ -315,7 +315,7 @@ class TestDelete(Swapping):
     def test_nothing_holds_the_volumes_that_go_with_it(self):
         server = self.guest(deleted_with=True)
         self.assertTrue(self.do(server, 'delete').done)
-        self.assertEqual(list(server.volumes), self.lab.parts.cinder.deleted)
+        self.assertCountEqual(list(server.volumes), self.lab.parts.cinder.deleted)
         self.assertEqual([], self.findings())
 
     def test_a_volume_that_somebody_else_has_freed_meanwhile(self):
