@@ -24,7 +24,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from migsafe.cinder import attachments, search, unrecorded, writers
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.journal import values
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 
 LOG = logging.getLogger(__name__)
 

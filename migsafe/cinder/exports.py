@@ -29,7 +29,7 @@ from migsafe import exceptions
 from migsafe.brick import held, policy
 from migsafe.cinder import attachments, calls, recovery, targets, writers
 from migsafe.ledger import api, records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)

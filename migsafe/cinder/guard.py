@@ -30,7 +30,7 @@ from migsafe.brick import policy, shim
 from migsafe.cinder import attachments, calls, exports, inspectors, methods, recovery, seams
 from migsafe.conf import files
 from migsafe.ledger import api, opening, records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.lvm import services
 
 LOG = logging.getLogger(__name__)

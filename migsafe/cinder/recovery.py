@@ -25,7 +25,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.cinder import attachments, calls, evidence, sweep, verdicts
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)

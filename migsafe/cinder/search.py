@@ -30,7 +30,7 @@ from migsafe.cinder import attachments
 from migsafe.cinder.inspectors import Mapping
 from migsafe.journal import values
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 
 #: Mappings in a page: some three queries of Cinder's database and of the ledger for each.
 PAGE = 200

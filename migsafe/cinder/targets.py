@@ -60,7 +60,7 @@ def user(rows: Sequence[records.Export], attached: Iterable[attachments.Attachme
     return ''
 
 
-def unchanged(thing: api.Thing, seen: Sequence[records.Export]) -> api.Judge:
+def unchanged(thing: records.Thing, seen: Sequence[records.Export]) -> api.Judge:
     """What refuses to go on if another service has mapped something since the rows were read."""
     before = _versions(seen)
 

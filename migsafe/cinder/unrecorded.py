@@ -23,7 +23,7 @@ from migsafe import exceptions
 from migsafe.cinder import attachments
 from migsafe.cinder.inspectors import Mapping
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 
 LOG = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from migsafe import exceptions
 from migsafe.cinder import attachments, calls
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 
 LOG = logging.getLogger(__name__)
 

@@ -11,10 +11,9 @@
 # under the License.
 """The ledger of one backend."""
 
-import dataclasses
 import datetime
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,19 +21,14 @@ from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal import store as store_module
 from migsafe.journal import values
-from migsafe.ledger import models, moves, records
+from migsafe.ledger import moves, records
+from migsafe.ledger.records import Thing
+from migsafe.ledger.rows import COLUMN, ENDS, PAGE, TABLE, Rows, at_work, of_peer
 
-TABLE = models.EXPORTS
-COLUMN = TABLE.c
 #: How long after an intent somebody else may look whether it was ever finished. Until then it
 #: keeps the other services of a cluster from the volume; whoever is still at work renews it.
 PATIENCE = datetime.timedelta(seconds=60)
-PAGE = 500
-
-#: What an intent ends in -> the intent.
-ENDS = {'mapped': 'mapping', 'gone': 'unmapping'}
 
 Judge = Callable[[Sequence[records.Export]], None]
 Match = Callable[[records.Export], bool]
@@ -48,41 +42,9 @@ class Busy(exceptions.MigsafeError):
                'it stops to count at %(until)s UTC.')
 
 
-@dataclasses.dataclass(frozen=True)
-class Thing:
-    """A volume or a snapshot."""
-
-    kind: str
-    id: str
-
-    @classmethod
-    def of(cls, kind: str, identifier: object) -> 'Thing':
-        """Check it.
-
-        :raises JournalBadValue: the identifier is none
-        """
-        return cls(kind, values.word('an export', f'the id of the {kind}', identifier, 64,
-                                     empty=False))
-
-
-class Ledger:
+class Ledger(Rows):
     """Write-ahead ledger of the exports of one backend; each mutating call is one durable commit.
-
-    :param store: an opened store whose schema was checked
-    :param backend: cluster or host; all that serve it see the same rows
-    :param service: host of this cinder-volume
-    :param incarnation: of this process; a service that starts again has another one
     """
-
-    def __init__(self, store: store_module.Store, backend: str, service: str,
-                 incarnation: str) -> None:
-        self._store = store
-        self.backend, self.service, self.incarnation = backend, service, incarnation
-
-    @property
-    def database(self) -> str:
-        """Path of the file, or URL without the password."""
-        return self._store.database
 
     def intend(self, thing: Thing, peers: Iterable[records.Peer], state: str, *,
                attachment: str = '', judge: Judge | None = None) -> None:
@@ -116,7 +78,7 @@ class Ledger:
                 # NOTE: an intent that repeats one does not hide what was there before the first.
                 if before == state:
                     before = there[peer.key].before
-                changed = {**fields, **_of_peer(peer), 'before': before, 'updated_at': now,
+                changed = {**fields, **of_peer(peer), 'before': before, 'updated_at': now,
                            'due_at': now + PATIENCE, 'attempts': 0}
                 if state == 'mapping':
                     changed |= {'attachment': attachment[:64], 'fenced': ''}
@@ -163,7 +125,7 @@ class Ledger:
         :param attachment: that the export was to be made for, None for any intent
         """
         now = timeutils.utcnow()
-        # NOTE: an error says that nobody is at work on it, see _at_work().
+        # NOTE: an error says that nobody is at work on it, see at_work().
         changed = {'error': values.prose(error) or 'it failed', 'attempts': COLUMN.attempts + 1,
                    'due_at': now + datetime.timedelta(seconds=seconds), 'updated_at': now}
         intents = tuple(ENDS.values()) if attachment is None else ('mapping',)
@@ -175,10 +137,6 @@ class Ledger:
         return self._update(f'the work on {thing.kind} {thing.id}', thing, list(keys),
                             {'due_at': timeutils.utcnow() + PATIENCE},
                             self._match(None, tuple(ENDS.values()), None))
-
-    def busy(self, thing: Thing) -> bool:
-        """Whether an intent would be refused with :class:`Busy` now."""
-        return self._busy(self.of(thing)) is not None
 
     def look_at_target(self, thing: Thing) -> None:
         """Have the target looked at later, in case that nobody removes it now."""
@@ -228,7 +186,7 @@ class Ledger:
         if volumes:
             where += [COLUMN.kind == 'volume', COLUMN.resource.in_(volumes)]
         now = timeutils.utcnow()
-        # NOTE: what somebody is at work on is left to him, see _at_work().
+        # NOTE: what somebody is at work on is left to him, see at_work().
         due = sa.case((sa.and_(COLUMN.state.in_(ENDS.values()), COLUMN.error == ''),
                        COLUMN.due_at), else_=sa.literal(now, COLUMN.due_at.type))
         return self._change(what, where, {'fenced': by, 'due_at': due})
@@ -256,32 +214,6 @@ class Ledger:
             moves.adopt(connection, self._rows(one), self._rows(other), other.id)
         self._store.write(f'that {one.kind} {one.id} is {other.id} now', work)
 
-    def of(self, thing: Thing) -> list[records.Export]:
-        """Return all rows of a volume or snapshot, its target first."""
-        return self._store.read(f'reading the exports of {thing.kind} {thing.id}',
-                                lambda connection: self._of(connection, thing))
-
-    def due(self, now: datetime.datetime | None = None, limit: int = PAGE,
-            after_id: int = 0) -> list[records.Export]:
-        """Return a page of what is to be looked at again, by id; None: whether due or not."""
-        where = COLUMN.due_at <= now if now else COLUMN.due_at.isnot(None)
-        return self._page(where, after_id, limit)
-
-    def present(self, after_id: int = 0, limit: int = PAGE,
-                host: str = '') -> list[records.Export]:
-        """Return a page of what is not gone, by id; of one host only, if it is named."""
-        where = COLUMN.state != 'gone'
-        if host:
-            where = sa.and_(where, COLUMN.host == host, COLUMN.peer != '')
-        return self._page(where, after_id, limit)
-
-    def exports(self) -> Iterator[records.Export]:
-        """Give all rows of the backend that are not gone, page by page."""
-        after_id = 0
-        while page := self.present(after_id, PAGE):
-            yield from page
-            after_id = page[-1].id
-
     def purge(self, older_than: datetime.datetime) -> int:
         """Delete what is gone since then, page by page; return how many rows."""
         total = 0
@@ -300,69 +232,11 @@ class Ledger:
             if count < PAGE:
                 return total
 
-    def close(self) -> None:
-        """Let go of the database."""
-        self._store.close()
-
-    def _page(self, where: Any, after_id: int, limit: int) -> list[records.Export]:
-        query = sa.select(TABLE).where(COLUMN.backend == self.backend, COLUMN.id > after_id,
-                                       where).order_by(COLUMN.id).limit(limit)
-        return self._store.read('reading exports', lambda connection: [
-            records.export(row, self.database) for row in connection.execute(query)])
-
     def _change(self, what: str, where: Iterable[Any], changed: dict[str, Any]) -> int:
         def work(connection: sa.Connection) -> int:
             return connection.execute(sa.update(TABLE).where(*where).values(
                 **changed, updated_at=timeutils.utcnow())).rowcount
         return self._store.write(what, work)
-
-    def _rows(self, thing: Thing) -> Any:
-        return sa.and_(COLUMN.backend == self.backend, COLUMN.kind == thing.kind,
-                       COLUMN.resource == thing.id)
-
-    def _of(self, connection: sa.Connection, thing: Thing,
-            keys: Sequence[str] | None = None) -> list[records.Export]:
-        query = sa.select(TABLE).where(self._rows(thing)).order_by(COLUMN.peer)
-        if keys is not None:
-            query = query.where(COLUMN.peer.in_(keys))
-        return [records.export(row, self.database) for row in connection.execute(query)]
-
-    def _busy(self, known: Iterable[records.Export]) -> records.Export | None:
-        """What another service is at work on.
-
-        This service's own calls stand in line, and what a former process of it has left is
-        nobody's.
-        """
-        now = timeutils.utcnow()
-        return next((row for row in known if row.service != self.service and _at_work(row)
-                     and row.due_at is not None and row.due_at > now), None)
-
-    def _lock(self, connection: sa.Connection, thing: Thing) -> None:
-        """Let one writer at a time at the rows of a volume, also where none is there yet."""
-        found = connection.execute(
-            sa.select(COLUMN.id).where(self._rows(thing), COLUMN.peer == '')
-            .with_for_update()).scalar_one_or_none()
-        if found is None:
-            now = timeutils.utcnow()
-            self._put(connection, thing, '', {
-                **_of_peer(records.Peer()), 'state': 'gone', 'before': 'gone', 'error': '',
-                'service': self.service, 'incarnation': self.incarnation, 'attempts': 0,
-                'due_at': None, 'updated_at': now}, False)
-
-    def _lock_both(self, connection: sa.Connection, *things: Thing) -> None:
-        for thing in sorted(things, key=lambda one: one.id):
-            self._lock(connection, thing)
-
-    def _put(self, connection: sa.Connection, thing: Thing, key: str, changed: dict[str, Any],
-             there: bool) -> None:
-        if there:
-            connection.execute(sa.update(TABLE).where(
-                self._rows(thing), COLUMN.peer == key).values(changed))
-            return
-        connection.execute(sa.insert(TABLE), {
-            'backend': self.backend, 'kind': thing.kind, 'resource': thing.id, 'peer': key,
-            'attachment': '', 'target': '', 'lun': '', 'identity': '[]', 'fenced': '',
-            'created_at': changed['updated_at'], **changed})
 
     def _match(self, read: records.Export | None, intents: Sequence[str],
                attachment: str | None) -> Match:
@@ -370,7 +244,7 @@ class Ledger:
         if read is not None:
             return functools.partial(_unchanged, read)
         return lambda row: (
-            row.incarnation == self.incarnation and row.state in intents and _at_work(row)
+            row.incarnation == self.incarnation and row.state in intents and at_work(row)
             and attachment in (None, row.attachment))
 
     def _update(self, what: str, thing: Thing, keys: list[str], changed: dict[str, Any],
@@ -399,18 +273,8 @@ class Ledger:
             self._rows(thing), COLUMN.peer == '').values(due_at=due))
 
 
-def _at_work(row: records.Export) -> bool:
-    """Whether its intent has neither an outcome nor failed."""
-    return row.state in ENDS.values() and not row.error
-
-
 def _unchanged(read: records.Export, row: records.Export) -> bool:
     """Whether nobody has changed a row since it was read, as far as it is readable."""
     bad = {**read.problems(), **row.problems()}
     return all(getattr(read, name) == getattr(row, name)
                for name in ('id', 'state', 'incarnation', 'updated_at') if name not in bad)
-
-
-def _of_peer(peer: records.Peer) -> dict[str, Any]:
-    return {'host': peer.host, 'initiators': jsonutils.dumps(list(peer.initiators)),
-            'connector': peer.connector}

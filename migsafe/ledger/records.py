@@ -34,6 +34,23 @@ CONNECTOR_LIMIT = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
+class Thing:
+    """A volume or a snapshot."""
+
+    kind: str
+    id: str
+
+    @classmethod
+    def of(cls, kind: str, identifier: object) -> 'Thing':
+        """Check it.
+
+        :raises JournalBadValue: the identifier is none
+        """
+        return cls(kind, values.word('an export', f'the id of the {kind}', identifier, 64,
+                                     empty=False))
+
+
+@dataclasses.dataclass(frozen=True)
 class Peer:
     """To whom something is mapped.
 

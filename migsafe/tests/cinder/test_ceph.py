@@ -26,7 +26,7 @@ from cinder.volume import configuration
 from cinder.volume.drivers import rbd as cinder_rbd
 
 from migsafe.cinder import endpoint
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import ceph, world
 
 NODE12 = {'host': 'node12', 'initiator': 'iqn.1994-05.com.redhat:12', 'ip': '172.24.9.12'}

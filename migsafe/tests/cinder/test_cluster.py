@@ -22,7 +22,7 @@ from cinder import exception, objects
 from migsafe import ledger
 from migsafe.cinder import calls, exports
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
 
 

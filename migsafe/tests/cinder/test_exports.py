@@ -23,7 +23,7 @@ from migsafe import exceptions
 from migsafe.brick import connectors, held, refusals
 from migsafe.cinder import attachments, calls
 from migsafe.ledger import records
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_driver, world
 
 

@@ -22,7 +22,7 @@ from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
 from migsafe.cinder import endpoint, inspectors, writers
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_second_writer, world
 
 BOTH = {world.NODE13['initiator'], world.NODE11['initiator']}

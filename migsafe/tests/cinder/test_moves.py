@@ -19,7 +19,8 @@ from cinder.volume import rpcapi
 
 from migsafe import exceptions
 from migsafe.cinder import endpoint
-from migsafe.ledger.api import Ledger, Thing
+from migsafe.ledger.api import Ledger
+from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_second_writer, world
 
 AWAY = exceptions.JournalUnavailable(database='the ledger', reason='it is away', cure='Wait.')

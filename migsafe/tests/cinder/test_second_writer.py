@@ -21,7 +21,7 @@ from oslotest import base
 
 from migsafe.brick import policy
 from migsafe.cinder import attachments, calls, inspectors, writers
-from migsafe.ledger.api import Thing
+from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
 
 

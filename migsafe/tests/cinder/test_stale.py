@@ -22,7 +22,8 @@ from oslo_utils import timeutils
 
 from migsafe.cinder import attachments, endpoint, sweep
 from migsafe.ledger import records
-from migsafe.ledger.api import PATIENCE, Thing
+from migsafe.ledger.api import PATIENCE
+from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_second_writer, world
 
 #: The host of cinder-volume itself.

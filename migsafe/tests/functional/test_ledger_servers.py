@@ -114,7 +114,7 @@ class Cases:
         """Also for a volume that has no row yet, where there is nothing to lock."""
         services = self.open('node1@array'), self.open('node2@array')
         for number in range(ROUNDS):
-            thing = api.Thing('volume', f'v{number}')
+            thing = records.Thing('volume', f'v{number}')
             results, ready = [], threading.Barrier(2)
 
             def run(service, peer, thing=thing, results=results, ready=ready):
@@ -138,7 +138,7 @@ class Cases:
 
     def test_one_of_two_claims_wins(self):
         services = self.open('node1@array'), self.open('node2@array')
-        thing = api.Thing('volume', 'v')
+        thing = records.Thing('volume', 'v')
         services[0].intend(thing, [ONE], 'mapping')
         services[0].settle(thing, [ONE.key], 'mapped')
         row = next(row for row in services[1].of(thing) if row.peer)
@@ -162,7 +162,7 @@ class Cases:
         return one, two
 
     def test_one_maps_what_the_other_takes_away(self):
-        thing = api.Thing('volume', 'v')
+        thing = records.Thing('volume', 'v')
         one, two = self.claimed(thing)
         busy = self.assertRaises(api.Busy, two.intend, thing, [records.Peer(), ONE], 'mapping')
         for word in ('volume v', 'node1@array', 'unmapping'):
@@ -177,7 +177,8 @@ class Cases:
 
     def test_an_outcome_after_the_other_has_taken_over(self):
         """Of an export, and of a target."""
-        for thing, key in ((api.Thing('volume', 'v'), ONE.key), (api.Thing('volume', 'w'), '')):
+        for name, key in (('v', ONE.key), ('w', '')):
+            thing = records.Thing('volume', name)
             one, two = self.claimed(thing, key)
             self.expire(one, thing)
             two.intend(thing, [records.Peer(), ONE], 'mapping')
@@ -191,7 +192,7 @@ class Cases:
             self.assertEqual('mapped', self.row(two, thing, key).state)
 
     def test_who_is_at_work_says_so(self):
-        thing = api.Thing('volume', 'v')
+        thing = records.Thing('volume', 'v')
         one, two = self.claimed(thing)
         self.expire(one, thing)
         self.assertFalse(two.busy(thing))
@@ -200,7 +201,7 @@ class Cases:
 
     def test_who_blocks_nobody(self):
         """What has failed, what is mapped, and what a former process of the service has left."""
-        thing = api.Thing('volume', 'v')
+        thing = records.Thing('volume', 'v')
         one, two = self.claimed(thing)
         again = self.open('node1@array')
         again.intend(thing, [ONE], 'mapping')
@@ -212,7 +213,7 @@ class Cases:
     def test_a_claim_waits_for_the_other(self):
         """It is due then, so that it is not forgotten; and no target goes from under an export.
         """
-        thing = api.Thing('volume', 'v')
+        thing = records.Thing('volume', 'v')
         one, two = self.open('node1@array'), self.open('node2@array')
         two.intend(thing, [records.Peer(), ONE], 'mapping')
         two.settle(thing, ['', ONE.key], 'mapped')
@@ -225,7 +226,7 @@ class Cases:
 
     def test_two_services_at_one_volume(self):
         """Never both of them between an intent and its outcome, and no deadlock."""
-        thing, inside, met = api.Thing('volume', 'v'), [], []
+        thing, inside, met = records.Thing('volume', 'v'), [], []
 
         def run(service, peer):
             for state, end in (('mapping', 'mapped'), ('unmapping', 'gone')) * ROUNDS:
@@ -249,7 +250,7 @@ class Cases:
         """Whoever waits for a volume finds it afterwards, and no row is lost."""
         services = self.open('node1@array'), self.open('node2@array')
         for number in range(ROUNDS):
-            one, other = (api.Thing('volume', f'{name}{number}') for name in 'vw')
+            one, other = (records.Thing('volume', f'{name}{number}') for name in 'vw')
             services[0].intend(one, [records.Peer(), ONE], 'mapping')
             services[0].settle(one, ['', ONE.key], 'mapped')
             failed, ready = [], threading.Barrier(3)
@@ -281,7 +282,7 @@ class Cases:
 
     def test_a_host_that_is_fenced_and_comes_back(self):
         service, other = self.open('node1@array'), self.open('node2@array')
-        things = [api.Thing('volume', f'v{number}') for number in range(5)]
+        things = [records.Thing('volume', f'v{number}') for number in range(5)]
         for thing in things:
             service.intend(thing, [ONE, TWO], 'mapping')
             service.settle(thing, [ONE.key, TWO.key], 'mapped')
@@ -298,7 +299,7 @@ class Cases:
     def test_times_and_pages(self):
         service = self.open('node1@array')
         for number in range(5):
-            thing = api.Thing('volume', f'v{number}')
+            thing = records.Thing('volume', f'v{number}')
             service.intend(thing, [ONE], 'mapping')
             service.fail(thing, [ONE.key], 'away')
         self.assertEqual(5, len(service.due(timeutils.utcnow())))
@@ -348,7 +349,7 @@ class TestPostgreSQL(Cases, base.BaseTestCase):
         service = self.open('node1@array')
         self.engine = sa.create_engine(self.server.url, isolation_level='AUTOCOMMIT')
         self.addCleanup(self.engine.dispose)
-        few = self.attach_and_detach(service, api.Thing('volume', 'first'))
+        few = self.attach_and_detach(service, records.Thing('volume', 'first'))
         self.assertThat(few, matchers.GreaterThan(0))
         with self.engine.begin() as connection:
             connection.exec_driver_sql(
@@ -361,6 +362,6 @@ class TestPostgreSQL(Cases, base.BaseTestCase):
             connection.execute(sa.insert(models.EXPORTS), [
                 {**row, 'resource': f'v{number}', 'peer': peer}
                 for number in range(FULL) for peer in ('', ONE.key)])
-        many = self.attach_and_detach(service, api.Thing('volume', 'last'))
+        many = self.attach_and_detach(service, records.Thing('volume', 'last'))
         self.assertThat(many, matchers.GreaterThan(0))
         self.assertThat(many, matchers.LessThan(FULL // 10))

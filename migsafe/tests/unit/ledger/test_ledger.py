@@ -26,10 +26,10 @@ from migsafe import exceptions, ledger
 from migsafe.journal import models as journal_models
 from migsafe.journal import opening as journal_opening
 from migsafe.journal import schema
-from migsafe.ledger import api, models, opening, records
+from migsafe.ledger import api, models, opening, records, rows
 from migsafe.tests.unit.journal import base as journal_base
 
-VOLUME = api.Thing('volume', '9f3c6a0e-3d4f-4b8e-9a51-2f0d6f1d7c11')
+VOLUME = records.Thing('volume', '9f3c6a0e-3d4f-4b8e-9a51-2f0d6f1d7c11')
 ONE = {'host': 'node13', 'initiator': 'iqn.1994-05.com.redhat:13', 'ip': '172.24.9.13'}
 TWO = {'host': 'node11', 'initiator': 'iqn.1994-05.com.redhat:11', 'ip': '172.24.9.11'}
 
@@ -131,9 +131,9 @@ class TestLedger(LedgerTestCase):
         self.assertEqual({'node13': 'mapped'}, self.states())
 
     def test_pages_lose_nothing(self):
-        self.useFixture(fixtures.MockPatchObject(api, 'PAGE', 3))
+        self.useFixture(fixtures.MockPatchObject(rows, 'PAGE', 3))
         for number in range(8):
-            self.ledger.intend(api.Thing('volume', f'v{number}'), [records.Peer.of(ONE)],
+            self.ledger.intend(records.Thing('volume', f'v{number}'), [records.Peer.of(ONE)],
                                'mapping')
         self.assertEqual([f'v{number}' for number in range(8)],
                          [row.resource for row in self.ledger.exports()])
@@ -212,7 +212,7 @@ class TestFenced(LedgerTestCase):
     def setUp(self):
         super().setUp()
         self.one, self.two = self.intend(ONE), self.intend(TWO)
-        self.other = api.Thing('volume', 'other')
+        self.other = records.Thing('volume', 'other')
         self.ledger.intend(self.other, [self.one], 'mapping')
         for thing in (VOLUME, self.other):
             self.ledger.settle(thing, [self.one.key], 'mapped')
@@ -390,7 +390,7 @@ class TestPeers(base.BaseTestCase):
             self.assertIn(reason, str(refused))
             self.assertLess(len(str(refused)), 400)
         for identifier in ('', None, 'x' * 65, 'a\nb'):
-            self.assertRaises(exceptions.JournalBadValue, api.Thing.of, 'volume', identifier)
+            self.assertRaises(exceptions.JournalBadValue, records.Thing.of, 'volume', identifier)
 
 
 class TestOpening(LedgerTestCase):
@@ -431,7 +431,7 @@ class TestOpening(LedgerTestCase):
 
     def test_a_damaged_row_does_not_hide_the_others(self):
         for number in range(3):
-            self.ledger.intend(api.Thing('volume', f'v{number}'), [records.Peer.of(ONE)],
+            self.ledger.intend(records.Thing('volume', f'v{number}'), [records.Peer.of(ONE)],
                                'mapping')
         with sqlite3.connect(os.path.join(self.directory, 'node@lvm.sqlite')) as raw:
             raw.execute("UPDATE migsafe_exports SET connector = '{' WHERE resource = 'v1'")

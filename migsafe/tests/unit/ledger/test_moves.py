@@ -11,10 +11,10 @@
 # under the License.
 """Rows whose volume has got another id."""
 
-from migsafe.ledger import api, records
+from migsafe.ledger import records
 from migsafe.tests.unit.ledger import test_ledger
 
-ONE, OTHER = (api.Thing('volume', name * 36) for name in 'ab')
+ONE, OTHER = (records.Thing('volume', name * 36) for name in 'ab')
 NODE13, NODE11 = (records.Peer.of(connector) for connector in (test_ledger.ONE, test_ledger.TWO))
 TARGET = records.Peer()
 
@@ -57,7 +57,7 @@ class TestMoves(test_ledger.LedgerTestCase):
         return sorted(self.rows(thing))
 
     def test_a_snapshot_of_the_same_id_stays(self):
-        snapshot = api.Thing('snapshot', ONE.id)
+        snapshot = records.Thing('snapshot', ONE.id)
         self.make(snapshot, 's', TARGET, NODE11)
         self.ledger.swap(ONE, OTHER)
         self.assertEqual([('', 'mapped', 's'), ('node11', 'mapped', 's')], self.rows(snapshot))

@@ -1,0 +1,151 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The rows of one backend in the ledger: reading them, and the lock of a volume's."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_serialization import jsonutils
+from oslo_utils import timeutils
+
+from migsafe.journal import store as store_module
+from migsafe.ledger import models, records
+from migsafe.ledger.records import Thing
+
+TABLE = models.EXPORTS
+COLUMN = TABLE.c
+PAGE = 500
+#: What an intent ends in -> the intent.
+ENDS = {'mapped': 'mapping', 'gone': 'unmapping'}
+
+
+class Rows:
+    """The rows.
+
+    :param store: an opened store whose schema was checked
+    :param backend: cluster or host; all that serve it see the same rows
+    :param service: host of this cinder-volume
+    :param incarnation: of this process; a service that starts again has another one
+    """
+
+    def __init__(self, store: store_module.Store, backend: str, service: str,
+                 incarnation: str) -> None:
+        self._store = store
+        self.backend, self.service, self.incarnation = backend, service, incarnation
+
+    @property
+    def database(self) -> str:
+        """Path of the file, or URL without the password."""
+        return self._store.database
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
+
+    def of(self, thing: Thing) -> list[records.Export]:
+        """Return all rows of a volume or snapshot, its target first."""
+        return self._store.read(f'reading the exports of {thing.kind} {thing.id}',
+                                lambda connection: self._of(connection, thing))
+
+    def busy(self, thing: Thing) -> bool:
+        """Whether an intent would be refused with :class:`Busy` now."""
+        return self._busy(self.of(thing)) is not None
+
+    def due(self, now: datetime.datetime | None = None, limit: int = PAGE,
+            after_id: int = 0) -> list[records.Export]:
+        """Return a page of what is to be looked at again, by id; None: whether due or not."""
+        where = COLUMN.due_at <= now if now else COLUMN.due_at.isnot(None)
+        return self._page(where, after_id, limit)
+
+    def present(self, after_id: int = 0, limit: int = PAGE,
+                host: str = '') -> list[records.Export]:
+        """Return a page of what is not gone, by id; of one host only, if it is named."""
+        where = COLUMN.state != 'gone'
+        if host:
+            where = sa.and_(where, COLUMN.host == host, COLUMN.peer != '')
+        return self._page(where, after_id, limit)
+
+    def exports(self) -> Iterator[records.Export]:
+        """Give all rows of the backend that are not gone, page by page."""
+        after_id = 0
+        while page := self.present(after_id, PAGE):
+            yield from page
+            after_id = page[-1].id
+
+    def _page(self, where: Any, after_id: int, limit: int) -> list[records.Export]:
+        query = sa.select(TABLE).where(COLUMN.backend == self.backend, COLUMN.id > after_id,
+                                       where).order_by(COLUMN.id).limit(limit)
+        return self._store.read('reading exports', lambda connection: [
+            records.export(row, self.database) for row in connection.execute(query)])
+
+    def _rows(self, thing: Thing) -> Any:
+        return sa.and_(COLUMN.backend == self.backend, COLUMN.kind == thing.kind,
+                       COLUMN.resource == thing.id)
+
+    def _of(self, connection: sa.Connection, thing: Thing,
+            keys: Sequence[str] | None = None) -> list[records.Export]:
+        query = sa.select(TABLE).where(self._rows(thing)).order_by(COLUMN.peer)
+        if keys is not None:
+            query = query.where(COLUMN.peer.in_(keys))
+        return [records.export(row, self.database) for row in connection.execute(query)]
+
+    def _busy(self, known: Iterable[records.Export]) -> records.Export | None:
+        """What another service is at work on.
+
+        This service's own calls stand in line, and what a former process of it has left is
+        nobody's.
+        """
+        now = timeutils.utcnow()
+        return next((row for row in known if row.service != self.service and at_work(row)
+                     and row.due_at is not None and row.due_at > now), None)
+
+    def _lock(self, connection: sa.Connection, thing: Thing) -> None:
+        """Let one writer at a time at the rows of a volume, also where none is there yet."""
+        found = connection.execute(
+            sa.select(COLUMN.id).where(self._rows(thing), COLUMN.peer == '')
+            .with_for_update()).scalar_one_or_none()
+        if found is None:
+            now = timeutils.utcnow()
+            self._put(connection, thing, '', {
+                **of_peer(records.Peer()), 'state': 'gone', 'before': 'gone', 'error': '',
+                'service': self.service, 'incarnation': self.incarnation, 'attempts': 0,
+                'due_at': None, 'updated_at': now}, False)
+
+    def _lock_both(self, connection: sa.Connection, *things: Thing) -> None:
+        for thing in sorted(things, key=lambda one: one.id):
+            self._lock(connection, thing)
+
+    def _put(self, connection: sa.Connection, thing: Thing, key: str, changed: dict[str, Any],
+             there: bool) -> None:
+        if there:
+            connection.execute(sa.update(TABLE).where(
+                self._rows(thing), COLUMN.peer == key).values(changed))
+            return
+        connection.execute(sa.insert(TABLE), {
+            'backend': self.backend, 'kind': thing.kind, 'resource': thing.id, 'peer': key,
+            'attachment': '', 'target': '', 'lun': '', 'identity': '[]', 'fenced': '',
+            'created_at': changed['updated_at'], **changed})
+
+
+def at_work(row: records.Export) -> bool:
+    """Whether its intent has neither an outcome nor failed."""
+    return row.state in ENDS.values() and not row.error
+
+
+def of_peer(peer: records.Peer) -> dict[str, Any]:
+    """What a row has of its peer."""
+    return {'host': peer.host, 'initiators': jsonutils.dumps(list(peer.initiators)),
+            'connector': peer.connector}
