@@ -158,14 +158,6 @@ def thing(kind: str, identifier: str, *, deleted: bool = False) -> Any:
         return None
 
 
-def by_name_id(identifier: str) -> Any:
-    """The volume whose name in the array has this identifier, since Cinder migrated it; None if
-    there is none."""
-    found = objects.VolumeList.get_all(context.get_admin_context(), limit=1,
-                                       filters={'_name_id': identifier})
-    return found[0] if found else None
-
-
 def is_up(service: str) -> bool:
     """Whether the cinder-volume of this name has reported lately.
 

@@ -26,8 +26,8 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.brick import held, policy
-from migsafe.cinder import attachments, calls, recovery, targets, writers
+from migsafe.brick import held
+from migsafe.cinder import attachments, calls, facts, recovery, targets, writers
 from migsafe.ledger import api, records
 from migsafe.ledger.records import Thing
 from migsafe.text import masked
@@ -107,13 +107,13 @@ class Exports:
         except Exception as error:
             self._failed(thing, keys, error)
             raise
-        facts = self._facts(subject, info)
+        learnt = facts.learn(self._guard.inspector, subject, info)
         call = calls.current()
         if call is None:
-            if not self._guard.ledger.settle(thing, keys, 'mapped', **facts):
+            if not self._guard.ledger.settle(thing, keys, 'mapped', **learnt):
                 raise Overtaken(kind=thing.kind, id=thing.id, host=peer.host or '(not named)')
         else:
-            call.outcomes.append((thing, keys, facts))
+            call.outcomes.append((thing, keys, learnt))
         return info
 
     def terminate(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:
@@ -277,10 +277,10 @@ class Exports:
             # NOTE: Cinder copies data itself, cinder-backup from whichever host it runs on; the
             # status of the volume keeps others away.
             return None
-        facts = self._known(thing, subject, peer)
+        known = self._known(thing, subject, peer)
 
         def judge(exports: Sequence[records.Export]) -> None:
-            found = writers.others(facts, exports, own, self._guard.ledger.incarnation)
+            found = writers.others(known, exports, own, self._guard.ledger.incarnation)
             if found:
                 raise writers.SecondWriter(found, volume=thing.id, backend=self._guard.host,
                                            host=peer.host or '(not named)')
@@ -297,8 +297,8 @@ class Exports:
         """Take stale exports away, if the policy says so; whether all of them are gone."""
         if self._guard.second_writer != 'revert':
             return False
-        facts = self._known(thing, subject, peer)
-        if not all(writers.stale(facts, other) for other in second.found):
+        known = self._known(thing, subject, peer)
+        if not all(writers.stale(known, other) for other in second.found):
             return False
         LOG.warning('%s migsafe_second_writer is "revert", and the array says that nobody has it '
                     'open there.', second)
@@ -312,28 +312,6 @@ class Exports:
         except exceptions.MigsafeError as failed:
             LOG.error('%s; the intent stands, and is taken up when it is due', failed)
         self._guard.recovery.nudge()
-
-    def _facts(self, subject: Any, info: Any) -> dict[str, Any]:
-        """What is worth knowing of a connection, without its secrets; and who the volume is."""
-        data = info.get('data') if isinstance(info, dict) else None
-        if not isinstance(data, dict):
-            return {}
-        identity = self._identity(subject)
-        if identity:
-            data.setdefault(policy.KEY, sorted(identity))
-        target = data.get('target_iqn') or data.get('target_wwn') or data.get('target_nqn') \
-            or data.get('nqn') or data.get('name') or ''
-        return {'target': _text(target), 'lun': _text(data.get('target_lun', '')),
-                'identity': identity}
-
-    def _identity(self, subject: Any) -> frozenset[str]:
-        try:
-            found: frozenset[str] = self._guard.inspector.identity(subject)
-        except Exception as error:
-            # NOTE: without it the connect guard compares with what it has noted itself.
-            LOG.warning('The identity of %s is not known: %s', subject['id'], masked(error))
-            return frozenset()
-        return found
 
 
 def _multiattach(subject: Any) -> bool:
@@ -349,10 +327,6 @@ def _backing_up(subject: Any) -> bool:
         return bool(subject['status'] == 'backing-up')
     except (KeyError, AttributeError):
         return False
-
-
-def _text(value: Any) -> str:
-    return ','.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _peer(row: records.Export) -> records.Peer:

@@ -137,7 +137,7 @@ def explained(mapping: Mapping, rows: Iterable[records.Export],
 def _named(kind: str, identifier: str) -> tuple[Thing, Any]:
     """The volume or snapshot. Once it has been migrated, a volume's name is of its second id."""
     subject = attachments.thing(kind, identifier) or (
-        attachments.by_name_id(identifier) if kind == 'volume' else None)
+        attachments.named(identifier) if kind == 'volume' else None)
     return Thing.of(kind, subject['id'] if subject is not None else identifier), subject
 
 
