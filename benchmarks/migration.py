@@ -40,7 +40,7 @@ def serve(armed, pipe):
     warnings.simplefilter('ignore')
     logging.disable(logging.CRITICAL)
     from migsafe.replay.lab import lab as lab_mod  # isort: skip (before anything of Nova)
-    from migsafe.nova import recovery, registry
+    from migsafe.nova.host import recovery, registry
     begin = recovery.Recovery.start  # a laboratory makes its own passes instead
     with lab_mod.Lab(armed=armed) as lab:
         logging.disable(logging.CRITICAL)

@@ -44,7 +44,7 @@ class Forgetful(list):
 def measure(lab, count):
     """Leave ``count`` transactions, recover, and look."""
     from migsafe import nova as migsafe_nova
-    from migsafe.nova import registry
+    from migsafe.nova.host import registry
     lab.clean()
     server = lab.new_server(1)
     lab.world.reset()

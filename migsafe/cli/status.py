@@ -22,8 +22,8 @@ from migsafe import exceptions
 from migsafe.cli import config, show
 from migsafe.journal import opening
 
-# The major versions of Nova whose seams are known: 2025.1, 2026.1, 2026.2. migsafe.nova.seams
-# checks the signatures themselves when nova-compute starts.
+# The major versions of Nova whose seams are known: 2025.1, 2026.1, 2026.2. The signatures
+# themselves are checked by migsafe.nova.seams.table when nova-compute starts.
 SUPPORTED_NOVA = (31, 33, 34)
 ENTRY_POINTS = 'os_vif'
 

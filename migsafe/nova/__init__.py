@@ -80,14 +80,16 @@ def _guard(conf: Any, probe: bool) -> None:
             raise
         why = f'Devices of guests are NOT guarded: {masked(error)}'
         LOG.error(why)
-        from migsafe.nova import report
-        report.gap(why)
+        from migsafe.nova.host import status
+        status.gap(why)
 
 
 def _apply(conf: Any) -> None:
-    from migsafe.nova import seams
+    from migsafe.nova.host import status
+    from migsafe.nova.seams import table
     try:
-        seams.apply()
+        table.apply()
+        status.wrapped([str(seam) for seam in table.SEAMS])
     except exceptions.SeamMismatch as error:
         if conf.migsafe.enforce:
             raise
@@ -97,8 +99,8 @@ def _apply(conf: Any) -> None:
 
 
 def _unarmed(conf: Any, why: str, create: bool = False) -> None:
-    from migsafe.nova import report
-    report.unarmed(conf, conf.host, why, create)
+    from migsafe.nova.host import status
+    status.unarmed(conf, conf.host, why, create)
 
 
 def recover_once(manager: Any) -> None:
@@ -107,7 +109,7 @@ def recover_once(manager: Any) -> None:
     :param manager: a ComputeManager; nothing is done for one that is not
         armed
     """
-    from migsafe.nova import registry
+    from migsafe.nova.host import registry
     participant = registry.of(manager)
     if participant is not None:
         participant.recovery.once()

@@ -15,8 +15,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from migsafe.nova import evidence
-from migsafe.nova.clients import allocations, devices, directories, network, records, volumes
+from migsafe.nova.clients import (
+    allocations,
+    devices,
+    directories,
+    evidence,
+    network,
+    records,
+    volumes,
+)
 from migsafe.transaction import clients as cl
 
 

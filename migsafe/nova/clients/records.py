@@ -26,7 +26,7 @@ from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
 from migsafe.brick import designators, errors, guard, policy
-from migsafe.nova import locked
+from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
 from migsafe.text import masked
 from migsafe.transaction import clients as cl
@@ -198,7 +198,7 @@ class Records:
         # this instance's volumes on this host.
         swap = functools.partial(self._swap, instance_uuid, row,
                                  attachment_id, info)
-        if locked.holds(instance_uuid):
+        if instance_lock.holds(instance_uuid):
             return swap()
         return bool(utils.synchronized(instance_uuid)(swap)())
 

@@ -26,7 +26,7 @@ from nova import context as nova_context
 from nova import exception, objects
 from nova.volume import cinder
 
-from migsafe.nova import kept
+from migsafe.nova.deferred import exports
 from migsafe.transaction import clients as cl
 
 
@@ -71,7 +71,7 @@ class Volumes:
 
     def delete_attachment(self, attachment_id: str) -> None:
         try:
-            with kept.decided():
+            with exports.decided():
                 self._manager.volume_api.attachment_delete(
                     nova_context.get_admin_context(), attachment_id)
         except exception.VolumeAttachmentNotFound:

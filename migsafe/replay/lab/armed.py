@@ -40,7 +40,7 @@ def _owner(seam: Any) -> tuple[Any, str]:
 
 def is_armed() -> bool:
     """Whether something armed this process and left it so."""
-    seams = sys.modules.get('migsafe.nova.seams')
+    seams = sys.modules.get('migsafe.nova.seams.table')
     if seams is None:
         return False
     return any(isinstance(vars(owner).get(name), wrapt.FunctionWrapper)
@@ -60,9 +60,9 @@ class Armed(fixtures.Fixture):
         import migsafe.conf
         import migsafe.journal.api
         import migsafe.nova
-        import migsafe.nova.evidence
-        import migsafe.nova.recovery
-        import migsafe.nova.seams
+        import migsafe.nova.clients.evidence
+        import migsafe.nova.host.recovery
+        import migsafe.nova.seams.table
         conf = nova_conf.CONF
         migsafe.conf.register_opts(conf)
         state = self.useFixture(fixtures.TempDir()).path
@@ -74,14 +74,14 @@ class Armed(fixtures.Fixture):
             self._commit(migsafe.journal.api.Journal._commit)))
         # Lab.recover() makes the passes, so that a run does not depend on when a thread wakes
         self.useFixture(fixtures.MonkeyPatch(
-            'migsafe.nova.recovery.Recovery.start', lambda recovery: None))
+            'migsafe.nova.host.recovery.Recovery.start', lambda recovery: None))
         self.useFixture(fixtures.MonkeyPatch(
             'threading.excepthook', _but_killed(threading.excepthook)))
         parts = self._stack.parts
         self.useFixture(fixtures.MonkeyPatch(
-            'migsafe.nova.evidence.boot_id',
+            'migsafe.nova.clients.evidence.boot_id',
             lambda: parts.boot_ids[parts.world.host() or parts.hosts[0]]))
-        for seam in migsafe.nova.seams.SEAMS:
+        for seam in migsafe.nova.seams.table.SEAMS:
             owner, name = _owner(seam)
             if owner is not None and name in vars(owner):
                 self.addCleanup(setattr, owner, name, inspect.getattr_static(owner, name))

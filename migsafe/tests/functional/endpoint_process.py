@@ -105,7 +105,7 @@ class Commands:
         from nova import conf, objects, rpc
         from oslo_log import log
 
-        from migsafe.nova import peer
+        from migsafe.nova.bus import peer
         self.spec, self.CONF = spec, conf.CONF
         log.register_options(self.CONF)
         with tempfile.NamedTemporaryFile('w', suffix='.conf') as config:
@@ -175,7 +175,8 @@ class Server(Commands):
 
         import migsafe.conf
         from migsafe import journal
-        from migsafe.nova import participant, service
+        from migsafe.nova.host import participant
+        from migsafe.nova.seams import service
         from migsafe.tests.unit.resources import cloud
         from migsafe.transaction import engine
         migsafe.conf.register_opts(self.CONF)
@@ -198,7 +199,7 @@ class Server(Commands):
             endpoints, objects_base.NovaObjectSerializer()).start()
 
     def _endpoint(self, flavour):
-        from migsafe.nova import endpoint
+        from migsafe.nova.bus import endpoint
         if flavour == 'none':
             return None
         made = FLAVOURS[flavour](endpoint.Endpoint)

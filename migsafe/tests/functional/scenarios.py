@@ -22,7 +22,7 @@ from typing import Any
 import testtools
 
 from migsafe.journal import records as jr
-from migsafe.nova import registry
+from migsafe.nova.host import registry
 from migsafe.replay.lab import case as case_mod
 from migsafe.replay.lab import faults as faults_mod
 from migsafe.replay.lab import guests, observe

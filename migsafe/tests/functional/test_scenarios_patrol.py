@@ -16,8 +16,8 @@ from __future__ import annotations
 from oslo_serialization import jsonutils
 
 from migsafe.brick import policy
-from migsafe.nova import patrol
 from migsafe.nova.clients import records
+from migsafe.nova.host import identity_check
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
 
@@ -27,7 +27,7 @@ class TestPatrol(scenarios.ScenarioTest):
         """(instance, volume) of each block device of each guest of a host."""
         manager = self.lab.stack.computes[host].manager
         with self.lab.world.looking():
-            found = list(patrol.disks(manager.driver))
+            found = list(identity_check.disks(manager.driver))
         self.assertTrue(all(path.startswith('/dev/') for _, _, path in found), found)
         return sorted((instance, volume) for instance, volume, _ in found)
 

@@ -215,7 +215,7 @@ class TestPeerWithoutPlugin(scenarios.ScenarioTest):
     """Normal while migsafe is rolled out."""
 
     def disarm(self, host):
-        with mock.patch('migsafe.nova.service._arm', return_value=None):
+        with mock.patch('migsafe.nova.seams.service._arm', return_value=None):
             self.assertTrue(self.lab.restart(host))
         self.assertIsNone(self.participant(host))
 

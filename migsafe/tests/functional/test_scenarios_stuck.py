@@ -21,7 +21,7 @@ from nova import objects
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.nova import recovery
+from migsafe.nova.host import recovery
 from migsafe.replay.lab import domain, faults
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client, points

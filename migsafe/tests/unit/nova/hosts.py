@@ -14,7 +14,8 @@
 import contextlib
 
 from migsafe import journal
-from migsafe.nova import endpoint, participant, peer
+from migsafe.nova.bus import endpoint, peer
+from migsafe.nova.host import participant
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.tests.unit.transaction import base
 from migsafe.transaction import engine

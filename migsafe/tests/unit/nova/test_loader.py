@@ -85,19 +85,19 @@ except ValueError as error:
 """
 
 BREAK = """
-from migsafe.nova import seams
+from migsafe.nova.seams import table
 import dataclasses
-seams.apply.__defaults__ = ((dataclasses.replace(
-    seams.SEAMS[0], attribute='ComputeManager.gone'),),)
+table.apply.__defaults__ = ((dataclasses.replace(
+    table.SEAMS[0], attribute='ComputeManager.gone'),),)
 """
 
 
 #: What an armed manager does, of which there is none without a hypervisor.
 REPORT = """
     from migsafe.journal import open_journal
-    from migsafe.nova import report
+    from migsafe.nova.host import status
     from nova.conf import CONF
-    report.armed(open_journal(CONF, CONF.host))
+    status.armed(open_journal(CONF, CONF.host))
     raise Enough
 """
 

@@ -15,7 +15,8 @@ import uuid
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.nova import hooks_destination, registry
+from migsafe.nova.host import registry
+from migsafe.nova.seams import destination
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import clients as cl
@@ -76,7 +77,7 @@ class TestHeardOf(hosts.TwoHosts):
 
         def wrapped(context, instance, block_migration):
             return f'Nova did it for {instance.uuid}'
-        return hooks_destination.post_live_migration_at_destination(
+        return destination.post_live_migration_at_destination(
             wrapped, manager, (None, types.SimpleNamespace(uuid=fake.INSTANCE), False), {})
 
     def test_written_down(self):
@@ -443,7 +444,7 @@ class TestLate(hosts.TwoHosts):
 
         def begin_twice(*args, **kwargs):
             tx = begin(*args, **kwargs)
-            # The other thread: hooks_destination._begin() reads this row,
+            # The other thread: destination._begin() reads this row,
             # which has no verdict yet, and goes on.
             context = self.dst.participant.attempts.open(attempt)
             context.__enter__()

@@ -1,0 +1,148 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a compute host answers to the plugin on other hosts.
+
+It rides on nova-compute's own RPC server; see the ``additional_endpoints`` of
+nova.manager.Manager. Arguments come from the bus and are not trusted: nothing
+is torn down on what a message says, only on this host's own journal and its
+own libvirt.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import oslo_messaging as messaging
+from oslo_log import log as logging
+from oslo_utils import uuidutils
+
+import migsafe.version
+from migsafe import exceptions, masking
+from migsafe.nova.bus import peer
+from migsafe.nova.clients import evidence
+from migsafe.nova.host import participant as pt
+from migsafe.text import masked
+from migsafe.transaction import verdict as vd
+
+LOG = logging.getLogger(__name__)
+MAX_UUID = 36
+Answer = dict[str, Any]
+
+
+def _discreet(method: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Let no error out but one without secrets.
+
+    oslo.messaging logs what a method raises, with everything that is chained
+    to it, and sends it to the other host.
+    """
+    @functools.wraps(method)
+    def call(self: Endpoint, *args: Any, **kwargs: Any) -> Answer:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            kind, why = type(error), masked(error)
+        LOG.error('Another host asked %s for %s, and that failed: %s',
+                  self.host, method.__name__, why)
+        if not issubclass(kind, exceptions.MigsafeError):
+            kind = exceptions.MigsafeError
+        raise kind(why)
+    return call
+
+
+class Endpoint:
+    """RPC namespace ``migsafe``, version 1.0.
+
+    :param participant: this host's participant
+    """
+
+    target = messaging.Target(namespace=peer.NAMESPACE, version=peer.VERSION)
+
+    def __init__(self, participant: pt.Participant) -> None:
+        self._participant = participant
+        self.host = participant.host
+
+    @_discreet
+    def describe(self, context: Any, uuid: Any,
+                 **_later: Any) -> Answer:
+        """This host's view of a transaction."""
+        _check(uuid=uuid)
+        p = self._participant
+        tx = p.journal.get(uuid)
+        found: dict[str, Any] = {
+            'known': tx is not None, 'live': p.attempts.live(uuid),
+            'state': '', 'verdict': '', 'host': p.host, 'attachments': {},
+            'version': migsafe.version.version()}
+        if tx is not None:
+            found.update(
+                state=tx.state, verdict=tx.verdict or '',
+                attachments=p.engine.history(tx).attachments)
+        return found
+
+    @_discreet
+    def guest_evidence(self, context: Any, uuid: Any, instance_uuid: Any,
+                       **_later: Any) -> Answer:
+        """What this host's libvirt says of a guest."""
+        _check(uuid=uuid, instance_uuid=instance_uuid)
+        p = self._participant
+        found = p.clients.guests.evidence(instance_uuid).as_payload()
+        found['rebooted'] = evidence.rebooted(p.journal.get(uuid),
+                                              found['boot_id'])
+        # The source drives a migration from another thread of this process.
+        found['job'] = found['job'] or (
+            p.attempts.live(uuid)
+            and p.journal.get(uuid, pt.SOURCE) is not None)
+        return found
+
+    @_discreet
+    def release(self, context: Any, uuid: Any, instance_uuid: Any,
+                verdict: Any, **_later: Any) -> Answer:
+        """Let go of this host's devices and directory of a guest."""
+        _check(uuid=uuid, instance_uuid=instance_uuid)
+        if verdict not in ('COMMIT', 'ABORT'):
+            raise ValueError('verdict is neither COMMIT nor ABORT')
+        try:
+            return self._participant.release(uuid, instance_uuid,
+                                             vd.Verdict(verdict))
+        except Exception as error:
+            why = masked(error)
+            LOG.error('Release of instance %s for migration %s failed: %s',
+                      instance_uuid, uuid, why)
+            return {'state': 'refused', 'reason': why}
+
+    @_discreet
+    def inspect(self, context: Any, uuid: Any,
+                **_later: Any) -> Answer:
+        """What this host's journal holds of a transaction; no payloads."""
+        _check(uuid=uuid)
+        p = self._participant
+        tx = p.journal.get(uuid)
+        if tx is None:
+            return {'known': False, 'records': []}
+        return {'known': True, 'state': tx.state, 'verdict': tx.verdict or '',
+                'reason': masking.mask(tx.reason), 'records': [
+                    {'kind': r.kind, 'resource': r.resource, 'key': r.key,
+                     'effect': r.effect, 'status': r.status}
+                    for r in p.journal.records(tx)[-peer.MAX_ITEMS:]]}
+
+
+def _check(**uuids: Any) -> None:
+    """Refuse what is no uuid before it reaches a query or a log.
+
+    :raises ValueError: names the argument
+    """
+    for name, value in uuids.items():
+        # is_uuid_like() takes any number of dashes and of "urn:".
+        if not isinstance(value, str) or len(value) > MAX_UUID \
+                or not uuidutils.is_uuid_like(value):
+            raise ValueError(f'{name} is not a uuid')

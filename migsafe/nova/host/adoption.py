@@ -1,0 +1,104 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Instances in ``migrating`` that nobody works on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova.conf import CONF
+from oslo_log import log as logging
+from oslo_utils import timeutils, uuidutils
+
+from migsafe.nova.clients import evidence as nova_evidence
+from migsafe.nova.clients import records as nova_records
+from migsafe.nova.host import participant as pt
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
+
+#: Statuses that a migration has while the conductor still works on it.
+CONDUCTORS = frozenset(('accepted', 'pre-migrating', None))
+
+
+class Adoption:
+    """Begins the transactions that were never begun on one host.
+
+    :param participant: this host's participant
+    :param manager: its ComputeManager
+    """
+
+    def __init__(self, participant: pt.Participant, manager: Any) -> None:
+        self._participant, self._manager = participant, manager
+        self._records = nova_records.Records(manager)
+        self._started = timeutils.utcnow()
+
+    def adopt(self) -> int:
+        """Take up the orphans there are now; how many could be."""
+        return sum(self._try(found) for found in self._records.migrating(
+            self._participant.host, self._idle) if self._orphan(found))
+
+    def _try(self, found: nova_records.Migrating) -> bool:
+        """One that cannot be taken does not stop the others."""
+        try:
+            self._take(found)
+        except Exception as error:
+            LOG.error('Instance %s is not taken up by recovery and stays in '
+                      'migrating for now: %s', found.instance_uuid,
+                      masked(error))
+            return False
+        return True
+
+    def _idle(self, instance_uuid: str) -> bool:
+        """Whether nothing in this process is about the instance."""
+        participant = self._participant
+        return not (
+            participant.attempts.busy(instance_uuid)
+            or instance_uuid in self._manager._waiting_live_migrations
+            or participant.journal.unsettled_for_instance(instance_uuid))
+
+    def _orphan(self, found: nova_records.Migrating) -> bool:
+        # Since the list was made, it may have begun.
+        if not self._idle(found.instance_uuid):
+            return False
+        if found.migration_status not in CONDUCTORS:
+            return True
+        age = timeutils.utcnow() - (
+            timeutils.normalize_time(found.updated_at) if found.updated_at
+            else self._started)
+        wait = self._participant.conf.adopt_after
+        if not found.dest_host:
+            # It is still choosing one, and asks one host after another.
+            wait = max(wait, CONF.long_rpc_timeout)
+        return bool(age.total_seconds() >= wait)
+
+    def _take(self, found: nova_records.Migrating) -> None:
+        LOG.warning('Instance %s is in migrating with no live migration '
+                    'going on (migration %s is %s); it is settled by '
+                    'evidence', found.instance_uuid, found.migration_uuid,
+                    found.migration_status)
+        self._participant.journal.begin(
+            self._uuid(found), pt.SOURCE, found.instance_uuid,
+            self._participant.host, found.dest_host,
+            source_boot_id=nova_evidence.boot_id(),
+            migration_id=found.migration_id,
+            captures=[('instance_directory', '', {
+                'exists': True,
+                'shared': self._records.directory_shared(
+                    found.instance_uuid, found.dest_host)})])
+
+    def _uuid(self, found: nova_records.Migrating) -> str:
+        """The migration's uuid, unless that one is closed already: then
+        only the instance is left, under a transaction of its own."""
+        uuid = found.migration_uuid
+        closed = uuid and self._participant.journal.get(uuid, pt.SOURCE)
+        return uuid if uuid and not closed else uuidutils.generate_uuid()

@@ -1,0 +1,254 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One host's part in all transactions: what the hooks and the bus talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from oslo_log import log as logging
+
+from migsafe.journal import api as journal_api
+from migsafe.journal import records as jr
+from migsafe.nova.clients import evidence as nova_evidence
+from migsafe.nova.host import attempt as at
+from migsafe.transaction import clients as cl
+from migsafe.transaction import closing as cs
+from migsafe.transaction import engine as en
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import move as mv
+from migsafe.transaction import verdict as vd
+
+LOG = logging.getLogger(__name__)
+
+SOURCE, DESTINATION = 'source', 'destination'
+#: What is done before Nova frees the instance again.
+BEFORE_DONE = (mv.Point.RECORDS, mv.Point.DEVICES, mv.Point.EXPORTS)
+#: A paused tear-down of the other side is asked for again this soon.
+SOON = 2.0
+
+
+class Participant:
+    """Everything migsafe keeps for one ComputeManager.
+
+    :param host: the compute host's name
+    :param conf: the [migsafe] group
+    :param journal: this host's journal
+    :param engine: settles this host's transactions
+    :param clients: the cloud
+    """
+
+    def __init__(self, host: str, conf: Any, journal: journal_api.Journal,
+                 engine: en.Engine, clients: cl.Clients) -> None:
+        self.host, self.conf = host, conf
+        self.journal, self.engine, self.clients = journal, engine, clients
+        self.attempts = at.Registry(conf.recovery_interval)
+        self._locks: dict[int, threading.Lock] = {}
+        self._locks_lock = threading.Lock()
+        #: set when the ComputeManager is armed
+        self.recovery: Any = None
+        self.patrol: Any = None
+        self.kept: Any = None
+        self.forget: Callable[[str], None] = lambda instance_uuid: None
+
+    def attempt(self, uuid: str, instance_uuid: str) -> at.Attempt:
+        """A new, not yet registered attempt."""
+        return at.Attempt(uuid, instance_uuid, self.journal)
+
+    @contextlib.contextmanager
+    def _exclusive(self, tx: jr.Transaction, wait: float) -> Iterator[bool]:
+        """One settlement of one transaction at a time in this process."""
+        with self._locks_lock:
+            lock = self._locks.setdefault(tx.id, threading.Lock())
+        got = lock.acquire(timeout=wait) if wait else lock.acquire(
+            blocking=False)
+        try:
+            yield got
+        finally:
+            if got:
+                lock.release()
+
+    def settle(self, tx: jr.Transaction, *, wait: float = 0,
+               points: tuple[mv.Point, ...] = tuple(mv.Point)
+               ) -> cs.Outcome | None:
+        """Bring a transaction forward as far as this host can.
+
+        :param wait: seconds to wait for another settlement of it
+        :param points: leave out the last points to keep the instance busy
+        :returns: what is left; None when somebody else is at it
+        """
+        with self._exclusive(tx, wait) as mine, at.working(None):
+            if not mine:
+                return None
+            now = self.journal.get(tx.uuid, tx.role)
+            if now is None or now.state == 'settled':
+                return cs.Outcome(vd.Verdict(tx.verdict or 'ABORT'), {})
+            outcome = (self._settle_destination(now)
+                       if now.role == DESTINATION
+                       else self.engine.settle(now, points=points))
+        if outcome.clean:
+            with self._locks_lock:
+                self._locks.pop(tx.id, None)
+            self._forget(now, outcome)
+        return outcome
+
+    def _forget(self, tx: jr.Transaction, outcome: cs.Outcome) -> None:
+        """What this process remembers of a guest that was to come here; what
+        is at work by now has memories of its own, by the same name."""
+        if outcome.clean and tx.role == DESTINATION \
+                and outcome.verdict is vd.Verdict.ABORT \
+                and not self.attempts.busy(tx.instance_uuid):
+            self.forget(tx.instance_uuid)
+
+    def _settle_destination(self, tx: jr.Transaction) -> cs.Outcome:
+        """The source leads. The destination finds out, or takes over."""
+        if self._arriving(tx):
+            return self._left(tx, 'the guest is still being received')
+        source = self.clients.peer.describe(tx.source_host, tx.uuid)
+        if source is None:
+            # It may have decided and not be able to say so now.
+            return self.engine.settle(tx, silent=tx.source_host)
+        if not source['known']:
+            return self.engine.settle(tx)
+        if source['live']:
+            return self._left(tx, f'{tx.source_host} is still at work on it')
+        if source['state'] != 'settled':
+            why = f'{tx.source_host} has not settled it yet'
+            self.journal.postpone(tx, SOON * 2 ** min(tx.attempts, 6), why)
+            return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
+        return self._follow(tx, source['verdict'])
+
+    def _arriving(self, tx: jr.Transaction) -> bool:
+        """Whether libvirt here is receiving the guest, which no answer of the
+        source would change: what QEMU has open is not taken away, and libvirt
+        ends it itself once its source is gone."""
+        if tx.verdict is not None:
+            return False
+        here = self.clients.guests.evidence(tx.instance_uuid)
+        return here.guest is ev.GuestState.IN_TRANSFER
+
+    def _left(self, tx: jr.Transaction, why: str) -> cs.Outcome:
+        """Left to the source, which is at work; that is no hold."""
+        if self.journal.records(tx, kinds=('request',), limit=1):
+            # Somebody waits for an answer.
+            self.journal.postpone(tx, self.conf.recovery_interval, why)
+        else:
+            self.attempts.rest(tx.uuid)
+        return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
+
+    def _follow(self, tx: jr.Transaction, verdict: str) -> cs.Outcome:
+        """The source is done, and what it decided stands."""
+        if verdict == vd.Verdict.COMMIT.value:
+            # It left this one open because something failed on this side:
+            # nobody else has seen that, so all of it is looked at.
+            if tx.verdict != verdict:
+                tx = self.journal.verdict(tx, verdict,
+                                          'the source has committed')
+            return self.engine.settle(tx)
+        if verdict != vd.Verdict.ABORT.value:
+            return self.engine.settle(tx)
+        if tx.verdict == vd.Verdict.COMMIT.value:
+            why = (f'{tx.source_host} has settled it as ABORT, but '
+                   f'{self.host} as COMMIT; look at both hosts by hand')
+            self.journal.postpone(tx, self.conf.recovery_backoff_max, why)
+            return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
+        now = self.clients.records.instance(tx.instance_uuid)
+        if now is not None and now.host == self.host:
+            # The source saw to it that the instance was its own before that.
+            self.journal.finish(tx, 'the instance has moved on since',
+                                verdict=verdict)
+            return cs.Outcome(vd.Verdict.ABORT, {})
+        return self._let_go(tx, vd.Verdict.ABORT)
+
+    def _let_go(self, tx: jr.Transaction, verdict: vd.Verdict) -> cs.Outcome:
+        return self.engine.settle_local(
+            self._decided(tx, verdict),
+            self.clients.guests.evidence(tx.instance_uuid))
+
+    def _decided(self, tx: jr.Transaction,
+                 verdict: vd.Verdict) -> jr.Transaction:
+        if tx.verdict == verdict.value:
+            return tx
+        return self.journal.verdict(tx, verdict.value,
+                                    'decided by the other host')
+
+    # -- what the other host asks for -----------------------------------
+
+    def release(self, uuid: str, instance_uuid: str,
+                verdict: vd.Verdict) -> dict[str, Any]:
+        """Let go of this host's devices and directory of a guest.
+
+        :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
+        """
+        role = DESTINATION if verdict is vd.Verdict.ABORT else SOURCE
+        tx = self.journal.get(uuid, role)
+        if tx is None:
+            return self._tombstone(uuid, instance_uuid, verdict)
+        if tx.instance_uuid != instance_uuid:
+            return _refused(f'migration {uuid} is not of instance '
+                            f'{instance_uuid} on {self.host}')
+        if tx.verdict not in (None, verdict.value, 'HOLD'):
+            return _refused(f'{self.host} has journalled {tx.verdict}')
+        return self._release(tx, verdict)
+
+    def _release(self, tx: jr.Transaction,
+                 verdict: vd.Verdict) -> dict[str, Any]:
+        guest = self.clients.guests.evidence(tx.instance_uuid)
+        if guest.guest in (ev.GuestState.HERE, ev.GuestState.POSTCOPY):
+            return _refused(f'the guest is on {self.host}: {guest}')
+        if tx.state == 'settled':
+            return {'state': 'done', 'kept': {}}
+        # First the verdict, then the look: pre_live_migration registers its
+        # attempt first and then reads the verdict, so one sees the other.
+        tx = self._decided(tx, verdict)
+        busy = self._busy(tx, verdict)
+        if busy:
+            return {'state': 'busy', 'reason': busy}
+        with self._exclusive(tx, self.conf.rpc_timeout / 3) as mine:
+            if not mine:
+                return {'state': 'busy', 'reason': 'being settled already'}
+            outcome = self._let_go(tx, verdict)
+            self._forget(tx, outcome)
+        if outcome.held and not outcome.kept:
+            return _refused('; '.join(outcome.held.values()))
+        return {'state': 'done', 'kept': dict(outcome.kept)}
+
+    def _busy(self, tx: jr.Transaction, verdict: vd.Verdict) -> str:
+        """What this process is doing with the instance, if anything."""
+        if verdict is vd.Verdict.ABORT and self.attempts.fence(tx.uuid):
+            return (f'{self.host} is still in pre_live_migration; it has '
+                    'been told to stop')
+        if self.attempts.busy(tx.instance_uuid):
+            return f'{self.host} is at another migration of the instance'
+        return ''
+
+    def _tombstone(self, uuid: str, instance_uuid: str,
+                   verdict: vd.Verdict) -> dict[str, Any]:
+        """A pre_live_migration that arrives after this is refused."""
+        if verdict is vd.Verdict.COMMIT:
+            return _refused(f'{self.host} has no journal of migration {uuid}')
+        guest = self.clients.guests.evidence(instance_uuid)
+        if guest.guest not in (ev.GuestState.ABSENT, ev.GuestState.SHUT_OFF):
+            return _refused(f'the guest is on {self.host}: {guest}')
+        tx = self.journal.begin(
+            uuid, DESTINATION, instance_uuid, '', self.host,
+            dest_boot_id=nova_evidence.boot_id())
+        tx = self.journal.verdict(tx, verdict.value,
+                                  'rolled back before it arrived here')
+        return self._release(tx, verdict)
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    return {'state': 'refused', 'reason': reason}

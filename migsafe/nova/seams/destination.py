@@ -1,0 +1,197 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Wrappers of ComputeManager methods that run on the destination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova import exception, objects
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.journal import records as jr
+from migsafe.nova.clients import evidence as nova_evidence
+from migsafe.nova.clients import records
+from migsafe.nova.host import participant as pt
+from migsafe.nova.host import registry
+from migsafe.nova.seams import effects, rollback, source
+from migsafe.text import masked
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import subject as sj
+from migsafe.transaction import verdict as vd
+
+LOG = logging.getLogger(__name__)
+
+
+def pre_live_migration(wrapped: Any, manager: Any, args: Any,
+                       kwargs: Any) -> Any:
+    """Prepare, step by step, each step journalled before it is taken."""
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    call = effects.arguments(wrapped, args, kwargs)
+    if call['instance'].host == participant.host:
+        return wrapped(*args, **kwargs)  # see do_live_migration()
+    migration = _migration(call)
+    attempt = participant.attempt(migration.uuid, call['instance'].uuid)
+    # When it fails, Nova deletes the new attachments whether or not their
+    # devices could be disconnected.
+    attempt.keep_attachments = True
+    with participant.attempts.open(attempt):
+        try:
+            attempt.tx = _begin(participant, migration, call)
+        except exceptions.JournalError as error:
+            if participant.conf.enforce:
+                raise exception.MigrationError(reason=(
+                    f'{participant.host} cannot journal live migration '
+                    f'{migration.uuid}: {masked(error)} (see [migsafe] '
+                    'enforce)')) from None
+            LOG.error('Live migration %s is NOT protected on this host: %s',
+                      migration.uuid, masked(error))
+        result = wrapped(*args, **kwargs)
+        effects.check_fence(attempt)
+    return result
+
+
+def _migration(call: dict[str, Any]) -> Any:
+    """The source puts it into migrate_data; one without migsafe does not."""
+    data = call['migrate_data']
+    if data is not None and 'migration' in data and data.migration:
+        return data.migration
+    return objects.Migration.get_by_instance_and_status(
+        call['context'], call['instance'].uuid, 'preparing')
+
+
+def _begin(participant: pt.Participant, migration: Any,
+           call: dict[str, Any]) -> jr.Transaction:
+    instance = call['instance']
+    existing = participant.clients.directories.find(instance.uuid)
+    subject = sj.Subject(
+        instance=records.instance_row(instance),
+        directory_exists=existing is not None,
+        directory_shared=source.shared_path(call['migrate_data']))
+    tx: jr.Transaction = participant.journal.begin(
+        migration.uuid, pt.DESTINATION, instance.uuid,
+        migration.source_compute, participant.host,
+        dest_boot_id=nova_evidence.boot_id(), migration_id=migration.id,
+        captures=participant.engine.captures(subject))
+    if tx.verdict is not None or tx.state == 'settled':
+        raise exception.MigrationError(reason=(
+            f'live migration {migration.uuid} of instance {instance.uuid} '
+            f'came to {participant.host} after it had been rolled back '
+            f'({tx.reason}); start a new one'))
+    return tx
+
+
+def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,
+                                       kwargs: Any) -> Any:
+    """The destination has heard the outcome.
+
+    The guest is here, so that Nova has to go on whatever the journal says.
+    """
+    participant = registry.of(manager)
+    tx = participant and _open(participant, effects.arguments(
+        wrapped, args, kwargs)['instance'].uuid)
+    if not tx:
+        return wrapped(*args, **kwargs)
+    attempt = participant.attempt(tx.uuid, tx.instance_uuid)
+    with participant.attempts.open(attempt):
+        result = wrapped(*args, **kwargs)
+    if not attempt.failures:
+        _committed(participant, tx)
+    return result
+
+
+def _committed(participant: pt.Participant, tx: jr.Transaction) -> None:
+    here = participant.clients.guests.evidence(tx.instance_uuid)
+    if here.guest is not ev.GuestState.HERE:
+        return
+    try:
+        participant.journal.finish(tx, f'arrived [{here}]',
+                                   verdict=vd.Verdict.COMMIT.value)
+    except exceptions.JournalError as error:
+        # The guest is here and Nova knows it; recovery writes it down.
+        LOG.warning('Outcome of live migration %s not journalled: %s',
+                    tx.uuid, masked(error))
+
+
+def _open(participant: pt.Participant,
+          instance_uuid: str) -> jr.Transaction | None:
+    """The unsettled transaction that brings this instance here; None, too,
+    when the journal cannot be read, which is left to recovery."""
+    try:
+        found = [tx for tx in participant.journal.unsettled_for_instance(
+            instance_uuid) if tx.role == pt.DESTINATION]
+    except exceptions.JournalError as error:
+        LOG.error('Live migration of instance %s ends on %s without its '
+                  'journal and is left to recovery: %s', instance_uuid,
+                  participant.host, masked(error))
+        return None
+    return max(found, key=lambda tx: tx.id, default=None)
+
+
+def _ours(participant: pt.Participant,
+          instance_uuid: str) -> jr.Transaction | None:
+    """The newest transaction that was to bring this instance here."""
+    found = participant.journal.list(instance_uuid=instance_uuid,
+                                     newest=True)
+    return max((tx for tx in found if tx.role == pt.DESTINATION),
+               key=lambda tx: tx.id, default=None)
+
+
+def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
+                             kwargs: Any) -> Any:
+    """A source that rolls back without migsafe, or a message that is late.
+
+    Nova reads the row again when the message arrives; by then it may name
+    the source's LUN, which on this host is somebody else's disk. What this
+    host connected is in its journal.
+    """
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    call = effects.arguments(wrapped, args, kwargs)
+    tx = _ours(participant, call['instance'].uuid)
+    if tx is None or call['instance'].host == participant.host:
+        return wrapped(*args, **kwargs)
+    if tx.verdict == vd.Verdict.COMMIT.value:
+        LOG.warning('Late removal of volume %s of instance %s ignored: its '
+                    'live migration %s to this host has succeeded',
+                    call['volume_id'], tx.instance_uuid, tx.uuid)
+        return None
+    answer = participant.release(tx.uuid, tx.instance_uuid, vd.Verdict.ABORT)
+    LOG.info('Removal of volume %s of instance %s: %s', call['volume_id'],
+             tx.instance_uuid, answer)
+    return None
+
+
+def rollback_live_migration_at_destination(wrapped: Any, manager: Any,
+                                           args: Any, kwargs: Any) -> Any:
+    """Destroys the domain and its directory here; see :mod:`rollback`."""
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    call = effects.arguments(wrapped, args, kwargs)
+    data, instance = call['migrate_data'], call['instance']
+    migration = (data.migration if data is not None and 'migration' in data
+                 else None)
+    reason = rollback.refusal(participant, instance.uuid, migration)
+    if reason is None:
+        return wrapped(*args, **kwargs)
+    participant.recovery.nudge()
+    name = f' {migration.uuid}' if migration else ''
+    raise exception.MigrationError(reason=(
+        f'rollback of live migration{name} of instance {instance.uuid} was '
+        f'refused on {participant.host}: {reason}. What is left of it here is '
+        'removed when it is settled; see `migsafe residue list --instance '
+        f'{instance.uuid}` on {participant.host}'))

@@ -1,0 +1,108 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whether Nova's rollback of a live migration may go on at its destination.
+
+It destroys the domain, disconnects its volumes and removes its directory,
+whatever is there. The message is a cast: it comes when it comes, and may meet
+the guest itself, the next attempt, or an evacuation to this host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migsafe import exceptions
+from migsafe.journal import records as jr
+from migsafe.nova.host import participant as pt
+from migsafe.text import masked
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import verdict as vd
+
+G = ev.GuestState
+OPEN, NO_JOURNAL = 'no verdict', 'no journal'
+ABORT = vd.Verdict.ABORT.value
+
+#: (the guest here, what this host's journal says of that migration) for which
+#: it may go on. Before the verdict only a copy that is still coming in: where
+#: there is no domain, what was connected and made here is in the journal, and
+#: the settlement takes it away. Without a journal, which comes before all else,
+#: nothing of it is here but what the conductor has made, the port binding.
+ALLOWED = frozenset({
+    (G.ABSENT, ABORT),
+    (G.ABSENT, NO_JOURNAL),
+    (G.IN_TRANSFER, ABORT),
+    (G.IN_TRANSFER, OPEN),
+})
+#: With ``[migsafe] enforce = false`` a migration may come in without a journal,
+#: and then nobody else cleans up.
+UNPROTECTED = frozenset({
+    (G.IN_TRANSFER, NO_JOURNAL),
+})
+
+
+def refusal(participant: pt.Participant, instance_uuid: str,
+            migration: Any) -> str | None:
+    """Why it must not go on, in words for an operator; None if it may.
+
+    :param migration: the migration that is rolled back; None for one whose
+        source does not say which
+    """
+    here = participant.clients.guests.evidence(instance_uuid)
+    try:
+        own = _own(participant, instance_uuid, migration)
+        uuid = migration.uuid if migration else (own.uuid if own else '')
+        return (_not_allowed(participant, here, own)
+                or _another(participant, instance_uuid, uuid))
+    except exceptions.JournalError as error:
+        if participant.conf.enforce or here.guest not in (
+                G.ABSENT, G.IN_TRANSFER):
+            return f'{masked(error)} [{here}]'
+        return None
+
+
+def _own(participant: pt.Participant, instance_uuid: str,
+         migration: Any) -> jr.Transaction | None:
+    """This host's transaction of the migration."""
+    journal = participant.journal
+    if migration:
+        found: jr.Transaction | None = journal.get(migration.uuid,
+                                                   pt.DESTINATION)
+        return found
+    newest = journal.list(instance_uuid=instance_uuid, newest=True)
+    return max((tx for tx in newest if tx.role == pt.DESTINATION),
+               key=lambda tx: tx.id, default=None)
+
+
+def _not_allowed(participant: pt.Participant, here: ev.HostEvidence,
+                 own: jr.Transaction | None) -> str | None:
+    said = NO_JOURNAL if own is None else (
+        own.verdict if own.verdict in vd.DECIDED else OPEN)
+    allowed = ALLOWED if participant.conf.enforce else ALLOWED | UNPROTECTED
+    if (here.guest, said) in allowed:
+        return None
+    return f'{here}; the journal of {participant.host} has {said} for it'
+
+
+def _another(participant: pt.Participant, instance_uuid: str,
+             uuid: str) -> str | None:
+    """What else on this host the instance may have a part in."""
+    if participant.attempts.busy(instance_uuid):
+        return f'{participant.host} is at a live migration of it just now'
+    for tx in participant.journal.unsettled_for_instance(instance_uuid):
+        if tx.uuid != uuid:
+            return f'its live migration {tx.uuid} is not settled'
+    records = participant.clients.records
+    now = records.instance(instance_uuid)
+    if now is not None and now.host == participant.host:
+        return f'{participant.host} is the host of the instance'
+    other = records.moving_to(instance_uuid, participant.host, uuid)
+    return other and f'migration {other} brings it to {participant.host}'

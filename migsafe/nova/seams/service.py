@@ -1,0 +1,148 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The life of an armed nova-compute: from init_host to cleanup_host."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import stevedore
+from nova.conf import CONF
+from nova.virt.libvirt import driver as libvirt_driver
+from oslo_log import log as logging
+
+import migsafe.version
+from migsafe import exceptions
+from migsafe import journal as journal_pkg
+from migsafe.brick import patrol as brick_patrol
+from migsafe.brick import shim
+from migsafe.nova import clients
+from migsafe.nova.bus import endpoint, peer
+from migsafe.nova.deferred import exports
+from migsafe.nova.host import identity_check as patrol_mod
+from migsafe.nova.host import incoming_state, recovery, registry, status
+from migsafe.nova.host import participant as pt
+from migsafe.resources import base
+from migsafe.text import masked
+from migsafe.transaction import engine
+
+LOG = logging.getLogger(__name__)
+
+RESOURCES = 'migsafe.resources'
+#: Without one of these a migration would be called settled that is not.
+REQUIRED = frozenset((
+    'volume_connection', 'host_device', 'port_binding', 'allocation',
+    'instance_record', 'instance_directory'))
+
+
+def init_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
+    """Open the journal before Nova starts, recover once it has started."""
+    recover = None
+    if isinstance(manager.driver, libvirt_driver.LibvirtDriver):
+        recover = _arm(manager)
+    else:
+        why = (f'migsafe is enabled but {type(manager.driver).__name__} is '
+               'not the libvirt driver')
+        LOG.warning('%s: live migrations on %s are not protected', why,
+                    manager.host)
+        status.unarmed(CONF, manager.host, why)
+    result = wrapped(*args, **kwargs)
+    if recover is not None:
+        recover.start()
+        if patrol := registry.of(manager).patrol:
+            patrol.start()
+    return result
+
+
+def _arm(manager: Any) -> recovery.Recovery | None:
+    try:
+        return arm_manager(manager, CONF)
+    except exceptions.MigsafeError as error:
+        if CONF.migsafe.enforce:
+            raise
+        why = masked(error)
+        LOG.error('Live migrations on %s are NOT protected: %s',
+                  manager.host, why)
+        status.unarmed(CONF, manager.host, why, create=True)
+        return None
+
+
+def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
+    """Give a ComputeManager its participant, endpoint and recovery.
+
+    :param config: Nova's configuration, with the [migsafe] group
+    :raises MigsafeError: the journal or a resource plugin cannot be used
+    """
+    conf = config.migsafe
+    journal = journal_pkg.open_journal(config, manager.host)
+    cloud = clients.build(manager, peer.Peer(conf.rpc_timeout))
+    participant = pt.Participant(
+        manager.host, conf, journal,
+        engine.Engine(manager.host, journal, cloud, load_resources(),
+                      conf.recovery_backoff_max, conf.recovery_interval), cloud)
+    recover = recovery.Recovery(
+        participant, manager, functools.partial(status.armed, journal))
+    participant.recovery = recover
+    participant.forget = functools.partial(incoming_state.forget, manager)
+    participant.patrol = _patrol(manager, conf, journal)
+    if conf.device_guards:
+        participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
+    registry.put(manager, participant)
+    manager.additional_endpoints.append(endpoint.Endpoint(participant))
+    status.armed(journal)
+    LOG.info('migsafe %s protects live migrations on %s',
+             migsafe.version.version(), manager.host)
+    return recover
+
+
+def _patrol(manager: Any, conf: Any,
+            journal: journal_pkg.Journal) -> patrol_mod.Patrol | None:
+    if not (conf.device_guards and conf.identity_check_interval):
+        return None
+    known = clients.records.Records(manager)
+    looks = brick_patrol.Patrol(shim.policy('refuse', manager.host).guard)
+    return patrol_mod.Patrol(
+        manager.host, journal,
+        functools.partial(patrol_mod.disks, manager.driver), known.wanted,
+        looks.look, conf.identity_check_interval)
+
+
+def load_resources() -> list[base.Resource]:
+    """All resource plugins, built in or of the deployer.
+
+    :raises ResourcePluginError: a built-in one is missing, or one is broken
+    """
+    found = stevedore.ExtensionManager(
+        RESOURCES, invoke_on_load=True, on_load_failure_callback=_broken)
+    missing = REQUIRED - set(found.names())
+    if missing:
+        raise exceptions.ResourcePluginError(
+            plugin=', '.join(sorted(missing)), reason='it is not installed',
+            cure='Reinstall migsafe in the environment of nova-compute')
+    return [found[name].obj for name in sorted(found.names())]
+
+
+def _broken(manager: Any, entry_point: Any, error: Exception) -> None:
+    raise exceptions.ResourcePluginError(
+        plugin=entry_point.name, reason=masked(error),
+        cure='Fix or uninstall the package that provides it')
+
+
+def cleanup_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
+    """Stop recovering; what is unsettled stays in the journal."""
+    participant = registry.of(manager)
+    if participant is not None:
+        participant.recovery.stop()
+        if participant.patrol:
+            participant.patrol.stop()
+    return wrapped(*args, **kwargs)

@@ -1,0 +1,308 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Wrappers of ComputeManager methods that run on the source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova import exception, objects
+from nova.compute import task_states
+from oslo_log import log as logging
+from oslo_utils import uuidutils
+
+from migsafe import exceptions
+from migsafe.journal import records as jr
+from migsafe.nova.clients import evidence as nova_evidence
+from migsafe.nova.clients import records
+from migsafe.nova.host import attempt as at
+from migsafe.nova.host import participant as pt
+from migsafe.nova.host import registry
+from migsafe.nova.seams import effects
+from migsafe.text import masked
+from migsafe.transaction import closing as cs
+from migsafe.transaction import evidence as ev
+from migsafe.transaction import move as mv
+from migsafe.transaction import subject as sj
+from migsafe.transaction import verdict as vd
+from migsafe.transaction import witness as wt
+
+LOG = logging.getLogger(__name__)
+
+
+def do_live_migration(wrapped: Any, manager: Any, args: Any,
+                      kwargs: Any) -> Any:
+    """The whole of a live migration on its source.
+
+    Whatever happens inside, and whatever exception comes out, the transaction
+    is settled by evidence before this returns.
+    """
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    call = effects.arguments(wrapped, args, kwargs)
+    if call['dest'] == participant.host:
+        # Nova refuses this before it gets here; there are no two sides.
+        return wrapped(*args, **kwargs)
+    migration, instance = call['migration'], call['instance']
+    attempt = participant.attempt(migration.uuid, instance.uuid)
+    error: Exception | None = None
+    result = None
+    with participant.attempts.open(attempt):
+        try:
+            result = wrapped(*args, **kwargs)
+        except Exception as raised:
+            error = raised
+        _end(participant, attempt, call, error)
+    if error is not None:
+        raise error
+    return result
+
+
+def _end(participant: pt.Participant, attempt: at.Attempt,
+         call: dict[str, Any], error: Exception | None) -> None:
+    """Settle; what cannot be settled now is left to recovery."""
+    try:
+        if attempt.tx is None:
+            _begin_late(participant, attempt, call)
+        assert attempt.tx is not None
+        migration = call['migration']
+        if error is None and attempt.committed and not attempt.failures \
+                and migration.status == 'completed':
+            # Every effect answered "ok" and the verdict was made from both
+            # hosts' evidence: reading it all back would cost a healthy
+            # migration calls that it does not make today.
+            participant.journal.finish(attempt.tx, 'completed',
+                                       outcomes=attempt.pending)
+            attempt.pending.clear()
+            return
+        attempt.flush()
+        outcome = participant.settle(
+            attempt.tx, wait=participant.conf.quiesce_timeout)
+        if outcome is None or not outcome.clean:
+            participant.recovery.nudge()
+    except Exception as failure:
+        LOG.error('Live migration %s of instance %s could not be settled at '
+                  'once and is left to recovery: %s', attempt.uuid,
+                  attempt.instance_uuid, masked(failure))
+
+
+def _begin(participant: pt.Participant, attempt: at.Attempt,
+           call: dict[str, Any], bdms: Any) -> None:
+    """Journal what is true now.
+
+    :raises nova.exception.MigrationError: recovery has taken it up before
+        it came here, and settles it or has settled it
+    """
+    instance = call['instance']
+    data = call.get('migrate_data')
+    subject = sj.Subject(
+        instance=records.instance_row(instance),
+        volumes=[records.volume_row(b) for b in bdms
+                 if b.is_volume and b.volume_id],
+        directory_exists=True, directory_shared=shared_path(data))
+    tx = _journalled(participant, call, attempt.uuid,
+                     participant.engine.captures(subject))
+    # Recovery captures nothing of the instance: it comes after the fact.
+    if tx.verdict is not None or tx.state == 'settled' \
+            or not participant.engine.history(tx).capture('instance_record'):
+        raise exception.MigrationError(reason=(
+            f'live migration {tx.uuid} of instance {instance.uuid} to '
+            f'{call["dest"]} came to {participant.host} after it had been '
+            'settled or taken up by recovery there, and was not begun; '
+            f'start a new one (see `migsafe journal show {tx.uuid}`)'))
+    attempt.tx = tx
+
+
+def _journalled(participant: pt.Participant, call: dict[str, Any], uuid: str,
+                captures: list[Any]) -> jr.Transaction:
+    tx: jr.Transaction = participant.journal.begin(
+        uuid, pt.SOURCE, call['instance'].uuid, participant.host,
+        call['dest'], source_boot_id=nova_evidence.boot_id(),
+        migration_id=call['migration'].id, captures=captures)
+    return tx
+
+
+def _begin_late(participant: pt.Participant, attempt: at.Attempt,
+                call: dict[str, Any]) -> None:
+    """It failed before it began: what the conductor made of it is left.
+
+    If recovery has closed the transaction of this migration, that one knows
+    nothing of the destination; what is there is settled under another uuid.
+    """
+    if participant.journal.get(attempt.uuid, pt.SOURCE) is None:
+        _begin(participant, attempt, call, ())
+        return
+    attempt.tx = _journalled(
+        participant, call, uuidutils.generate_uuid(),
+        [('instance_directory', '', {
+            'exists': True, 'shared': shared_path(call.get('migrate_data'))})])
+    now = participant.clients.records.instance(call['instance'].uuid)
+    if now is None or now.task_state != task_states.MIGRATING:
+        participant.journal.note(attempt.tx, mv.FREED)
+
+
+def shared_path(migrate_data: Any) -> bool | None:
+    """Whether both hosts share the instance directory; None if not known."""
+    if migrate_data is None or 'is_shared_instance_path' not in migrate_data:
+        return None
+    return bool(migrate_data.is_shared_instance_path)
+
+
+def do_pre_live_migration_from_source(wrapped: Any, manager: Any, args: Any,
+                                      kwargs: Any) -> Any:
+    """Begin: nothing has changed yet, and the source's BDMs are in hand."""
+    participant, attempt = registry.of(manager), at.current()
+    if participant is None or attempt is None:
+        return wrapped(*args, **kwargs)
+    call = effects.arguments(wrapped, args, kwargs)
+    try:
+        _begin(participant, attempt, call, call['source_bdms'])
+    except exception.MigrationError as error:
+        # No rollback by Nova: the instance may have been used since then.
+        # Nobody looks at the exception, which ends in a thread of its own.
+        LOG.error('%s', masked(error))
+        manager._set_migration_status(call['migration'], 'error')
+        raise
+    except exceptions.JournalError as error:
+        if participant.conf.enforce:
+            _refuse(manager, call, error)
+        LOG.error('Live migration %s of instance %s is NOT protected: %s',
+                  attempt.uuid, attempt.instance_uuid, masked(error))
+    # The destination journals under the same uuid; Nova fills this in only
+    # after the call.
+    call['migrate_data'].migration = call['migration']
+    return wrapped(*args, **kwargs)
+
+
+def _refuse(manager: Any, call: dict[str, Any], error: Exception) -> None:
+    """Nothing has changed on either host: give back what the conductor made.
+
+    :raises nova.exception.MigrationError: always
+    """
+    manager._cleanup_pre_live_migration(
+        call['context'], call['dest'], call['instance'], call['migration'],
+        call['migrate_data'], call['source_bdms'])
+    raise exception.MigrationError(reason=(
+        f'live migration of instance {call["instance"].uuid} was not started '
+        f'because it cannot be journalled: {masked(error)} (see [migsafe] '
+        'enforce)'))
+
+
+def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
+                         kwargs: Any) -> Any:
+    """Nova's whole rollback of volumes, done in the safe order instead.
+
+    Rows first, then the destination's devices, then its attachments; and
+    only if the evidence says that the guest is on this host.
+
+    :raises nova.exception.MigrationError: it does not, or the rows are not
+        right yet; Nova must not free the instance, and recovery does
+    """
+    participant, attempt = registry.of(manager), at.current()
+    if participant is None or attempt is None or attempt.tx is None:
+        return wrapped(*args, **kwargs)
+    attempt.flush()
+    outcome = participant.settle(
+        attempt.tx, wait=participant.conf.quiesce_timeout,
+        points=pt.BEFORE_DONE)
+    if outcome is None or not outcome.clean:
+        attempt.failures.append('rollback of volumes')
+    if outcome is None or outcome.records_wrong \
+            or outcome.verdict is not vd.Verdict.ABORT:
+        raise exception.MigrationError(reason=_not_rolled_back(
+            attempt, participant.host, outcome))
+    return None
+
+
+def _not_rolled_back(attempt: at.Attempt, host: str,
+                     outcome: cs.Outcome | None) -> str:
+    why = ('something else settles it' if outcome is None else
+           '; '.join(sorted(outcome.held.values()))
+           or f'the verdict is {outcome.verdict.value}')
+    return (f'live migration {attempt.uuid} of instance '
+            f'{attempt.instance_uuid} is not rolled back on {host} and left '
+            f'to recovery (`migsafe settle {attempt.uuid}` tries now): {why}')
+
+
+def remove_remote_volume_connections(wrapped: Any, manager: Any, args: Any,
+                                     kwargs: Any) -> Any:
+    """Left to :func:`rollback_volume_bdms`, which follows it in Nova.
+
+    Nova's own way has the destination disconnect whatever LUN the row names
+    at the time the message arrives there.
+    """
+    attempt = at.current()
+    if registry.of(manager) is None or attempt is None or attempt.tx is None:
+        return wrapped(*args, **kwargs)
+    return None
+
+
+def post_live_migration_update_host(wrapped: Any, manager: Any, args: Any,
+                                    kwargs: Any) -> Any:
+    """libvirt says it is done: make the verdict durable, then go on."""
+    participant, attempt = registry.of(manager), at.current()
+    if participant is None or attempt is None or attempt.tx is None:
+        return wrapped(*args, **kwargs)
+    try:
+        decision = _decide(participant, attempt)
+    except exceptions.JournalError as error:
+        # The guest has left: forward is the only way. What is not journalled
+        # is not disconnected, and recovery does it later.
+        attempt.failures.append('journal')
+        LOG.error('Live migration %s of instance %s goes on without a '
+                  'journalled verdict: %s', attempt.uuid,
+                  attempt.instance_uuid, masked(error))
+        return wrapped(*args, **kwargs)
+    if decision.verdict is not vd.Verdict.COMMIT:
+        attempt.failures.append('verdict')
+        raise exception.MigrationError(reason=(
+            f'libvirt reported live migration {attempt.uuid} of instance '
+            f'{attempt.instance_uuid} as completed, but: {decision.reason}'))
+    attempt.committed = decision.teardown
+    attempt.keep_devices = '' if decision.teardown else decision.reason
+    return wrapped(*args, **kwargs)
+
+
+def _decide(participant: pt.Participant, attempt: at.Attempt) -> vd.Decision:
+    assert attempt.tx is not None
+    engine = participant.engine
+    history = engine.history(attempt.tx)
+    history.notes.add(wt.HANDED_OVER)
+    with at.working(None):
+        evidence = engine.witness.gather(attempt.tx, history)
+        attempt.tx, decision = engine.decide(attempt.tx, evidence)
+    if decision.verdict is not vd.Verdict.COMMIT \
+            and evidence.source.guest is not ev.GuestState.SHUT_OFF:
+        # Otherwise the verdict itself says so; or the guest ended here, which
+        # Nova takes for a migration that is complete.
+        participant.journal.note(attempt.tx, wt.HANDED_OVER)
+    return decision
+
+
+def post_live_migration_remove_source_vol_connections(
+        wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
+    """Delete the source's attachments, but none whose device is still there.
+    """
+    participant, attempt = registry.of(manager), at.current()
+    if participant is None or attempt is None or attempt.tx is None:
+        return wrapped(*args, **kwargs)
+    call = effects.arguments(wrapped, args, kwargs)
+    bdms = [b for b in call['source_bdms']
+            if b.is_volume and b.volume_id not in attempt.kept]
+    for volume, reason in attempt.kept.items():
+        LOG.warning('Export of volume %s of instance %s to %s stays mapped: '
+                    'its device could not be disconnected (%s). It is tried '
+                    'again by itself.', volume, attempt.instance_uuid,
+                    participant.host, reason)
+    call['source_bdms'] = objects.BlockDeviceMappingList(objects=bdms)
+    return wrapped(**call)

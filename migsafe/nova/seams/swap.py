@@ -1,0 +1,63 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A volume in use is exchanged for another one (retype, migration of Cinder's, swap).
+
+Nova copies the disk, lets the guest pivot to the copy, and only then disconnects the old volume.
+It takes a failure of that for a failed swap, and takes the *new* attachment away, on which the
+guest runs by then (LibvirtDriver.swap_volume, ComputeManager._swap_volume).
+"""
+
+from __future__ import annotations
+
+import contextvars
+from typing import Any
+
+from oslo_log import log as logging
+
+from migsafe.brick import refusals
+from migsafe.nova.seams import effects
+
+LOG = logging.getLogger(__name__)
+
+#: connection_info of the volume that this call chain exchanges for another one
+_OLD: contextvars.ContextVar[Any] = contextvars.ContextVar('migsafe_swap', default=None)
+
+
+def swap_volume(wrapped: Any, driver: Any, args: Any, kwargs: Any) -> Any:
+    """Say which one is the old volume."""
+    token = _OLD.set(effects.arguments(wrapped, args, kwargs)['old_connection_info'])
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        _OLD.reset(token)
+
+
+def disconnect(wrapper: Any) -> Any:
+    """A refusal of the device guards for the old volume does not undo the swap.
+
+    The driver disconnects that one only once the guest is on the other. What Nova does next, to
+    take the export away, is put off by :mod:`migsafe.nova.deferred.exports`.
+
+    :param wrapper: the wrapt wrapper of the same seam
+    """
+    def outer(wrapped: Any, driver: Any, args: Any, kwargs: Any) -> Any:
+        old = _OLD.get()
+        named = effects.arguments(wrapped, args, kwargs)
+        try:
+            return wrapper(wrapped, driver, args, kwargs)
+        except refusals.Refused as refused:
+            if old is None or named['connection_info'] is not old:
+                raise
+            LOG.error('Instance %s runs on its new volume; the old one stays connected for now. '
+                      '%s', named['instance'].uuid, refused)
+            return None
+    return outer

@@ -1,0 +1,102 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Volume rows of an instance that Nova has read, and what they lead to.
+
+What disconnects by them must have those of this host.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from oslo_log import log as logging
+from oslo_serialization import jsonutils
+from oslo_utils import timeutils
+
+from migsafe import exceptions
+from migsafe.nova.host import participant as pt
+from migsafe.resources import volume_connection as vc
+from migsafe.text import masked
+from migsafe.transaction import clients as cl
+
+LOG = logging.getLogger(__name__)
+
+#: Longer than a message waits for its host.
+AS_OLD_AS_A_MESSAGE = datetime.timedelta(hours=1)
+
+
+def settled_lately(participant: pt.Participant, instance_uuid: str) -> bool:
+    """Whether rows that came in a message may be older than a settlement."""
+    since = timeutils.utcnow() - AS_OLD_AS_A_MESSAGE
+    return any(tx.settled_at is not None
+               and timeutils.normalize_time(tx.settled_at) > since
+               for tx in participant.journal.list(
+                   instance_uuid=instance_uuid, newest=True))
+
+
+def reread(participant: pt.Participant, instance_uuid: str,
+           bdms: Iterable[Any]) -> None:
+    """Bring rows that Nova read before up to date."""
+    now = {row.bdm_id: row for row in
+           participant.clients.records.volumes(instance_uuid)}
+    for bdm in bdms:
+        row = now.get(bdm.id)
+        if row is not None and row.connection_info is not None:
+            bdm.attachment_id = row.attachment_id
+            bdm.connection_info = jsonutils.dumps(row.connection_info)
+            bdm.obj_reset_changes(['attachment_id', 'connection_info'])
+
+
+def foreign(participant: pt.Participant, instance_uuid: str) -> str | None:
+    """Which row is not known to lead to this host; None if all are.
+
+    :raises Exception: when Nova's database or Cinder cannot be asked
+    """
+    rows = participant.clients.records.volumes(instance_uuid)
+    try:
+        unknown = [row for row in rows if not _journalled(
+            participant, instance_uuid, row)]
+    except exceptions.JournalError as error:
+        LOG.warning('Rows of instance %s are compared with Cinder alone: %s',
+                    instance_uuid, masked(error))
+        unknown = rows
+    if not unknown:
+        return None
+    hosts = {a.id: a.host for a in
+             participant.clients.volumes.attachments(instance_uuid)}
+    for row in unknown:
+        host = hosts.get(row.attachment_id or '')
+        if host != participant.host:
+            return (f'row {row.bdm_id} of volume {row.volume_id} names '
+                    f'attachment {row.attachment_id} of '
+                    f'{host or "no known host"}, and its LUN on '
+                    f'{participant.host} may be the disk of another')
+    return None
+
+
+def _journalled(participant: pt.Participant, instance_uuid: str,
+                row: cl.VolumeRow) -> bool:
+    """Whether it is what this host had, or made, in an unsettled migration."""
+    for tx in participant.journal.unsettled_for_instance(instance_uuid):
+        history = participant.engine.history(tx)
+        info = history.connections.get(row.volume_id)
+        made = history.attachments.get(row.volume_id, [None])
+        if tx.role == pt.SOURCE:
+            captured = history.capture(vc.VolumeConnection.name, row.volume_id)
+            info = captured.get('connection_info')
+            made = [captured.get('attachment_id')]
+        if info and row.attachment_id in made \
+                and vc.same(row.connection_info, info):
+            return True
+    return False

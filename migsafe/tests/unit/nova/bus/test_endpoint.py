@@ -1,0 +1,89 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What another host may hear of an error here."""
+
+import logging
+import traceback
+import unittest
+
+import fixtures
+
+from migsafe import exceptions
+from migsafe.nova.bus import endpoint
+from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.resources import cloud as fake
+
+SECRET = 'AQBhush4711=='
+ASKED = {'uuid': fake.MIGRATION, 'instance_uuid': fake.INSTANCE,
+         'verdict': 'ABORT'}
+
+
+class TestDiscreet(hosts.TwoHosts):
+    def setUp(self):
+        super().setUp()
+        self.break_off()
+        self.endpoint = endpoint.Endpoint(self.dst.participant)
+        self.log = self.enterContext(fixtures.FakeLogger(level=logging.DEBUG))
+
+    def broken(self, name, error):
+        """A part of the participant that raises, from something worse."""
+        def fail(*args, **kwargs):
+            try:
+                raise RuntimeError(f'keyring={SECRET}')
+            except RuntimeError as cause:
+                raise error from cause
+        self.enterContext(fixtures.MockPatch(name, fail))
+
+    def ask(self, method):
+        """What an error looks like to oslo.messaging, which logs all of it."""
+        with self.assertRaises(exceptions.MigsafeError) as caught:
+            getattr(self.endpoint, method)(None, **ASKED)
+        return caught.exception, ''.join(
+            traceback.format_exception(caught.exception))
+
+    def test_no_error_brings_a_secret_along(self):
+        for name in ('migsafe.journal.Journal.get',
+                     'migsafe.nova.host.attempt.Registry.live'):
+            self.broken(name, ValueError(f'key = {SECRET}'))
+        for method in ('describe', 'guest_evidence', 'inspect'):
+            error, said = self.ask(method)
+            self.assertIn('ValueError', str(error))
+            self.assertNotIn(SECRET, said, method)
+        self.assertIn('ValueError', self.log.output)
+        self.assertNotIn(SECRET, self.log.output)
+
+    def test_an_error_of_its_own_keeps_its_class(self):
+        self.broken('migsafe.journal.Journal.get',
+                    exceptions.JournalUnavailable(f'password={SECRET}'))
+        error, said = self.ask('describe')
+        self.assertIs(exceptions.JournalUnavailable, type(error))
+        self.assertNotIn(SECRET, said)
+
+    def test_a_release_that_fails(self):
+        self.broken('migsafe.nova.host.participant.Participant.release',
+                    ValueError(f'key = {SECRET}'))
+        found = self.endpoint.release(None, **ASKED)
+        self.assertEqual('refused', found['state'])
+        self.assertIn('ValueError', found['reason'])
+        for said in (found['reason'], self.log.output):
+            self.assertIn('ValueError', said)
+            self.assertNotIn(SECRET, said)
+
+    def test_a_reason_in_the_journal(self):
+        self.dst.journal.verdict(self.dst.tx(), 'HOLD', f'key = {SECRET}')
+        found = self.endpoint.inspect(None, uuid=fake.MIGRATION)
+        self.assertEqual('HOLD', found['verdict'])
+        self.assertNotIn(SECRET, str(found))
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,181 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Clients whose answers come from files, rows and arguments."""
+
+import os
+import pathlib
+import tempfile
+import types
+import unittest
+import uuid
+from unittest import mock
+
+import nova.conf
+from nova import objects
+from oslo_serialization import jsonutils
+
+from migsafe.nova.bus import endpoint
+from migsafe.nova.clients import directories, records
+from migsafe.text import LIMIT, masked
+from migsafe.transaction import clients as cl
+
+INSTANCE = '3a5c1c5e-4d4c-4a55-9d8d-0d7f0f6c1a01'
+
+
+class TestDirectories(unittest.TestCase):
+    def setUp(self):
+        objects.register_all()
+        made = tempfile.TemporaryDirectory()
+        self.addCleanup(made.cleanup)
+        self.base = pathlib.Path(made.name)
+        conf = nova.conf.CONF
+        conf.set_override('instances_path', made.name)
+        self.addCleanup(conf.clear_override, 'instances_path')
+        self.path = self.base / INSTANCE
+        self.client = directories.Directories()
+
+    def make(self, path):
+        path.mkdir()
+        (path / 'disk.config').write_text('x')
+
+    def test_find_and_remove(self):
+        self.assertIsNone(self.client.find(INSTANCE))
+        self.make(self.path)
+        self.assertEqual(str(self.path), self.client.find(INSTANCE))
+        self.client.remove(INSTANCE)
+        self.assertEqual([], list(self.base.iterdir()))
+        self.client.remove(INSTANCE)
+
+    def test_removal_that_was_interrupted_is_found_and_ended(self):
+        self.make(self.base / (INSTANCE + directories.DOOMED))
+        self.assertIsNotNone(self.client.find(INSTANCE))
+        self.make(self.path)
+        self.client.remove(INSTANCE)
+        self.assertIsNone(self.client.find(INSTANCE))
+
+    def test_symbolic_link_is_refused_and_its_target_stays(self):
+        target = self.base / 'precious'
+        self.make(target)
+        os.symlink(target, self.path)
+        self.assertEqual(str(self.path), self.client.find(INSTANCE))
+        with self.assertRaises(ValueError) as caught:
+            self.client.remove(INSTANCE)
+        self.assertIn('symbolic link', str(caught.exception))
+        self.assertIn('by hand', str(caught.exception))
+        self.assertTrue((target / 'disk.config').exists())
+
+    def test_link_inside_is_not_followed(self):
+        target = self.base / 'precious'
+        self.make(target)
+        self.make(self.path)
+        os.symlink(target, self.path / 'link')
+        self.client.remove(INSTANCE)
+        self.assertTrue((target / 'disk.config').exists())
+
+    def test_link_in_the_place_of_the_doomed_one_is_not_followed(self):
+        target = self.base / 'precious'
+        self.make(target)
+        os.symlink(target, self.base / (INSTANCE + directories.DOOMED))
+        self.make(self.path)
+        with self.assertRaises(OSError):
+            self.client.remove(INSTANCE)
+        self.assertTrue((target / 'disk.config').exists())
+
+    def test_other_directories_are_out_of_reach(self):
+        for name in ('', '..', '.', '/etc', f'{INSTANCE}/..'):
+            with self.subTest(name), self.assertRaises(ValueError):
+                self.client._path(name)
+
+
+class TestConnectionInfo(unittest.TestCase):
+    def test_not_json_or_no_object(self):
+        for text in ('{', 'null', '[]', '"x"', '5', 'None', "{'a': 1}"):
+            with self.subTest(text), self.assertRaises(ValueError):
+                records.connection_info(text)
+
+    def test_nothing_and_something(self):
+        self.assertIsNone(records.connection_info(None))
+        self.assertIsNone(records.connection_info(''))
+        self.assertEqual({'data': {}},
+                         records.connection_info('{"data": {}}'))
+
+    def test_error_does_not_show_the_content(self):
+        with self.assertRaises(ValueError) as caught:
+            records.connection_info('["chap-secret-4711"]')
+        self.assertNotIn('chap-secret', str(caught.exception))
+
+    def test_row_does_not_show_its_secret(self):
+        row = records.volume_row(types.SimpleNamespace(
+            id=1, volume_id='v', attachment_id='a', connection_info=(
+                '{"data": {"auth_password": "chap-secret-4711"}}')))
+        self.assertNotIn('chap-secret', repr(row))
+
+
+class TestRename(unittest.TestCase):
+    """Cinder has given a volume another id; the destination may have come first."""
+
+    OLD = {'serial': 'new', 'volume_id': 'new', 'data': {'volume_id': 'new', 'target_lun': 3}}
+
+    def rename(self, attachment, lun):
+        """With this in the table by now; returns the answer."""
+        info = {**self.OLD, 'data': {'volume_id': 'new', 'target_lun': lun}}
+        self.bdm = mock.Mock(id=1, volume_id='new', attachment_id=attachment,
+                             connection_info=jsonutils.dumps(info))
+        with mock.patch.object(objects.BlockDeviceMapping, 'get_by_volume_and_instance',
+                               return_value=self.bdm):
+            return records.Records(None).rename_volume(
+                INSTANCE, cl.VolumeRow(1, 'new', 'att-1', self.OLD), 'old')
+
+    def test_the_row_is_as_it_was(self):
+        self.assertTrue(self.rename('att-1', 3))
+        self.assertEqual('old', self.bdm.volume_id)
+        self.assertEqual({'serial': 'old', 'volume_id': 'old', 'data': {
+            'volume_id': 'old', 'target_lun': 3}}, jsonutils.loads(self.bdm.connection_info))
+        self.assertTrue(self.bdm.save.called)
+
+    def test_the_address_is_that_of_now(self):
+        """What is written is what is there; nothing of what was read before."""
+        self.assertTrue(self.rename('att-1', 7))
+        self.assertEqual(7, jsonutils.loads(self.bdm.connection_info)['data']['target_lun'])
+
+    def test_another_attachment(self):
+        self.assertFalse(self.rename('att-dest', 7))
+        self.assertEqual('new', self.bdm.volume_id)
+        self.assertFalse(self.bdm.save.called)
+
+
+class TestCheck(unittest.TestCase):
+    def test_only_a_plain_uuid_passes(self):
+        good = str(uuid.uuid4())
+        endpoint._check(uuid=good)
+        for bad in (None, 5, [], {}, '', 'x', good + '\n', '-' * 99 + good,
+                    'urn:' * 10**6 + good, '{' + good + '}', ' ' + good,
+                    good.encode(), "' OR 1=1 --"):
+            with self.assertRaises(ValueError) as caught:
+                endpoint._check(uuid=bad)
+            self.assertLess(len(str(caught.exception)), 100)
+            self.assertIn('uuid', str(caught.exception))
+
+
+class TestMasked(unittest.TestCase):
+    def test_short_one_line_and_without_secrets(self):
+        text = masked(ValueError("{'auth_password': 'chap-secret-4711'}\n\nx"))
+        self.assertNotIn('chap-secret', text)
+        self.assertNotIn('\n', text)
+
+    def test_ten_megabytes_take_no_time(self):
+        text = masked(ValueError("'auth_password': 'chap-secret' " * 400_000))
+        self.assertLess(len(text), LIMIT + 50)
+        self.assertNotIn('chap-secret', text)
+
+    def test_error_without_a_text(self):
+        self.assertEqual('TimeoutError', masked(TimeoutError()))

@@ -1,0 +1,119 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import fixtures
+
+from migsafe.brick import guard
+from migsafe.nova.host import identity_check
+from migsafe.tests.unit.journal import base
+
+DISKS = [('i-1', 'v-1', '/dev/sda'), ('i-1', 'v-2', '/dev/sdb'), ('i-2', 'v-3', '/dev/sdc')]
+
+
+class PatrolTest(base.JournalTestCase):
+    def setUp(self):
+        super().setUp()
+        self.log = self.useFixture(fixtures.FakeLogger())
+        self.journal = self.open()
+        self.asked, self.wrong, self.looked = [], {}, []
+        self.disks = list(DISKS)
+        self.patrol = self.new()
+
+    def new(self):
+        return identity_check.Patrol('node13', self.journal, lambda: iter(self.disks), self._known,
+                             self._look, 300)
+
+    def _known(self, instances):
+        self.asked.append(instances)
+        return {('i-1', 'v-1'): guard.Wanted('v-1', frozenset(('naa.5000000000000001',)))}
+
+    def _look(self, path, wanted):
+        self.looked.append((path, wanted))
+        return self.wrong.get(path, '')
+
+    def findings(self):
+        return [(f.kind, f.instance_uuid, f.key, f.text) for f in self.journal.findings()]
+
+    def test_every_disk_is_looked_at_with_what_is_known(self):
+        self.assertEqual({}, self.patrol.once())
+        self.assertEqual([['i-1', 'i-2']], self.asked)
+        self.assertEqual(['/dev/sda', '/dev/sdb', '/dev/sdc'], [p for p, _ in self.looked])
+        self.assertEqual([1, 0, 0], [len(wanted.identity) for _, wanted in self.looked])
+        self.assertEqual(['v-1', 'v-2', 'v-3'], [wanted.volume for _, wanted in self.looked])
+
+    def test_found_reported_once_and_over(self):
+        self.wrong['/dev/sdb'] = 'another disk'
+        self.assertEqual({}, self.patrol.once())
+        self.assertLessEqual(self.patrol._pause(), 60)
+        for _ in range(3):
+            self.patrol.once()
+        self.assertGreater(self.patrol._pause(), 60)
+        self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
+        self.assertEqual(1, self.log.output.count('R9: instance i-1: another disk'))
+        self.wrong.clear()
+        self.patrol.once()
+        self.assertEqual([], self.findings())
+        self.assertIn('R9 of instance i-1, volume v-2 is over', self.log.output)
+
+    def reported(self):
+        self.wrong['/dev/sdb'] = 'another disk'
+        for _ in range(2):
+            self.patrol.once()
+        self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
+
+    def test_one_that_says_nothing_any_more_stays(self):
+        self.reported()
+        self.wrong['/dev/sdb'] = None
+        for one in (self.patrol, self.new()):
+            for _ in range(3):
+                one.once()
+            self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
+        self.assertNotIn('is over', self.log.output)
+
+    def test_one_of_a_guest_whose_disks_cannot_be_had_stays(self):
+        self.reported()
+        self.disks = [('i-1', '', ''), DISKS[2]]
+        self.patrol.once()
+        self.assertEqual([('R9', 'i-1', 'v-2', 'another disk')], self.findings())
+        self.disks = [DISKS[2]]
+        self.patrol.once()
+        self.assertEqual([], self.findings())
+
+    def test_one_that_is_wrong_for_a_moment_is_a_retype(self):
+        for _ in range(2):
+            self.wrong['/dev/sdb'] = 'another disk'
+            self.patrol.once()
+            self.wrong.clear()
+            self.patrol.once()
+        self.wrong['/dev/sdb'] = 'another disk'
+        self.patrol.once()
+        # the same volume, but the guest was given another disk again
+        self.disks[1] = ('i-1', 'v-2', '/dev/sdd')
+        self.wrong['/dev/sdd'] = 'another disk'
+        self.patrol.once()
+        self.assertEqual([], self.findings())
+        self.assertNotIn('R9', self.log.output)
+
+    def test_what_an_earlier_process_found_is_not_for_ever(self):
+        self.journal.set_findings('R9', {('i-9', 'v-9'): 'long ago'})
+        self.patrol.once()
+        self.assertEqual([], self.findings())
+
+    def test_a_healthy_host_writes_nothing_after_the_first_round(self):
+        self.patrol.once()
+        self.journal.close()  # whatever is written from now on raises
+        self.assertEqual({}, self.patrol.once())
+
+    def test_stopped_in_the_middle_nothing_is_reported(self):
+        self.wrong['/dev/sda'] = 'another disk'
+        self.patrol.stop()
+        self.assertEqual({}, self.patrol.once())
+        self.assertEqual([], self.findings())

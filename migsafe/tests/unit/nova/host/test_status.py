@@ -1,0 +1,85 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whoever is not protected is not called armed."""
+
+import os
+import types
+import unittest
+from unittest import mock
+
+from migsafe import exceptions, process
+from migsafe.nova.host import status as host_status
+from migsafe.nova.seams import service
+from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.resources import cloud as fake
+
+BROKEN = exceptions.ResourcePluginError(
+    plugin='x', reason='password=hush', cure='Uninstall it')
+
+
+class TestUnarmed(hosts.TwoHosts):
+    def setUp(self):
+        super().setUp()
+        self.conf.set_override('enforce', False, 'migsafe')
+        self.manager = types.SimpleNamespace(host=fake.SRC, driver=object())
+        self.journal = self.src.journal
+        for name, value in (('CONF', self.conf),
+                            ('libvirt_driver', types.SimpleNamespace(
+                                LibvirtDriver=type(self.manager.driver)))):
+            self.enterContext(mock.patch.object(service, name, value))
+        self.enterContext(mock.patch.object(host_status, '_GAPS', []))
+
+    def start(self):
+        return service.init_host(lambda: 'started', self.manager, (), {})
+
+    def status(self):
+        found, = self.journal.statuses()
+        return found
+
+    def test_a_journal_or_a_plugin_that_cannot_be_used(self):
+        host_status.armed(self.journal)
+        with mock.patch.object(service, 'arm_manager', side_effect=BROKEN):
+            self.assertEqual('started', self.start())
+        self.assertFalse(self.status().armed)
+        self.assertIn('Uninstall it', self.status().detail)
+        self.assertNotIn('hush', self.status().detail)
+
+    def test_another_driver(self):
+        service.libvirt_driver.LibvirtDriver = int
+        self.assertEqual('started', self.start())
+        self.assertEqual([], self.journal.statuses())
+        host_status.armed(self.journal)
+        self.assertEqual('started', self.start())
+        self.assertFalse(self.status().armed)
+        self.assertIn('object is not the libvirt driver', self.status().detail)
+
+    def test_an_error_while_it_is_reported_stops_nothing(self):
+        with mock.patch.object(service, 'arm_manager', side_effect=BROKEN), \
+                mock.patch.object(host_status, '_write', side_effect=OSError):
+            self.assertEqual('started', self.start())
+
+    def test_a_gap_stays_in_every_report(self):
+        host_status.gap('Devices are NOT guarded')
+        host_status.armed(self.journal)
+        host_status.armed(self.journal, 'transaction 7 hangs')
+        self.assertTrue(self.status().armed)
+        self.assertEqual('Devices are NOT guarded; transaction 7 hangs',
+                         self.status().detail)
+
+    def test_which_process_it_is(self):
+        host_status.armed(self.journal)
+        self.assertEqual((os.getpid(), process.started(os.getpid())),
+                         (self.status().pid, self.status().started))
+
+
+if __name__ == '__main__':
+    unittest.main()
