@@ -35,7 +35,7 @@ from cinder.volume import driver as cinder_driver
 from oslo_utils import timeutils, uuidutils
 
 import migsafe.conf
-from migsafe.cinder import wrapping
+from migsafe.cinder.wrapping import classes
 from migsafe.conf import cinder as cinder_conf
 from migsafe.ledger import api, models, opening, records
 from migsafe.tests import servers
@@ -71,7 +71,7 @@ def make(guarded: bool) -> cinder_driver.VolumeDriver:
     config = configuration.Configuration(cinder_driver.volume_opts, config_group='array')
     config.append_config_values(cinder_conf.OPTS)
     made = fake_driver.FakeLoggingVolumeDriver(configuration=config)
-    return wrapping.guard(made, HOST) if guarded else made
+    return classes.guard(made, HOST) if guarded else made
 
 
 def pairs(made: cinder_driver.VolumeDriver) -> float:
@@ -139,7 +139,7 @@ def main() -> None:
     configuration.CONF([], project='cinder', default_config_files=[])
     table = prettytable.PrettyTable(HEADER)
     # there is no database of Cinder, whose volumes have no attachments here
-    nobody = fixtures.MonkeyPatch('migsafe.cinder.attachments.of_volume', lambda volume: [])
+    nobody = fixtures.MonkeyPatch('migsafe.cinder.facts.attachments.of_volume', lambda volume: [])
     with nobody, ledgers(args.directory) as kinds:
         for name in kinds:
             table.add_rows(measure(name, args.exports))

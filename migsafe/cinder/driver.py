@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migsafe.cinder import wrapping
+from migsafe.cinder.wrapping import classes
 from migsafe.conf import cinder as cinder_conf
 
 
@@ -34,9 +34,9 @@ class GuardedDriver:
         :raises ConfigError: there is no driver to be guarded
         """
         configuration.append_config_values(cinder_conf.OPTS)
-        wrapped = wrapping.find(configuration)
+        wrapped = classes.find(configuration)
         driver = wrapped(*args, configuration=configuration, **kwargs)
-        return wrapping.guard(driver, str(kwargs.get('host') or ''), kwargs.get('cluster_name'))
+        return classes.guard(driver, str(kwargs.get('host') or ''), kwargs.get('cluster_name'))
 
     @staticmethod
     def get_driver_options() -> list[Any]:

@@ -75,7 +75,7 @@ def guard_everything(counts: Counter[str]) -> None:
     from cinder.volume import driver
 
     from migsafe import conf
-    from migsafe.cinder import wrapping
+    from migsafe.cinder.wrapping import classes
     from migsafe.journal import store
 
     ledgers = tempfile.mkdtemp()
@@ -86,11 +86,11 @@ def guard_everything(counts: Counter[str]) -> None:
         conf.register_opts(driver.CONF)
         # Tests have the same volumes: each driver gets a ledger of its own.
         driver.CONF.set_default('ledger_path', tempfile.mkdtemp(dir=ledgers), 'migsafe')
-        wrapping.guard(instance)
+        classes.guard(instance)
         counts['instances'] += 1
 
     def drivers(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> list[Any]:
-        found = [util.DriverInfo(wrapping.subclass(info.cls)) for info in wrapped(*args, **kwargs)]
+        found = [util.DriverInfo(classes.subclass(info.cls)) for info in wrapped(*args, **kwargs)]
         counts['classes'] += len(found)
         return found
 

@@ -25,7 +25,7 @@ from cinder.tests.unit import fake_constants
 from cinder.volume import configuration
 from cinder.volume.drivers import rbd as cinder_rbd
 
-from migsafe.cinder import endpoint
+from migsafe.cinder.bus import endpoint
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import ceph, world
 

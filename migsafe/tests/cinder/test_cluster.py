@@ -20,7 +20,8 @@ from unittest import mock
 from cinder import exception, objects
 
 from migsafe import ledger
-from migsafe.cinder import calls, exports
+from migsafe.cinder.exports import steps
+from migsafe.cinder.facts import calls
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
@@ -49,7 +50,7 @@ class TestCluster(world.World):
         """What happens when a call looks again whether the other one has ended."""
         # NOTE: the module's own, since oslo.db sleeps too.
         clock = mock.Mock(monotonic=time.monotonic, sleep=mock.Mock(side_effect=action))
-        return mock.patch.object(exports, 'time', clock)
+        return mock.patch.object(steps, 'time', clock)
 
     def end(self, _seconds):
         """The other one's driver has done it."""
@@ -78,7 +79,7 @@ class TestCluster(world.World):
 
     def test_who_has_died_blocks_nobody(self):
         self.stale()
-        self.other.intend(self.thing, [exports._peer(self.row())], 'unmapping')
+        self.other.intend(self.thing, [steps._peer(self.row())], 'unmapping')
         with mock.patch.object(calls, 'LINE_SECONDS', 30), self.meanwhile(self.expire) as waited:
             self.attach(self.reserve())
         self.assertEqual(1, waited.sleep.call_count)
@@ -107,7 +108,7 @@ class TestCluster(world.World):
 
     def test_a_target_that_is_used_at_the_last_moment(self):
         """The other one maps between the look at attachments and the intent."""
-        attachment, real = self.reserve(), exports.targets.user
+        attachment, real = self.reserve(), steps.targets.user
         self.attach(attachment)
         peer, mapped = records.Peer.of(world.NODE11), []
 
@@ -118,7 +119,7 @@ class TestCluster(world.World):
                 self.other.settle(self.thing, [peer.key], 'mapped')
                 self.make_attached()
             return found
-        with mock.patch.object(exports.targets, 'user', late):
+        with mock.patch.object(steps.targets, 'user', late):
             self.detach(attachment)
         self.assertIn(self.volume.id, self.array.targets)
 
@@ -129,7 +130,7 @@ class TestCluster(world.World):
 
     def test_a_driver_that_takes_long(self):
         """The other one knows that the work goes on; without a cluster nothing is written."""
-        self.patch('migsafe.cinder.guard.RENEW_SECONDS', 0.05)
+        self.patch('migsafe.cinder.wrapping.guard.RENEW_SECONDS', 0.05)
         due, real = [], world.ArrayDriver.initialize_connection
 
         def slow(driver, volume, connector):

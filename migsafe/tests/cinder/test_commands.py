@@ -24,7 +24,8 @@ from cinder import exception, objects, rpc
 from cinder.objects import base as objects_base
 from cinder.tests.unit import fake_constants
 
-from migsafe.cinder import endpoint, inspectors, search, unrecorded
+from migsafe.cinder import inspectors
+from migsafe.cinder.bus import endpoint, search, unrecorded
 from migsafe.cli import base, codes, main
 from migsafe.tests.cinder import test_second_writer, world
 
@@ -399,7 +400,7 @@ class TestAServiceOfBefore(Commands):
 
     def setUp(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'migsafe.cinder.endpoint.Endpoint.target',
+            'migsafe.cinder.bus.endpoint.Endpoint.target',
             messaging.Target(namespace=endpoint.NAMESPACE, version='1.0')))
         super().setUp()
 

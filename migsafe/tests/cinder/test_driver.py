@@ -28,14 +28,15 @@ from osprofiler import profiler
 import migsafe.conf
 from migsafe import exceptions
 from migsafe.cinder import driver as guarded
-from migsafe.cinder import recovery, wrapping
+from migsafe.cinder.recovery import passes
+from migsafe.cinder.wrapping import classes
 
 GUARD = 'migsafe.cinder.driver.GuardedDriver'
 FAKE = 'cinder.tests.fake_driver.FakeLoggingVolumeDriver'
 #: Before osprofiler is switched off by the base class of Cinder's tests.
 TRACE = profiler.trace_cls
 #: Before it is switched off here.
-START = recovery.Recovery.start
+START = passes.Recovery.start
 
 
 class Backends(test.TestCase):
@@ -47,7 +48,7 @@ class Backends(test.TestCase):
         migsafe.conf.register_opts(configuration.CONF)
         self.override_config('ledger_path', directory, group='migsafe')
         # NOTE: rounds of recovery are run when a test says so.
-        self.patch('migsafe.cinder.recovery.Recovery.start')
+        self.patch('migsafe.cinder.recovery.passes.Recovery.start')
 
     def configure(self, wrapped, group='array', **options):
         self.config = configuration.Configuration(manager.volume_backend_opts, config_group=group)
@@ -70,7 +71,7 @@ class TestWrapper(Backends):
         made = self.manager(FAKE).driver
         self.assertIsInstance(made, fake_driver.FakeLoggingVolumeDriver)
         self.assertIsInstance(made, driver.VolumeDriver)
-        self.assertIsInstance(made, wrapping.Guarded)
+        self.assertIsInstance(made, classes.Guarded)
         self.assertIs(False, isinstance(made, driver.ISCSIDriver))
         for name in ('VERSION', 'CI_WIKI_NAME', 'SUPPORTS_ACTIVE_ACTIVE', '__name__',
                      '__module__', '__doc__'):
@@ -105,7 +106,7 @@ class TestWrapper(Backends):
             self.override_config('netapp_storage_protocol', 'iscsi', group='array')
             made = manager.VolumeManager(host='node@array', service_name='array').driver
         self.assertIsInstance(made, iscsi_cmode.NetAppCmodeISCSIDriver)
-        self.assertIsInstance(made, wrapping.Guarded)
+        self.assertIsInstance(made, classes.Guarded)
 
     def test_active_active_is_the_drivers_own(self):
         """LVM cannot: it is refused as without the guard. A driver that can is not."""
@@ -131,9 +132,9 @@ class TestWrapper(Backends):
 
     def test_every_step_is_a_method_that_cinder_has(self):
         """A renamed method of Cinder would silently lose its guard."""
-        for name in wrapping.guard_mod.STEPS:
+        for name in classes.guard_mod.STEPS:
             self.assertTrue(hasattr(driver.VolumeDriver, name), name)
-            self.assertIn(name, vars(wrapping.subclass(lvm.LVMVolumeDriver)))
+            self.assertIn(name, vars(classes.subclass(lvm.LVMVolumeDriver)))
 
 
 class TestRefusals(Backends):
@@ -167,7 +168,7 @@ class TestRefusals(Backends):
         self.assertEqual(1, log.exception.call_count)
         self.assertIn('broken', str(log.exception.call_args))
         (started,), _ = launcher.launch_service.call_args
-        self.assertIsInstance(started.manager.driver, wrapping.Guarded)
+        self.assertIsInstance(started.manager.driver, classes.Guarded)
 
 
 class TestDeviceGuards(Backends):
@@ -177,7 +178,7 @@ class TestDeviceGuards(Backends):
         from os_brick.initiator import connector
 
         from migsafe.brick import connectors
-        tables = {name: dict(getattr(connector, name)) for name in wrapping.guard_mod.shim.TABLES}
+        tables = {name: dict(getattr(connector, name)) for name in classes.guard_mod.shim.TABLES}
         for name, table in tables.items():
             self.addCleanup(getattr(connector, name).update, table)
         properties = {'root_helper': 'sudo', 'driver': None, 'execute': None}
@@ -194,5 +195,5 @@ class TestDeviceGuards(Backends):
     def test_a_pid_namespace_of_its_own(self):
         self.override_config('enabled', True, group='migsafe')
         with mock.patch('migsafe.brick.openers.everybody', return_value=False):
-            error = self.assertRaises(wrapping.guard_mod.shim.ShimError, self.manager, FAKE)
+            error = self.assertRaises(classes.guard_mod.shim.ShimError, self.manager, FAKE)
         self.assertIn('--pid=host', str(error))

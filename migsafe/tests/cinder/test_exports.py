@@ -21,7 +21,7 @@ from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
 from migsafe.brick import connectors, held, refusals
-from migsafe.cinder import attachments, calls
+from migsafe.cinder.facts import attachments, calls
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_driver, world
@@ -227,8 +227,8 @@ class TestFailures(world.World):
 
 
 def _peer(row):
-    from migsafe.cinder import exports
-    return exports._peer(row)
+    from migsafe.cinder.exports import steps
+    return steps._peer(row)
 
 
 class TestOvertaken(world.World):

@@ -21,7 +21,9 @@ from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
-from migsafe.cinder import endpoint, inspectors, writers
+from migsafe.cinder import inspectors
+from migsafe.cinder.bus import endpoint
+from migsafe.cinder.facts import writers
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_second_writer, world
 

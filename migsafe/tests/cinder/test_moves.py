@@ -18,7 +18,7 @@ from cinder.tests.unit import fake_constants
 from cinder.volume import rpcapi
 
 from migsafe import exceptions
-from migsafe.cinder import endpoint
+from migsafe.cinder.bus import endpoint
 from migsafe.ledger.api import Ledger
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_second_writer, world

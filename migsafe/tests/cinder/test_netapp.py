@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from migsafe import exceptions
 from migsafe.brick import designators
-from migsafe.cinder import endpoint
+from migsafe.cinder.bus import endpoint
 from migsafe.cinder.inspectors import netapp, ontap
 from migsafe.tests.cinder import ontap_server as server
 from migsafe.tests.cinder import test_driver, world

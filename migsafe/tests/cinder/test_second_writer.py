@@ -20,7 +20,8 @@ from cinder.tests.unit import fake_constants
 from oslotest import base
 
 from migsafe.brick import policy
-from migsafe.cinder import attachments, calls, inspectors, writers
+from migsafe.cinder import inspectors
+from migsafe.cinder.facts import attachments, calls, writers
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
 

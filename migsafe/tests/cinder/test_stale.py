@@ -20,7 +20,9 @@ from cinder.tests.unit import utils as cinder_utils
 from oslo_utils import fixture as time_fixture
 from oslo_utils import timeutils
 
-from migsafe.cinder import attachments, endpoint, sweep
+from migsafe.cinder.bus import endpoint
+from migsafe.cinder.facts import attachments
+from migsafe.cinder.recovery import sweep
 from migsafe.ledger import records
 from migsafe.ledger.api import PATIENCE
 from migsafe.ledger.records import Thing

@@ -45,7 +45,7 @@ DRIVER = 'cinder.volume.drivers.lvm'
 IMPORTED = ('cinder.common.config', 'cinder.api.v3.router', 'cinder.db.migration',
             'cinder.scheduler.manager', 'cinder.scheduler.filter_scheduler',
             'cinder.volume.manager', DRIVER, 'cinder.volume.targets.lio', 'migsafe.cinder.driver',
-            'migsafe.cinder.methods', 'migsafe.journal.store', 'migsafe.cli.main')
+            'migsafe.cinder.wrapping.methods', 'migsafe.journal.store', 'migsafe.cli.main')
 
 
 def main(words: list[str]) -> int:
@@ -100,7 +100,7 @@ def run_command() -> None:
 def count_points() -> None:
     """Put a point before and after each write of the ledger and each call into the driver."""
     around(sys.modules['migsafe.journal.store'].Store, 'write', 'ledger')
-    for name in sys.modules['migsafe.cinder.methods'].METHODS:
+    for name in sys.modules['migsafe.cinder.wrapping.methods'].METHODS:
         around(sys.modules[DRIVER].LVMVolumeDriver, name, name)
 
 

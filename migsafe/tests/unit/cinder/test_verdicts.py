@@ -15,7 +15,7 @@ import itertools
 
 from oslotest import base
 
-from migsafe.cinder import verdicts
+from migsafe.cinder.recovery import verdicts
 
 KEEP, REVERT, HOLD = verdicts.Verdict
 YES_NO = (True, False)

@@ -22,7 +22,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.cinder import attachments, calls
+from migsafe.cinder.facts import attachments, calls
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing

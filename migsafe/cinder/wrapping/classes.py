@@ -28,7 +28,7 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from migsafe import exceptions
-from migsafe.cinder import guard as guard_mod
+from migsafe.cinder.wrapping import guard as guard_mod
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)

@@ -27,7 +27,11 @@ from oslo_log import log as logging
 from migsafe import conf as migsafe_conf
 from migsafe import exceptions, ledger
 from migsafe.brick import policy, shim
-from migsafe.cinder import attachments, calls, exports, inspectors, methods, recovery, seams
+from migsafe.cinder import inspectors
+from migsafe.cinder.exports import steps
+from migsafe.cinder.facts import attachments, calls
+from migsafe.cinder.recovery import passes
+from migsafe.cinder.wrapping import methods, seams
 from migsafe.conf import files
 from migsafe.ledger import api, opening, records
 from migsafe.ledger.records import Thing
@@ -64,8 +68,8 @@ class Guard:
         self.cluster = cluster
         opening.check_cluster(self.conf, self.host, cluster)
         self.lines = calls.Lines()
-        self.recovery = recovery.Recovery(self)
-        self.exports = exports.Exports(self)
+        self.recovery = passes.Recovery(self)
+        self.exports = steps.Exports(self)
         self._opening = threading.Lock()
         self._ledger: ledger.Ledger | None = None
         seams.apply()

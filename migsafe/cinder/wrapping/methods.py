@@ -25,7 +25,7 @@ class Method:
     """One of them.
 
     :param kind: volume or snapshot
-    :param action: what it does, the name of the step in migsafe.cinder.exports
+    :param action: what it does, the name of the step in migsafe.cinder.exports.steps
     :param thing: place of the volume or snapshot
     :param connector: place of the connector, None if it takes none
     """

@@ -23,7 +23,8 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder import attachments, calls, evidence, sweep, verdicts
+from migsafe.cinder.facts import attachments, calls
+from migsafe.cinder.recovery import evidence, sweep, verdicts
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 from migsafe.text import masked

@@ -27,7 +27,9 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.brick import held
-from migsafe.cinder import attachments, calls, facts, recovery, targets, writers
+from migsafe.cinder.exports import targets
+from migsafe.cinder.facts import attachments, calls, connections, writers
+from migsafe.cinder.recovery import passes
 from migsafe.ledger import api, records
 from migsafe.ledger.records import Thing
 from migsafe.text import masked
@@ -107,7 +109,7 @@ class Exports:
         except Exception as error:
             self._failed(thing, keys, error)
             raise
-        learnt = facts.learn(self._guard.inspector, subject, info)
+        learnt = connections.learn(self._guard.inspector, subject, info)
         call = calls.current()
         if call is None:
             if not self._guard.ledger.settle(thing, keys, 'mapped', **learnt):
@@ -166,7 +168,7 @@ class Exports:
             # slower than its driver says.
             for row in fenced:
                 if row.peer not in kept and self._guard.mapped(subject, row):
-                    raise recovery.StillMapped(export=row)
+                    raise passes.StillMapped(export=row)
         except Exception as error:
             if not self._gone(subject, peers):
                 self._failed(thing, keys, error)

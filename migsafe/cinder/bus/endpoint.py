@@ -25,7 +25,8 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder import attachments, search, unrecorded, writers
+from migsafe.cinder.bus import search, unrecorded
+from migsafe.cinder.facts import attachments, writers
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.journal import values
 from migsafe.ledger import records

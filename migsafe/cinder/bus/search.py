@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.cinder import attachments
+from migsafe.cinder.facts import attachments
 from migsafe.cinder.inspectors import Mapping
 from migsafe.journal import values
 from migsafe.ledger import records

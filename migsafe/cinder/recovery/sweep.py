@@ -20,7 +20,7 @@ from typing import Any
 
 from oslo_utils import timeutils
 
-from migsafe.cinder import attachments
+from migsafe.cinder.facts import attachments
 from migsafe.ledger import records
 
 #: Rows that are looked at together. Their attachments are one query.

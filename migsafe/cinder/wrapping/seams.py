@@ -26,7 +26,7 @@ from cinder.volume import manager
 
 from migsafe import exceptions
 from migsafe.brick import policy
-from migsafe.cinder import endpoint
+from migsafe.cinder.bus import endpoint
 
 #: Method -> its leading parameters, the same in Cinder 26 to 29.
 PARAMETERS = {'attachment_update': ('self', 'context', 'vref', 'connector', 'attachment_id'),

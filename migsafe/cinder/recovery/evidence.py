@@ -18,7 +18,8 @@ from typing import Any
 
 from oslo_utils import timeutils
 
-from migsafe.cinder import attachments, verdicts, writers
+from migsafe.cinder.facts import attachments, writers
+from migsafe.cinder.recovery import verdicts
 from migsafe.ledger import api, records
 
 #: Statuses of a volume or snapshot in which Cinder copies nothing; those of errors are more.

@@ -20,7 +20,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.cinder import attachments
+from migsafe.cinder.facts import attachments
 from migsafe.cinder.inspectors import Mapping
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing

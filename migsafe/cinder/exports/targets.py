@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from migsafe import exceptions
-from migsafe.cinder import attachments
+from migsafe.cinder.facts import attachments
 from migsafe.ledger import api, records
 
 
