@@ -27,7 +27,7 @@ import time
 
 import prettytable
 
-from migsafe.brick import holders, sysfs
+from migsafe.brick.kernel import holders, sysfs
 from migsafe.tests.storage import vm
 from migsafe.tests.unit.brick import trees
 
@@ -40,7 +40,7 @@ REAL = ('devices', 'holders: ms', 'lvs', 'lsblk -J', 'dmsetup ls --tree', 'lvs /
 IN_THE_GUEST = '''
 import json, pathlib, statistics, subprocess, time
 import host
-from migsafe.brick import holders, sysfs
+from migsafe.brick.kernel import holders, sysfs
 
 host.run('modprobe', 'loop', f'max_loop={DEVICES}')
 names = []

@@ -19,8 +19,11 @@ import sys
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.brick import designators, errors, holders, kinds, own, policy, proof, release
-from migsafe.brick import sysfs as sysfs_mod
+from migsafe.brick import errors
+from migsafe.brick.guard import policy, release
+from migsafe.brick.identity import designators, proof
+from migsafe.brick.kernel import holders, host_groups, kinds
+from migsafe.brick.kernel import sysfs as sysfs_mod
 from migsafe.cli import base, codes, config, residue
 from migsafe.lvm import services
 from migsafe.text import masked
@@ -87,12 +90,12 @@ class LvmRelease(base.Command):
         if os.geteuid():
             raise exceptions.MigsafeError('Only root can deactivate logical volumes; run it with '
                                           'sudo.')
-        from migsafe.brick import privileged
+        from migsafe.brick.root import privileged
         privileged.default.set_client_mode(False)
         sysfs = sysfs_mod.Sysfs()
         names = {name for path in parsed_args.device for name in _disks(sysfs, path)}
         for name in sorted(names):
-            if why := own.not_a_volume(sysfs, name):
+            if why := host_groups.not_a_volume(sysfs, name):
                 raise exceptions.MigsafeError(
                     f'Nothing is released on {", ".join(parsed_args.device)}: {why}, and only '
                     'volumes that Nova or Cinder attach over a network are known to be guests\'. '

@@ -18,7 +18,7 @@ import os
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.brick import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as sysfs_mod
 from migsafe.cli import base, codes
 from migsafe.lvm import checking, errors, facts, render, rules, services
 

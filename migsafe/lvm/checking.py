@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from migsafe.brick import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as sysfs_mod
 from migsafe.lvm import change as change_mod
 from migsafe.lvm import client as client_mod
 from migsafe.lvm import errors, facts, reports, rules

@@ -20,8 +20,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from migsafe.brick import errors as brick_errors
-from migsafe.brick import kinds, place
-from migsafe.brick import sysfs as sysfs_mod
+from migsafe.brick.kernel import kinds, place
+from migsafe.brick.kernel import sysfs as sysfs_mod
 from migsafe.lvm import client as client_mod
 from migsafe.lvm import errors, filters, reports, uses
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from migsafe.brick import place
+from migsafe.brick.kernel import place
 from migsafe.lvm import facts as facts_mod
 
 P = place.Place

@@ -22,8 +22,8 @@ import pathlib
 import time
 from collections.abc import Callable
 
-from migsafe.brick import kinds, place
-from migsafe.brick import sysfs as sysfs_mod
+from migsafe.brick.kernel import kinds, place
+from migsafe.brick.kernel import sysfs as sysfs_mod
 
 #: Nobody mounts a guest's disk there.
 SYSTEM = frozenset(('/', '/boot', '/boot/efi', '/usr', '/usr/local', '/var', '/var/lib',

@@ -64,7 +64,7 @@ def arm(conf: Any, probe: bool = False) -> None:
 
 def _guard(conf: Any, probe: bool) -> None:
     """Guard os-brick's connectors; libvirt's volume drivers make theirs later."""
-    from migsafe.brick import shim
+    from migsafe.brick.connectors import shim
     from migsafe.conf import files
     from migsafe.lvm import services
     try:

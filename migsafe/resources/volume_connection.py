@@ -17,7 +17,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.resources import base
 from migsafe.resources import loser_attachments as la
 from migsafe.transaction import clients as cl

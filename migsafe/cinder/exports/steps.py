@@ -26,7 +26,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.brick import held
+from migsafe.brick.guard import kept_devices
 from migsafe.cinder.exports import targets
 from migsafe.cinder.facts import attachments, calls, connections, writers
 from migsafe.cinder.recovery import passes
@@ -212,7 +212,7 @@ class Exports:
         """
         own = writers.own_names(self._guard.host)
         if any(not peer.key or peer.host in own for peer in peers):
-            for host, why in held.hosts(thing.id).items():
+            for host, why in kept_devices.hosts(thing.id).items():
                 raise DeviceKept(id=thing.id, host=host, why=why)
 
     def _fenced(self, thing: Thing, keys: list[str]) -> list[records.Export]:

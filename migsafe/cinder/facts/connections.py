@@ -17,7 +17,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)

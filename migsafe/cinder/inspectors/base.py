@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from migsafe.brick.designators import Identity
+from migsafe.brick.identity.designators import Identity
 
 
 @dataclasses.dataclass(frozen=True)

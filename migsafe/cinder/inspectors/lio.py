@@ -24,7 +24,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from migsafe.brick.designators import Identity
+from migsafe.brick.identity.designators import Identity
 from migsafe.cinder.inspectors import base
 
 #: OpenFabrics' company id, which LIO has unless wwn/company_id says otherwise.

@@ -34,7 +34,7 @@ from cinder.volume.drivers.netapp.dataontap import block_cmode
 from cinder.volume.drivers.netapp.dataontap.utils import utils as dot_utils
 
 from migsafe import exceptions
-from migsafe.brick.designators import Identity
+from migsafe.brick.identity.designators import Identity
 from migsafe.cinder.inspectors import base, lun_maps, ontap
 
 LUNS = 'storage/luns'

@@ -26,7 +26,8 @@ from oslo_log import log as logging
 
 from migsafe import conf as migsafe_conf
 from migsafe import exceptions, ledger
-from migsafe.brick import policy, shim
+from migsafe.brick.connectors import shim
+from migsafe.brick.guard import policy
 from migsafe.cinder import inspectors
 from migsafe.cinder.exports import steps
 from migsafe.cinder.facts import attachments, calls

@@ -25,7 +25,7 @@ import wrapt
 from cinder.volume import manager
 
 from migsafe import exceptions
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.cinder.bus import endpoint
 
 #: Method -> its leading parameters, the same in Cinder 26 to 29.

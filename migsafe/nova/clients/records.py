@@ -25,7 +25,9 @@ from nova.compute import task_states, vm_states
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
-from migsafe.brick import designators, errors, guard, policy
+from migsafe.brick import errors
+from migsafe.brick.guard import policy, questions
+from migsafe.brick.identity import designators
 from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
 from migsafe.text import masked
@@ -79,7 +81,7 @@ def instance_row(instance: Any) -> cl.InstanceRow:
                           instance.task_state, instance.vm_state)
 
 
-def _wanted(bdm: Any) -> guard.Wanted:
+def _wanted(bdm: Any) -> questions.Wanted:
     """A volume by its BlockDeviceMapping; without identity where that says none."""
     try:
         info = connection_info(bdm.connection_info) or {}
@@ -90,7 +92,7 @@ def _wanted(bdm: Any) -> guard.Wanted:
         LOG.warning('connection_info of volume %s of instance %s is not to be '
                     'understood: %s', bdm.volume_id, bdm.instance_uuid, masked(bad))
         identity = frozenset()
-    return guard.Wanted(bdm.volume_id, identity)
+    return questions.Wanted(bdm.volume_id, identity)
 
 
 class Records:
@@ -179,7 +181,7 @@ class Records:
                 if bdm.is_volume and bdm.volume_id]
 
     def wanted(self, instance_uuids: list[str]
-               ) -> dict[tuple[str, str], guard.Wanted]:
+               ) -> dict[tuple[str, str], questions.Wanted]:
         """(instance uuid, volume id) -> what is known of the volume."""
         found = {}
         rows = objects.BlockDeviceMappingList.bdms_by_instance_uuid(

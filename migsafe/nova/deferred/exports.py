@@ -33,7 +33,7 @@ from typing import Any
 from oslo_concurrency import lockutils
 from oslo_log import log as logging
 
-from migsafe.brick import held
+from migsafe.brick.guard import kept_devices
 from migsafe.journal import api as journal_api
 from migsafe.nova.deferred import cinder_migration, deletions, findings, legacy_volumes
 from migsafe.text import masked
@@ -91,7 +91,7 @@ class Kept:
         self._deletions = deletions.Deletions(host, volume_api, journal)
         self._noted = findings.Noted(KIND, journal)
         for (_, volume), why in self._noted.all().items():
-            held.remember(host, volume, why)
+            kept_devices.remember(host, volume, why)
         _OF_HOST[host] = self
 
     def keep(self, instance: str, volume: str, why: str) -> None:
@@ -155,7 +155,7 @@ class Kept:
                 self._cloud.volumes.delete_attachment(attachment.id)
                 freed = True
         # also where nova-compute was killed here: the id may be that of another disk by now
-        held.forget(self._host, volume)
+        kept_devices.forget(self._host, volume)
         self._deletions.do((instance, volume), freed)
         return self._migration.end(instance, volume)
 

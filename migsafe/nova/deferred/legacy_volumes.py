@@ -23,7 +23,7 @@ from nova import context as nova_context
 from nova import exception
 from oslo_log import log as logging
 
-from migsafe.brick import held
+from migsafe.brick.guard import kept_devices
 from migsafe.journal import api as journal_api
 from migsafe.nova.deferred import findings
 from migsafe.text import masked
@@ -45,7 +45,7 @@ class Legacy:
         self._host, self._api = host, volume_api
         self._noted = findings.Noted(KIND, journal)
         for (_, volume), why in self._noted.all().items():
-            held.remember(host, volume, why)
+            kept_devices.remember(host, volume, why)
 
     def keep(self, instance: str, volume: str, why: str) -> None:
         """Note that a connection stays.
@@ -71,14 +71,14 @@ class Legacy:
         for attached in self._noted.all():
             try:
                 if self._over(attached[1]):
-                    held.forget(self._host, attached[1])
+                    kept_devices.forget(self._host, attached[1])
                     self._noted.drop(attached)
             except Exception as error:
                 LOG.warning('%s of volume %s stays: %s', KIND, attached[1], masked(error))
 
     def _over(self, volume: str) -> bool:
         """Whether the device was disconnected after all, or Cinder is told that it was."""
-        if self._host not in held.hosts(volume):
+        if self._host not in kept_devices.hosts(volume):
             return True
         try:
             found = self._api.get(nova_context.get_admin_context(), volume)

@@ -21,7 +21,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from migsafe.brick import guard, patrol
+from migsafe.brick.guard import identity_check, questions
 from migsafe.journal import api as journal_api
 from migsafe.text import masked
 
@@ -40,14 +40,14 @@ class Patrol:
     :param journal: its journal
     :param guests: gives (instance uuid, volume id, path) of each block device of each guest
     :param known: gives what is known of the volumes of some instances
-    :param look: see :meth:`migsafe.brick.patrol.Patrol.look`
+    :param look: see :meth:`migsafe.brick.guard.identity_check.Patrol.look`
     :param interval: seconds between two rounds
     """
 
     def __init__(self, host: str, journal: journal_api.Journal,
                  guests: Callable[[], Iterator[tuple[str, str, str]]],
-                 known: Callable[[list[str]], Mapping[Attached, guard.Wanted]],
-                 look: Callable[[str, guard.Wanted], str | None], interval: int) -> None:
+                 known: Callable[[list[str]], Mapping[Attached, questions.Wanted]],
+                 look: Callable[[str, questions.Wanted], str | None], interval: int) -> None:
         self._host, self._journal, self._interval = host, journal, interval
         self._guests, self._known, self._look = guests, known, look
         self._stop = threading.Event()
@@ -98,7 +98,7 @@ class Patrol:
                 found |= {key: text for key, text in before.items() if key[0] == instance}
                 continue
             key = instance, volume
-            wrong = self._look(path, known.get(key, guard.Wanted(volume)))
+            wrong = self._look(path, known.get(key, questions.Wanted(volume)))
             if wrong is None and key in before:
                 found[key] = before[key]
             elif wrong:
@@ -114,17 +114,17 @@ class Patrol:
         if self._last is not None:
             return self._last
         return {(found.instance_uuid, found.key): found.text
-                for found in self._journal.findings() if found.kind == patrol.KIND}
+                for found in self._journal.findings() if found.kind == identity_check.KIND}
 
     def _report(self, found: dict[Attached, str]) -> None:
         before = self._last
         for (instance, volume), text in found.items():
             if before is None or (instance, volume) not in before:
-                LOG.error('%s: instance %s: %s', patrol.KIND, instance, text)
+                LOG.error('%s: instance %s: %s', identity_check.KIND, instance, text)
         for instance, volume in (before or {}).keys() - found.keys():
-            LOG.info('%s of instance %s, volume %s is over', patrol.KIND, instance, volume)
+            LOG.info('%s of instance %s, volume %s is over', identity_check.KIND, instance, volume)
         if found or before is None or before:
-            self._journal.set_findings(patrol.KIND, found)
+            self._journal.set_findings(identity_check.KIND, found)
         self._last = found
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from nova import exception
 from oslo_log import log as logging
 
-from migsafe.brick import held
+from migsafe.brick.guard import kept_devices
 from migsafe.nova.deferred import cinder_migration, exports
 from migsafe.nova.host import attempt as at
 from migsafe.nova.seams import effects
@@ -29,13 +29,13 @@ LOG = logging.getLogger(__name__)
 
 def _asked() -> bool:
     """Whether the question has to be asked here; a live migration asks it itself."""
-    return held.anything() and not exports.is_decided() and at.current() is None
+    return kept_devices.anything() and not exports.is_decided() and at.current() is None
 
 
 def _refused(volume: str) -> dict[str, str]:
     """The hosts of this process that keep a device of a volume, with the reasons."""
     those = exports.of_this_process()
-    return {host: why for host, why in held.hosts(volume).items() if host in those}
+    return {host: why for host, why in kept_devices.hosts(volume).items() if host in those}
 
 
 def attachment_delete(wrapper: Callable[..., Any]) -> Callable[..., Any]:

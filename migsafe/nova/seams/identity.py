@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.nova.seams import effects
 
 

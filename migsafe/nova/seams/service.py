@@ -24,8 +24,8 @@ from oslo_log import log as logging
 import migsafe.version
 from migsafe import exceptions
 from migsafe import journal as journal_pkg
-from migsafe.brick import patrol as brick_patrol
-from migsafe.brick import shim
+from migsafe.brick.connectors import shim
+from migsafe.brick.guard import identity_check as brick_patrol
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.deferred import exports

@@ -20,7 +20,8 @@ from typing import Any
 from os_brick import exception as brick_exc
 from oslo_concurrency import processutils
 
-from migsafe.brick import held, policy, refusals
+from migsafe.brick import refusals
+from migsafe.brick.guard import kept_devices, policy
 from migsafe.replay.lab import san as san_mod
 from migsafe.replay.lab import world as world_mod
 
@@ -164,7 +165,7 @@ class Connector:
         def disconnect() -> None:
             kernel = self._kernel()
             try:
-                with held.watching(kernel.host, policy.name_of(connection_properties)):
+                with kept_devices.watching(kernel.host, policy.name_of(connection_properties)):
                     kernel.disconnect(connection_properties, force)
             except processutils.ProcessExecutionError:
                 if not ignore_errors:

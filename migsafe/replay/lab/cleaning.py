@@ -21,7 +21,7 @@ from nova import exception as nova_exc
 from nova import objects
 from nova.db.main import api as main_db
 
-from migsafe.brick import held
+from migsafe.brick.guard import kept_devices
 from migsafe.replay.lab import stack as stack_mod
 
 
@@ -79,7 +79,7 @@ def _directories(stack: stack_mod.Stack) -> None:
 
 def _memory(stack: stack_mod.Stack) -> None:
     """What the compute managers remember of guests that are gone."""
-    held.clear()
+    kept_devices.clear()
     for service in stack.computes.values():
         tracker = service.manager.rt
         tracker.tracked_instances.clear()

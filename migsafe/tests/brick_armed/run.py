@@ -27,9 +27,11 @@ from typing import Any
 import testtools
 from oslo_utils import importutils
 
-from migsafe.brick import connectors, designators, holders
-from migsafe.brick import guard as guard_mod
-from migsafe.brick import policy as policy_mod
+from migsafe.brick.connectors import classes
+from migsafe.brick.guard import policy as policy_mod
+from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.identity import designators
+from migsafe.brick.kernel import holders
 
 TESTS = ('os_brick.tests.initiator.connectors', 'os_brick.tests.initiator.test_connector')
 #: Of no block device, and it imports oslo.vmware, which nobody here needs.
@@ -69,7 +71,7 @@ def arm() -> list[str]:
                        | set(connector._connector_mapping_linux_s390x.values())
                        | set(connector._connector_mapping_linux_ppc64.values())):
         cls = importutils.import_class(path)
-        made = connectors.guarded(cls, policy)
+        made = classes.guarded(cls, policy)
         if made:
             cls.__new__ = _instead(cls, made)
             armed.append(path)

@@ -177,23 +177,23 @@ class TestDeviceGuards(Backends):
     def test_armed(self):
         from os_brick.initiator import connector
 
-        from migsafe.brick import connectors
+        from migsafe.brick.connectors import classes as connectors_classes
         tables = {name: dict(getattr(connector, name)) for name in classes.guard_mod.shim.TABLES}
         for name, table in tables.items():
             self.addCleanup(getattr(connector, name).update, table)
         properties = {'root_helper': 'sudo', 'driver': None, 'execute': None}
         self.manager(FAKE)
         plain = connector.InitiatorConnector.factory('ISCSI', **properties)
-        self.assertNotIsInstance(plain, connectors.Guarded)
+        self.assertNotIsInstance(plain, connectors_classes.Guarded)
         self.override_config('enabled', True, group='migsafe')
         # whatever the tests run in
-        self.patch('migsafe.brick.openers.everybody', return_value=True)
+        self.patch('migsafe.brick.kernel.openers.everybody', return_value=True)
         self.manager(FAKE)
         armed = connector.InitiatorConnector.factory('ISCSI', **properties)
-        self.assertIsInstance(armed, connectors.Guarded)
+        self.assertIsInstance(armed, connectors_classes.Guarded)
 
     def test_a_pid_namespace_of_its_own(self):
         self.override_config('enabled', True, group='migsafe')
-        with mock.patch('migsafe.brick.openers.everybody', return_value=False):
+        with mock.patch('migsafe.brick.kernel.openers.everybody', return_value=False):
             error = self.assertRaises(classes.guard_mod.shim.ShimError, self.manager, FAKE)
         self.assertIn('--pid=host', str(error))

@@ -20,7 +20,9 @@ from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
-from migsafe.brick import connectors, held, refusals
+from migsafe.brick import refusals
+from migsafe.brick.connectors import classes
+from migsafe.brick.guard import kept_devices
 from migsafe.cinder.facts import attachments, calls
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -417,7 +419,7 @@ class Brick:
         self.called += 1
 
 
-class GuardedBrick(connectors.Guarded, Brick):
+class GuardedBrick(classes.Guarded, Brick):
     """A guarded connector with one disk."""
 
     def __init__(self, host):
@@ -436,8 +438,8 @@ class TestOwnDevice(world.World):
 
     def setUp(self):
         super().setUp()
-        held.clear()
-        self.addCleanup(held.clear)
+        kept_devices.clear()
+        self.addCleanup(kept_devices.clear)
         self.brick = GuardedBrick('node')
         self.volume = objects.Volume.get_by_id(self.admin, self.volume.id)
         self.driver = self.service.driver
@@ -505,4 +507,4 @@ class TestOwnDevice(world.World):
         info = {'connector': self.brick, 'conn': {'data': {}}, 'device': {}}
         self.assertRaises(refusals.VolumeHeld, self.service._detach_volume, self.admin, info,
                           self.volume, self.OWN)
-        self.assertEqual(['node'], list(held.hosts(self.volume.id)))
+        self.assertEqual(['node'], list(kept_devices.hosts(self.volume.id)))

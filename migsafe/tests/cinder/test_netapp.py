@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from migsafe import exceptions
-from migsafe.brick import designators
+from migsafe.brick.identity import designators
 from migsafe.cinder.bus import endpoint
 from migsafe.cinder.inspectors import netapp, ontap
 from migsafe.tests.cinder import ontap_server as server

@@ -19,7 +19,7 @@ from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 from oslotest import base
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.cinder import inspectors
 from migsafe.cinder.facts import attachments, calls, writers
 from migsafe.ledger.records import Thing

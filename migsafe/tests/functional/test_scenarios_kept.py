@@ -16,7 +16,7 @@ from __future__ import annotations
 import fixtures
 from oslo_serialization import jsonutils
 
-from migsafe.brick import held
+from migsafe.brick.guard import kept_devices
 from migsafe.replay.lab import cinder
 from migsafe.replay.lab import lab as lab_mod
 from migsafe.tests.functional import scenarios
@@ -145,7 +145,7 @@ class TestHeld(Swapping):
         server = self.guest()
         old = server.volumes[1]
         attachment = self.replace(server, migration=True)
-        held.clear()
+        kept_devices.clear()
         self.assertTrue(self.lab.restart(SOURCE))
         self.assertKept(server, old)
         # of the attachments that no row names, Nova deletes each at a hard reboot
@@ -261,7 +261,7 @@ class TestHeld(Swapping):
         self.assertEqual([], self.lab.world.harms)
         self.assertEqual(volumes, self.opened(server))
         self.assertEqual(2, len(self.lab.parts.kernels[SOURCE].devices))
-        self.assertFalse(held.anything())
+        self.assertFalse(kept_devices.anything())
 
 
 class TestDelete(Swapping):
@@ -305,7 +305,7 @@ class TestDelete(Swapping):
         self.recover(1)
         self.assertEqual(([0], [data]), (self.exports(server, SOURCE), deleted))
         self.release()
-        held.clear()
+        kept_devices.clear()
         self.assertTrue(self.lab.restart(SOURCE))
         self.recover(1)
         self.assertEqual(([], [data, root]), (self.findings(), deleted))
@@ -360,13 +360,13 @@ class TestDelete(Swapping):
             self.assertIn(word, text)
         # nothing is left to try again with: a person has to see to it, and says so
         self.release()
-        held.clear()
+        kept_devices.clear()
         self.assertTrue(self.lab.restart(SOURCE))
         self.recover(1)
         self.assertEqual(([0], 1), (self.exports(server, SOURCE), len(self.findings())))
         self.lab.parts.cinder.volumes[root].status = 'available'
         self.recover(1)
-        self.assertEqual(([], False), (self.findings(), held.anything()))
+        self.assertEqual(([], False), (self.findings(), kept_devices.anything()))
 
 
 class TestControl(Swapping):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from oslo_serialization import jsonutils
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.nova.clients import records
 from migsafe.nova.host import identity_check
 from migsafe.tests.functional import scenarios

@@ -16,7 +16,7 @@ from __future__ import annotations
 from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.replay.lab import faults
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import (

@@ -62,8 +62,8 @@ def shim(policy: str = 'refuse') -> Any:
 
     :param policy: ``[migsafe] holder_policy``
     """
-    from migsafe.brick import privileged
-    from migsafe.brick import shim as shim_mod
+    from migsafe.brick.connectors import shim as shim_mod
+    from migsafe.brick.root import privileged
     privileged.default.set_client_mode(False)
     made = shim_mod.policy(policy, 'guest')
     shim_mod.install(made)

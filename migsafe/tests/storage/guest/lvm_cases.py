@@ -23,7 +23,7 @@ from typing import Any
 import host
 import lab
 
-from migsafe.brick import sysfs
+from migsafe.brick.kernel import sysfs
 from migsafe.lvm import checking, client, render, rules
 
 Found = dict[str, Any]

@@ -17,7 +17,7 @@ import pathlib
 
 import fixtures
 
-from migsafe.brick import sysfs
+from migsafe.brick.kernel import sysfs
 
 VG = 'zLkGGYQw0uMeDmHz4Gk1aVxqqXvS0aaa'
 LV = 'xP2r0W3kqC1vXgJm0pXw7yM4dTqZ0bbb'

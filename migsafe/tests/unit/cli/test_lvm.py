@@ -14,7 +14,8 @@ from unittest import mock
 
 import fixtures
 
-from migsafe.brick import privileged, sysfs
+from migsafe.brick.kernel import sysfs
+from migsafe.brick.root import privileged
 from migsafe.cli import codes
 from migsafe.lvm import services
 from migsafe.tests.unit.brick import test_place, trees
@@ -45,9 +46,9 @@ class LvmTest(base.CommandTestCase):
             patch.start()
             self.addCleanup(patch.stop)
         self.dev = self.useFixture(fixtures.TempDir()).path
-        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.proof.BY_PATH', self.dev))
-        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.proof.RUNNING', self.dev))
-        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.proof.DEFINED', '/nowhere'))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.identity.proof.BY_PATH', self.dev))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.identity.proof.RUNNING', self.dev))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.identity.proof.DEFINED', '/nowhere'))
         self.identity = []
 
     def domain(self, text=None, path='/dev/mapper/mpatha', serial=VOLUME):

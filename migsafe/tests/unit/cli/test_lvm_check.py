@@ -17,7 +17,7 @@ from unittest import mock
 
 import fixtures
 
-from migsafe.brick import sysfs
+from migsafe.brick.kernel import sysfs
 from migsafe.cli import codes
 from migsafe.lvm import checking, client, errors
 from migsafe.tests.unit.brick import trees

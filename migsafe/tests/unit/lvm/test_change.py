@@ -18,7 +18,7 @@ from unittest import mock
 import fixtures
 import testtools
 
-from migsafe.brick import place
+from migsafe.brick.kernel import place
 from migsafe.lvm import change, errors, facts, rules
 from migsafe.tests.unit.lvm import fake
 

@@ -17,7 +17,7 @@ import fixtures
 import testtools
 
 from migsafe.brick import errors as brick_errors
-from migsafe.brick import place
+from migsafe.brick.kernel import place
 from migsafe.lvm import checking, client, errors, facts, reports, roles, rules
 from migsafe.tests.unit.brick import test_place
 

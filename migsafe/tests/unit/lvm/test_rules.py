@@ -17,7 +17,7 @@ import testtools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migsafe.brick import place
+from migsafe.brick.kernel import place
 from migsafe.lvm import facts, render, roles, rules, uses
 
 P = place.Place

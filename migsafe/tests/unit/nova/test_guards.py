@@ -18,7 +18,7 @@ import testtools
 
 from migsafe import exceptions
 from migsafe import nova as nova_pkg
-from migsafe.brick import shim
+from migsafe.brick.connectors import shim
 from migsafe.lvm import services
 
 

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import unittest
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.resources import base, volume_connection
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import clients as cl

@@ -22,7 +22,7 @@ from nova import exception
 from nova import utils as nova_utils
 
 from migsafe import exceptions
-from migsafe.brick import held
+from migsafe.brick.guard import kept_devices
 from migsafe.nova.deferred import exports
 from migsafe.nova.seams import deferred
 from migsafe.transaction import clients as cl
@@ -36,8 +36,8 @@ class KeptCase(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        held.clear()
-        self.addCleanup(held.clear)
+        kept_devices.clear()
+        self.addCleanup(kept_devices.clear)
         self.log = self.useFixture(fixtures.FakeLogger())
         patch = mock.patch.dict(exports._OF_HOST, clear=True)
         patch.start()
@@ -80,14 +80,14 @@ class TestDelete(KeptCase):
         self.assertFalse(self.api.attachment_get.called)
 
     def test_refused(self):
-        held.remember('cmp1', VOLUME, 'vg0-data has it.')
+        kept_devices.remember('cmp1', VOLUME, 'vg0-data has it.')
         self.assertFalse(self.delete())
         self.assertIn('vg0-data has it.', self.found()[VM, VOLUME])
         self.assertIn('vg0-data', self.log.output)
 
     def test_before_it_is_complete(self):
         """Then Cinder tells no host, and no connection_info."""
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.cloud.volumes.attachments.return_value = [cl.Attachment(ATTACHMENT, VOLUME, None)]
         self.api.attachment_get.return_value = {'volume_id': VOLUME, 'instance': VM,
                                                 'connection_info': {}}
@@ -95,28 +95,28 @@ class TestDelete(KeptCase):
         self.assertIn((VM, VOLUME), self.found())
 
     def test_of_another_host_or_volume(self):
-        held.remember('cmp2', VOLUME, 'why')
+        kept_devices.remember('cmp2', VOLUME, 'why')
         self.assertTrue(self.delete())
-        held.clear()
-        held.remember('cmp1', 'vol-2', 'why')
+        kept_devices.clear()
+        kept_devices.remember('cmp1', 'vol-2', 'why')
         self.assertTrue(self.delete())
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.cloud.volumes.attachments.return_value = [cl.Attachment(ATTACHMENT, VOLUME, 'cmp2')]
         self.assertTrue(self.delete())
 
     def test_gone_already(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.api.attachment_get.side_effect = exception.VolumeAttachmentNotFound(
             attachment_id=ATTACHMENT)
         self.assertTrue(self.delete())
 
     def test_after_its_device(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         with exports.decided():
             self.assertTrue(self.delete())
 
     def test_the_journal_cannot_be_written(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.journal.set_findings.side_effect = OSError('disk full')
         self.assertFalse(self.delete())
         self.assertIn('disk full', self.log.output)
@@ -158,14 +158,14 @@ class TestLegacy(KeptCase):
         return found
 
     def test_terminate(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.terminate())
         self.assertTrue(self.terminate('cmp2'))
         self.assertIn('not terminated', self.log.output)
 
     def test_detach(self):
         self.assertTrue(self.detach())
-        held.remember('cmp1', VOLUME, 'vg0-data has it.')
+        kept_devices.remember('cmp1', VOLUME, 'vg0-data has it.')
         self.assertFalse(self.terminate())
         self.assertEqual({('', VOLUME)}, set(self.found()))
         self.assertFalse(self.detach())
@@ -175,22 +175,22 @@ class TestLegacy(KeptCase):
         self.assertTrue(self.kept.keeps(VOLUME))
 
     def test_detach_of_others(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertTrue(self.detach('vol-2'))
         with exports.decided():
             self.assertTrue(self.detach())
-        held.clear()
-        held.remember('cmp2', VOLUME, 'why')
+        kept_devices.clear()
+        kept_devices.remember('cmp2', VOLUME, 'why')
         self.assertTrue(self.detach())
 
     def test_detach_without_the_instance(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.detach(attachment_id=None))
         self.assertEqual({('', VOLUME)}, set(self.found()))
 
     def keep(self):
         """It is refused."""
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.detach())
 
     def test_it_stays(self):
@@ -202,7 +202,7 @@ class TestLegacy(KeptCase):
         self.kept.settle()
         self.assertIn((VM, VOLUME), self.found())
         self.assertIn('no route', self.log.output)
-        self.assertIn('cmp1', held.hosts(VOLUME))
+        self.assertIn('cmp1', kept_devices.hosts(VOLUME))
         self.assertFalse(self.cloud.volumes.delete_attachment.called)
 
     def test_cinder_is_told(self):
@@ -210,7 +210,7 @@ class TestLegacy(KeptCase):
         self.api.get.return_value = {'status': 'available'}
         self.kept.settle()
         self.assertEqual({}, self.found())
-        self.assertFalse(held.anything())
+        self.assertFalse(kept_devices.anything())
         self.assertTrue(self.detach())
 
     def test_the_volume_is_gone(self):
@@ -221,16 +221,16 @@ class TestLegacy(KeptCase):
 
     def test_it_was_disconnected_after_all(self):
         self.keep()
-        held.forget('cmp1', VOLUME)
+        kept_devices.forget('cmp1', VOLUME)
         self.kept.settle()
         self.assertEqual({}, self.found())
 
     def test_after_a_restart(self):
-        held.clear()
+        kept_devices.clear()
         self.journal.findings.return_value = [types.SimpleNamespace(
             kind='R4-legacy', instance_uuid=VM, key=VOLUME, text='as before')]
         self.kept = exports.Kept('cmp1', self.api, self.journal, self.cloud)
-        self.assertEqual({'cmp1': 'as before'}, held.hosts(VOLUME))
+        self.assertEqual({'cmp1': 'as before'}, kept_devices.hosts(VOLUME))
         self.kept.settle()
         self.assertFalse(self.detach())
 
@@ -251,19 +251,19 @@ class TestSettle(KeptCase):
 
     def setUp(self):
         super().setUp()
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.delete()
 
     def assertStays(self, word):
         self.kept.settle()
         self.assertIn(word, self.found()[VM, VOLUME])
         self.assertFalse(self.cloud.volumes.delete_attachment.called)
-        self.assertTrue(held.anything())
+        self.assertTrue(kept_devices.anything())
 
     def assertOver(self):
         self.kept.settle()
         self.assertEqual({}, self.found())
-        self.assertFalse(held.anything())
+        self.assertFalse(kept_devices.anything())
 
     def test_the_device_goes(self):
         self.assertOver()
@@ -377,13 +377,13 @@ class TestSettle(KeptCase):
         self.assertIn('vol-2', self.found()[VM, VOLUME])
 
     def test_after_a_restart(self):
-        held.clear()
+        kept_devices.clear()
         self.journal.findings.return_value = [
             types.SimpleNamespace(kind='R9', instance_uuid=VM, key='vol-9', text='x'),
             types.SimpleNamespace(kind='R4', instance_uuid=VM, key=VOLUME, text='as before')]
         self.kept = exports.Kept('cmp1', self.api, self.journal, self.cloud)
-        self.assertEqual({'cmp1': 'as before'}, held.hosts(VOLUME))
-        self.assertEqual({}, held.hosts('vol-9'))
+        self.assertEqual({'cmp1': 'as before'}, kept_devices.hosts(VOLUME))
+        self.assertEqual({}, kept_devices.hosts('vol-9'))
         self.assertTrue(self.kept.keeps(VOLUME))
         self.assertOver()
 
@@ -412,7 +412,7 @@ class TestDeletion(KeptCase):
 
     def keep(self):
         """As _shutdown_instance and _cleanup_volumes do."""
-        held.remember('cmp1', VOLUME, 'vg0-data has it.')
+        kept_devices.remember('cmp1', VOLUME, 'vg0-data has it.')
         self.assertFalse(self.delete())
         self.assertFalse(self.wish())
 
@@ -432,30 +432,30 @@ class TestDeletion(KeptCase):
 
     def test_nothing_is_kept(self):
         self.assertTrue(self.wish())
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertTrue(self.wish())
 
     def test_of_another_volume_or_host(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.delete())
         self.assertTrue(self.wish('vol-2'))
         with exports.decided():
             self.assertTrue(self.wish())
 
     def test_two_servers_have_it(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.delete())
         self.kept.keep('vm-2', VOLUME, 'why')
         self.assertTrue(self.wish())
 
     def test_multiattach(self):
         self.shown['multiattach'] = True
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.delete())
         self.assertTrue(self.wish())
 
     def test_cinder_cannot_say(self):
-        held.remember('cmp1', VOLUME, 'why')
+        kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.delete())
         self.api.get.side_effect = exception.CinderConnectionFailed(reason='no route')
         self.assertTrue(self.wish())
@@ -507,7 +507,7 @@ class TestDeletion(KeptCase):
 
     def restart(self, *kinds):
         """With these in the journal."""
-        held.clear()
+        kept_devices.clear()
         self.journal.findings.return_value = [types.SimpleNamespace(
             kind=kind, instance_uuid=VM, key=VOLUME, text='as before') for kind in kinds]
         self.kept = exports.Kept('cmp1', self.api, self.journal, self.cloud)

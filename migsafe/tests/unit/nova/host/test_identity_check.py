@@ -11,7 +11,7 @@
 # under the License.
 import fixtures
 
-from migsafe.brick import guard
+from migsafe.brick.guard import questions
 from migsafe.nova.host import identity_check
 from migsafe.tests.unit.journal import base
 
@@ -33,7 +33,7 @@ class PatrolTest(base.JournalTestCase):
 
     def _known(self, instances):
         self.asked.append(instances)
-        return {('i-1', 'v-1'): guard.Wanted('v-1', frozenset(('naa.5000000000000001',)))}
+        return {('i-1', 'v-1'): questions.Wanted('v-1', frozenset(('naa.5000000000000001',)))}
 
     def _look(self, path, wanted):
         self.looked.append((path, wanted))

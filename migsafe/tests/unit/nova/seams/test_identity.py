@@ -17,7 +17,7 @@ from nova import objects
 from nova.tests.unit import fake_block_device
 from nova.virt import block_device
 
-from migsafe.brick import policy
+from migsafe.brick.guard import policy
 from migsafe.nova.seams import identity
 
 KNOWN = ['naa.600140512345678901234567890abcde']

@@ -1,0 +1,270 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Guarded subclasses of os-brick's connectors.
+
+Each asks before it lets os-brick remove something, and looks at what os-brick has connected before
+it hands it out. How a disk is found and taken away stays os-brick's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from os_brick import utils
+from os_brick.initiator import linuxscsi
+from os_brick.initiator.connectors import base, fibre_channel, iscsi, nvmeof
+from oslo_log import log as logging
+
+from migsafe.brick import refusals
+from migsafe.brick.connectors import scsi as scsi_mod
+from migsafe.brick.guard import kept_devices
+from migsafe.brick.guard import policy as policy_mod
+from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.identity import designators
+from migsafe.brick.kernel import sessions
+from migsafe.brick.kernel import sysfs as sysfs_mod
+
+LOG = logging.getLogger(__name__)
+
+
+class Guarded:
+    """Mixed into a connector class, before it."""
+
+    policy: policy_mod.Policy
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        scsi: linuxscsi.LinuxSCSI = self._linuxscsi  # type: ignore[has-type]
+        # the very object that os-brick made, whatever it was made with
+        scsi.__class__ = scsi_mod.guarded(type(scsi), self.policy)
+        self._linuxscsi = scsi
+
+    @base.synchronized('connect_and_judge', external=True)
+    def connect_volume(self, connection_properties: dict[str, Any]) -> Any:
+        """As os-brick does, and then look at what came back.
+
+        os-brick lets one connect in at a time; its lock ends before the look, when the next
+        connect may get the very disk that this one finds wrong and takes away again. So the lock
+        around both is of the same kind, and a disconnect does not wait for it.
+
+        :raises refusals.Refused: if it is not the volume; it is disconnected again, unless it
+            was here before
+        """
+        volume = self._wanted(connection_properties)
+        before = self.policy.guard.sysfs.names()
+        with policy_mod.working_on(volume):
+            info = super().connect_volume(connection_properties)  # type: ignore[misc]
+        try:
+            found = self._checked(connection_properties, info, volume)
+        except Exception:
+            # whatever it is, nobody will ever ask to have this disk taken away
+            self._give_back(connection_properties, info, before)
+            raise
+        if found and not connection_properties.get(policy_mod.KEY):
+            connection_properties[policy_mod.KEY] = sorted(found)
+        return info
+
+    def _checked(self, properties: dict[str, Any], info: Any,
+                 volume: guard_mod.Wanted) -> designators.Identity:
+        """The identity of what os-brick has connected, if it is the volume.
+
+        An operator may have said that another one is to be taken for it from now on.
+        """
+        path, multipath = str(info.get('path')), self._wants_map(properties)
+        name = sysfs_mod.kernel_name(path)
+        judge, also = self.policy.guard.connected, self._paths(properties)
+        try:
+            return judge(name, path, volume, multipath, also=also)
+        except (refusals.WrongDisk, refusals.Unproven) as wrong:
+            found = self.policy.accepts and judge(
+                name, path, guard_mod.Wanted(volume.volume), multipath, also=also)
+            if not found:
+                raise
+            LOG.warning('%s It is taken as the volume from now on, as [migsafe] identity_policy '
+                        'is "accept".', wrong)
+            properties.pop(policy_mod.KEY, None)
+            return found
+
+    def disconnect_volume(self, connection_properties: dict[str, Any], device_info: Any,
+                          force: bool = False, ignore_errors: bool = False) -> Any:
+        """As os-brick does, if nothing would be torn away by it.
+
+        :raises refusals.Refused: with nothing changed, also with ``force`` and ``ignore_errors``
+        """
+        name = policy_mod.name_of(connection_properties)
+        with kept_devices.watching(self.policy.guard.host, name), \
+                policy_mod.working_on(self._wanted(connection_properties)):
+            names, also = self._devices(connection_properties, device_info)
+            if names:
+                self.policy.may_remove(names, also)
+            return super().disconnect_volume(  # type: ignore[misc]
+                connection_properties, device_info, force=force, ignore_errors=ignore_errors)
+
+    def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
+        """(disks that will be removed, RAIDs above that are taken down with them)."""
+        return [], []
+
+    def _paths(self, properties: dict[str, Any]) -> list[str]:
+        """All disks that a disconnect would remove, where the map may not have taken all."""
+        return []
+
+    def _wanted(self, properties: dict[str, Any]) -> guard_mod.Wanted:
+        return policy_mod.wanted(properties, self.policy.guard.host)
+
+    def _wants_map(self, properties: dict[str, Any]) -> bool:
+        return bool(getattr(self, 'use_multipath', False)
+                    and properties.get('enforce_multipath'))
+
+    def _give_back(self, properties: dict[str, Any], info: Any, before: set[str]) -> None:
+        unnamed = {k: v for k, v in properties.items() if k != policy_mod.KEY}
+        try:
+            name = sysfs_mod.kernel_name(str(info.get('path')))
+            found = {name, *self._paths(unnamed)}
+            if name is None or found & before:
+                LOG.warning('%s is left as it is: %s', info.get('path'),
+                            'it, or a path of it, was on this host before'
+                            if name else 'no device is behind it')
+                return
+            with policy_mod.giving_back():
+                self.disconnect_volume(unnamed, info)
+        except Exception as error:
+            LOG.warning('%s could not be disconnected again: %s', info.get('path'), error)
+
+
+class GuardedISCSI(Guarded):
+    """iSCSI and iSER: os-brick asks GuardedLinuxSCSI with the names of the disks."""
+
+    def _paths(self, properties: dict[str, Any]) -> list[str]:
+        if not self.use_multipath:  # type: ignore[attr-defined]
+            # what was handed out is all that is used
+            return []
+        targets = self._get_all_targets(properties)  # type: ignore[attr-defined]
+        if 'target_portals' not in properties:
+            # the target has told os-brick of its other portals, which lead to the same LUN
+            targets = [('', target, lun) for _, target, lun in targets]
+        return sorted(sessions.disks((portal, target, int(lun))
+                                     for portal, target, lun in targets))
+
+
+class GuardedFibreChannel(Guarded):
+    """Fibre Channel flushes and removes disk by disk, and goes on after an error with force."""
+
+    def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
+        return self._paths(properties), []
+
+    def _paths(self, properties: dict[str, Any]) -> list[str]:
+        paths = self.get_volume_paths(  # type: ignore[attr-defined]
+            self._add_targets_to_connection_properties(properties))  # type: ignore[attr-defined]
+        names = {sysfs_mod.kernel_name(path) for path in paths}
+        return sorted(name for name in names if name)
+
+    def _remove_devices(self, connection_properties: dict[str, Any],
+                        devices: list[dict[str, str]], device_info: Any, force: bool,
+                        exc: Any) -> None:
+        """Ask again under os-brick's lock; take the map along that os-brick does not flush.
+
+        It does so only if it was to use multipath, and a path can be read.
+
+        :raises refusals.Refused: also with ``force``, for which os-brick collects errors
+        """
+        names = [device['device'].removeprefix('/dev/') for device in devices or ()]
+        if names:
+            self.policy.may_remove(names)
+            self._linuxscsi.flush_maps(names, force, exc)
+        super()._remove_devices(  # type: ignore[misc]
+            connection_properties, devices, device_info, force, exc)
+        _refuse(exc)
+
+
+class GuardedNVMeOF(Guarded):
+    """NVMe-oF: a RAID over replicas is os-brick's own, and is taken down by it."""
+
+    @classmethod
+    def _set_native_multipath_supported(cls) -> Any:
+        """Note it where os-brick does: others look at its own class."""
+        return nvmeof.NVMeOFConnector._set_native_multipath_supported()
+
+    def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
+        try:
+            path = self.get_volume_paths(  # type: ignore[attr-defined]
+                nvmeof.NVMeOFConnProps(properties), info)[0]
+        except IndexError:
+            return [], []
+        # of an encrypted volume it is a link that led to a dm-crypt, which is not there any more
+        path = utils._device_path_from_symlink(path)
+        name = sysfs_mod.kernel_name(path)
+        if name is None:
+            return [], []
+        sysfs = self.policy.guard.sysfs
+        if path.startswith(nvmeof.RAID_PATH):
+            return sysfs.slaves(name), [name]
+        return [name], []
+
+    def _try_disconnect_all(self, conn_props: Any, exc: Any = None) -> None:
+        """os-brick collects what goes wrong here, and raises it later, if at all.
+
+        :raises refusals.Refused: in a detach. A connect that failed leaves what it must not
+            remove, and has an error of its own
+        """
+        if exc is None:
+            super()._try_disconnect_all(conn_props)  # type: ignore[misc]
+            return
+        super()._try_disconnect_all(conn_props, exc)  # type: ignore[misc]
+        _refuse(exc)
+
+    def _try_disconnect(self, portal: Any) -> None:
+        """Disconnect a controller, which takes along the namespace that it has, of whoever it is.
+
+        :raises refusals.Refused: with the controller still there
+        """
+        sure = portal.can_disconnect()
+        names = {nvmeof.nvme_basename(path) for path in portal.get_all_namespaces_ctrl_paths()
+                 } if sure else set()
+        # os-brick asks again, and gets the answer that was judged
+        portal.can_disconnect = lambda: sure
+        try:
+            with self.policy.removing(names) if names else contextlib.nullcontext():
+                super()._try_disconnect(portal)  # type: ignore[misc]
+                if sure:
+                    policy_mod.note_gone(f'controller {portal.controller}')
+        except refusals.Refused as refused:
+            LOG.warning('%s', refused)
+            raise
+
+
+#: (os-brick's class, what is mixed in); the first that fits
+MIXINS: tuple[tuple[type, type[Guarded]], ...] = (
+    (iscsi.ISCSIConnector, GuardedISCSI),
+    (fibre_channel.FibreChannelConnector, GuardedFibreChannel),
+    (nvmeof.NVMeOFConnector, GuardedNVMeOF),
+)
+
+
+def guarded(cls: type, policy: policy_mod.Policy) -> type | None:
+    """A guarded subclass of a connector class; None for a protocol without block devices.
+
+    :param cls: the class that stands in os-brick's mapping, whoever put it there
+    """
+    for known, mixin in MIXINS:
+        if issubclass(cls, known):
+            # with its own name: there are those who ask a connector for that of its class
+            return type(cls.__name__, (mixin, cls),
+                        {'policy': policy, '__module__': __name__, '__doc__': cls.__doc__})
+    return None
+
+
+def _refuse(exc: Any) -> None:
+    """Raise the first refusal among the errors that os-brick has collected, if there is one."""
+    for _, error, _ in exc._exceptions:
+        if isinstance(error, refusals.Refused):
+            raise error

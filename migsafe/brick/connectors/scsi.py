@@ -1,0 +1,107 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A guarded subclass of os-brick's LinuxSCSI, through which every removal of a disk goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from os_brick import exception
+from os_brick.initiator import linuxscsi
+from oslo_log import log as logging
+
+from migsafe.brick import refusals
+from migsafe.brick.guard import policy as policy_mod
+from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.kernel import holders
+
+LOG = logging.getLogger(__name__)
+
+
+class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
+    """Every removal of a SCSI disk goes through here, whoever asked for it."""
+
+    policy: policy_mod.Policy
+
+    def remove_connection(self, devices_names: Any, *args: Any, **kwargs: Any) -> Any:
+        """Judge the whole set before the first command; ``force`` makes no difference.
+
+        :raises refusals.Refused: with nothing changed
+        """
+        if devices_names:
+            self.policy.may_remove(devices_names)
+            if policy_mod.current().whoever:
+                # os-brick flushes one map, and these disks may be of several
+                self.flush_maps(devices_names, False, exception.ExceptionChainer())
+        return super().remove_connection(devices_names, *args, **kwargs)
+
+    def remove_scsi_device(self, device: str, *args: Any, **kwargs: Any) -> None:
+        """Flush as os-brick does; then claim, ask who it is, and remove in one step.
+
+        What multipath had kept away until its map was flushed may have got at the disk since.
+
+        :raises refusals.Refused: with the disk still there, and named what is not
+        """
+        if self.policy.guard.sysfs.exists(device.removeprefix('/dev/')):
+            self._remove(device, *args, **kwargs)
+        else:
+            # os-brick knows what to do about a disk that is gone: nothing
+            super().remove_scsi_device(device, *args, **kwargs)
+
+    def flush_maps(self, names: Iterable[str], force: bool, exc: Any) -> None:
+        """Flush what multipath has over some disks: its claim is not one of somebody else."""
+        for node in holders.maps(holders.climb(self.policy.guard.sysfs, names)):
+            with exc.context(force, 'Flushing %s failed', node.dm_name):
+                self.flush_multipath_device(node.dm_name)
+
+    def flush_multipath_device(self, device_map_name: str) -> None:
+        """As os-brick does; a refusal that comes later has to say so."""
+        super().flush_multipath_device(device_map_name)
+        policy_mod.note_gone(f'multipath map {device_map_name}')
+
+    def _remove(self, device: str, force: bool = False, exc: Any = None,
+                flush: bool = True) -> None:
+        name = device.removeprefix('/dev/')
+        policy, volume = self.policy, policy_mod.current()
+        if not policy.warns:
+            try:
+                policy.guard.unheld([name], volume)
+            except refusals.VolumeHeld as held:
+                raise policy.guard.refusal(volume, name, {'reason': held.kwargs['holder']},
+                                           policy_mod.gone()) from held
+        if flush:
+            exc = exc if exc is not None else exception.ExceptionChainer()
+            with exc.context(force, 'Flushing %s failed', device):
+                self.flush_device_io(device)
+        end = time.monotonic() + guard_mod.PATIENCE
+        while True:
+            done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
+            if done['done']:
+                policy_mod.note_gone(device)
+                return
+            if 'identity' in done or time.monotonic() > end:
+                break
+            # a short opener, as before the detach; now it would be left half done
+            time.sleep(guard_mod.PAUSE)
+        if policy.warns and 'identity' not in done:
+            LOG.warning('%s: %s; it is removed all the same, as [migsafe] holder_policy is '
+                        '"warn"', device, done['reason'])
+            super().remove_scsi_device(device, force, exc, flush=False)
+            return
+        raise policy.guard.refusal(volume, name, done, policy_mod.gone())
+
+
+def guarded(cls: type, policy: policy_mod.Policy) -> type:
+    """A guarded subclass of LinuxSCSI, or of what stands for it on some architecture."""
+    return type(f'Guarded{cls.__name__}', (GuardedLinuxSCSI, cls), {'policy': policy})

@@ -1,0 +1,544 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import threading
+from concurrent import futures
+from unittest import mock
+
+import fixtures
+import os_brick
+import testtools
+from os_brick import exception
+from os_brick.initiator import connector
+from os_brick.initiator.connectors import iscsi, nvmeof, rbd
+from oslo_config import cfg
+from oslo_config import fixture as config_fixture
+from oslo_utils import importutils
+
+from migsafe.brick import refusals
+from migsafe.brick.connectors import classes, scsi, shim
+from migsafe.brick.guard import kept_devices, policy, questions
+from migsafe.tests.unit.brick import test_guard
+
+PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
+         'volume_id': 'vol-1'}
+
+
+class ShimCase(test_guard.GuardCase):
+
+    holder_policy = 'refuse'
+
+    def setUp(self):
+        super().setUp()
+        for table in shim.TABLES:
+            self.useFixture(fixtures.MonkeyPatch(
+                f'os_brick.initiator.connector.{table}', dict(getattr(connector, table))))
+        self.useFixture(
+            fixtures.MonkeyPatch('migsafe.brick.kernel.openers.everybody', lambda: True)
+        )
+        self.release = mock.Mock()
+        self.policy = policy.Policy(self.guard, self.holder_policy, self.release)
+        self.root.remove_scsi = mock.Mock(return_value={'done': True})
+        self.shimmed = shim.install(self.policy)
+        kept_devices.clear()
+        self.addCleanup(kept_devices.clear)
+
+
+class InstallTest(ShimCase):
+
+    def test_every_block_protocol_of_every_architecture(self):
+        self.assertEqual({'ISCSI', 'ISER', 'FIBRE_CHANNEL', 'NVME', 'NVMEOF'}, set(self.shimmed))
+        for arch, protocols in (('s390x', {'ISCSI', 'FIBRE_CHANNEL'}),
+                                ('ppc64le', {'ISCSI', 'ISER', 'FIBRE_CHANNEL'})):
+            mapping = connector.get_connector_mapping(arch)
+            found = {p for p, path in mapping.items()
+                     if issubclass(importutils.import_class(path), classes.Guarded)}
+            self.assertEqual(protocols, found)
+
+    def test_others_stay(self):
+        self.assertIs(rbd.RBDConnector, importutils.import_class(
+            connector.get_connector_mapping()['RBD']))
+
+    def test_again_changes_nothing(self):
+        self.assertEqual(self.shimmed, shim.install(self.policy))
+
+    def test_a_class_that_somebody_else_put_there_is_kept(self):
+        connector._connector_mapping_linux['ISCSI'] = f'{__name__}.Theirs'
+        shim.install(self.policy)
+        found = importutils.import_class(connector.get_connector_mapping()['ISCSI'])
+        self.assertTrue(issubclass(found, Theirs) and issubclass(found, classes.Guarded))
+
+    def test_an_os_brick_without_tables(self):
+        with fixtures.MonkeyPatch('os_brick.initiator.connector._connector_mapping_linux', None):
+            error = self.assertRaises(shim.ShimError, shim.install, self.policy)
+        self.assertIn('_connector_mapping_linux', str(error))
+
+    def test_no_root_is_said_at_the_start(self):
+        self.root.opened_by = mock.Mock(side_effect=OSError('no such filter'))
+        error = self.assertRaises(shim.ShimError, shim.check_root, self.policy)
+        self.assertIn('no such filter', str(error))
+        self.assertIn('exec_dirs', str(error))
+        self.assertIn('helper_command', str(error))
+
+    def test_a_pid_namespace_of_its_own_is_said_at_the_start(self):
+        self.useFixture(
+            fixtures.MonkeyPatch('migsafe.brick.kernel.openers.everybody', lambda: False)
+        )
+        error = self.assertRaises(shim.ShimError, shim.check_root, self.policy)
+        self.assertIn('--pid=host', str(error))
+        self.assertIn('device_guards', str(error))
+
+    def test_factory(self):
+        made = connector.InitiatorConnector.factory('ISCSI', 'sudo', use_multipath=True)
+        self.assertIsInstance(made, iscsi.ISCSIConnector)
+        self.assertIsInstance(made._linuxscsi, scsi.GuardedLinuxSCSI)
+
+
+class Theirs(iscsi.ISCSIConnector):
+    """A deployer's own."""
+
+
+class DisconnectTest(ShimCase):
+
+    def setUp(self):
+        super().setUp()
+        self.commands = []
+        self.connector = connector.InitiatorConnector.factory(
+            'ISCSI', 'sudo', use_multipath=True, execute=self._execute)
+        patcher = mock.patch.multiple(
+            iscsi.ISCSIConnector,
+            _get_connection_devices=mock.Mock(return_value={('ip', 'iqn'): ({'sda'}, {'sdz'})}),
+            _disconnect_connection=mock.DEFAULT)
+        self.logout = patcher.start()['_disconnect_connection']
+        self.addCleanup(patcher.stop)
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.linuxscsi.LinuxSCSI.wait_for_volumes_removal', mock.Mock()))
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.linuxscsi.LinuxSCSI.is_multipath_running',
+            mock.Mock(return_value=False)))
+
+    def _execute(self, *command, **kwargs):
+        self.commands.append(command)
+        return '', ''
+
+    def disconnect(self, **kwargs):
+        inner = iscsi.ISCSIConnector.disconnect_volume.__wrapped__
+        del inner
+        with fixtures.MonkeyPatch('os_brick.initiator.connectors.base.lockutils.lock',
+                                  mock.MagicMock()):
+            self.connector.disconnect_volume(PROPS, {'path': '/dev/sda'}, **kwargs)
+
+    def test_free(self):
+        self.tree.disk('sda')
+        self.disconnect()
+        self.root.remove_scsi.assert_called_once_with('sda', [])
+        self.assertTrue(self.logout.called)
+        self.assertFalse(kept_devices.anything())
+
+    def test_a_refusal_is_remembered_until_it_is_disconnected(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'another disk',
+                                              'identity': ['naa.600a']}
+        self.assertRaises(refusals.WrongDisk, self.disconnect)
+        host, = kept_devices.hosts('vol-1')
+        self.assertEqual(self.guard.host, host)
+        self.root.remove_scsi.return_value = {'done': True}
+        self.disconnect()
+        self.assertFalse(kept_devices.anything())
+
+    def test_held_in_every_mode(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', self.tree.partition('sda'))
+        for force, ignore in ((False, False), (True, False), (True, True)):
+            with self.subTest(force=force, ignore=ignore):
+                error = self.assertRaises(exception.BrickException, self.disconnect, force=force,
+                                          ignore_errors=ignore)
+                self.assertIn('vol-1', str(error))
+        self.assertEqual([], self.commands)
+        self.assertFalse(self.root.remove_scsi.called or self.logout.called)
+
+    def test_what_comes_up_meanwhile(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
+        error = self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True,
+                                  ignore_errors=True)
+        self.assertIn('came up meanwhile', str(error))
+        self.assertFalse(self.logout.called)
+
+    def test_another_disk_at_the_last_moment(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'another disk',
+                                              'identity': [test_guard.OTHER]}
+        self.assertRaises(refusals.WrongDisk, self.disconnect, force=True, ignore_errors=True)
+
+    def test_identity_of_the_volume_is_asked_for(self):
+        self.tree.disk('sda')
+        with mock.patch.dict(PROPS, {policy.KEY: [test_guard.OTHER]}):
+            self.assertRaises(refusals.WrongDisk, self.disconnect)
+
+    def test_identity_that_is_none(self):
+        self.tree.disk('sda')
+        with mock.patch.dict(PROPS, {policy.KEY: 'x'}):
+            error = self.assertRaises(refusals.Unjudged, self.disconnect)
+        self.assertIn('Volume vol-1 on cn1:', str(error))
+        self.assertFalse(self.root.remove_scsi.called)
+
+
+class FibreChannelTest(ShimCase):
+
+    def setUp(self):
+        super().setUp()
+        self.commands = []
+        self.connector = connector.InitiatorConnector.factory(
+            'FIBRE_CHANNEL', 'sudo', use_multipath=False, execute=self._execute)
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.connectors.base.lockutils.lock', mock.MagicMock()))
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.connectors.fibre_channel.FibreChannelConnector.get_volume_paths',
+            lambda connector, properties: ['/dev/sda', '/dev/sdb']))
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.kernel.sysfs.kernel_name', lambda path: path.removeprefix('/dev/')))
+        self.tree.mpath()
+
+    def _execute(self, *command, **kwargs):
+        self.commands.append(command)
+        return '', ''
+
+    def disconnect(self, **kwargs):
+        self.connector.disconnect_volume({'target_wwn': '5001', 'target_lun': 3,
+                                          'volume_id': 'vol-1'}, {'path': '/dev/sda'}, **kwargs)
+
+    def test_the_map_that_nobody_wanted_is_flushed_first(self):
+        flushed = []
+        self.root.remove_scsi.side_effect = lambda name, expected: (
+            flushed.append(('multipath', '-f', 'mpatha') in self.commands) or {'done': True})
+        self.disconnect()
+        self.assertEqual([True, True], flushed)
+
+    def test_what_has_gone_already_is_said(self):
+        self.root.remove_scsi.side_effect = lambda name, expected: (
+            {'done': True} if name == 'sda' else
+            {'done': False, 'reason': 'Device or resource busy'})
+        said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
+        self.assertIn('Removed before that came up: multipath map mpatha, /dev/sda.', said)
+        self.assertNotIn('Its devices and its export are left', said)
+        self.assertIn('In use on /dev/sdb', said)
+
+    def test_another_disk_after_something_has_gone(self):
+        self.root.remove_scsi.side_effect = lambda name, expected: (
+            {'done': True} if name == 'sda' else
+            {'done': False, 'reason': 'another disk', 'identity': [test_guard.OTHER]})
+        said = str(self.assertRaises(refusals.WrongDisk, self.disconnect))
+        self.assertIn('/dev/sda', said)
+        self.assertNotIn('nothing was removed', said)
+
+    def test_lvm_after_the_map_has_gone(self):
+        flush = self.connector._linuxscsi.flush_multipath_device
+
+        def flushed(name):
+            flush(name)
+            self.tree.lv('dm-5', 'sdb')
+        self.connector._linuxscsi.flush_multipath_device = flushed
+        said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
+        for word in ('Removed before that came up: multipath map mpatha, /dev/sda.', 'vg0/root'):
+            self.assertIn(word, said)
+
+    def test_a_short_opener_does_not_leave_a_detach_half_done(self):
+        busy = {'done': False, 'reason': 'Device or resource busy'}
+        self.root.remove_scsi.side_effect = [busy, {'done': True}, busy, busy, {'done': True}]
+        self.disconnect()
+
+    def test_a_refusal_is_no_success_in_any_mode(self):
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
+        for force, ignore in ((False, False), (True, False), (True, True)):
+            with self.subTest(force=force, ignore=ignore):
+                self.assertRaises(refusals.VolumeHeld, self.disconnect, force=force,
+                                  ignore_errors=ignore)
+
+    def test_who_opened_it_while_os_brick_waited_for_its_lock(self):
+        self.root.openers = [[], [['8:2', 'process 77 (qemu-kvm)']]]
+        self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True, ignore_errors=True)
+        self.assertEqual([], self.commands)
+        self.assertFalse(self.root.remove_scsi.called)
+
+
+class NVMeTest(ShimCase):
+    """One subsystem with one controller, which has one namespace."""
+
+    PROPS = {'target_nqn': 'nqn.1', 'vol_uuid': None, 'ns_id': '1', 'volume_id': 'vol-1',
+             'portals': [('127.0.0.1', '4420', 'tcp')]}
+
+    def setUp(self):
+        super().setUp()
+        self.commands = []
+        self.connector = connector.InitiatorConnector.factory('NVMEOF', 'sudo',
+                                                              execute=self._execute)
+        self.useFixture(fixtures.MonkeyPatch(
+            'os_brick.initiator.connectors.base.lockutils.lock', mock.MagicMock()))
+        self.dev = self.useFixture(fixtures.TempDir()).path
+        self.path = f'{self.dev}/nvme0n1'
+        open(self.path, 'w').close()
+        self.tree.disk('nvme0n1')
+        patcher = mock.patch.multiple(
+            nvmeof.Portal, controller='nvme0',
+            get_all_namespaces_ctrl_paths=mock.Mock(
+                return_value=['/sys/class/nvme-fabrics/ctl/nvme0/nvme0c0n1']),
+            get_device=mock.Mock(return_value='/dev/nvme0n1'))
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.kernel.sysfs.kernel_name',
+            lambda path: path.rpartition('/')[2] if path == self.path else None))
+
+    def _execute(self, *command, **kwargs):
+        self.commands.append(command)
+        if command[0] == 'nvme':
+            # as long as the command runs, the claim is held
+            self.claims = list(self.root.claims)
+        return '', ''
+
+    def disconnect(self, **kwargs):
+        self.connector.disconnect_volume(dict(self.PROPS), {'path': self.path}, **kwargs)
+
+    def assertDisconnected(self, yes):
+        self.assertEqual(yes, ('nvme', 'disconnect', '-d', '/dev/nvme0') in self.commands)
+
+    def test_free(self):
+        self.disconnect()
+        self.assertDisconnected(True)
+        self.assertEqual([['nvme0n1']], self.claims)
+        self.assertEqual([['nvme0n1'], 1], self.root.claims)
+
+    def test_who_opened_it_while_os_brick_waited_for_its_lock(self):
+        for force, ignore in ((False, False), (True, False), (True, True)):
+            with self.subTest(force=force, ignore=ignore):
+                self.root.openers = [[], [['8:1', 'process 77 (qemu-kvm)']]]
+                self.assertRaises(refusals.VolumeHeld, self.disconnect, force=force,
+                                  ignore_errors=ignore)
+        self.assertDisconnected(False)
+
+    def test_a_controller_that_has_gone_already_is_said(self):
+        two = [('127.0.0.1', '4420', 'tcp'), ('127.0.0.2', '4420', 'tcp')]
+        self.root.openers = [[], [], [['8:1', 'process 77 (qemu-kvm)']]]
+        with mock.patch.dict(self.PROPS, portals=two):
+            said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
+        self.assertIn('Removed before that came up: controller nvme0.', said)
+
+    def test_what_came_up_at_the_last_moment(self):
+        self.root.late['nvme0n1'] = 'Device or resource busy'
+        self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True, ignore_errors=True)
+        self.assertDisconnected(False)
+
+    def test_a_connect_that_fails_leaves_what_another_guest_has_open(self):
+        self.root.openers = [[['8:1', 'process 77 (qemu-kvm)']]]
+        failed = exception.VolumeDeviceNotFound(device='nqn.1')
+        with mock.patch.object(self.connector, '_connect_target', side_effect=failed):
+            self.assertRaises(exception.VolumeDeviceNotFound, self.connector.connect_volume,
+                              dict(self.PROPS))
+        self.assertDisconnected(False)
+
+    def test_a_connect_that_fails_takes_its_own_back(self):
+        failed = exception.VolumeDeviceNotFound(device='nqn.1')
+        with mock.patch.object(self.connector, '_connect_target', side_effect=failed):
+            self.assertRaises(exception.VolumeDeviceNotFound, self.connector.connect_volume,
+                              dict(self.PROPS))
+        self.assertDisconnected(True)
+
+    def test_a_link_of_os_brick_to_an_encrypted_volume(self):
+        link = f'/dev/disk/by-id/os-brick{self.path.replace("/", "+")}'
+        self.assertEqual((['nvme0n1'], []),
+                         self.connector._devices(dict(self.PROPS), {'path': link}))
+
+
+class WarnTest(DisconnectTest):
+
+    holder_policy = 'warn'
+
+    def test_held_in_every_mode(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', 'sda')
+        self.disconnect()
+        self.assertTrue(self.logout.called)
+
+    def test_what_comes_up_meanwhile(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
+        self.disconnect()
+        self.assertTrue(self.logout.called)
+
+
+class ReleaseTest(DisconnectTest):
+
+    holder_policy = 'release'
+
+    def test_released(self):
+        self.tree.disk('sda')
+        self.tree.lv('dm-5', 'sda')
+        self.release.side_effect = lambda names: (self.tree.top / 'sda/holders/dm-5').unlink()
+        self.disconnect()
+        self.release.assert_called_once_with(['sda'])
+        self.assertTrue(self.root.remove_scsi.called)
+
+
+class ConnectCase(ShimCase):
+
+    def setUp(self):
+        super().setUp()
+        os_brick.setup(cfg.CONF)
+        self.useFixture(config_fixture.Config()).config(
+            group='os_brick', lock_path=self.useFixture(fixtures.TempDir()).path)
+        self.connector = connector.InitiatorConnector.factory('ISCSI', 'sudo')
+        self.result = {'type': 'block', 'path': '/dev/sda'}
+        self.appears = lambda: self.tree.disk('sda')
+        for name, value in (('connect_volume', self._connect),
+                            ('disconnect_volume', mock.Mock())):
+            self.useFixture(fixtures.MonkeyPatch(
+                f'os_brick.initiator.connectors.iscsi.ISCSIConnector.{name}', value))
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.kernel.sysfs.kernel_name', lambda path: path.removeprefix('/dev/')))
+        self.taken_back = iscsi.ISCSIConnector.disconnect_volume
+
+    def _connect(self, connector, properties):
+        if not self.tree.sysfs.exists('sda'):
+            self.appears()
+        return self.result
+
+
+class ConnectTest(ConnectCase):
+
+    def test_identity_is_noted(self):
+        properties = dict(PROPS)
+        self.connector.connect_volume(properties)
+        self.assertEqual([test_guard.NAA], properties[policy.KEY])
+
+    def test_identity_that_is_known_stays(self):
+        properties = {**PROPS, policy.KEY: [test_guard.NAA, 'serial.x']}
+        self.connector.connect_volume(properties)
+        self.assertEqual([test_guard.NAA, 'serial.x'], properties[policy.KEY])
+
+    def test_wrong_disk_is_given_back(self):
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+        self.assertTrue(self.taken_back.called)
+
+    def test_a_disk_that_says_nothing_is_given_back(self):
+        self.root.identities['sda'] = []
+        self.assertRaises(refusals.Unproven, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+        self.assertTrue(self.taken_back.called)
+
+    def test_a_disk_that_says_nothing_of_a_volume_of_which_nothing_is_known(self):
+        self.root.identities['sda'] = []
+        properties = dict(PROPS)
+        self.connector.connect_volume(properties)
+        self.assertNotIn(policy.KEY, properties)
+
+    def test_wrong_disk_that_was_here_before_stays(self):
+        self.tree.disk('sda')
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+        self.assertFalse(self.taken_back.called)
+
+    def test_it_is_given_back_whatever_keeps_it_from_being_judged(self):
+        self.root.look = mock.Mock(side_effect=OSError('the privsep daemon has died'))
+        error = self.assertRaises(OSError, self.connector.connect_volume, dict(PROPS))
+        self.assertIn('has died', str(error))
+        self.assertTrue(self.taken_back.called)
+
+    def test_another_disk_is_accepted_once(self):
+        self.policy.accepts = True
+        for identity in ([test_guard.OTHER], ['uuid.12']):
+            self.root.identities['sda'] = identity
+            properties = {**PROPS, policy.KEY: [test_guard.NAA]}
+            self.connector.connect_volume(properties)
+            self.assertEqual(identity, properties[policy.KEY])
+        self.assertFalse(self.taken_back.called)
+
+    def more_paths(self, *names):
+        self.connector.use_multipath = True
+        self.result['path'] = '/dev/dm-0'
+        self.appears = lambda: self.tree.mpath(paths=('sda', 'sdb')) and self.tree.disk('sdc')
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.kernel.sessions.disks', lambda targets: list(targets) and set(names)))
+
+    def test_a_path_that_the_map_has_not_taken_is_another_disk(self):
+        self.more_paths('sda', 'sdb', 'sdc')
+        self.root.identities['sdc'] = [test_guard.OTHER]
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume, dict(PROPS))
+        self.assertTrue(self.taken_back.called)
+
+    def test_a_path_that_was_here_before_keeps_all_of_them(self):
+        self.tree.disk('sdx')
+        self.more_paths('sda', 'sdb', 'sdx')
+        self.root.identities['sdx'] = [test_guard.OTHER]
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume, dict(PROPS))
+        self.assertFalse(self.taken_back.called)
+
+    def test_nobody_is_not_accepted(self):
+        self.policy.accepts = True
+        self.root.identities['sda'] = []
+        self.assertRaises(refusals.Unproven, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.NAA]})
+        self.assertTrue(self.taken_back.called)
+
+    def test_two_disks_at_once_are_not_accepted(self):
+        self.policy.accepts = True
+        self.result['path'] = '/dev/dm-0'
+        self.appears = self.tree.mpath
+        self.root.identities.update(sda=[test_guard.OTHER], sdb=[test_guard.NAA])
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.NAA]})
+        self.assertTrue(self.taken_back.called)
+
+    def test_refusal_is_what_is_told_whatever_giving_back_says(self):
+        self.taken_back.side_effect = exception.BrickException('no')
+        self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+
+
+class AtOnceTest(ConnectCase):
+    """Two volumes whose connection_info leads to the same disk, which is one of them."""
+
+    def setUp(self):
+        super().setUp()
+        self.legitimate, self.stale_is_in = threading.Event(), threading.Event()
+        self.handed_out, self.torn = [], []
+        self.taken_back.side_effect = lambda *args, **kwargs: self.torn.extend(self.handed_out)
+
+    def _connect(self, connector, properties):
+        if properties['volume_id'] == 'stale':
+            self.stale_is_in.set()
+            # the other one is first at os-brick's own lock, if it is let in at all
+            self.legitimate.wait(0.5)
+        return super()._connect(connector, properties)
+
+    def test_what_another_connect_hands_out_is_not_given_back(self):
+        with futures.ThreadPoolExecutor() as pool:
+            stale = pool.submit(self.connector.connect_volume, {
+                **PROPS, 'volume_id': 'stale', policy.KEY: [test_guard.OTHER]})
+            self.stale_is_in.wait()
+
+            def legitimate():
+                self.connector.connect_volume({**PROPS, policy.KEY: [test_guard.NAA]})
+                self.handed_out.append('sda')
+                self.legitimate.set()
+            pool.submit(legitimate).result()
+            self.assertIsInstance(stale.exception(), refusals.WrongDisk)
+        self.assertEqual((['sda'], []), (self.handed_out, self.torn))
+
+
+class PoliciesAreNamed(testtools.TestCase):
+
+    def test_unnamed_volume(self):
+        self.assertEqual(questions.Wanted('(not named)'), policy.current())
+        with policy.working_on(questions.Wanted('v')):
+            self.assertEqual('v', policy.current().volume)
+        self.assertEqual('(not named)', policy.current().volume)

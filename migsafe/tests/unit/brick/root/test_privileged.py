@@ -1,0 +1,255 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import errno
+import os
+import shutil
+from unittest import mock
+
+import testtools
+
+from migsafe.brick import errors
+from migsafe.brick.identity import inquiry
+from migsafe.brick.kernel import sysfs
+from migsafe.brick.root import privileged
+from migsafe.tests.unit.brick import trees
+
+NAA, OTHER = frozenset(('naa.12',)), frozenset(('naa.34',))
+
+
+class PrivilegedCase(testtools.TestCase):
+    """Disks are files here; what they answer is made up."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree = self.useFixture(trees.Tree())
+        self.tree.disk('sda')
+        (self.tree.top / 'sda' / 'device').mkdir()
+        self.delete = self.tree.top / 'sda' / 'device' / 'delete'
+        self.delete.write_bytes(b'')
+        self.dev = self.tree.root / 'dev'
+        (self.dev / 'sda').write_bytes(b'')
+        self.identity = mock.Mock(return_value=NAA)
+        self.patch(inquiry, 'identity', self.identity)
+        # who may run tests may not make block devices
+        self.patch(sysfs, 'block_number', lambda found: '8:1')
+
+    def patch(self, where, name, what):
+        patcher = mock.patch.object(where, name, what)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def open_fails(self, number):
+        opened = os.open
+
+        def fails(path, flags, *args):
+            if not str(path).startswith('/proc/self/fd/'):
+                return opened(path, flags, *args)
+            raise OSError(number, os.strerror(number))
+        self.patch(os, 'open', fails)
+
+
+class RemovedTest(PrivilegedCase):
+
+    def removed(self, expected=NAA, name='sda'):
+        return privileged.removed(name, expected, str(self.tree.root), str(self.dev))
+
+    def assertRemoved(self, yes):
+        self.assertEqual(b'1' if yes else b'', self.delete.read_bytes())
+
+    def test_right_disk(self):
+        self.assertEqual({'done': True}, self.removed())
+        self.assertRemoved(True)
+
+    def test_another_disk(self):
+        self.identity.return_value = OTHER
+        self.assertEqual({'done': False, 'reason': 'another disk', 'identity': ['naa.34']},
+                         self.removed())
+        self.assertRemoved(False)
+
+    def test_unknown_identity(self):
+        self.assertTrue(self.removed(frozenset())['done'])
+        self.assertFalse(self.identity.called)
+
+    def test_a_disk_without_a_node(self):
+        (self.dev / 'sda').unlink()
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
+    def test_claimed(self):
+        self.open_fails(errno.EBUSY)
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
+    def test_offline(self):
+        self.open_fails(errno.ENXIO)
+        self.assertTrue(self.removed()['done'])
+        self.assertRemoved(True)
+
+    def test_a_failing_path_goes(self):
+        self.identity.side_effect = OSError(errno.EIO, 'no connection')
+        self.assertTrue(self.removed()['done'])
+        self.assertRemoved(True)
+
+    def test_an_answer_that_is_none(self):
+        self.identity.side_effect = errors.BadPage(reason='x')
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
+    def test_gone(self):
+        shutil.rmtree(self.tree.top / 'sda')
+        self.assertTrue(self.removed()['done'])
+
+    def test_what_has_no_delete(self):
+        shutil.rmtree(self.delete.parent)
+        self.assertFalse(self.removed()['done'])
+
+    def test_a_node_of_another_device(self):
+        sysfs.block_number = lambda found: '8:2'
+        self.assertFalse(self.removed()['done'])
+        self.assertRemoved(False)
+
+    def test_bad_name(self):
+        for name in ('../sda', 'sda/..', 'sd\na', '', 'shm!..!sda', '!sda', 'sda!', 'a' * 65):
+            self.assertFalse(self.removed(name=name)['done'])
+        self.assertRemoved(False)
+
+
+class ClaimedTest(PrivilegedCase):
+
+    def setUp(self):
+        super().setUp()
+        privileged.default.set_client_mode(False)
+        self.addCleanup(privileged.default.set_client_mode, True)
+        self.before = len(os.listdir('/proc/self/fd'))
+
+    def claimed(self, *names):
+        return privileged.claimed(names, str(self.dev), str(self.tree.root))
+
+    def assertOpen(self, number):
+        self.assertEqual(number, len(os.listdir('/proc/self/fd')) - self.before)
+
+    def test_until_it_is_let_go(self):
+        found = self.claimed('sda', 'sdz')
+        self.assertTrue(found['done'])
+        self.assertOpen(1)
+        for _ in range(2):
+            privileged.let_go(found['claim'])
+            self.assertOpen(0)
+
+    def test_all_or_none(self):
+        found = self.claimed('sda', '../sda')
+        self.assertEqual((False, '../sda'), (found['done'], found['name']))
+        self.assertOpen(0)
+
+    def test_what_somebody_has(self):
+        self.open_fails(errno.EBUSY)
+        self.assertEqual((False, 'sda'), (self.claimed('sda')['done'],
+                                          self.claimed('sda')['name']))
+        self.assertOpen(0)
+
+
+class LookedTest(PrivilegedCase):
+
+    def looked(self, exclusive=False, name='sda'):
+        return privileged.looked(name, exclusive, str(self.dev), str(self.tree.root))
+
+    def test_states(self):
+        self.assertEqual(['naa.12'], self.looked()['identity'])
+        for number, state in ((errno.EBUSY, 'busy'), (errno.ENXIO, 'dead'),
+                              (errno.EACCES, 'unknown')):
+            with self.subTest(state=state):
+                self.open_fails(number)
+                self.assertEqual(state, self.looked()['state'])
+
+    def test_a_node_that_is_not_there(self):
+        (self.dev / 'sda').unlink()
+        self.assertEqual('unknown', self.looked()['state'])
+        shutil.rmtree(self.tree.top / 'sda')
+        self.assertEqual('dead', self.looked()['state'])
+
+    def test_a_claim_asks_for_nothing_else(self):
+        self.assertEqual('free', self.looked(exclusive=True)['state'])
+        self.assertFalse(self.identity.called)
+
+    def test_no_answer(self):
+        for error in (OSError(errno.EIO, 'x'), errors.BadPage(reason='x')):
+            self.identity.side_effect = error
+            self.assertEqual(('free', []), (self.looked()['state'], self.looked()['identity']))
+
+    def test_bad_name(self):
+        for name in ('../sda', 'shm!..!..!etc!passwd'):
+            self.assertEqual('unknown', self.looked(name=name)['state'])
+
+
+class NodesTest(testtools.TestCase):
+    """What stands in /dev is looked at before it is opened, without anything made up."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree = self.useFixture(trees.Tree())
+        self.opened = []
+        opened = os.open
+
+        def recorded(path, flags, *args):
+            self.opened.append((str(path), bool(flags & os.O_PATH)))
+            return opened(path, flags, *args)
+        patcher = mock.patch.object(os, 'open', recorded)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def assertNotOpened(self, name, dev='/dev'):
+        for exclusive in (True, False):
+            found = privileged.looked(name, exclusive, dev, str(self.tree.root))
+            self.assertEqual('unknown', found['state'], found)
+        inside = {path for path, looks in self.opened if not looks}
+        self.assertEqual({str(self.tree.top / name / 'dev')}, inside)
+
+    def test_a_character_device(self):
+        self.tree.disk('null')
+        (self.tree.top / 'null' / 'dev').write_text('1:3\n')
+        self.assertNotOpened('null')
+
+    def test_a_file(self):
+        self.tree.disk('sda')
+        (self.tree.root / 'sda').write_bytes(b'')
+        self.assertNotOpened('sda', str(self.tree.root))
+
+    def test_a_link(self):
+        self.tree.disk('sda')
+        (self.tree.root / 'sda').symlink_to('/dev/null')
+        self.assertNotOpened('sda', str(self.tree.root))
+
+    def test_no_character_device_has_a_kernel_name(self):
+        self.assertIsNone(sysfs.kernel_name('/dev/null'))
+        self.assertIsNone(sysfs.block_number(os.stat('/dev/null')))
+
+
+class RemoveLvTest(testtools.TestCase):
+
+    def test_only_a_logical_volume_by_its_own_uuid(self):
+        remove = privileged.remove_lv
+        privileged.default.set_client_mode(False)
+        self.addCleanup(privileged.default.set_client_mode, True)
+        tree = self.useFixture(trees.Tree())
+        uuid = f'LVM-{trees.VG}{trees.LV}'
+        tree.disk('sda')
+        tree.lv('dm-0', 'sda')
+        sysfs = tree.sysfs
+        with mock.patch.object(privileged.processutils, 'execute') as execute, \
+                mock.patch.object(privileged.sysfs_mod, 'Sysfs', lambda: sysfs):
+            for name, wrong in (('dm-0', 'mpath-3600'), ('dm-0', uuid[:-1] + 'x'),
+                                ('dm-0', uuid + '-a b')):
+                self.assertFalse(remove(name, wrong)['done'])
+            self.assertFalse(execute.called)
+            self.assertTrue(remove('dm-9', uuid)['done'])
+            self.assertFalse(remove('dm-0', uuid)['done'])
+            execute.assert_called_once_with('dmsetup', 'remove', '--uuid', uuid)
