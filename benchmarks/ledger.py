@@ -36,7 +36,7 @@ from oslo_utils import timeutils, uuidutils
 
 import migsafe.conf
 from migsafe.cinder.wrapping import classes
-from migsafe.conf import cinder as cinder_conf
+from migsafe.conf.cinder import OPTS
 from migsafe.ledger import api, models, opening, records
 from migsafe.tests import servers
 
@@ -69,7 +69,7 @@ def fill(store: api.Ledger, count: int) -> None:
 def make(guarded: bool) -> cinder_driver.VolumeDriver:
     """A driver of Cinder's that does nothing."""
     config = configuration.Configuration(cinder_driver.volume_opts, config_group='array')
-    config.append_config_values(cinder_conf.OPTS)
+    config.append_config_values(OPTS)
     made = fake_driver.FakeLoggingVolumeDriver(configuration=config)
     return classes.guard(made, HOST) if guarded else made
 

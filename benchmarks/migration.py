@@ -39,10 +39,10 @@ def serve(armed, pipe):
     """Migrate a new guest for every number of volumes that comes through the pipe."""
     warnings.simplefilter('ignore')
     logging.disable(logging.CRITICAL)
-    from migsafe.replay.lab import lab as lab_mod  # isort: skip (before anything of Nova)
+    from migsafe.replay.lab import lab as lab_lab  # isort: skip (before anything of Nova)
     from migsafe.nova.host import recovery, registry
     begin = recovery.Recovery.start  # a laboratory makes its own passes instead
-    with lab_mod.Lab(armed=armed) as lab:
+    with lab_lab.Lab(armed=armed) as lab:
         logging.disable(logging.CRITICAL)
         for host in lab.parts.hosts if armed else ():
             with lab.world.entered(lab.parts.processes[host]):

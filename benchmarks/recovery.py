@@ -43,7 +43,7 @@ class Forgetful(list):
 
 def measure(lab, count):
     """Leave ``count`` transactions, recover, and look."""
-    from migsafe import nova as migsafe_nova
+    from migsafe import nova
     from migsafe.nova.host import registry
     lab.clean()
     server = lab.new_server(1)
@@ -57,7 +57,7 @@ def measure(lab, count):
     tracemalloc.start()
     begun = time.perf_counter()
     with lab.world.entered(lab.parts.processes[lab.source]):
-        migsafe_nova.recover_once(manager)
+        nova.recover_once(manager)
     seconds = time.perf_counter() - begun
     peak = tracemalloc.get_traced_memory()[1]
     gc.collect()
@@ -77,8 +77,8 @@ def main():
     parser.add_argument('--json', action='store_true')
     args = parser.parse_args()
     warnings.simplefilter('ignore')
-    from migsafe.replay.lab import lab as lab_mod
-    with lab_mod.Lab(armed=True) as lab:
+    from migsafe.replay.lab import lab as lab_lab
+    with lab_lab.Lab(armed=True) as lab:
         logging.disable(logging.CRITICAL)
         rows = [measure(lab, int(count)) for count in args.counts.split(',')]
     if args.json:

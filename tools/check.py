@@ -21,7 +21,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "etc" / "migsafe" / "migsafe.conf.sample"
@@ -82,8 +82,90 @@ def layers() -> list[str]:
     ]
 
 
+def circles() -> list[str]:
+    """No module imports itself by way of others, and no room of migsafe another room that
+    imports it: a room is a package two levels down, such as migsafe.nova.seams."""
+    graph = _graph()
+    rooms: dict[str, set[str]] = {}
+    for module, imported in graph.items():
+        rooms.setdefault(_room(module), set()).update(map(_room, imported))
+    return [
+        f"{what} import one another in a circle: {' -> '.join(found)}"
+        for what, edges in (("modules", graph), ("rooms", rooms))
+        for found in _circles({name: to - {name} for name, to in edges.items()})
+    ]
+
+
+def _graph() -> dict[str, set[str]]:
+    """Module -> the modules of migsafe that it imports, tests left out."""
+    paths = {
+        _module(path): path
+        for path in (ROOT / "migsafe").rglob("*.py")
+        if "tests" not in path.relative_to(ROOT).parts
+    }
+    return {
+        module: {found for _, name in _imports(path) if (found := _known(name, paths))} - {module}
+        for module, path in paths.items()
+    }
+
+
+def _known(name: str, modules: Container[str]) -> str:
+    """The module that an imported name is, or is in; empty if it is none of these."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _room(module: str) -> str:
+    return ".".join(module.split(".")[:3]) if module.count(".") > 2 else module
+
+
+def _circles(graph: dict[str, set[str]]) -> Iterator[list[str]]:
+    """One circle for each module from which a walk comes back to it, each told once."""
+    told: set[frozenset[str]] = set()
+    for start in sorted(graph):
+        back = _way(graph, start)
+        if back and frozenset(back) not in told:
+            told.add(frozenset(back))
+            yield back
+
+
+def _way(graph: dict[str, set[str]], start: str) -> list[str]:
+    """The shortest walk from a node back to it; empty if there is none."""
+    walks, seen = [[start]], {start}
+    while walks:
+        walk = walks.pop(0)
+        for after in sorted(graph.get(walk[-1], ())):
+            if after == start:
+                return [*walk, start]
+            if after not in seen:
+                seen.add(after)
+                walks.append([*walk, after])
+    return []
+
+
+def aliases() -> list[str]:
+    """No import renames to two letters, which no reader can look up; SQLAlchemy's own sa may."""
+    return [
+        f"{path.relative_to(ROOT)}:{node.lineno}: import {alias.name} as {alias.asname}:"
+        " two letters say nothing, import the names or the whole module"
+        for top in ("migsafe", "tools", "benchmarks", "doc")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if alias.asname and len(alias.asname) < 3
+        if (alias.name, alias.asname) != ("sqlalchemy", "sa")
+    ]
+
+
+def _module(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def _layer(path: pathlib.Path) -> tuple[str, tuple[str, ...]]:
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    module = _module(path)
     part = max((p for p in LAYERS if f"{module}.".startswith(f"{p}.")), key=len)
     return part, LAYERS[part]
 
@@ -108,7 +190,7 @@ def _tool(module: str, *arguments: str) -> list[str]:
 
 
 CHECKS: dict[str, Callable[[], list[str]]] = {
-    check.__name__: check for check in (ruff, layers, mypy, sample)
+    check.__name__: check for check in (ruff, layers, circles, aliases, mypy, sample)
 }
 
 

@@ -204,7 +204,7 @@ def storage_image() -> Step:
 # side, and the steps of a lane one after the other.
 STAGES: list[list[list[Step]]] = [
     [
-        [check("ruff"), check("layers"), check("mypy"), check("sample")]
+        [check(name) for name in ("ruff", "layers", "circles", "aliases", "mypy", "sample")]
         + [sphinx("docs", "doc/source"), sphinx("releasenotes", "releasenotes/source")]
         + [tests("cinder", workers=1)],
         [tests("unit", workers=1), brick_armed()],

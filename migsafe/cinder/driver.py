@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from migsafe.cinder.wrapping import classes
-from migsafe.conf import cinder as cinder_conf
+from migsafe.conf.cinder import OPTS
 
 
 class GuardedDriver:
@@ -33,7 +33,7 @@ class GuardedDriver:
             driver's
         :raises ConfigError: there is no driver to be guarded
         """
-        configuration.append_config_values(cinder_conf.OPTS)
+        configuration.append_config_values(OPTS)
         wrapped = classes.find(configuration)
         driver = wrapped(*args, configuration=configuration, **kwargs)
         return classes.guard(driver, str(kwargs.get('host') or ''), kwargs.get('cluster_name'))
@@ -41,4 +41,4 @@ class GuardedDriver:
     @staticmethod
     def get_driver_options() -> list[Any]:
         """Return the options that the guard adds; the driver's own stay the driver's."""
-        return list(cinder_conf.OPTS)
+        return list(OPTS)

@@ -23,7 +23,7 @@ from migsafe.brick import errors
 from migsafe.brick.guard import policy, release
 from migsafe.brick.identity import designators, proof
 from migsafe.brick.kernel import holders, host_groups, kinds
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.cli import base, codes, config, residue
 from migsafe.lvm import services
 from migsafe.text import masked
@@ -49,7 +49,7 @@ class LvmList(base.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return one row per logical volume."""
-        sysfs = sysfs_mod.Sysfs()
+        sysfs = kernel_sysfs.Sysfs()
         rows, ghosts = [], []
         for name in sorted(sysfs.names()):
             found = _lv(sysfs, name)
@@ -92,7 +92,7 @@ class LvmRelease(base.Command):
                                           'sudo.')
         from migsafe.brick.root import privileged
         privileged.default.set_client_mode(False)
-        sysfs = sysfs_mod.Sysfs()
+        sysfs = kernel_sysfs.Sysfs()
         names = {name for path in parsed_args.device for name in _disks(sysfs, path)}
         for name in sorted(names):
             if why := host_groups.not_a_volume(sysfs, name):
@@ -112,7 +112,7 @@ class LvmRelease(base.Command):
         self.exit_code = codes.REPAIRED if done else codes.CLEAN
         return RELEASED, [(word,) for word in done]
 
-    def _unproven(self, sysfs: sysfs_mod.Sysfs, names: list[str], root: Any) -> list[str]:
+    def _unproven(self, sysfs: kernel_sysfs.Sysfs, names: list[str], root: Any) -> list[str]:
         """The disks that may be the host's own, with what they answer to be."""
         known = proof.known(sysfs)
         left = {name: frozenset(root.look(name, False)['identity'])
@@ -153,17 +153,17 @@ def _identities(line: Any) -> list[tuple[str, designators.Identity]]:
     return [(str(line.key), identity)] if identity else []
 
 
-def _lv(sysfs: sysfs_mod.Sysfs, name: str) -> holders.Node | None:
+def _lv(sysfs: kernel_sysfs.Sysfs, name: str) -> holders.Node | None:
     try:
         node = holders.node(sysfs, name)
-    except sysfs_mod.Gone:
+    except kernel_sysfs.Gone:
         return None
     return node if node.kind is kinds.Kind.LV else None
 
 
-def _disks(sysfs: sysfs_mod.Sysfs, path: str) -> list[str]:
+def _disks(sysfs: kernel_sysfs.Sysfs, path: str) -> list[str]:
     """The kernel's names of what a path means: all paths of a map, the disk of a partition."""
-    name = sysfs_mod.kernel_name(path)
+    name = kernel_sysfs.kernel_name(path)
     if name is None:
         raise exceptions.MigsafeError(f'{ascii(path)} is no block device of this host; see lsblk.')
     if sysfs.attribute(name, 'dm', 'uuid').startswith('mpath-'):

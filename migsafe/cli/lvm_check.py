@@ -18,7 +18,7 @@ import os
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs
 from migsafe.cli import base, codes
 from migsafe.lvm import checking, errors, facts, render, rules, services
 
@@ -52,7 +52,7 @@ class LvmCheck(base.Command):
         if os.geteuid():
             raise exceptions.MigsafeError('Only root can ask LVM what it sees; run it with sudo.')
         try:
-            check = checking.Check(sysfs=sysfs_mod.Sysfs(), named=tuple(self._named(parsed_args)))
+            check = checking.Check(sysfs=sysfs.Sysfs(), named=tuple(self._named(parsed_args)))
             return COLUMNS, self._rows(check, parsed_args.apply)
         except errors.NoLvm as error:
             return COLUMNS, [('advice', rules.Verdict.UNNEEDED.value, None, None, str(error))]

@@ -14,8 +14,8 @@
 import datetime
 
 from migsafe.journal import reads
-from migsafe.journal import store as store_module
 from migsafe.journal.records import Finding, Record, ServiceStatus, Transaction
+from migsafe.journal.store import Store
 
 Transactions = list[Transaction]
 
@@ -30,7 +30,7 @@ class JournalReader:
     :param host: as in nova.conf
     """
 
-    def __init__(self, store: store_module.Store, host: str) -> None:
+    def __init__(self, store: Store, host: str) -> None:
         self.host = host
         self._store = store
 

@@ -21,8 +21,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import engine as engine_module
-from migsafe.journal import errors, files
+from migsafe.journal import engine, errors, files
 
 T = TypeVar('T')
 Work = Callable[[sa.Connection], T]
@@ -51,7 +50,7 @@ class Store:
         self.database = name or errors.label(url)
         self._advice = advice
         self.path = url.database if url.get_backend_name() == 'sqlite' else None
-        self.engine = engine_module.create(url)
+        self.engine = engine.create(url)
         self._owner = owner
         self._line = threading.Lock()
         self._writer: sa.Connection | None = None
@@ -70,8 +69,8 @@ class Store:
             files.check_mount(self.path)
             found = os.lstat(self.path)
             self._identity = (found.st_dev, found.st_ino)
-            engine_module.use_wal(self.engine, self.database, self._advice)
-            self._writer = self.engine.connect().execution_options(**engine_module.WRITE)
+            engine.use_wal(self.engine, self.database, self._advice)
+            self._writer = self.engine.connect().execution_options(**engine.WRITE)
             self._check_content(self._writer)
             self._check_length(self.path)
             files.check(self.path, self._owner)
@@ -103,7 +102,7 @@ class Store:
         """
         def once() -> T:
             with self.engine.connect() as connection:
-                return self._alone(connection.execution_options(**engine_module.WRITE), work)
+                return self._alone(connection.execution_options(**engine.WRITE), work)
 
         def in_line() -> T:
             if self._writer is None:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
-from migsafe.journal import store as store_module
+from migsafe.journal.store import Store
 from migsafe.ledger import models, records
 from migsafe.ledger.records import Thing
 
@@ -41,7 +41,7 @@ class Rows:
     :param incarnation: of this process; a service that starts again has another one
     """
 
-    def __init__(self, store: store_module.Store, backend: str, service: str,
+    def __init__(self, store: Store, backend: str, service: str,
                  incarnation: str) -> None:
         self._store = store
         self.backend, self.service, self.incarnation = backend, service, incarnation

@@ -30,13 +30,13 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from migsafe.lvm import client as client_mod
 from migsafe.lvm import errors, facts, filters, reports, roles, rules
-from migsafe.lvm import files as files_mod
+from migsafe.lvm import files as lvm_files
+from migsafe.lvm.client import Client
 
 LOCAL = 'lvmlocal.conf'
 NEW = 'migsafe-new.devices'
-PRIVATE: files_mod.Mode = (0o600, None, None)
+PRIVATE: lvm_files.Mode = (0o600, None, None)
 _BEGIN, _END = '# BEGIN migsafe lvm check', '# END migsafe lvm check'
 _EMPTY = '# LVM uses devices listed in this file: none. By "migsafe lvm check".\nVERSION=1.1.1\n'
 
@@ -70,7 +70,7 @@ class Change:
     :param etc: /etc/lvm
     """
 
-    client: client_mod.Client
+    client: Client
     etc: str = facts.ETC
 
     @property
@@ -135,10 +135,10 @@ class Change:
         kept = self._keep(files)
         try:
             if new:
-                files_mod.rename(new, files[0])
+                lvm_files.rename(new, files[0])
             if local in files:
                 text = local.read_bytes() if local.exists() else b''
-                files_mod.write(local, text + setting(plan).encode(), files_mod.mode_of(local))
+                lvm_files.write(local, text + setting(plan).encode(), lvm_files.mode_of(local))
             reason = self._ineffective(plan) or self._wrong(before, strangers)
         except (errors.LvmError, OSError) as error:
             reason = str(error)
@@ -149,9 +149,9 @@ class Change:
             if lost:
                 return Outcome(False, f'{reason}; and afterwards: {lost}', tuple(kept))
             for backup in kept:
-                files_mod.remove(pathlib.Path(backup))
+                lvm_files.remove(pathlib.Path(backup))
             return Outcome(False, reason)
-        files_mod.remove(self.marker)
+        lvm_files.remove(self.marker)
         return Outcome(True, backups=tuple(kept))
 
     def _put_back(self, reason: str) -> list[str]:
@@ -160,26 +160,26 @@ class Change:
             for entry in entries:
                 now = pathlib.Path(entry['path'])
                 if not reason and now.exists():
-                    mode = files_mod.mode_of(now)
-                    files_mod.write(files_mod.beside(now), now.read_bytes(), mode)
+                    mode = lvm_files.mode_of(now)
+                    lvm_files.write(lvm_files.beside(now), now.read_bytes(), mode)
                 self._restore(entry, reason or 'it was cut off')
         except (ValueError, KeyError, TypeError, OSError) as error:
             why = str(error) if isinstance(error, OSError) else f'{self.marker} is damaged'
             raise errors.NotRestored(path=self.etc, reason=reason or 'it was cut off', error=why,
                                      backup=f'{self.etc}/*.migsafe-*') from error
-        files_mod.remove(self.marker)
+        lvm_files.remove(self.marker)
         return [str(entry['path']) for entry in entries]
 
     def _restore(self, entry: dict[str, Any], reason: str) -> None:
         path = pathlib.Path(entry['path'])
         try:
             if entry['backup'] is None:
-                files_mod.remove(path)
+                lvm_files.remove(path)
                 return
             data = pathlib.Path(entry['backup']).read_bytes()
             if hashlib.sha256(data).hexdigest() != entry['sha256']:
                 raise OSError('the backup is not what was kept')
-            files_mod.write(path, data, (entry['mode'], entry['uid'], entry['gid']))
+            lvm_files.write(path, data, (entry['mode'], entry['uid'], entry['gid']))
         except OSError as error:
             raise errors.NotRestored(path=str(path), reason=reason, error=str(error),
                                      backup=str(entry['backup'])) from error
@@ -190,20 +190,20 @@ class Change:
                  strangers: set[str]) -> pathlib.Path:
         """A devices file that LVM has made and tried, and that is not in use yet."""
         new = facts.devices_file(effective, self.etc).with_name(NEW)
-        files_mod.remove(new)
+        lvm_files.remove(new)
         if not plan.keep:
             new.parent.mkdir(mode=0o700, exist_ok=True)
-            files_mod.write(new, _EMPTY.encode(), PRIVATE)
+            lvm_files.write(new, _EMPTY.encode(), PRIVATE)
             return new
         try:
             for device in plan.keep:
                 self.client.add_device(NEW, device.path)
             reason = self._missing(before, strangers, '--devicesfile', NEW)
         except errors.LvmError:
-            files_mod.remove(new)
+            lvm_files.remove(new)
             raise
         if reason:
-            files_mod.remove(new)
+            lvm_files.remove(new)
             raise errors.LvmError(f'Nothing was changed: with the new devices file {reason}.')
         return new
 
@@ -213,13 +213,13 @@ class Change:
         for path in files:
             entry: dict[str, Any] = {'path': str(path), 'backup': None}
             if path.exists():
-                data, (mode, uid, gid) = path.read_bytes(), files_mod.mode_of(path)
-                backup = files_mod.beside(path)
-                files_mod.write(backup, data, (mode, uid, gid))
+                data, (mode, uid, gid) = path.read_bytes(), lvm_files.mode_of(path)
+                backup = lvm_files.beside(path)
+                lvm_files.write(backup, data, (mode, uid, gid))
                 entry |= {'backup': str(backup), 'mode': mode, 'uid': uid, 'gid': gid,
                           'sha256': hashlib.sha256(data).hexdigest()}
             entries.append(entry)
-        files_mod.write(self.marker, json.dumps(entries).encode(), PRIVATE)
+        lvm_files.write(self.marker, json.dumps(entries).encode(), PRIVATE)
         return [entry['backup'] for entry in entries if entry['backup']]
 
     # -- after --------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from migsafe.brick.kernel import sysfs as sysfs_mod
-from migsafe.lvm import change as change_mod
-from migsafe.lvm import client as client_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
+from migsafe.lvm import change as lvm_change
 from migsafe.lvm import errors, facts, reports, rules
+from migsafe.lvm.client import Client
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Check:
     :param named: volume groups of services' configurations
     """
 
-    client: client_mod.Client = dataclasses.field(default_factory=client_mod.Client)
-    sysfs: sysfs_mod.Sysfs = dataclasses.field(default_factory=sysfs_mod.Sysfs)
+    client: Client = dataclasses.field(default_factory=Client)
+    sysfs: kernel_sysfs.Sysfs = dataclasses.field(default_factory=kernel_sysfs.Sysfs)
     named: tuple[facts.Named, ...] = ()
     etc: str = facts.ETC
     proc: str = '/proc'
     dev: str = '/dev'
 
     @property
-    def change(self) -> change_mod.Change:
+    def change(self) -> lvm_change.Change:
         """What writes."""
-        return change_mod.Change(self.client, self.etc)
+        return lvm_change.Change(self.client, self.etc)
 
     def put_back(self) -> list[str]:
         """Undo a change that was cut off.
@@ -64,7 +64,7 @@ class Check:
         if plan.means is rules.Means.DEVICES_FILE:
             more = [word for device in plan.keep for word in ('--devices', device.path)]
         else:
-            more = ['--config', f'devices {{ {change_mod.line(plan)} }}']
+            more = ['--config', f'devices {{ {lvm_change.line(plan)} }}']
         try:
             return frozenset(pv.uuid for pv in reports.pvs(self.client.pvs(*more))
                              if not pv.missing)

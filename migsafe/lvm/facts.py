@@ -19,11 +19,11 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
-from migsafe.brick import errors as brick_errors
+from migsafe.brick.errors import Unsure
 from migsafe.brick.kernel import kinds, place
-from migsafe.brick.kernel import sysfs as sysfs_mod
-from migsafe.lvm import client as client_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.lvm import errors, filters, reports, uses
+from migsafe.lvm.client import Client
 
 ETC = '/etc/lvm'
 _PLAIN = re.compile(r'/dev/[A-Za-z0-9_/.:=@+,-]{1,200}\Z')
@@ -120,7 +120,7 @@ class Facts:
     unfinished: bool = False
 
 
-def gather(client: client_mod.Client, sysfs: sysfs_mod.Sysfs, named: Iterable[Named] = (),
+def gather(client: Client, sysfs: kernel_sysfs.Sysfs, named: Iterable[Named] = (),
            etc: str = ETC, proc: str = '/proc', dev: str = '/dev') -> Facts:
     """Look.
 
@@ -136,8 +136,8 @@ def gather(client: client_mod.Client, sysfs: sysfs_mod.Sysfs, named: Iterable[Na
         used = uses.uses(sysfs, lambda: reports.opens(client.opens()), proc)
         vgs = _vgs(sysfs, rows, used, named, dev)
         active = tuple(_active(sysfs))
-    except sysfs_mod.Gone as gone:
-        raise brick_errors.Unsure(device=str(gone), host='this host',
+    except kernel_sysfs.Gone as gone:
+        raise Unsure(device=str(gone), host='this host',
                                   reason='it vanished meanwhile; try again') from gone
     except OSError as error:
         raise errors.LvmError(f'{error.filename} cannot be read: {error.strerror}. Run it as '
@@ -170,7 +170,7 @@ def _loose(file: pathlib.Path) -> tuple[str, ...]:
                  and not filters.steady((), line.split('IDNAME=/dev/')[-1].split(' ')[0]))
 
 
-def _vgs(sysfs: sysfs_mod.Sysfs, rows: Sequence[reports.Pv], used: Sequence[uses.Use],
+def _vgs(sysfs: kernel_sysfs.Sysfs, rows: Sequence[reports.Pv], used: Sequence[uses.Use],
          named: Sequence[Named], dev: str) -> tuple[Vg, ...]:
     links = _links(dev)
     groups: dict[str, list[reports.Pv]] = {}
@@ -192,7 +192,7 @@ def _vgs(sysfs: sysfs_mod.Sysfs, rows: Sequence[reports.Pv], used: Sequence[uses
     return tuple(found)
 
 
-def _device(sysfs: sysfs_mod.Sysfs, row: reports.Pv, links: dict[str, list[str]],
+def _device(sysfs: kernel_sysfs.Sysfs, row: reports.Pv, links: dict[str, list[str]],
             twice: bool) -> Device:
     name = sysfs.name_of(row.number) if row.number else None
     if not name:
@@ -214,19 +214,19 @@ def _links(dev: str) -> dict[str, list[str]]:
     return found
 
 
-def _active(sysfs: sysfs_mod.Sysfs) -> Iterable[Active]:
+def _active(sysfs: kernel_sysfs.Sysfs) -> Iterable[Active]:
     for name in sorted(sysfs.names()):
         try:
             uuid = sysfs.attribute(name, 'dm', 'uuid')
             uuids = kinds.lv_uuids(uuid)
             if uuids:
                 yield _lv(sysfs, name, uuids[0])
-        except sysfs_mod.Gone:
+        except kernel_sysfs.Gone:
             # it was deactivated while we looked, and is no news any more
             continue
 
 
-def _lv(sysfs: sysfs_mod.Sysfs, name: str, vg: str) -> Active:
+def _lv(sysfs: kernel_sysfs.Sysfs, name: str, vg: str) -> Active:
     below = place.stack(sysfs, name)
     disks = sorted(here for here in below - {name}
                    if not sysfs.disk(here) and not sysfs.slaves(here))

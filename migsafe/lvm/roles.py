@@ -21,7 +21,7 @@ import dataclasses
 import enum
 
 from migsafe.brick.kernel import place
-from migsafe.lvm import facts as facts_mod
+from migsafe.lvm.facts import Vg
 
 P = place.Place
 
@@ -38,7 +38,7 @@ class Role(enum.Enum):
 class Judged:
     """A volume group, whose it is, and why."""
 
-    vg: facts_mod.Vg
+    vg: Vg
     role: Role
     why: str
 
@@ -69,7 +69,7 @@ ROLES: tuple[tuple[_Row, Role, str], ...] = (
 )
 
 
-def judge(vg: facts_mod.Vg) -> Judged:
+def judge(vg: Vg) -> Judged:
     """Whose a volume group is, from the table ``ROLES``."""
     found = (place.together(device.place for device in vg.devices if not device.missing),
              bool(vg.uses or vg.named), vg.system, any(device.duplicate for device in vg.devices),

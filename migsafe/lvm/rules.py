@@ -21,8 +21,8 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-from migsafe.lvm import facts as facts_mod
 from migsafe.lvm import filters, roles
+from migsafe.lvm.facts import Device, Facts
 
 
 class Verdict(enum.Enum):
@@ -49,7 +49,7 @@ class Plan:
     """
 
     means: Means
-    keep: tuple[facts_mod.Device, ...]
+    keep: tuple[Device, ...]
     enable: bool = False
 
 
@@ -91,7 +91,7 @@ LINKS_SINCE = (2, 3, 19)
 DEVICES_FILE_SINCE = (2, 3, 12)
 
 
-def decide(facts: facts_mod.Facts) -> Advice:
+def decide(facts: Facts) -> Advice:
     """The advice for a host."""
     groups = tuple(roles.judge(vg) for vg in facts.vgs)
     notes = tuple(text for name, when, text in NOTES if when(facts.effective.get(name)))
@@ -122,7 +122,7 @@ def decide(facts: facts_mod.Facts) -> Advice:
                   plan if known else None, notes)
 
 
-def open_to(facts: facts_mod.Facts) -> str | None:
+def open_to(facts: Facts) -> str | None:
     """Why a volume that is attached next would be used by LVM; None if it would not."""
     effective = facts.effective
     if effective.get('devices/use_devicesfile') == 1 and facts.listed:
@@ -157,7 +157,7 @@ def tried(advice: Advice, seen: frozenset[str]) -> Advice:
                                reasons=(*advice.reasons, *reasons))
 
 
-def _always(facts: facts_mod.Facts) -> list[str]:
+def _always(facts: Facts) -> list[str]:
     """What a person has to look at, however LVM is configured."""
     found = []
     if facts.unfinished:
@@ -171,7 +171,7 @@ def _always(facts: facts_mod.Facts) -> list[str]:
     return found
 
 
-def _administrators(facts: facts_mod.Facts) -> list[str]:
+def _administrators(facts: Facts) -> list[str]:
     """What somebody has written is not overwritten."""
     found = [f'Somebody has written {name} in the configuration of LVM: it is not overwritten.'
              for name in ('devices/filter', 'devices/global_filter') if name in facts.written]
@@ -184,12 +184,12 @@ def _administrators(facts: facts_mod.Facts) -> list[str]:
     return found
 
 
-def _means(facts: facts_mod.Facts) -> Means:
+def _means(facts: Facts) -> Means:
     able = facts.version >= DEVICES_FILE_SINCE and 'devices/use_devicesfile' in facts.effective
     return Means.DEVICES_FILE if able else Means.FILTER
 
 
-def _impossible(facts: facts_mod.Facts, plan: Plan) -> list[str]:
+def _impossible(facts: Facts, plan: Plan) -> list[str]:
     """What keeps a plan from being safe with this LVM."""
     if plan.means is Means.DEVICES_FILE:
         return []

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 
 from migsafe.brick.kernel import kinds, place
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 #: Nobody mounts a guest's disk there.
 SYSTEM = frozenset(('/', '/boot', '/boot/efi', '/usr', '/usr/local', '/var', '/var/lib',
@@ -47,8 +47,8 @@ class Use:
     system: bool
 
 
-def uses(sysfs: sysfs_mod.Sysfs, opens: Callable[[], dict[str, int]], proc: str = '/proc',
-         kernel_name: Callable[[str], str | None] = sysfs_mod.kernel_name) -> list[Use]:
+def uses(sysfs: kernel_sysfs.Sysfs, opens: Callable[[], dict[str, int]], proc: str = '/proc',
+         kernel_name: Callable[[str], str | None] = kernel_sysfs.kernel_name) -> list[Use]:
     """All of them.
 
     :param opens: tells how often each table of device-mapper is open, by major:minor
@@ -71,13 +71,13 @@ def uses(sysfs: sysfs_mod.Sysfs, opens: Callable[[], dict[str, int]], proc: str 
     return list(found)
 
 
-def _groups(sysfs: sysfs_mod.Sysfs, names: set[str]) -> list[str]:
+def _groups(sysfs: kernel_sysfs.Sysfs, names: set[str]) -> list[str]:
     """The volume groups of some devices, by their uuids."""
     found = (kinds.lv_uuids(sysfs.attribute(name, 'dm', 'uuid')) for name in sorted(names))
     return list(dict.fromkeys(uuids[0] for uuids in found if uuids))
 
 
-def _opened(sysfs: sysfs_mod.Sysfs, opens: Callable[[], dict[str, int]],
+def _opened(sysfs: kernel_sysfs.Sysfs, opens: Callable[[], dict[str, int]],
             told: set[str]) -> set[str]:
     """Logical volumes that something has open all the time, and not only others of LVM's.
 
@@ -92,7 +92,7 @@ def _opened(sysfs: sysfs_mod.Sysfs, opens: Callable[[], dict[str, int]],
     return found
 
 
-def _opened_now(sysfs: sysfs_mod.Sysfs, opens: dict[str, int], told: set[str]) -> set[str]:
+def _opened_now(sysfs: kernel_sysfs.Sysfs, opens: dict[str, int], told: set[str]) -> set[str]:
     found = set()
     for number, count in opens.items():
         name = sysfs.name_of(number) if count else None
@@ -102,17 +102,17 @@ def _opened_now(sysfs: sysfs_mod.Sysfs, opens: dict[str, int], told: set[str]) -
                 # pool, a snapshot or a RAID that is merely active, its parts are all open
                 own = sum(_is_lv(sysfs, above) for above in sysfs.holders(name))
                 found |= {name} if count > own else set()
-        except sysfs_mod.Gone:
+        except kernel_sysfs.Gone:
             # nobody has it open who could lose it
             continue
     return found
 
 
-def _is_lv(sysfs: sysfs_mod.Sysfs, name: str) -> bool:
+def _is_lv(sysfs: kernel_sysfs.Sysfs, name: str) -> bool:
     return kinds.lv_uuids(sysfs.attribute(name, 'dm', 'uuid')) is not None
 
 
-def _mounts(sysfs: sysfs_mod.Sysfs, proc: str,
+def _mounts(sysfs: kernel_sysfs.Sysfs, proc: str,
             kernel_name: Callable[[str], str | None]) -> list[tuple[str, str]]:
     found = []
     for line in _lines(pathlib.Path(proc, '1', 'mountinfo')):

@@ -50,8 +50,8 @@ class Plugin(plugin.PluginBase):
         if in_nova_compute():
             from nova.conf import CONF
 
-            from migsafe import nova as migsafe_nova
-            migsafe_nova.arm(CONF, probe=True)
+            from migsafe import nova
+            nova.arm(CONF, probe=True)
         return super().load(plugin_name)
 
     def describe(self) -> objects.HostPluginInfo:

@@ -17,17 +17,14 @@ from collections.abc import Iterable
 
 from migsafe.journal import redact
 from migsafe.replay import catalogue, record, trace
-from migsafe.replay import stage as stage_mod
+from migsafe.replay import stage as replay_stage
 from migsafe.replay.entry import Entry
-from migsafe.replay.lab import case as case_mod
-from migsafe.replay.lab import faults as faults_mod
-from migsafe.replay.lab import lab as lab_mod
-from migsafe.replay.lab import observe, runner
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import case as lab_case
+from migsafe.replay.lab import faults, lab, observe, runner, world
 from migsafe.replay.outcome import Found, Hurt, Next, Outcome, Verdict
 
 
-def play(stage: stage_mod.Stage, entry: Entry) -> Outcome:
+def play(stage: replay_stage.Stage, entry: Entry) -> Outcome:
     """Replay one fault, from a new guest to the owner's next step."""
     case = build(entry, stage.armed, stage.source, stage.destination)
     roles = {'source': stage.source, 'destination': stage.destination}
@@ -37,28 +34,28 @@ def play(stage: stage_mod.Stage, entry: Entry) -> Outcome:
     residue: tuple[Found, ...] | None = None
     pending: tuple[Verdict, ...] = ()
     try:
-        result = stage.run_case(case)
+        result = runner.run(stage, case)
         if entry.waits:
             residue, pending = _found(result.residue), trace.verdicts(stage)
             _come_back(stage, entry, case, result)
-    except lab_mod.LabBroken as broken:
+    except lab.LabBroken as broken:
         return Outcome(entry.name, stage.armed,
                        error=str(redact(f'the laboratory failed: {broken}')))
     return _outcome(stage, entry, result, residue, pending)
 
 
-def build(entry: Entry, armed: bool, source: str, destination: str) -> case_mod.Case:
+def build(entry: Entry, armed: bool, source: str, destination: str) -> lab_case.Case:
     """The laboratory's case of a fault of the catalogue."""
     given = catalogue.arguments(entry, armed, {'source': source, 'destination': destination})
-    given['faults'] = tuple(faults_mod.Fault(**fault) for fault in given['faults'])
+    given['faults'] = tuple(faults.Fault(**fault) for fault in given['faults'])
     if entry.waits:
         # the owner acts when everybody is back, see _come_back
         given['next_step'] = None
-    return case_mod.Case(**given)
+    return lab_case.Case(**given)
 
 
-def _come_back(stage: stage_mod.Stage, entry: Entry, case: case_mod.Case,
-               result: case_mod.CaseResult) -> None:
+def _come_back(stage: replay_stage.Stage, entry: Entry, case: lab_case.Case,
+               result: lab_case.CaseResult) -> None:
     """End what the case waited for, let it come to rest, and do the next step."""
     server = stage.server
     assert server is not None
@@ -79,7 +76,7 @@ def _come_back(stage: stage_mod.Stage, entry: Entry, case: case_mod.Case,
     result.next_step = stage.what_if(server, entry.next_step)
 
 
-def _outcome(stage: stage_mod.Stage, entry: Entry, result: case_mod.CaseResult,
+def _outcome(stage: replay_stage.Stage, entry: Entry, result: lab_case.CaseResult,
              residue: tuple[Found, ...] | None, pending: tuple[Verdict, ...]) -> Outcome:
     missing = _missing(stage, entry, result)
     step = result.next_step
@@ -92,8 +89,8 @@ def _outcome(stage: stage_mod.Stage, entry: Entry, result: case_mod.CaseResult,
         steps=trace.steps(stage), seconds=round(result.seconds, 2))
 
 
-def _missing(stage: stage_mod.Stage, entry: Entry,
-             result: case_mod.CaseResult) -> tuple[str, ...]:
+def _missing(stage: replay_stage.Stage, entry: Entry,
+             result: lab_case.CaseResult) -> tuple[str, ...]:
     """What should have gone wrong and did not."""
     fired = {one.fault for one in result.fired}
     missing = [str(fault) for fault in result.case.faults if fault not in fired]
@@ -111,5 +108,5 @@ def _found(residue: Iterable[observe.Residue]) -> tuple[Found, ...]:
     return tuple(Found(r.kind, r.detail, r.host, r.volume) for r in residue)
 
 
-def _hurt(harms: Iterable[world_mod.Harm]) -> tuple[Hurt, ...]:
-    return tuple(Hurt(h.kind, h.host, h.detail, world_mod.HARMS[h.kind]) for h in harms)
+def _hurt(harms: Iterable[world.Harm]) -> tuple[Hurt, ...]:
+    return tuple(Hurt(h.kind, h.host, h.detail, world.HARMS[h.kind]) for h in harms)

@@ -17,8 +17,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from migsafe.replay.lab import faults as faults_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import faults as lab_faults
+from migsafe.replay.lab import world as lab_world
 
 
 @dataclasses.dataclass
@@ -32,7 +32,7 @@ class Notes:
 
     phases: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     errors: dict[int, str] = dataclasses.field(default_factory=dict)
-    harms: list[tuple[int, world_mod.Harm]] = dataclasses.field(default_factory=list)
+    harms: list[tuple[int, lab_world.Harm]] = dataclasses.field(default_factory=list)
     faults: dict[int, str] = dataclasses.field(default_factory=dict)
     lines: dict[int, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     seen: int = 0
@@ -47,7 +47,7 @@ _ACTIONS = {
 _WHEN = {'before': '', 'after': ' after it took place'}
 
 
-def in_words(fault: faults_mod.Fault) -> str:
+def in_words(fault: lab_faults.Fault) -> str:
     """What went wrong with one effect."""
     return f'{_ACTIONS.get(fault.action, fault.action)}{_WHEN[fault.when]}'
 
@@ -64,7 +64,7 @@ class Death:
 class Recorder:
     """A lab.world.Rule around another one."""
 
-    def __init__(self, plan: faults_mod.Plan, world: world_mod.World, notes: Notes,
+    def __init__(self, plan: lab_faults.Plan, world: lab_world.World, notes: Notes,
                  kill: Callable[[str], bool], death: Death | None,
                  written: Callable[[str], tuple[str, ...]]) -> None:
         self._plan = plan
@@ -74,7 +74,7 @@ class Recorder:
         self._death = death
         self._written = written
 
-    def around(self, effect: world_mod.Effect, call: Callable[[], Any],
+    def around(self, effect: lab_world.Effect, call: Callable[[], Any],
                later: Callable[[], Any] | None) -> Any:
         """Perform an effect, and note how it went."""
         self._die(effect)
@@ -91,12 +91,12 @@ class Recorder:
             if effect.kind == 'journal':
                 self._notes.lines[effect.index] = self._written(effect.host)
 
-    def _harm(self, effect: world_mod.Effect) -> None:
+    def _harm(self, effect: lab_world.Effect) -> None:
         for harm in self._world.harms[self._notes.seen:]:
             self._notes.harms.append((effect.index, harm))
             self._notes.seen += 1
 
-    def _die(self, effect: world_mod.Effect) -> None:
+    def _die(self, effect: lab_world.Effect) -> None:
         death = self._death
         if death is None or (effect.kind, effect.name) != (death.kind, death.name):
             return

@@ -19,17 +19,15 @@ from typing import Any
 import nova.conf
 
 from migsafe.replay import books, record, words
-from migsafe.replay.lab import case as case_mod
-from migsafe.replay.lab import faults as faults_mod
-from migsafe.replay.lab import guests
-from migsafe.replay.lab import lab as lab_mod
+from migsafe.replay.lab import case as lab_case
+from migsafe.replay.lab import faults, guests, lab
 
 #: What a next step is called.
 OWNER = {'hard_reboot': 'hard reboot', 'stop_start': 'stop, and start again',
          'detach': 'detach', 'delete': 'delete'}
 
 
-class Stage(lab_mod.Lab):
+class Stage(lab.Lab):
     """A Lab that remembers the last guest and notes what belongs to which effect.
 
     :ivar death: what else kills a nova-compute in the next case.
@@ -73,7 +71,7 @@ class Stage(lab_mod.Lab):
                           for export in self.parts.san.exports(volume))
         return server
 
-    def arm_faults(self, case: case_mod.Case, phase: str) -> faults_mod.Plan:
+    def arm_faults(self, case: lab_case.Case, phase: str) -> faults.Plan:
         """Let the faults of one phase happen from now on."""
         if phase == 'migrate':
             # whatever was noted until now was cleaning and booting
@@ -82,9 +80,9 @@ class Stage(lab_mod.Lab):
         self.note_with(plan)
         return plan
 
-    def note_with(self, plan: faults_mod.Plan | None = None) -> None:
+    def note_with(self, plan: faults.Plan | None = None) -> None:
         """Go on noting, with other faults or none."""
-        chosen = plan or faults_mod.Plan((), self.world, self.parts.connections)
+        chosen = plan or faults.Plan((), self.world, self.parts.connections)
         self.world.rule = record.Recorder(chosen, self.world, self.notes, self._kill,
                                           self.death, self._written)
 
@@ -131,7 +129,7 @@ class Stage(lab_mod.Lab):
             self.phase('periodic recovery')
         super().recover()
 
-    def what_if(self, server: guests.Server, operation: str) -> case_mod.NextStep:
+    def what_if(self, server: guests.Server, operation: str) -> lab_case.NextStep:
         """What the owner does next."""
         self.phase(f'the owner: {OWNER[operation]}')
         self.note_with()

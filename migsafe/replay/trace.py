@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterator
 
 from migsafe.replay import record
-from migsafe.replay import stage as stage_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay import stage as replay_stage
+from migsafe.replay.lab import world
 from migsafe.replay.outcome import Step, Verdict
 
 #: How the names of effects that only look begin, or end.
@@ -33,10 +33,10 @@ _PATH = re.compile(r'/dev/disk/by-path/\S+-lun-(\d+)')
 _LUN = r'LUN \1'
 
 
-def steps(stage: stage_mod.Stage) -> tuple[Step, ...]:
+def steps(stage: replay_stage.Stage) -> tuple[Step, ...]:
     """Everything that happened in the last case, in order."""
     notes = stage.notes
-    harms: dict[int, list[world_mod.Harm]] = {}
+    harms: dict[int, list[world.Harm]] = {}
     for index, harm in notes.harms:
         harms.setdefault(index, []).append(harm)
     phases = sorted(notes.phases, key=lambda phase: phase[0])
@@ -47,19 +47,19 @@ def steps(stage: stage_mod.Stage) -> tuple[Step, ...]:
         found += [Step('', 'phase', text) for _, text in phases[begun:reached]]
         begun = max(begun, reached)
         found += _journal(effect, notes) if effect.kind == 'journal' else [_effect(effect, notes)]
-        found += [Step(h.host, 'harm', f'{world_mod.HARMS[h.kind]}: '
+        found += [Step(h.host, 'harm', f'{world.HARMS[h.kind]}: '
                                        f'{stage.named(_PATH.sub(_LUN, h.detail))}')
                   for h in harms.get(effect.index, ())]
     return tuple(found)
 
 
-def _effect(effect: world_mod.Effect, notes: record.Notes) -> Step:
+def _effect(effect: world.Effect, notes: record.Notes) -> Step:
     reads = effect.name.startswith(_READS) or effect.name.endswith(_GETS)
     return Step(effect.host, effect.kind, effect.name, effect.volume,
                 notes.faults.get(effect.index, ''), notes.errors.get(effect.index, ''), reads)
 
 
-def _journal(effect: world_mod.Effect, notes: record.Notes) -> Iterator[Step]:
+def _journal(effect: world.Effect, notes: record.Notes) -> Iterator[Step]:
     """A commit: the lines that it wrote, or what it was for if it wrote none."""
     if effect.name in _SILENT:
         return
@@ -67,7 +67,7 @@ def _journal(effect: world_mod.Effect, notes: record.Notes) -> Iterator[Step]:
         yield Step(effect.host, 'journal', text)
 
 
-def verdicts(stage: stage_mod.Stage) -> tuple[Verdict, ...]:
+def verdicts(stage: replay_stage.Stage) -> tuple[Verdict, ...]:
     """How the last guest's transactions stand; none on a plain Nova."""
     if stage.books is None or stage.server is None:
         return ()

@@ -14,17 +14,17 @@
 from __future__ import annotations
 
 from migsafe.resources import base
-from migsafe.transaction import move as mv
+from migsafe.transaction.move import Move, Point, Residue
 
 
 class Allocation(base.Resource):
     """R7: the instance holds the winner's resources, the migration nothing."""
 
     name = 'allocation'
-    commit_points = (mv.Point.REST,)
-    revert_points = (mv.Point.REST,)
+    commit_points = (Point.REST,)
+    revert_points = (Point.REST,)
 
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         allocations = move.clients.allocations
         if not allocations.held(move.tx.uuid):
             return
@@ -36,11 +36,11 @@ class Allocation(base.Resource):
                 f'{move.tx.instance_uuid}`')})
         self._delete(move)
 
-    def _delete(self, move: mv.Move) -> None:
+    def _delete(self, move: Move) -> None:
         with move.effect(self.name, 'allocation_delete', move.tx.uuid):
             move.clients.allocations.delete(move.tx.uuid)
 
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         allocations = move.clients.allocations
         if not allocations.held(move.tx.uuid):
             self._withdraw(move)
@@ -52,7 +52,7 @@ class Allocation(base.Resource):
         with move.effect(self.name, 'allocation_move', move.tx.uuid):
             allocations.move(move.tx.uuid, move.tx.instance_uuid)
 
-    def _withdraw(self, move: mv.Move) -> None:
+    def _withdraw(self, move: Move) -> None:
         """A conductor that went on after a rollback claims a destination for
         an instance that has its source's back: Placement then holds both."""
         if move.superseded or not (move.loser and move.decision.teardown):
@@ -64,7 +64,7 @@ class Allocation(base.Resource):
             with move.effect(self.name, 'allocation_withdraw', move.loser):
                 allocations.withdraw(move.tx.instance_uuid, move.loser)
 
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         found = []
         if move.clients.allocations.held(move.tx.uuid):
             found.append(self._residue(
@@ -74,7 +74,7 @@ class Allocation(base.Resource):
             found += self._inspect_instance(move)
         return found
 
-    def _inspect_instance(self, move: mv.Move) -> list[mv.Residue]:
+    def _inspect_instance(self, move: Move) -> list[Residue]:
         held = move.clients.allocations.held(move.tx.instance_uuid)
         provider = move.clients.allocations.provider
         heal = ('run `nova-manage placement heal_allocations --instance '
@@ -88,5 +88,5 @@ class Allocation(base.Resource):
                 move, move.loser, f'instance still holds allocations; {heal}'))
         return found
 
-    def _residue(self, move: mv.Move, host: str, detail: str) -> mv.Residue:
-        return mv.Residue('R7', self.name, move.tx.uuid, host, detail)
+    def _residue(self, move: Move, host: str, detail: str) -> Residue:
+        return Residue('R7', self.name, move.tx.uuid, host, detail)

@@ -17,7 +17,7 @@ import abc
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from migsafe.transaction import move as mv
+from migsafe.transaction.move import Move, Point, Residue
 
 
 class Held(Exception):
@@ -41,8 +41,8 @@ class Resource(abc.ABC):
     #: True when only the host that has the state can change it
     local: ClassVar[bool] = False
     #: when :meth:`commit` and :meth:`revert` are called
-    commit_points: ClassVar[Sequence[mv.Point]] = (mv.Point.REST,)
-    revert_points: ClassVar[Sequence[mv.Point]] = (mv.Point.REST,)
+    commit_points: ClassVar[Sequence[Point]] = (Point.REST,)
+    revert_points: ClassVar[Sequence[Point]] = (Point.REST,)
 
     def capture(self, subject: Any) -> dict[str, Any]:
         """What must be known later, before anything has changed.
@@ -53,19 +53,19 @@ class Resource(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         """Bring the state to the destination.
 
         :raises Held: for what has to stay, by key
         """
 
     @abc.abstractmethod
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         """Bring the state back to the source.
 
         :raises Held: for what has to stay, by key
         """
 
     @abc.abstractmethod
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         """Read back, and say what does not agree with the verdict."""

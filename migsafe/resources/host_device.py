@@ -18,9 +18,9 @@ from typing import Any
 
 from migsafe.resources import base
 from migsafe.text import masked
-from migsafe.transaction import clients as cl
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import move as mv
+from migsafe.transaction.clients import Attachment
+from migsafe.transaction.evidence import NO_QEMU, HostEvidence
+from migsafe.transaction.move import Move, Point, Residue
 
 
 class HostDevice(base.Resource):
@@ -29,37 +29,37 @@ class HostDevice(base.Resource):
 
     name = 'host_device'
     local = True
-    commit_points = (mv.Point.DEVICES,)
-    revert_points = (mv.Point.DEVICES,)
+    commit_points = (Point.DEVICES,)
+    revert_points = (Point.DEVICES,)
 
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         self._release(move)
 
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         self._release(move)
 
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         if move.loser and not (move.released or move.loser == move.local):
-            return [mv.Residue('R4', self.name, '', move.loser,
+            return [Residue('R4', self.name, '', move.loser,
                                'its devices have not been looked at')]
         if move.loser != move.local or move.loser_is_dead:
-            return [mv.Residue('R4', self.name, volume, move.loser, reason)
+            return [Residue('R4', self.name, volume, move.loser, reason)
                     for volume, reason in move.kept.items()]
         return [
-            mv.Residue('R4', self.name, volume, move.local,
+            Residue('R4', self.name, volume, move.local,
                        f'{", ".join(paths)} still connected'
                        f'{_because(move.kept.get(volume))}')
             for volume, info in self.connections(move).items()
             if (paths := self._paths(move, info))]
 
-    def _release(self, move: mv.Move) -> None:
+    def _release(self, move: Move) -> None:
         if not move.loser_is_dead:
             move.kept = dict(self._kept(move))
         move.released = True
         if move.kept:
             raise base.Held(move.kept)
 
-    def _kept(self, move: mv.Move) -> dict[str, str]:
+    def _kept(self, move: Move) -> dict[str, str]:
         if not move.decision.teardown:
             reason = (f'{move.loser} is not safe to touch: '
                       f'{move.decision.reason}')
@@ -75,7 +75,7 @@ class HostDevice(base.Resource):
         move.seen = True
         return self._release_here(move)
 
-    def _all_volumes(self, move: mv.Move) -> list[str]:
+    def _all_volumes(self, move: Move) -> list[str]:
         volumes = set(move.history.captured('volume_connection'))
         volumes |= set(move.history.connections)
         if move.instance is not None:
@@ -83,7 +83,7 @@ class HostDevice(base.Resource):
                         move.clients.records.volumes(move.tx.instance_uuid)}
         return sorted(volumes)
 
-    def connections(self, move: mv.Move) -> dict[str, dict[str, Any]]:
+    def connections(self, move: Move) -> dict[str, dict[str, Any]]:
         """volume id -> connection_info that may be connected on this host.
 
         What this host journalled; where it has no journal of it (older than
@@ -104,10 +104,10 @@ class HostDevice(base.Resource):
                     found[attachment.volume_id] = info
         return found
 
-    def _attachments(self, move: mv.Move) -> list[cl.Attachment]:
+    def _attachments(self, move: Move) -> list[Attachment]:
         return move.clients.volumes.attachments(move.tx.instance_uuid)
 
-    def _release_here(self, move: mv.Move) -> dict[str, str]:
+    def _release_here(self, move: Move) -> dict[str, str]:
         kept = {}
         guest = move.clients.guests.evidence(move.tx.instance_uuid)
         mapped = self._mapped(move)
@@ -122,7 +122,7 @@ class HostDevice(base.Resource):
             kept.setdefault(volume, reason)
         return kept
 
-    def _unclaimed(self, move: mv.Move) -> Iterator[tuple[str, str]]:
+    def _unclaimed(self, move: Move) -> Iterator[tuple[str, str]]:
         """Devices of attachments that nobody can tell the host of.
 
         Cinder names the host of an attachment only once it is complete, and
@@ -146,7 +146,7 @@ class HostDevice(base.Resource):
                     'knows; compare its WWID with the volume and remove the '
                     'device by hand')
 
-    def _mapped(self, move: mv.Move) -> set[str]:
+    def _mapped(self, move: Move) -> set[str]:
         """Volumes whose export to this host is still there, by Cinder."""
         mine = {i for ids in move.history.attachments.values() for i in ids}
         mine |= {str(c.get('attachment_id')) for c in move.history.captured(
@@ -155,20 +155,20 @@ class HostDevice(base.Resource):
         return {a.volume_id for a in self._attachments(move)
                 if a.id in mine or a.host in (move.local, None)}
 
-    def _legacy(self, move: mv.Move, volume: str) -> bool:
+    def _legacy(self, move: Move, volume: str) -> bool:
         captured = move.history.capture('volume_connection', volume)
         if captured:
             return captured.get('attachment_id') is None
         return volume not in move.history.attachments and not any(
             a.volume_id == volume for a in self._attachments(move))
 
-    def _disconnect(self, move: mv.Move, volume: str, info: dict[str, Any],
-                    guest: ev.HostEvidence, mapped: set[str]) -> str | None:
+    def _disconnect(self, move: Move, volume: str, info: dict[str, Any],
+                    guest: HostEvidence, mapped: set[str]) -> str | None:
         """Disconnect one volume here; the reason if it has to stay."""
         paths = self._paths(move, info)
         legacy = self._legacy(move, volume)
         connected = paths or volume in move.history.connections
-        if (connected or legacy) and guest.guest not in ev.NO_QEMU:
+        if (connected or legacy) and guest.guest not in NO_QEMU:
             # Also what has no device to see: RBD and NFS live in QEMU.
             return f'{", ".join(paths) or volume} may be in use: {guest}'
         if paths and volume not in mapped and not legacy:
@@ -186,7 +186,7 @@ class HostDevice(base.Resource):
                 move.clients.volumes.terminate(move.tx.instance_uuid, volume)
         return None
 
-    def _paths(self, move: mv.Move, info: dict[str, Any]) -> list[str]:
+    def _paths(self, move: Move, info: dict[str, Any]) -> list[str]:
         return move.clients.devices.paths(move.tx.instance_uuid, info)
 
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 from typing import Any
 
 from migsafe.resources import base
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import move as mv
-from migsafe.transaction import subject as sj
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
+from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.subject import Subject
+from migsafe.transaction.verdict import Verdict
 
 #: A guest whose domain is on the destination has arrived with all its disks.
-ARRIVED = frozenset((ev.GuestState.HERE, ev.GuestState.SHUT_OFF))
+ARRIVED = frozenset((GuestState.HERE, GuestState.SHUT_OFF))
 
 
 class InstanceDirectory(base.Resource):
@@ -36,30 +36,30 @@ class InstanceDirectory(base.Resource):
 
     name = 'instance_directory'
     local = True
-    commit_points = (mv.Point.DEVICES,)
-    revert_points = (mv.Point.DEVICES,)
+    commit_points = (Point.DEVICES,)
+    revert_points = (Point.DEVICES,)
 
-    def capture(self, subject: sj.Subject) -> dict[str, Any]:
+    def capture(self, subject: Subject) -> dict[str, Any]:
         return {'': {'exists': subject.directory_exists,
                      'shared': subject.directory_shared}}
 
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         self._remove(move)
 
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         self._remove(move)
 
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         path = self._leftover(move)
-        return [] if path is None else [mv.Residue(
+        return [] if path is None else [Residue(
             'R11', self.name, '', move.local, f'{path} still exists')]
 
-    def _leftover(self, move: mv.Move) -> str | None:
+    def _leftover(self, move: Move) -> str | None:
         if move.loser != move.local or not self._ours(move):
             return None
         return move.clients.directories.find(move.tx.instance_uuid)
 
-    def _ours(self, move: mv.Move) -> bool:
+    def _ours(self, move: Move) -> bool:
         if (self.name, '') in move.history.settled:
             # It was gone: what is there now was made by something else.
             return False
@@ -70,12 +70,12 @@ class InstanceDirectory(base.Resource):
             return True
         return captured.get('exists') is False
 
-    def _remove(self, move: mv.Move) -> None:
+    def _remove(self, move: Move) -> None:
         path = self._leftover(move)
         if path is None:
             return
         guest = move.clients.guests.evidence(move.tx.instance_uuid)
-        if not move.decision.teardown or guest.guest not in ev.NO_QEMU:
+        if not move.decision.teardown or guest.guest not in NO_QEMU:
             raise base.Held({'': f'{path} may be in use: {guest}'})
         if not (move.instance is None or self._copied(move, guest)):
             raise base.Held({'': (
@@ -87,17 +87,17 @@ class InstanceDirectory(base.Resource):
             move.clients.directories.remove(move.tx.instance_uuid)
 
     @staticmethod
-    def _copied(move: mv.Move, guest: ev.HostEvidence) -> bool:
+    def _copied(move: Move, guest: HostEvidence) -> bool:
         """Whether the newest state of the disks is on the winner.
 
         :param guest: what this host's libvirt says of the guest
         """
         if move.local == move.tx.dest_host:
             # Without a domain here it has never arrived; see GuestState.
-            return guest.guest is not ev.GuestState.SHUT_OFF or \
+            return guest.guest is not GuestState.SHUT_OFF or \
                 move.clients.peer.evidence(
                     move.winner, move.tx.uuid, move.tx.instance_uuid
-                ).guest is ev.GuestState.HERE
+                ).guest is GuestState.HERE
         # The destination commits for itself only when it has seen the guest.
         return (move.evidence.destination.guest in ARRIVED
-                or move.peer_verdict() == vd.Verdict.COMMIT.value)
+                or move.peer_verdict() == Verdict.COMMIT.value)

@@ -16,15 +16,15 @@ from __future__ import annotations
 from typing import Any
 
 from migsafe.resources import base
-from migsafe.transaction import move as mv
-from migsafe.transaction import subject as sj
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.subject import Subject
+from migsafe.transaction.verdict import Verdict
 
 #: Statuses of a live migration that Nova will not touch again
 #: (nova.objects.fields.MigrationStatus; the API calls the rest in progress).
 TERMINAL = frozenset(('cancelled', 'completed', 'done', 'error', 'failed',
                       'finished', 'reverted', 'confirmed'))
-FINAL = {vd.Verdict.COMMIT: 'completed', vd.Verdict.ABORT: 'failed'}
+FINAL = {Verdict.COMMIT: 'completed', Verdict.ABORT: 'failed'}
 MIGRATING = 'migrating'
 
 
@@ -32,27 +32,27 @@ class InstanceRecord(base.Resource):
     """R5, R6 and R12."""
 
     name = 'instance_record'
-    commit_points = (mv.Point.RECORDS, mv.Point.DONE)
-    revert_points = (mv.Point.RECORDS, mv.Point.DONE)
+    commit_points = (Point.RECORDS, Point.DONE)
+    revert_points = (Point.RECORDS, Point.DONE)
 
-    def capture(self, subject: sj.Subject) -> dict[str, Any]:
+    def capture(self, subject: Subject) -> dict[str, Any]:
         return {'': {'host': subject.instance.host,
                      'node': subject.instance.node,
                      'vm_state': subject.instance.vm_state}}
 
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         self._act(move, point)
 
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         self._act(move, point)
 
-    def _act(self, move: mv.Move, point: mv.Point) -> None:
-        if point is mv.Point.RECORDS:
+    def _act(self, move: Move, point: Point) -> None:
+        if point is Point.RECORDS:
             self._host(move)
         else:
             self._done(move)
 
-    def _host(self, move: mv.Move) -> None:
+    def _host(self, move: Move) -> None:
         if move.superseded or move.instance is None:
             return
         if move.instance.host == move.winner:
@@ -63,7 +63,7 @@ class InstanceRecord(base.Resource):
                 move.tx.instance_uuid, move.winner,
                 (move.tx.source_host, move.tx.dest_host))
 
-    def _done(self, move: mv.Move) -> None:
+    def _done(self, move: Move) -> None:
         kinds = {r.kind for r in self.inspect(move)}
         if 'R6' in kinds:
             with move.effect(self.name, 'instance_release', ''):
@@ -75,12 +75,12 @@ class InstanceRecord(base.Resource):
                              {'status': status}):
                 move.clients.records.finish_migration(move.tx.uuid, status)
 
-    def _vm_state(self, move: mv.Move) -> str | None:
+    def _vm_state(self, move: Move) -> str | None:
         """The state to restore: only one that this migration found."""
         state = move.history.capture(self.name).get('vm_state')
         return str(state) if state and state != 'error' else None
 
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         found = []
         now = move.clients.records.instance(move.tx.instance_uuid)
         if now is not None and not (move.superseded or move.freed):
@@ -98,12 +98,12 @@ class InstanceRecord(base.Resource):
                 'R12', move, f'migration {move.tx.uuid} is {status}'))
         return found
 
-    def _wrong(self, move: mv.Move, status: str | None) -> bool:
+    def _wrong(self, move: Move, status: str | None) -> bool:
         if status is None:
             return False
-        if move.decision.verdict is vd.Verdict.COMMIT:
+        if move.decision.verdict is Verdict.COMMIT:
             return status != 'completed'
         return status not in TERMINAL
 
-    def _residue(self, kind: str, move: mv.Move, detail: str) -> mv.Residue:
-        return mv.Residue(kind, self.name, '', move.winner, detail)
+    def _residue(self, kind: str, move: Move, detail: str) -> Residue:
+        return Residue(kind, self.name, '', move.winner, detail)

@@ -20,15 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from migsafe.transaction import clients as cl
-from migsafe.transaction import move as mv
+from migsafe.transaction.clients import Attachment, VolumeRow
+from migsafe.transaction.move import Move
 
 #: A note of the journal: an attachment that was there before the instance
 #: was given back.
 OLD = 'old attachment '
 
 
-def remember(move: mv.Move, left: Iterable[cl.Attachment]) -> None:
+def remember(move: Move, left: Iterable[Attachment]) -> None:
     """Journal what could not be deleted yet; each once."""
     if move.freed or move.superseded:
         return
@@ -39,8 +39,8 @@ def remember(move: mv.Move, left: Iterable[cl.Attachment]) -> None:
             move.history.notes.add(note)
 
 
-def losers(move: mv.Move, attachments: Sequence[cl.Attachment],
-           rows: Iterable[cl.VolumeRow]) -> list[cl.Attachment]:
+def losers(move: Move, attachments: Sequence[Attachment],
+           rows: Iterable[VolumeRow]) -> list[Attachment]:
     """Attachments that this transaction may delete."""
     known = _known(move)
     if move.instance is None or (move.freed and not move.superseded):
@@ -53,7 +53,7 @@ def losers(move: mv.Move, attachments: Sequence[cl.Attachment],
             or (not move.superseded and a.volume_id in volumes)]
 
 
-def _known(move: mv.Move) -> set[str]:
+def _known(move: Move) -> set[str]:
     if move.loser == move.tx.source_host:
         known = {str(c.get('attachment_id')) for c in
                  move.history.captured('volume_connection').values()}

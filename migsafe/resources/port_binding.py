@@ -14,30 +14,30 @@
 from __future__ import annotations
 
 from migsafe.resources import base
-from migsafe.transaction import move as mv
+from migsafe.transaction.move import Move, Point, Residue
 
 
 class PortBinding(base.Resource):
     """R8: the winner's binding is active, the loser's is gone."""
 
     name = 'port_binding'
-    commit_points = (mv.Point.REST,)
-    revert_points = (mv.Point.REST,)
+    commit_points = (Point.REST,)
+    revert_points = (Point.REST,)
 
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         self._bind(move)
 
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         self._bind(move)
 
-    def _bind(self, move: mv.Move) -> None:
+    def _bind(self, move: Move) -> None:
         if not self.inspect(move):
             return
         with move.effect(self.name, 'bind', '', {'host': move.winner}):
             move.clients.network.bind(move.tx.instance_uuid, move.winner,
                                       move.loser)
 
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         if move.superseded or not move.tx.dest_host:
             return []
         found = []
@@ -45,11 +45,11 @@ class PortBinding(base.Resource):
             move.tx.instance_uuid, (move.winner, move.loser))
         for port, hosts in sorted(ports.items()):
             if move.loser in hosts:
-                found.append(mv.Residue(
+                found.append(Residue(
                     'R8', self.name, port, move.loser,
                     f'{hosts[move.loser]} binding still exists'))
             if hosts and hosts.get(move.winner) != 'ACTIVE':
-                found.append(mv.Residue(
+                found.append(Residue(
                     'R8', self.name, port, move.winner,
                     f'binding is {hosts.get(move.winner, "missing")}'))
         return found

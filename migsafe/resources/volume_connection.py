@@ -18,11 +18,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from migsafe.brick.guard import policy
-from migsafe.resources import base
-from migsafe.resources import loser_attachments as la
-from migsafe.transaction import clients as cl
-from migsafe.transaction import move as mv
-from migsafe.transaction import subject as sj
+from migsafe.resources import base, loser_attachments
+from migsafe.transaction.clients import Attachment, VolumeRow
+from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.subject import Subject
 
 #: Keys of connection_info['data'] that do not say where a volume is. Who it is,
 #: is noted where it is connected, and is the same on every host.
@@ -66,59 +65,59 @@ class VolumeConnection(base.Resource):
     """R1, R2 and the Cinder half of R3."""
 
     name = 'volume_connection'
-    commit_points = (mv.Point.RECORDS, mv.Point.EXPORTS)
-    revert_points = (mv.Point.RECORDS, mv.Point.EXPORTS)
+    commit_points = (Point.RECORDS, Point.EXPORTS)
+    revert_points = (Point.RECORDS, Point.EXPORTS)
 
-    def capture(self, subject: sj.Subject) -> dict[str, Any]:
+    def capture(self, subject: Subject) -> dict[str, Any]:
         return {row.volume_id: {'attachment_id': row.attachment_id,
                                 'connection_info': row.connection_info}
                 for row in subject.volumes}
 
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         self._act(move, point)
 
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         self._act(move, point)
 
-    def _act(self, move: mv.Move, point: mv.Point) -> None:
-        if point is mv.Point.RECORDS:
+    def _act(self, move: Move, point: Point) -> None:
+        if point is Point.RECORDS:
             if not (move.superseded or move.freed):
                 self._rows(move)
         else:
             self._exports(move)
 
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
         found = []
         if not (move.superseded or move.freed):
             for row in self._volumes(move):
                 found += self._inspect_row(move, row, attachments)
         found += [
-            mv.Residue('R3', self.name, a.volume_id, a.host or move.loser,
+            Residue('R3', self.name, a.volume_id, a.host or move.loser,
                        f'attachment {a.id} still exists'
                        + _because(move.kept.get(a.volume_id)))
             for a in self._not_kept(move, attachments)]
         return found
 
-    def _inspect_row(self, move: mv.Move, row: cl.VolumeRow,
-                     attachments: list[cl.Attachment]) -> list[mv.Residue]:
+    def _inspect_row(self, move: Move, row: VolumeRow,
+                     attachments: list[Attachment]) -> list[Residue]:
         target = self._target(move, row, attachments)
         if target is None:
-            return [mv.Residue(
+            return [Residue(
                 'R2', self.name, row.volume_id, move.winner,
                 f'no attachment of {move.winner} found in Cinder')]
         if row.attachment_id != target.attachment_id:
-            return [mv.Residue(
+            return [Residue(
                 'R2', self.name, row.volume_id, move.winner,
                 f'row has attachment {row.attachment_id}, '
                 f'{move.winner} has {target.attachment_id}')]
         if not same(row.connection_info, target.connection_info):
-            return [mv.Residue('R1', self.name, row.volume_id, move.winner,
+            return [Residue('R1', self.name, row.volume_id, move.winner,
                                'connection_info is not that of the host '
                                'that runs the guest')]
         return []
 
-    def _rows(self, move: mv.Move) -> None:
+    def _rows(self, move: Move) -> None:
         """Compare and swap every row that is not the winner's."""
         attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
         move.listed = attachments
@@ -134,11 +133,11 @@ class VolumeConnection(base.Resource):
         if held:
             raise base.Held(held)
 
-    def _agrees(self, row: cl.VolumeRow, target: Target) -> bool:
+    def _agrees(self, row: VolumeRow, target: Target) -> bool:
         return (row.attachment_id == target.attachment_id
                 and same(row.connection_info, target.connection_info))
 
-    def _swap(self, move: mv.Move, row: cl.VolumeRow,
+    def _swap(self, move: Move, row: VolumeRow,
               target: Target) -> dict[str, str]:
         info = _with_what_was_noted(move, row, target.connection_info or {})
         with move.effect(self.name, 'bdm_restore', row.volume_id,
@@ -150,7 +149,7 @@ class VolumeConnection(base.Resource):
             row.volume_id: f'row {row.bdm_id} was changed by something else '
                            'in the meantime; looked at again later'}
 
-    def _exports(self, move: mv.Move) -> None:
+    def _exports(self, move: Move) -> None:
         """Delete the loser's attachments, each once its device is gone."""
         todo, held = self._todo(move), {}
         try:
@@ -167,39 +166,39 @@ class VolumeConnection(base.Resource):
                 todo.remove(attachment)
         finally:
             # Once the instance is its owner's, new ones look just like them.
-            la.remember(move, todo)
+            loser_attachments.remember(move, todo)
         if held:
             raise base.Held(held)
 
-    def _todo(self, move: mv.Move) -> list[cl.Attachment]:
+    def _todo(self, move: Move) -> list[Attachment]:
         try:
             attachments = move.clients.volumes.attachments(
                 move.tx.instance_uuid)
         except Exception:
-            la.remember(move, self._not_kept(move, move.listed))
+            loser_attachments.remember(move, self._not_kept(move, move.listed))
             raise
         return self._not_kept(move, attachments)
 
-    def _not_kept(self, move: mv.Move, attachments: list[cl.Attachment]
-                  ) -> list[cl.Attachment]:
+    def _not_kept(self, move: Move, attachments: list[Attachment]
+                  ) -> list[Attachment]:
         keep = self._kept_ids(move, attachments)
-        return [a for a in la.losers(move, attachments, self._volumes(move))
+        return [a for a in loser_attachments.losers(move, attachments, self._volumes(move))
                 if a.id not in keep]
 
-    def _named(self, move: mv.Move, attachment: cl.Attachment) -> bool:
+    def _named(self, move: Move, attachment: Attachment) -> bool:
         """Whether a row names it by now: since they were read, the one
         before it may have taken long to delete."""
         return any(row.attachment_id == attachment.id
                    for row in self._volumes(move))
 
-    def _why_not(self, move: mv.Move,
-                 attachment: cl.Attachment) -> str | None:
+    def _why_not(self, move: Move,
+                 attachment: Attachment) -> str | None:
         if not move.released:
             return f'devices of {move.loser} have not been looked at'
         return move.kept.get(attachment.volume_id)
 
-    def _kept_ids(self, move: mv.Move,
-                  attachments: list[cl.Attachment]) -> set[str]:
+    def _kept_ids(self, move: Move,
+                  attachments: list[Attachment]) -> set[str]:
         """Attachments that stay: what rows name, and what the winner has."""
         rows = self._volumes(move)
         keep = {row.attachment_id for row in rows if row.attachment_id}
@@ -215,13 +214,13 @@ class VolumeConnection(base.Resource):
                             if a.volume_id == row.volume_id)
         return keep
 
-    def _volumes(self, move: mv.Move) -> list[cl.VolumeRow]:
+    def _volumes(self, move: Move) -> list[VolumeRow]:
         if move.instance is None:
             return []
         return move.clients.records.volumes(move.tx.instance_uuid)
 
-    def _target(self, move: mv.Move, row: cl.VolumeRow,
-                attachments: list[cl.Attachment]) -> Target | None:
+    def _target(self, move: Move, row: VolumeRow,
+                attachments: list[Attachment]) -> Target | None:
         captured = move.history.capture(self.name, row.volume_id)
         if row.attachment_id is None and not captured.get('attachment_id'):
             return self._legacy_target(move, row, captured)
@@ -240,8 +239,8 @@ class VolumeConnection(base.Resource):
             info.setdefault('serial', row.volume_id)
         return Target(found.id, info)
 
-    def _pick(self, move: mv.Move, row: cl.VolumeRow, captured: dict[str, Any],
-              mine: list[cl.Attachment]) -> cl.Attachment | None:
+    def _pick(self, move: Move, row: VolumeRow, captured: dict[str, Any],
+              mine: list[Attachment]) -> Attachment | None:
         """The winner's attachment of a volume, among those that exist."""
         source_id = captured.get('attachment_id')
         by_id = {a.id: a for a in mine}
@@ -262,13 +261,13 @@ class VolumeConnection(base.Resource):
             return named
         return None
 
-    def _made(self, move: mv.Move, volume_id: str) -> list[str]:
+    def _made(self, move: Move, volume_id: str) -> list[str]:
         """What the destination's journal says it made for a volume."""
         if move.local == move.tx.dest_host:
             return move.history.attachments.get(volume_id, [])[::-1]
         return move.peer_attachments().get(volume_id, [])[::-1]
 
-    def _legacy_target(self, move: mv.Move, row: cl.VolumeRow,
+    def _legacy_target(self, move: Move, row: VolumeRow,
                        captured: dict[str, Any]) -> Target | None:
         """Without attachments the row's connection_info is all there is."""
         source_info = captured.get('connection_info')
@@ -279,7 +278,7 @@ class VolumeConnection(base.Resource):
         return Target(None, row.connection_info)
 
 
-def _with_what_was_noted(move: mv.Move, row: cl.VolumeRow,
+def _with_what_was_noted(move: Move, row: VolumeRow,
                          info: dict[str, Any]) -> dict[str, Any]:
     """A connection_info with what Cinder, where it may be from, does not know.
 

@@ -21,7 +21,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import HostEvidence
 
 ConnectionInfo = dict[str, Any]
 
@@ -185,7 +185,7 @@ class Allocations(Protocol):
 class Guests(Protocol):
     """The hypervisor of this host."""
 
-    def evidence(self, instance_uuid: str) -> ev.HostEvidence:
+    def evidence(self, instance_uuid: str) -> HostEvidence:
         """What this host's libvirt says of the guest."""
 
 
@@ -193,7 +193,7 @@ class Peer(Protocol):
     """The plugin on another host."""
 
     def evidence(self, host: str, uuid: str, instance_uuid: str
-                 ) -> ev.HostEvidence:
+                 ) -> HostEvidence:
         """The other host's evidence; UNKNOWN when it does not answer."""
 
     def describe(self, host: str, uuid: str) -> Mapping[str, Any] | None:

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Mapping
 
 from oslo_log import log as logging
 
-from migsafe.journal import api as journal_api
-from migsafe.journal import records as jr
+from migsafe.journal.api import Journal
+from migsafe.journal.records import Transaction
 from migsafe.resources import base
-from migsafe.transaction import move as mv
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.move import Move
+from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Outcome:
     :param records_wrong: whether a reboot may still read another host's LUNs
     """
 
-    verdict: vd.Verdict
+    verdict: Verdict
     held: Mapping[tuple[str, str], str]
     kept: Mapping[str, str] = dataclasses.field(default_factory=dict)
     records_wrong: bool = False
@@ -49,7 +49,7 @@ class Outcome:
     @property
     def clean(self) -> bool:
         """Whether nothing is left to do."""
-        return self.verdict is not vd.Verdict.HOLD and not self.held
+        return self.verdict is not Verdict.HOLD and not self.held
 
 
 class Closer:
@@ -62,14 +62,14 @@ class Closer:
         a device that something holds
     """
 
-    def __init__(self, journal: journal_api.Journal,
+    def __init__(self, journal: Journal,
                  resources: Iterable[base.Resource],
                  backoff_max: float, look_again: float) -> None:
         self._journal = journal
         self._resources = tuple(resources)
         self._backoff_max, self._look_again = backoff_max, look_again
 
-    def close(self, move: mv.Move, outcome: Outcome,
+    def close(self, move: Move, outcome: Outcome,
               local_only: bool) -> None:
         """Note how an attempt ended, and when the next one is due.
 
@@ -92,7 +92,7 @@ class Closer:
                         outcome.verdict.value, reason, tx.uuid)
         self.postpone(tx, reason, move.seen and bool(outcome.kept))
 
-    def _verified(self, move: mv.Move, outcome: Outcome,
+    def _verified(self, move: Move, outcome: Outcome,
                   local_only: bool) -> None:
         """Mark what was read back and agrees; each once."""
         held = {name for name, _key in outcome.held}
@@ -102,7 +102,7 @@ class Closer:
         for resource, key in sorted((agree | gone) - move.history.settled):
             self._journal.settled(move.tx, resource, key)
 
-    def postpone(self, tx: jr.Transaction, reason: str,
+    def postpone(self, tx: Transaction, reason: str,
                  holder: bool = False) -> None:
         """Try again later: exponential backoff with jitter.
 

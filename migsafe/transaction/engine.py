@@ -18,18 +18,17 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from migsafe.journal import api as journal_api
-from migsafe.journal import records as jr
+from migsafe.journal.api import Journal
+from migsafe.journal.records import Transaction
 from migsafe.resources import base
 from migsafe.text import masked
-from migsafe.transaction import clients as cl
-from migsafe.transaction import closing as cs
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
-from migsafe.transaction import move as mv
-from migsafe.transaction import subject as sj
-from migsafe.transaction import verdict as vd
-from migsafe.transaction import witness as wt
+from migsafe.transaction import closing, verdict
+from migsafe.transaction import history as transaction_history
+from migsafe.transaction.clients import Clients
+from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
+from migsafe.transaction.move import FREED, Move, Point
+from migsafe.transaction.subject import Subject
+from migsafe.transaction.witness import Witness
 
 LOG = logging.getLogger(__name__)
 
@@ -45,71 +44,71 @@ class Engine:
     :param look_again: the same, while only a device in use is in the way
     """
 
-    def __init__(self, host: str, journal: journal_api.Journal,
-                 clients: cl.Clients, resources: Iterable[base.Resource],
+    def __init__(self, host: str, journal: Journal,
+                 clients: Clients, resources: Iterable[base.Resource],
                  backoff_max: float, look_again: float) -> None:
         self._host, self._journal, self._clients = host, journal, clients
         self._resources = tuple(resources)
-        self.witness = wt.Witness(host, clients)
-        self._closer = cs.Closer(journal, self._resources, backoff_max,
+        self.witness = Witness(host, clients)
+        self._closer = closing.Closer(journal, self._resources, backoff_max,
                                  look_again)
 
-    def history(self, tx: jr.Transaction) -> hist.History:
+    def history(self, tx: Transaction) -> transaction_history.History:
         """What the journal says of a transaction."""
-        return hist.read(self._journal.records(tx))
+        return transaction_history.read(self._journal.records(tx))
 
-    def captures(self, subject: sj.Subject
+    def captures(self, subject: Subject
                  ) -> list[tuple[str, str, dict[str, Any] | None]]:
         """What every resource wants journalled before anything changes."""
         return [(resource.name, key, payload)
                 for resource in self._resources
                 for key, payload in resource.capture(subject).items()]
 
-    def decide(self, tx: jr.Transaction,
-               evidence: ev.Evidence) -> tuple[jr.Transaction, vd.Decision]:
+    def decide(self, tx: Transaction,
+               evidence: Evidence) -> tuple[Transaction, verdict.Decision]:
         """Decide, and make the verdict durable before it is acted on."""
-        if tx.verdict in vd.DECIDED:
-            decision = vd.stand(vd.Verdict(tx.verdict), evidence)
-            if decision.verdict is vd.Verdict.HOLD:
+        if tx.verdict in verdict.DECIDED:
+            decision = verdict.stand(verdict.Verdict(tx.verdict), evidence)
+            if decision.verdict is verdict.Verdict.HOLD:
                 return tx, decision
         else:
-            decision = vd.decide(evidence)
+            decision = verdict.decide(evidence)
         if decision.verdict.value != tx.verdict:
             tx = self._journal.verdict(tx, decision.verdict.value,
                                        decision.reason, evidence.as_payload())
         return tx, decision
 
-    def settle_local(self, tx: jr.Transaction,
-                     here: ev.HostEvidence) -> cs.Outcome:
+    def settle_local(self, tx: Transaction,
+                     here: HostEvidence) -> closing.Outcome:
         """Let go of what only this host has; the other one does the rest.
 
         :param tx: a transaction whose journalled verdict makes this host the
             loser
         :param here: this host's own evidence
         """
-        other = ev.HostEvidence(
+        other = HostEvidence(
             tx.dest_host if here.host == tx.source_host else tx.source_host,
-            ev.GuestState.UNKNOWN)
-        evidence = (ev.Evidence(here, other) if here.host == tx.source_host
-                    else ev.Evidence(other, here))
-        decision = vd.stand(vd.Verdict(tx.verdict), evidence)
+            GuestState.UNKNOWN)
+        evidence = (Evidence(here, other) if here.host == tx.source_host
+                    else Evidence(other, here))
+        decision = verdict.stand(verdict.Verdict(tx.verdict), evidence)
         return self._carry_out(tx, self.history(tx), evidence, decision,
-                               (mv.Point.DEVICES, mv.Point.DONE), True)
+                               (Point.DEVICES, Point.DONE), True)
 
-    def _overtaken(self, tx: jr.Transaction, history: hist.History) -> bool:
+    def _overtaken(self, tx: Transaction, history: transaction_history.History) -> bool:
         """The instance was usable again and has been moved to the loser.
 
         What is left there is in use by it, and is no longer ours.
         """
-        if mv.FREED not in history.notes or tx.verdict not in vd.DECIDED:
+        if FREED not in history.notes or tx.verdict not in verdict.DECIDED:
             return False
-        loser = (tx.source_host if tx.verdict == vd.Verdict.COMMIT.value
+        loser = (tx.source_host if tx.verdict == verdict.Verdict.COMMIT.value
                  else tx.dest_host)
         now = self._clients.records.instance(tx.instance_uuid)
         return now is not None and now.host == loser
 
-    def settle(self, tx: jr.Transaction, *, silent: str = '',
-               points: Iterable[mv.Point] = tuple(mv.Point)) -> cs.Outcome:
+    def settle(self, tx: Transaction, *, silent: str = '',
+               points: Iterable[Point] = tuple(Point)) -> closing.Outcome:
         """One attempt to bring a transaction to an end.
 
         :param tx: an unsettled transaction
@@ -120,8 +119,8 @@ class Engine:
         history = self.history(tx)
         if self._overtaken(tx, history):
             self._journal.finish(tx, 'the instance has moved on since')
-            return cs.Outcome(vd.Verdict(tx.verdict), {})
-        told = (None if tx.verdict in vd.DECIDED
+            return closing.Outcome(verdict.Verdict(tx.verdict), {})
+        told = (None if tx.verdict in verdict.DECIDED
                 else self.witness.verdict_of_peer(tx))
         if told:
             tx = self._journal.verdict(tx, told[0], f'decided by {told[1]}')
@@ -130,57 +129,57 @@ class Engine:
         return self._carry_out(tx, history, evidence, decision,
                                tuple(points), False)
 
-    def _carry_out(self, tx: jr.Transaction, history: hist.History,
-                   evidence: ev.Evidence, decision: vd.Decision,
-                   points: tuple[mv.Point, ...],
-                   local_only: bool) -> cs.Outcome:
-        if decision.verdict is vd.Verdict.HOLD:
+    def _carry_out(self, tx: Transaction, history: transaction_history.History,
+                   evidence: Evidence, decision: verdict.Decision,
+                   points: tuple[Point, ...],
+                   local_only: bool) -> closing.Outcome:
+        if decision.verdict is verdict.Verdict.HOLD:
             self._closer.postpone(tx, decision.reason)
-            return cs.Outcome(decision.verdict,
+            return closing.Outcome(decision.verdict,
                            {('transaction', ''): decision.reason})
-        move = mv.Move(tx, history, decision, evidence, self._host,
+        move = Move(tx, history, decision, evidence, self._host,
                        self._journal, self._clients,
                        self._clients.records.instance(tx.instance_uuid))
         needed = move.needed_elsewhere(local_only)
         if needed:
             self._closer.postpone(tx, needed)
-            return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): needed})
+            return closing.Outcome(verdict.Verdict.HOLD, {('transaction', ''): needed})
         outcome = self._bring(move, points, local_only)
-        if mv.Point.DONE in points:
+        if Point.DONE in points:
             self._closer.close(move, outcome, local_only)
         return outcome
 
-    def _bring(self, move: mv.Move, points: tuple[mv.Point, ...],
-               local_only: bool) -> cs.Outcome:
+    def _bring(self, move: Move, points: tuple[Point, ...],
+               local_only: bool) -> closing.Outcome:
         resources = [r for r in self._resources if r.local or not local_only]
         failed: dict[tuple[str, str], str] = {}
         rows_wrong = False
         for point in points:
-            if point is mv.Point.DONE and rows_wrong:
+            if point is Point.DONE and rows_wrong:
                 # While a reboot would read a wrong row, it stays busy.
                 break
-            if point is mv.Point.DONE and failed and not (
+            if point is Point.DONE and failed and not (
                     move.freed or local_only):
-                self._journal.note(move.tx, mv.FREED)
+                self._journal.note(move.tx, FREED)
             for resource in self._at(resources, move, point):
                 found = self._call(resource, move, point)
-                rows_wrong |= point is mv.Point.RECORDS and bool(found)
+                rows_wrong |= point is Point.RECORDS and bool(found)
                 failed.update(found)
         held: dict[tuple[str, str], str] = {}
-        for resource in resources if mv.Point.DONE in points else ():
+        for resource in resources if Point.DONE in points else ():
             held.update(self._inspect(resource, move))
-        return cs.Outcome(move.decision.verdict, cs.merge(held, failed),
+        return closing.Outcome(move.decision.verdict, closing.merge(held, failed),
                           dict(move.kept), rows_wrong)
 
-    def _at(self, resources: list[base.Resource], move: mv.Move,
-            point: mv.Point) -> list[base.Resource]:
-        commit = move.decision.verdict is vd.Verdict.COMMIT
+    def _at(self, resources: list[base.Resource], move: Move,
+            point: Point) -> list[base.Resource]:
+        commit = move.decision.verdict is verdict.Verdict.COMMIT
         return [r for r in resources if point in (
             r.commit_points if commit else r.revert_points)]
 
-    def _call(self, resource: base.Resource, move: mv.Move,
-              point: mv.Point) -> dict[tuple[str, str], str]:
-        act = (resource.commit if move.decision.verdict is vd.Verdict.COMMIT
+    def _call(self, resource: base.Resource, move: Move,
+              point: Point) -> dict[tuple[str, str], str]:
+        act = (resource.commit if move.decision.verdict is verdict.Verdict.COMMIT
                else resource.revert)
         try:
             act(move, point)
@@ -191,12 +190,12 @@ class Engine:
             LOG.warning('%s of instance %s, migration %s: %s failed: %s',
                         resource.name, move.tx.instance_uuid, move.tx.uuid,
                         point.name, masked(error))
-            return {(resource.name, cs.FAILED):
+            return {(resource.name, closing.FAILED):
                     _at_point(point) + masked(error)}
         return {}
 
     def _inspect(self, resource: base.Resource,
-                 move: mv.Move) -> dict[tuple[str, str], str]:
+                 move: Move) -> dict[tuple[str, str], str]:
         """Read back; a plugin that cannot holds its own resource, no other."""
         try:
             return {(resource.name, f'{r.kind} {r.key}'): str(r)
@@ -206,5 +205,5 @@ class Engine:
                                          f'{masked(error)}'}
 
 
-def _at_point(point: mv.Point) -> str:
+def _at_point(point: Point) -> str:
     return f'[{point.name}] '

@@ -17,7 +17,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from migsafe.journal import records as jr
+from migsafe.journal.records import Record
 
 CREATE = 'attachment_create'
 CONNECT = 'connect_volume'
@@ -45,7 +45,7 @@ class History:
         default_factory=dict)
     connections: dict[str, dict[str, Any]] = dataclasses.field(
         default_factory=dict, repr=False)
-    open_intents: dict[int, jr.Record] = dataclasses.field(
+    open_intents: dict[int, Record] = dataclasses.field(
         default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
     dead_hosts: set[str] = dataclasses.field(default_factory=set)
@@ -64,14 +64,14 @@ class History:
                 if name == resource and isinstance(value, dict)}
 
 
-def _on_intent(history: History, record: jr.Record) -> None:
+def _on_intent(history: History, record: Record) -> None:
     history.open_intents[record.id] = record
     if record.effect == CONNECT and isinstance(record.payload, dict):
         # Durable before the effect: from here on it may be connected.
         history.connections[record.key] = record.payload
 
 
-def _on_outcome(history: History, record: jr.Record) -> None:
+def _on_outcome(history: History, record: Record) -> None:
     intent = history.open_intents.pop(record.ref or 0, None)
     if record.status != 'ok':
         history.failed.append(f'{record.effect or "effect"} {record.key}')
@@ -87,25 +87,25 @@ def _on_outcome(history: History, record: jr.Record) -> None:
         history.connections.pop(record.key, None)
 
 
-def _on_capture(history: History, record: jr.Record) -> None:
+def _on_capture(history: History, record: Record) -> None:
     history.captures[(record.resource, record.key)] = record.payload
 
 
-def _on_request(history: History, record: jr.Record) -> None:
+def _on_request(history: History, record: Record) -> None:
     if record.effect == 'peer_is_dead' and isinstance(record.payload, dict):
         history.dead_hosts.add(str(record.payload.get('host', '')))
 
 
-def _on_note(history: History, record: jr.Record) -> None:
+def _on_note(history: History, record: Record) -> None:
     history.notes.add(record.text)
 
 
-def _on_hold(history: History, record: jr.Record) -> None:
+def _on_hold(history: History, record: Record) -> None:
     history.holds.add((record.resource, record.key))
     history.settled.discard((record.resource, record.key))
 
 
-def _on_settled(history: History, record: jr.Record) -> None:
+def _on_settled(history: History, record: Record) -> None:
     history.holds.discard((record.resource, record.key))
     history.settled.add((record.resource, record.key))
 
@@ -115,7 +115,7 @@ HANDLERS = {'intent': _on_intent, 'outcome': _on_outcome,
             'hold': _on_hold, 'settled': _on_settled}
 
 
-def read(records: Iterable[jr.Record]) -> History:
+def read(records: Iterable[Record]) -> History:
     """Fold a transaction's records, oldest first, into a History."""
     history = History()
     for record in records:

@@ -18,12 +18,12 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
-from migsafe.journal import api as journal_api
-from migsafe.journal import records as jr
-from migsafe.transaction import clients as cl
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
-from migsafe.transaction import verdict as vd
+from migsafe.journal.api import Journal
+from migsafe.journal.records import Transaction
+from migsafe.transaction import verdict
+from migsafe.transaction.clients import Attachment, Clients, InstanceRow
+from migsafe.transaction.evidence import Evidence, GuestState
+from migsafe.transaction.history import History
 
 #: Noted before an instance with something still held becomes usable again.
 FREED = 'freed'
@@ -85,14 +85,14 @@ class Move:
     :param instance: the instance's row, None when it is deleted
     """
 
-    tx: jr.Transaction
-    history: hist.History
-    decision: vd.Decision
-    evidence: ev.Evidence
+    tx: Transaction
+    history: History
+    decision: verdict.Decision
+    evidence: Evidence
     local: str
-    journal: journal_api.Journal
-    clients: cl.Clients
-    instance: cl.InstanceRow | None
+    journal: Journal
+    clients: Clients
+    instance: InstanceRow | None
     #: volume id -> why its device could not be removed; filled at DEVICES
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
     #: whether the loser's devices have been dealt with at all
@@ -100,13 +100,13 @@ class Move:
     #: whether what is kept was seen by a look at the devices, and not for want of an answer
     seen: bool = False
     #: the attachments as they were when the rows were put right
-    listed: list[cl.Attachment] = dataclasses.field(default_factory=list)
+    listed: list[Attachment] = dataclasses.field(default_factory=list)
     _described: Mapping[str, Any] | None = None
 
     @property
     def winner(self) -> str:
         """The host that owns the guest."""
-        return vd.winner(self.decision.verdict, self.tx.source_host,
+        return verdict.winner(self.decision.verdict, self.tx.source_host,
                          self.tx.dest_host)
 
     @property
@@ -118,7 +118,7 @@ class Move:
     @property
     def loser_is_dead(self) -> bool:
         """Whether the loser's devices died with it."""
-        return self.evidence.of(self.loser).guest is ev.GuestState.DEAD
+        return self.evidence.of(self.loser).guest is GuestState.DEAD
 
     @property
     def superseded(self) -> bool:
@@ -191,7 +191,7 @@ class Move:
 class Effect:
     """Intent before, outcome after; an exception is an ``error`` outcome."""
 
-    def __init__(self, journal: journal_api.Journal, tx: jr.Transaction,
+    def __init__(self, journal: Journal, tx: Transaction,
                  resource: str, effect: str, key: str,
                  payload: Any = None) -> None:
         self._journal, self._tx = journal, tx

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import InstanceRow, VolumeRow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Subject:
         hosts share; None when that is not known
     """
 
-    instance: cl.InstanceRow
-    volumes: Sequence[cl.VolumeRow] = ()
+    instance: InstanceRow
+    volumes: Sequence[VolumeRow] = ()
     directory_exists: bool = False
     directory_shared: bool | None = None

@@ -23,9 +23,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import Evidence, GuestState
 
-G = ev.GuestState
+G = GuestState
 
 
 class Verdict(enum.Enum):
@@ -115,7 +115,7 @@ TABLE: dict[tuple[G, G], tuple[Verdict, bool, str]] = {
 }
 
 
-def decide(evidence: ev.Evidence) -> Decision:
+def decide(evidence: Evidence) -> Decision:
     """Decide where the guest belongs; pure, total, and never a guess.
 
     :param evidence: what both hosts are known to say
@@ -147,7 +147,7 @@ def winner(verdict: Verdict, source: str, destination: str) -> str:
     return destination if verdict is Verdict.COMMIT else source
 
 
-def stand(standing: Verdict, evidence: ev.Evidence) -> Decision:
+def stand(standing: Verdict, evidence: Evidence) -> Decision:
     """Carry on with a verdict that is already journalled.
 
     Once COMMIT or ABORT is durable it is never turned round: after it, an

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from migsafe.journal import records as jr
-from migsafe.transaction import clients as cl
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
-from migsafe.transaction import verdict as vd
+from migsafe.journal.records import Transaction
+from migsafe.transaction.clients import Clients
+from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
+from migsafe.transaction.history import History
+from migsafe.transaction.verdict import DECIDED
 
-G = ev.GuestState
+G = GuestState
 
 #: Noted by the source the moment libvirt reports the migration as completed.
 HANDED_OVER = 'handed_over'
@@ -49,11 +49,11 @@ class Witness:
     :param clients: the cloud
     """
 
-    def __init__(self, host: str, clients: cl.Clients) -> None:
+    def __init__(self, host: str, clients: Clients) -> None:
         self._host, self._clients = host, clients
 
-    def gather(self, tx: jr.Transaction, history: hist.History,
-               silent: str = '') -> ev.Evidence:
+    def gather(self, tx: Transaction, history: History,
+               silent: str = '') -> Evidence:
         """Evidence of both hosts: libvirt here, the peer's answer there.
 
         :param silent: a host that did not say what it knows of the
@@ -70,16 +70,16 @@ class Witness:
             # let it go: a guest whose QEMU dies in the transfer is taken for
             # "completed" by Nova, and only libvirt's own word counts then.
             source = dataclasses.replace(source, guest=G.HANDED_OVER)
-        return ev.Evidence(source, destination)
+        return Evidence(source, destination)
 
-    def _evidence_of(self, tx: jr.Transaction, history: hist.History,
-                     host: str, silent: str) -> ev.HostEvidence:
+    def _evidence_of(self, tx: Transaction, history: History,
+                     host: str, silent: str) -> HostEvidence:
         if not host:
-            return ev.HostEvidence('', G.ABSENT,
+            return HostEvidence('', G.ABSENT,
                                    detail='no destination was chosen')
         if host == self._host:
             return self._clients.guests.evidence(tx.instance_uuid)
-        found = (ev.HostEvidence(host, G.UNKNOWN, detail='did not answer')
+        found = (HostEvidence(host, G.UNKNOWN, detail='did not answer')
                  if host == silent else
                  self._clients.peer.evidence(host, tx.uuid, tx.instance_uuid))
         if host in history.dead_hosts and found.guest is G.UNKNOWN:
@@ -90,7 +90,7 @@ class Witness:
                 found, guest=guest, detail=f'{why} ({found.detail})')
         return found
 
-    def verdict_of_peer(self, tx: jr.Transaction) -> tuple[str, str] | None:
+    def verdict_of_peer(self, tx: Transaction) -> tuple[str, str] | None:
         """What the other host has journalled as decided.
 
         It may have decided alone while this one was down, and the guest may
@@ -101,6 +101,6 @@ class Witness:
         other = (tx.dest_host if self._host == tx.source_host
                  else tx.source_host)
         told = self._clients.peer.describe(other, tx.uuid) if other else None
-        if not told or told.get('verdict') not in vd.DECIDED:
+        if not told or told.get('verdict') not in DECIDED:
             return None
         return str(told['verdict']), other

@@ -26,13 +26,13 @@ from os_brick.initiator.connectors import base, fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
 from migsafe.brick import refusals
-from migsafe.brick.connectors import scsi as scsi_mod
+from migsafe.brick.connectors import scsi as connectors_scsi
 from migsafe.brick.guard import kept_devices
-from migsafe.brick.guard import policy as policy_mod
-from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.guard import policy as guard_policy
+from migsafe.brick.guard.questions import Wanted
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import sessions
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 LOG = logging.getLogger(__name__)
 
@@ -40,13 +40,13 @@ LOG = logging.getLogger(__name__)
 class Guarded:
     """Mixed into a connector class, before it."""
 
-    policy: policy_mod.Policy
+    policy: guard_policy.Policy
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         scsi: linuxscsi.LinuxSCSI = self._linuxscsi  # type: ignore[has-type]
         # the very object that os-brick made, whatever it was made with
-        scsi.__class__ = scsi_mod.guarded(type(scsi), self.policy)
+        scsi.__class__ = connectors_scsi.guarded(type(scsi), self.policy)
         self._linuxscsi = scsi
 
     @base.synchronized('connect_and_judge', external=True)
@@ -62,7 +62,7 @@ class Guarded:
         """
         volume = self._wanted(connection_properties)
         before = self.policy.guard.sysfs.names()
-        with policy_mod.working_on(volume):
+        with guard_policy.working_on(volume):
             info = super().connect_volume(connection_properties)  # type: ignore[misc]
         try:
             found = self._checked(connection_properties, info, volume)
@@ -70,29 +70,29 @@ class Guarded:
             # whatever it is, nobody will ever ask to have this disk taken away
             self._give_back(connection_properties, info, before)
             raise
-        if found and not connection_properties.get(policy_mod.KEY):
-            connection_properties[policy_mod.KEY] = sorted(found)
+        if found and not connection_properties.get(guard_policy.KEY):
+            connection_properties[guard_policy.KEY] = sorted(found)
         return info
 
     def _checked(self, properties: dict[str, Any], info: Any,
-                 volume: guard_mod.Wanted) -> designators.Identity:
+                 volume: Wanted) -> designators.Identity:
         """The identity of what os-brick has connected, if it is the volume.
 
         An operator may have said that another one is to be taken for it from now on.
         """
         path, multipath = str(info.get('path')), self._wants_map(properties)
-        name = sysfs_mod.kernel_name(path)
+        name = kernel_sysfs.kernel_name(path)
         judge, also = self.policy.guard.connected, self._paths(properties)
         try:
             return judge(name, path, volume, multipath, also=also)
         except (refusals.WrongDisk, refusals.Unproven) as wrong:
             found = self.policy.accepts and judge(
-                name, path, guard_mod.Wanted(volume.volume), multipath, also=also)
+                name, path, Wanted(volume.volume), multipath, also=also)
             if not found:
                 raise
             LOG.warning('%s It is taken as the volume from now on, as [migsafe] identity_policy '
                         'is "accept".', wrong)
-            properties.pop(policy_mod.KEY, None)
+            properties.pop(guard_policy.KEY, None)
             return found
 
     def disconnect_volume(self, connection_properties: dict[str, Any], device_info: Any,
@@ -101,9 +101,9 @@ class Guarded:
 
         :raises refusals.Refused: with nothing changed, also with ``force`` and ``ignore_errors``
         """
-        name = policy_mod.name_of(connection_properties)
+        name = guard_policy.name_of(connection_properties)
         with kept_devices.watching(self.policy.guard.host, name), \
-                policy_mod.working_on(self._wanted(connection_properties)):
+                guard_policy.working_on(self._wanted(connection_properties)):
             names, also = self._devices(connection_properties, device_info)
             if names:
                 self.policy.may_remove(names, also)
@@ -118,24 +118,24 @@ class Guarded:
         """All disks that a disconnect would remove, where the map may not have taken all."""
         return []
 
-    def _wanted(self, properties: dict[str, Any]) -> guard_mod.Wanted:
-        return policy_mod.wanted(properties, self.policy.guard.host)
+    def _wanted(self, properties: dict[str, Any]) -> Wanted:
+        return guard_policy.wanted(properties, self.policy.guard.host)
 
     def _wants_map(self, properties: dict[str, Any]) -> bool:
         return bool(getattr(self, 'use_multipath', False)
                     and properties.get('enforce_multipath'))
 
     def _give_back(self, properties: dict[str, Any], info: Any, before: set[str]) -> None:
-        unnamed = {k: v for k, v in properties.items() if k != policy_mod.KEY}
+        unnamed = {k: v for k, v in properties.items() if k != guard_policy.KEY}
         try:
-            name = sysfs_mod.kernel_name(str(info.get('path')))
+            name = kernel_sysfs.kernel_name(str(info.get('path')))
             found = {name, *self._paths(unnamed)}
             if name is None or found & before:
                 LOG.warning('%s is left as it is: %s', info.get('path'),
                             'it, or a path of it, was on this host before'
                             if name else 'no device is behind it')
                 return
-            with policy_mod.giving_back():
+            with guard_policy.giving_back():
                 self.disconnect_volume(unnamed, info)
         except Exception as error:
             LOG.warning('%s could not be disconnected again: %s', info.get('path'), error)
@@ -165,7 +165,7 @@ class GuardedFibreChannel(Guarded):
     def _paths(self, properties: dict[str, Any]) -> list[str]:
         paths = self.get_volume_paths(  # type: ignore[attr-defined]
             self._add_targets_to_connection_properties(properties))  # type: ignore[attr-defined]
-        names = {sysfs_mod.kernel_name(path) for path in paths}
+        names = {kernel_sysfs.kernel_name(path) for path in paths}
         return sorted(name for name in names if name)
 
     def _remove_devices(self, connection_properties: dict[str, Any],
@@ -202,7 +202,7 @@ class GuardedNVMeOF(Guarded):
             return [], []
         # of an encrypted volume it is a link that led to a dm-crypt, which is not there any more
         path = utils._device_path_from_symlink(path)
-        name = sysfs_mod.kernel_name(path)
+        name = kernel_sysfs.kernel_name(path)
         if name is None:
             return [], []
         sysfs = self.policy.guard.sysfs
@@ -236,7 +236,7 @@ class GuardedNVMeOF(Guarded):
             with self.policy.removing(names) if names else contextlib.nullcontext():
                 super()._try_disconnect(portal)  # type: ignore[misc]
                 if sure:
-                    policy_mod.note_gone(f'controller {portal.controller}')
+                    guard_policy.note_gone(f'controller {portal.controller}')
         except refusals.Refused as refused:
             LOG.warning('%s', refused)
             raise
@@ -250,7 +250,7 @@ MIXINS: tuple[tuple[type, type[Guarded]], ...] = (
 )
 
 
-def guarded(cls: type, policy: policy_mod.Policy) -> type | None:
+def guarded(cls: type, policy: guard_policy.Policy) -> type | None:
     """A guarded subclass of a connector class; None for a protocol without block devices.
 
     :param cls: the class that stands in os-brick's mapping, whoever put it there

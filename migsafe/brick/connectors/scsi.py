@@ -22,8 +22,8 @@ from os_brick.initiator import linuxscsi
 from oslo_log import log as logging
 
 from migsafe.brick import refusals
-from migsafe.brick.guard import policy as policy_mod
-from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.guard import policy as guard_policy
+from migsafe.brick.guard.questions import PATIENCE, PAUSE
 from migsafe.brick.kernel import holders
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
     """Every removal of a SCSI disk goes through here, whoever asked for it."""
 
-    policy: policy_mod.Policy
+    policy: guard_policy.Policy
 
     def remove_connection(self, devices_names: Any, *args: Any, **kwargs: Any) -> Any:
         """Judge the whole set before the first command; ``force`` makes no difference.
@@ -41,7 +41,7 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
         """
         if devices_names:
             self.policy.may_remove(devices_names)
-            if policy_mod.current().whoever:
+            if guard_policy.current().whoever:
                 # os-brick flushes one map, and these disks may be of several
                 self.flush_maps(devices_names, False, exception.ExceptionChainer())
         return super().remove_connection(devices_names, *args, **kwargs)
@@ -68,40 +68,40 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
     def flush_multipath_device(self, device_map_name: str) -> None:
         """As os-brick does; a refusal that comes later has to say so."""
         super().flush_multipath_device(device_map_name)
-        policy_mod.note_gone(f'multipath map {device_map_name}')
+        guard_policy.note_gone(f'multipath map {device_map_name}')
 
     def _remove(self, device: str, force: bool = False, exc: Any = None,
                 flush: bool = True) -> None:
         name = device.removeprefix('/dev/')
-        policy, volume = self.policy, policy_mod.current()
+        policy, volume = self.policy, guard_policy.current()
         if not policy.warns:
             try:
                 policy.guard.unheld([name], volume)
             except refusals.VolumeHeld as held:
                 raise policy.guard.refusal(volume, name, {'reason': held.kwargs['holder']},
-                                           policy_mod.gone()) from held
+                                           guard_policy.gone()) from held
         if flush:
             exc = exc if exc is not None else exception.ExceptionChainer()
             with exc.context(force, 'Flushing %s failed', device):
                 self.flush_device_io(device)
-        end = time.monotonic() + guard_mod.PATIENCE
+        end = time.monotonic() + PATIENCE
         while True:
             done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
             if done['done']:
-                policy_mod.note_gone(device)
+                guard_policy.note_gone(device)
                 return
             if 'identity' in done or time.monotonic() > end:
                 break
             # a short opener, as before the detach; now it would be left half done
-            time.sleep(guard_mod.PAUSE)
+            time.sleep(PAUSE)
         if policy.warns and 'identity' not in done:
             LOG.warning('%s: %s; it is removed all the same, as [migsafe] holder_policy is '
                         '"warn"', device, done['reason'])
             super().remove_scsi_device(device, force, exc, flush=False)
             return
-        raise policy.guard.refusal(volume, name, done, policy_mod.gone())
+        raise policy.guard.refusal(volume, name, done, guard_policy.gone())
 
 
-def guarded(cls: type, policy: policy_mod.Policy) -> type:
+def guarded(cls: type, policy: guard_policy.Policy) -> type:
     """A guarded subclass of LinuxSCSI, or of what stands for it on some architecture."""
     return type(f'Guarded{cls.__name__}', (GuardedLinuxSCSI, cls), {'policy': policy})

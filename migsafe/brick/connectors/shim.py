@@ -29,9 +29,9 @@ from oslo_utils import importutils
 
 from migsafe import exceptions
 from migsafe.brick.connectors import classes as connectors_classes
-from migsafe.brick.guard import policy as policy_mod
-from migsafe.brick.guard import questions as guard_mod
 from migsafe.brick.guard import release
+from migsafe.brick.guard.policy import Policy
+from migsafe.brick.guard.questions import Guard
 from migsafe.brick.kernel import host_groups, openers
 from migsafe.text import masked
 
@@ -47,7 +47,7 @@ class ShimError(exceptions.MigsafeError):
                'run without these guards.')
 
 
-def install(policy: policy_mod.Policy) -> dict[str, str]:
+def install(policy: Policy) -> dict[str, str]:
     """Guard every connector that is made from now on. Doing it again changes nothing.
 
     :returns: protocol -> class that guards it, for this machine's architecture
@@ -69,7 +69,7 @@ def install(policy: policy_mod.Policy) -> dict[str, str]:
             if issubclass(importutils.import_class(path), connectors_classes.Guarded)}
 
 
-def check_root(policy: policy_mod.Policy) -> None:
+def check_root(policy: Policy) -> None:
     """Find out at the start, not at the first detach, whether the privsep daemon can be had.
 
     :raises ShimError: if not, or if check_processes() says so
@@ -97,7 +97,7 @@ def check_processes() -> None:
             'hostPID: true)'))
 
 
-def _path(cls: type, policy: policy_mod.Policy) -> str | None:
+def _path(cls: type, policy: Policy) -> str | None:
     """The dotted path of a class's guarded subclass: os-brick imports by path."""
     made = connectors_classes.guarded(cls, policy)
     if made is None:
@@ -112,7 +112,7 @@ def _path(cls: type, policy: policy_mod.Policy) -> str | None:
 
 
 def policy(holder_policy: str, host: str = '', identity_policy: str = 'refuse',
-           named: host_groups.Named = MappingProxyType({})) -> policy_mod.Policy:
+           named: host_groups.Named = MappingProxyType({})) -> Policy:
     """A policy for this host, with what needs root behind privsep.
 
     :param holder_policy: ``[migsafe] holder_policy``
@@ -121,7 +121,7 @@ def policy(holder_policy: str, host: str = '', identity_policy: str = 'refuse',
     """
     from migsafe.brick.root import privileged
     root: Any = privileged
-    guard = guard_mod.Guard(host or socket.gethostname(), root)
-    return policy_mod.Policy(guard, holder_policy,
+    guard = Guard(host or socket.gethostname(), root)
+    return Policy(guard, holder_policy,
                              lambda names: release.release(guard.sysfs, root, names, named),
                              identity_policy)

@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migsafe.brick import errors, refusals
-from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.guard.questions import Guard, Wanted
 from migsafe.brick.identity import designators
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 KIND = 'R9'
 
@@ -43,11 +43,11 @@ class Patrol:
     :param kernel_name: path -> kernel name of a block device, None if there is none
     """
 
-    def __init__(self, guard: guard_mod.Guard,
-                 kernel_name: Callable[[str], str | None] = sysfs_mod.kernel_name) -> None:
+    def __init__(self, guard: Guard,
+                 kernel_name: Callable[[str], str | None] = kernel_sysfs.kernel_name) -> None:
         self._guard, self._kernel_name = guard, kernel_name
 
-    def look(self, path: str, wanted: guard_mod.Wanted) -> str | None:
+    def look(self, path: str, wanted: Wanted) -> str | None:
         """What is wrong with the disk of a volume that is in use.
 
         :param path: the device that the guest was given
@@ -61,11 +61,11 @@ class Patrol:
             if name is None:
                 return None
             known = wanted.identity or self._noted(name)
-            self._guard.connected(name, path, guard_mod.Wanted(wanted.volume, known),
+            self._guard.connected(name, path, Wanted(wanted.volume, known),
                                   multipath=False, way_out=REMAPPED, every=True)
         except refusals.WrongDisk as wrong:
             return str(wrong)
-        except (refusals.Unjudged, sysfs_mod.Gone, errors.Unsure):
+        except (refusals.Unjudged, kernel_sysfs.Gone, errors.Unsure):
             # it is being detached, or does not answer: that is no other disk
             return None
         return ''

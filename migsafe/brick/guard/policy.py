@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from oslo_log import log as logging
 
 from migsafe.brick import errors, refusals
-from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.guard.questions import Guard, Wanted
 from migsafe.brick.identity import designators
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 KEY = 'migsafe_identity'
 
 #: The volume that this thread is at. os-brick's lower layers know devices only.
-_WANTED: contextvars.ContextVar[guard_mod.Wanted | None] = contextvars.ContextVar(
+_WANTED: contextvars.ContextVar[Wanted | None] = contextvars.ContextVar(
     'migsafe_wanted', default=None)
 _NAME: contextvars.ContextVar[str] = contextvars.ContextVar(
     'migsafe_volume', default='(not named)')
@@ -48,7 +48,7 @@ def name_of(properties: dict[str, object]) -> str:
     return volume if isinstance(volume, str) and len(volume) < 100 else _NAME.get()
 
 
-def wanted(properties: dict[str, object], host: str = 'this host') -> guard_mod.Wanted:
+def wanted(properties: dict[str, object], host: str = 'this host') -> Wanted:
     """The volume of a connection_info['data'].
 
     :param host: the name of this one, for messages
@@ -61,7 +61,7 @@ def wanted(properties: dict[str, object], host: str = 'this host') -> guard_mod.
         raise refusals.Unjudged(
             volume=name, host=host, device='its device',
             reason=f'{KEY} in its connection_info is not to be understood: {bad}') from bad
-    return guard_mod.Wanted(name, identity, _WHOEVER.get())
+    return Wanted(name, identity, _WHOEVER.get())
 
 
 @contextlib.contextmanager
@@ -85,7 +85,7 @@ def giving_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def working_on(volume: guard_mod.Wanted) -> Iterator[None]:
+def working_on(volume: Wanted) -> Iterator[None]:
     """Name the volume for everything below."""
     token, so_far = _WANTED.set(volume), _GONE.set(())
     try:
@@ -105,9 +105,9 @@ def gone() -> tuple[str, ...]:
     return _GONE.get()
 
 
-def current() -> guard_mod.Wanted:
+def current() -> Wanted:
     """The volume that this thread is at."""
-    return _WANTED.get() or guard_mod.Wanted(_NAME.get())
+    return _WANTED.get() or Wanted(_NAME.get())
 
 
 class Policy:
@@ -119,7 +119,7 @@ class Policy:
     :param identity_policy: refuse, or accept: note the disk that comes as the volume's
     """
 
-    def __init__(self, guard: guard_mod.Guard, holder_policy: str = 'refuse',
+    def __init__(self, guard: Guard, holder_policy: str = 'refuse',
                  release: Release | None = None, identity_policy: str = 'refuse') -> None:
         self.guard = guard
         self.accepts = identity_policy == 'accept'

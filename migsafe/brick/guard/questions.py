@@ -26,8 +26,8 @@ from typing import Any
 from migsafe.brick import errors, refusals
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import holders
-from migsafe.brick.kernel import sysfs as sysfs_mod
-from migsafe.brick.root import interface as root_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
+from migsafe.brick.root.interface import Root
 
 #: Seconds for which a short opener (udev, blkid, a scan of LVM) gets the benefit of the doubt.
 PATIENCE = 2.0
@@ -55,10 +55,10 @@ class Guard:
     :param root: what needs root
     """
 
-    def __init__(self, host: str, root: root_mod.Root,
-                 sysfs: sysfs_mod.Sysfs | None = None) -> None:
+    def __init__(self, host: str, root: Root,
+                 sysfs: kernel_sysfs.Sysfs | None = None) -> None:
         self.host, self.root = host, root
-        self.sysfs = sysfs or sysfs_mod.Sysfs()
+        self.sysfs = sysfs or kernel_sysfs.Sysfs()
 
     # -- before a removal ---------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class Guard:
             raise self._unjudged(wanted, ascii(path)[1:-1], 'there is no block device')
         try:
             slaves, uuid = self.sysfs.slaves(name), self.sysfs.attribute(name, 'dm', 'uuid')
-        except (sysfs_mod.Gone, errors.Unsure) as error:
+        except (kernel_sysfs.Gone, errors.Unsure) as error:
             raise self._unjudged(wanted, f'/dev/{name}', f'it has gone again: {error}') from error
         is_map = uuid.startswith('mpath-')
         if multipath and not is_map and not name.startswith('nvme'):
@@ -233,7 +233,7 @@ class Guard:
                 way_out=f'{left}.' if gone else refusals.STALE)
         try:
             users = self.root.opened_by([self.sysfs.number(name)])
-        except (sysfs_mod.Gone, OSError):
+        except (kernel_sysfs.Gone, OSError):
             # it is refused anyway, and for another reason
             users = []
         return self._held(wanted, f'/dev/{name}', (

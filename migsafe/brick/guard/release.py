@@ -25,9 +25,8 @@ from typing import Any, Protocol
 from oslo_log import log as logging
 
 from migsafe.brick import errors
-from migsafe.brick.kernel import holders, kinds
-from migsafe.brick.kernel import host_groups as own_mod
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import holders, host_groups, kinds
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 LOG = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ class HostsOwn(NotReleased):
                '+vg_uuid,pv_name"; "migsafe lvm check" keeps LVM away from guests\' disks.')
 
 
-def plan(sysfs: sysfs_mod.Sysfs, names: Iterable[str],
-         named: own_mod.Named = MappingProxyType({})) -> list[holders.Node]:
+def plan(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
+         named: host_groups.Named = MappingProxyType({})) -> list[holders.Node]:
     """The logical volumes that stand on some disks, those on top first.
 
     :param names: kernel names of the disks, all paths of each, or of their multipath map
@@ -83,13 +82,13 @@ def plan(sysfs: sysfs_mod.Sysfs, names: Iterable[str],
         if foreign:
             raise NotReleased(device=words, reason=(
                 f'{node} also stands on {", ".join(sorted(foreign))}'))
-    hosts = own_mod.reason(sysfs, found, named)
+    hosts = host_groups.reason(sysfs, found, named)
     if hosts:
         raise HostsOwn(device=words, reason=hosts)
     return sorted(found, key=lambda node: _height(tree, node.name), reverse=True)
 
 
-def bottom(sysfs: sysfs_mod.Sysfs, name: str, own: Container[str] = ()) -> set[str]:
+def bottom(sysfs: kernel_sysfs.Sysfs, name: str, own: Container[str] = ()) -> set[str]:
     """What a node stands on in the end; a ghost stands on nothing, and is no one's."""
     seen: set[str] = set()
     todo, found = [name], set()
@@ -110,8 +109,8 @@ def _height(tree: holders.Tree, name: str, seen: frozenset[str] = frozenset()) -
     return 1 + max((_height(tree, n, seen | {name}) for n in below), default=0)
 
 
-def release(sysfs: sysfs_mod.Sysfs, root: Root, names: Iterable[str],
-            named: own_mod.Named = MappingProxyType({})) -> list[str]:
+def release(sysfs: kernel_sysfs.Sysfs, root: Root, names: Iterable[str],
+            named: host_groups.Named = MappingProxyType({})) -> list[str]:
     """Deactivate the logical volumes on some disks.
 
     :param names: see plan()

@@ -25,7 +25,7 @@ import os
 
 from migsafe.brick import errors
 from migsafe.brick.identity import designators
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 #: Milliseconds for one command; a healthy array answers in one.
 TIMEOUT = 10_000
@@ -155,19 +155,19 @@ def opened(name: str, exclusive: bool = False, dev: str = '/dev', sys: str = '/s
     """
     path = os.path.join(dev, name.replace('!', '/'))
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0)
-    sysfs = sysfs_mod.Sysfs(sys)
+    sysfs = kernel_sysfs.Sysfs(sys)
     try:
         number = sysfs.number(name)
         node = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except errors.Unsure as unsure:
         raise OSError(errno.EIO, str(unsure)) from unsure
-    except (sysfs_mod.Gone, FileNotFoundError) as error:
+    except (kernel_sysfs.Gone, FileNotFoundError) as error:
         if sysfs.exists(name):
             raise OSError(errno.ENOENT, f'the kernel has {name}, but there is no {path}'
                           ) from error
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from error
     try:
-        if not number or sysfs_mod.block_number(os.fstat(node)) != number:
+        if not number or kernel_sysfs.block_number(os.fstat(node)) != number:
             raise OSError(errno.ENOTBLK, f'{path} is not the block device {number} that the '
                                          'kernel calls so')
         return os.open(f'/proc/self/fd/{node}', flags)

@@ -28,7 +28,7 @@ from xml.etree import ElementTree
 from oslo_log import log as logging
 
 from migsafe.brick.identity import designators
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 LOG = logging.getLogger(__name__)
 
@@ -45,20 +45,20 @@ _LASTING = re.compile(
 _MOST = 4 << 20
 
 
-def known(sysfs: sysfs_mod.Sysfs) -> dict[str, str]:
+def known(sysfs: kernel_sysfs.Sysfs) -> dict[str, str]:
     """Disks that a target's name or a domain proves to be volumes.
 
     :returns: kernel name of a disk or a path -> what proves it
     """
     found: dict[str, str] = {}
     for path, what in (*_targets(BY_PATH), *_disks(RUNNING), *_defined(DEFINED)):
-        name = sysfs_mod.kernel_name(path)
+        name = kernel_sysfs.kernel_name(path)
         if name is None:
             continue
         try:
             paths = sysfs.slaves(name) if sysfs.attribute(
                 name, 'dm', 'uuid').startswith('mpath-') else [name]
-        except sysfs_mod.Gone:
+        except kernel_sysfs.Gone:
             continue
         for each in paths:
             found.setdefault(each, what)

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 
 from migsafe.brick import errors
 from migsafe.brick.kernel import kinds
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 #: A walk that meets a vanishing device begins again this often.
 TRIES = 5
@@ -69,7 +69,7 @@ class Node:
 Tree = Mapping[str, Node]
 
 
-def climb(sysfs: sysfs_mod.Sysfs, names: Iterable[str]) -> Tree:
+def climb(sysfs: kernel_sysfs.Sysfs, names: Iterable[str]) -> Tree:
     """Everything that stands on some devices, and the devices themselves.
 
     :param names: kernel names; one that is not there is left out
@@ -80,14 +80,14 @@ def climb(sysfs: sysfs_mod.Sysfs, names: Iterable[str]) -> Tree:
     for _ in range(TRIES):
         try:
             return _climb(sysfs, wanted)
-        except sysfs_mod.Gone as gone:
+        except kernel_sysfs.Gone as gone:
             wanted = [name for name in wanted if sysfs.exists(name)]
             last = str(gone)
     raise errors.Unsure(device=', '.join(wanted), host='this host',
                         reason=f'devices above it come and go ({last} was the last); try again')
 
 
-def _climb(sysfs: sysfs_mod.Sysfs, names: list[str]) -> Tree:
+def _climb(sysfs: kernel_sysfs.Sysfs, names: list[str]) -> Tree:
     below: dict[str, set[str]] = {name: set() for name in names if sysfs.exists(name)}
     todo, found = list(below), {}
     while todo:
@@ -105,11 +105,11 @@ def _climb(sysfs: sysfs_mod.Sysfs, names: list[str]) -> Tree:
             for name, node in found.items()}
 
 
-def _partitions(sysfs: sysfs_mod.Sysfs, node: Node) -> list[str]:
+def _partitions(sysfs: kernel_sysfs.Sysfs, node: Node) -> list[str]:
     return [] if node.kind is K.PARTITION or node.dm_uuid else sysfs.partitions(node.name)
 
 
-def node(sysfs: sysfs_mod.Sysfs, name: str) -> Node:
+def node(sysfs: kernel_sysfs.Sysfs, name: str) -> Node:
     """One device, by itself.
 
     :raises sysfs.Gone, errors.Unsure: see Sysfs
@@ -153,7 +153,7 @@ def claimable(tree: Tree) -> list[str]:
     return sorted(node.name for node in mapped if node.name not in covered)
 
 
-def ghosts(sysfs: sysfs_mod.Sysfs, tree: Tree) -> list[Node]:
+def ghosts(sysfs: kernel_sysfs.Sysfs, tree: Tree) -> list[Node]:
     """Logical volumes of the VGs of a tree that have lost their disk, for a message.
 
     They stand on nothing, so that no walk from a disk leads to them.
@@ -164,7 +164,7 @@ def ghosts(sysfs: sysfs_mod.Sysfs, tree: Tree) -> list[Node]:
         try:
             if name.startswith('dm-') and not sysfs.slaves(name):
                 found.append(node(sysfs, name))
-        except (sysfs_mod.Gone, errors.Unsure):
+        except (kernel_sysfs.Gone, errors.Unsure):
             # a message tells what there is to tell
             continue
     return [one for one in found if (kinds.lv_uuids(one.dm_uuid) or ('',))[0] in groups]

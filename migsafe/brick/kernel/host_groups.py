@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from migsafe.brick.kernel import holders, kinds, place
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 #: name of a volume group -> whose configuration means it
 Named = Mapping[str, str]
 
 
-def reason(sysfs: sysfs_mod.Sysfs, nodes: Iterable[holders.Node], named: Named) -> str | None:
+def reason(sysfs: kernel_sysfs.Sysfs, nodes: Iterable[holders.Node], named: Named) -> str | None:
     """Why some logical volumes must be left alone; None if they need not.
 
     :param nodes: what is to be released
@@ -46,7 +46,7 @@ def reason(sysfs: sysfs_mod.Sysfs, nodes: Iterable[holders.Node], named: Named) 
     return None
 
 
-def not_a_volume(sysfs: sysfs_mod.Sysfs, name: str) -> str | None:
+def not_a_volume(sysfs: kernel_sysfs.Sysfs, name: str) -> str | None:
     """Why a disk cannot be a volume that Nova or Cinder has attached; None if it can.
 
     :param name: kernel name of a disk or a path
@@ -56,7 +56,7 @@ def not_a_volume(sysfs: sysfs_mod.Sysfs, name: str) -> str | None:
     return None if where is place.Place.NETWORK else f'{name} is {where.value}'
 
 
-def _others(sysfs: sysfs_mod.Sysfs,
+def _others(sysfs: kernel_sysfs.Sysfs,
             wanted: set[str]) -> Iterator[tuple[holders.Node, str]]:
     """Active logical volumes that stand on anything but disks from the network, and on what."""
     for name in sorted(sysfs.names() - wanted):
@@ -66,13 +66,13 @@ def _others(sysfs: sysfs_mod.Sysfs,
                 continue
             below = _disks(sysfs, name)
             where = place.together(place.disk(sysfs, disk) for disk in below)
-        except sysfs_mod.Gone:
+        except kernel_sysfs.Gone:
             continue
         if below and where is not place.Place.NETWORK:
             yield node, ', '.join(sorted(below))
 
 
-def _disks(sysfs: sysfs_mod.Sysfs, name: str) -> set[str]:
+def _disks(sysfs: kernel_sysfs.Sysfs, name: str) -> set[str]:
     """What a logical volume stands on in the end; nothing for a ghost."""
     stack = place.stack(sysfs, name) - {name}
     return {here for here in stack if not sysfs.disk(here) and not sysfs.slaves(here)}

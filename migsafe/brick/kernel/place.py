@@ -26,7 +26,7 @@ from collections.abc import Iterable
 
 from migsafe.brick import errors
 from migsafe.brick.kernel import kinds
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 
 class Place(enum.Enum):
@@ -56,7 +56,7 @@ _LOCAL_DRIVERS = re.compile(
 _MOST = 1000
 
 
-def stack(sysfs: sysfs_mod.Sysfs, name: str) -> set[str]:
+def stack(sysfs: kernel_sysfs.Sysfs, name: str) -> set[str]:
     """A device and everything below it; a partition stands on its disk.
 
     :raises sysfs.Gone, errors.Unsure: see Sysfs
@@ -75,7 +75,7 @@ def stack(sysfs: sysfs_mod.Sysfs, name: str) -> set[str]:
     return seen
 
 
-def place(sysfs: sysfs_mod.Sysfs, name: str) -> Place:
+def place(sysfs: kernel_sysfs.Sysfs, name: str) -> Place:
     """Where the device of a PV is.
 
     :param name: kernel name
@@ -94,7 +94,7 @@ def together(places: Iterable[Place]) -> Place:
     return one.pop() if len(one) == 1 else Place.UNKNOWN
 
 
-def disk(sysfs: sysfs_mod.Sysfs, name: str) -> Place:
+def disk(sysfs: kernel_sysfs.Sysfs, name: str) -> Place:
     """Where what stands on nothing is."""
     if kinds.kind(name) is not kinds.Kind.DISK:
         # a loop device or a table of device-mapper: somebody made it of something
@@ -107,7 +107,7 @@ def disk(sysfs: sysfs_mod.Sysfs, name: str) -> Place:
     return _scsi(sysfs, name) if _SCSI.match(name) else Place.UNKNOWN
 
 
-def _nvme(sysfs: sysfs_mod.Sysfs, name: str) -> Place:
+def _nvme(sysfs: kernel_sysfs.Sysfs, name: str) -> Place:
     """By the transports of all its controllers; a shared namespace hangs on its subsystem."""
     device = sysfs.root / 'class' / 'block' / name / 'device'
     try:
@@ -122,7 +122,7 @@ def _nvme(sysfs: sysfs_mod.Sysfs, name: str) -> Place:
     return Place.LOCAL if transports == {'pcie'} else Place.NETWORK
 
 
-def _scsi(sysfs: sysfs_mod.Sysfs, name: str) -> Place:
+def _scsi(sysfs: kernel_sysfs.Sysfs, name: str) -> Place:
     real = os.path.realpath(sysfs.root / 'class' / 'block' / name)
     if _REMOTE.search(real):
         return Place.NETWORK

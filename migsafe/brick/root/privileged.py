@@ -28,7 +28,7 @@ from oslo_privsep import capabilities, priv_context
 from migsafe.brick import errors
 from migsafe.brick.identity import designators, inquiry
 from migsafe.brick.kernel import kinds, openers
-from migsafe.brick.kernel import sysfs as sysfs_mod
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.text import masked
 
 #: SYS_ADMIN: NVMe admin commands and device-mapper. SYS_PTRACE and DAC_READ_SEARCH: the open
@@ -107,13 +107,13 @@ def remove_lv(name: str, uuid: str) -> dict[str, Any]:
     """
     if not kinds.lv_uuids(uuid) or not _UUID.match(uuid):
         return {'done': False, 'reason': 'that is not the uuid of a logical volume'}
-    sysfs = sysfs_mod.Sysfs()
+    sysfs = kernel_sysfs.Sysfs()
     try:
         found = sysfs.attribute(name, 'dm', 'uuid')
         if found != uuid:
             return {'done': False, 'reason': f'{name} is another table now'}
         processutils.execute('dmsetup', 'remove', '--uuid', uuid)
-    except sysfs_mod.Gone:
+    except kernel_sysfs.Gone:
         return {'done': True}
     except (OSError, errors.Unsure, processutils.ProcessExecutionError) as error:
         return {'done': False, 'reason': masked(error)}
@@ -127,7 +127,7 @@ def looked(name: str, exclusive: bool, dev: str = '/dev', sys: str = '/sys') -> 
 
     :returns: ``state`` free, busy, dead or unknown; ``identity`` if it answered; ``reason``
     """
-    if not sysfs_mod.NAME.match(name):
+    if not kernel_sysfs.NAME.match(name):
         return {'state': 'unknown', 'identity': [], 'reason': 'no name of a block device'}
     try:
         fd = inquiry.opened(name, exclusive, dev, sys)
@@ -154,7 +154,7 @@ def claimed(names: list[str], dev: str = '/dev', sys: str = '/sys') -> dict[str,
     number, fds = next(_NUMBERS), []
     for name in names:
         try:
-            if not sysfs_mod.NAME.match(name):
+            if not kernel_sysfs.NAME.match(name):
                 raise OSError(errno.EINVAL, 'no name of a block device')
             fds.append(inquiry.opened(name, True, dev, sys))
         except OSError as error:
@@ -175,7 +175,7 @@ def removed(name: str, expected: designators.Identity, sys: str = '/sys',
 
     :returns: ``done``; else ``reason`` and, if it is another disk, its ``identity``
     """
-    if not sysfs_mod.NAME.match(name):
+    if not kernel_sysfs.NAME.match(name):
         return {'done': False, 'reason': 'no name of a block device'}
     delete = os.path.join(sys, 'class', 'block', name, 'device', 'delete')
     try:
@@ -191,7 +191,7 @@ def removed(name: str, expected: designators.Identity, sys: str = '/sys',
         with open(delete, 'wb', buffering=0) as stream:
             stream.write(b'1')
     except FileNotFoundError:
-        if sysfs_mod.Sysfs(sys).exists(name):
+        if kernel_sysfs.Sysfs(sys).exists(name):
             return {'done': False, 'reason': 'it cannot be deleted, being no SCSI disk or on its '
                                              'way out already'}
     except (OSError, errors.BadPage) as error:

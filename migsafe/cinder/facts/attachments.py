@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from cinder import context, exception, objects
-from cinder.db import api as db
+from cinder.db import api as db_api
 from cinder.objects import fields
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
@@ -80,7 +80,7 @@ def of_volumes(identifiers: Collection[str]) -> dict[str, list[Attachment]]:
     """
     if not identifiers:
         return {}
-    found = db.volume_get_all(context.get_admin_context(), filters={'id': sorted(identifiers)})
+    found = db_api.volume_get_all(context.get_admin_context(), filters={'id': sorted(identifiers)})
     return {volume.id: [_attachment(row) for row in volume.volume_attachment
                         if row.attach_status != fields.VolumeAttachStatus.DETACHED]
             for volume in found}

@@ -28,7 +28,7 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from migsafe import exceptions
-from migsafe.cinder.wrapping import guard as guard_mod
+from migsafe.cinder.wrapping.guard import STEPS, Guard, Step
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ BASES = (cinder_driver.BaseVD, cinder_driver.ProxyVD)
 class Guarded:
     """Marks the classes that are made here. It has no methods that a driver could have."""
 
-    migsafe_guard: guard_mod.Guard
+    migsafe_guard: Guard
 
 
 def find(configuration: Any) -> Callable[..., Any]:
@@ -95,7 +95,7 @@ def guard(driver: Any, host: str = '', cluster: str | None = None) -> Any:
         return driver
     kind: Any = type(driver)
     driver.__class__ = subclass(kind)
-    driver.migsafe_guard = guard_mod.Guard(driver, host, cluster)
+    driver.migsafe_guard = Guard(driver, host, cluster)
     return driver
 
 
@@ -109,13 +109,13 @@ def subclass(cls: Any) -> Any:
     def fill(namespace: dict[str, Any]) -> None:
         namespace.update(__doc__=cls.__doc__, __module__=cls.__module__,
                          __qualname__=cls.__qualname__)
-        for name, step in guard_mod.STEPS.items():
+        for name, step in STEPS.items():
             if inspect.isfunction(getattr(cls, name, None)):
                 namespace[name] = _method(cls, name, step)
     return types.new_class(cls.__name__, (Guarded, cls), {}, fill)
 
 
-def _method(cls: type, name: str, step: guard_mod.Step) -> Callable[..., Any]:
+def _method(cls: type, name: str, step: Step) -> Callable[..., Any]:
     @functools.wraps(getattr(cls, name))
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         # NOTE: looked up now, as Python would: somebody may have replaced it since.

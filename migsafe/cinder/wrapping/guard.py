@@ -24,8 +24,7 @@ from cinder.volume import configuration as cinder_configuration
 from cinder.volume import volume_utils
 from oslo_log import log as logging
 
-from migsafe import conf as migsafe_conf
-from migsafe import exceptions, ledger
+from migsafe import conf, exceptions, ledger
 from migsafe.brick.connectors import shim
 from migsafe.brick.guard import policy
 from migsafe.cinder import inspectors
@@ -64,7 +63,7 @@ class Guard:
     def __init__(self, driver: Any, host: str = '', cluster: str | None = None) -> None:
         self.driver = driver
         self.conf = cinder_configuration.CONF
-        migsafe_conf.register_opts(self.conf)
+        conf.register_opts(self.conf)
         self.host = host or self.conf.host
         self.cluster = cluster
         opening.check_cluster(self.conf, self.host, cluster)

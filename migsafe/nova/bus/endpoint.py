@@ -31,9 +31,9 @@ import migsafe.version
 from migsafe import exceptions, masking
 from migsafe.nova.bus import peer
 from migsafe.nova.clients import evidence
-from migsafe.nova.host import participant as pt
+from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.text import masked
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 MAX_UUID = 36
@@ -68,7 +68,7 @@ class Endpoint:
 
     target = messaging.Target(namespace=peer.NAMESPACE, version=peer.VERSION)
 
-    def __init__(self, participant: pt.Participant) -> None:
+    def __init__(self, participant: Participant) -> None:
         self._participant = participant
         self.host = participant.host
 
@@ -101,7 +101,7 @@ class Endpoint:
         # The source drives a migration from another thread of this process.
         found['job'] = found['job'] or (
             p.attempts.live(uuid)
-            and p.journal.get(uuid, pt.SOURCE) is not None)
+            and p.journal.get(uuid, SOURCE) is not None)
         return found
 
     @_discreet
@@ -113,7 +113,7 @@ class Endpoint:
             raise ValueError('verdict is neither COMMIT nor ABORT')
         try:
             return self._participant.release(uuid, instance_uuid,
-                                             vd.Verdict(verdict))
+                                             Verdict(verdict))
         except Exception as error:
             why = masked(error)
             LOG.error('Release of instance %s for migration %s failed: %s',

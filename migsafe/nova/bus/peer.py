@@ -27,7 +27,7 @@ from nova.compute import rpcapi
 from oslo_log import log as logging
 
 from migsafe.text import masked
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import GuestState, HostEvidence
 
 LOG = logging.getLogger(__name__)
 NAMESPACE = 'migsafe'
@@ -66,19 +66,19 @@ def _kind(error: Exception) -> str:
     return _text(getattr(error, 'exc_type', ''))[:80] or type(error).__name__
 
 
-def parse_evidence(host: str, reply: Any) -> ev.HostEvidence:
+def parse_evidence(host: str, reply: Any) -> HostEvidence:
     """The evidence in an answer; UNKNOWN for what is not understood."""
     if not isinstance(reply, Mapping):
-        return ev.HostEvidence(host, ev.GuestState.UNKNOWN, boot_id='',
+        return HostEvidence(host, GuestState.UNKNOWN, boot_id='',
                                detail='answer is not an object')
     try:
-        guest = ev.GuestState(reply.get('guest'))
+        guest = GuestState(reply.get('guest'))
     except ValueError:
-        guest = ev.GuestState.UNKNOWN
-    if guest is ev.GuestState.DEAD or reply.get('host') != host:
-        return ev.HostEvidence(host, ev.GuestState.UNKNOWN, boot_id='',
+        guest = GuestState.UNKNOWN
+    if guest is GuestState.DEAD or reply.get('host') != host:
+        return HostEvidence(host, GuestState.UNKNOWN, boot_id='',
                                detail='answer contradicts itself')
-    return ev.HostEvidence(
+    return HostEvidence(
         host, guest, job=reply.get('job') is not False,
         boot_id=_text(reply.get('boot_id')),
         detail=_text(reply.get('detail')),
@@ -146,11 +146,11 @@ class Peer:
             return None, f'no answer from migsafe on {host} ({_kind(error)})'
 
     def evidence(self, host: str, uuid: str, instance_uuid: str
-                 ) -> ev.HostEvidence:
+                 ) -> HostEvidence:
         reply, why = self._ask(host, 'guest_evidence', uuid=uuid,
                                instance_uuid=instance_uuid)
         if reply is None:
-            return ev.HostEvidence(host, ev.GuestState.UNKNOWN, detail=why)
+            return HostEvidence(host, GuestState.UNKNOWN, detail=why)
         return parse_evidence(host, reply)
 
     def describe(self, host: str, uuid: str) -> Mapping[str, Any] | None:

@@ -24,16 +24,16 @@ from migsafe.nova.clients import (
     records,
     volumes,
 )
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import Clients, Peer
 
 
-def build(manager: Any, peer: cl.Peer) -> cl.Clients:
+def build(manager: Any, peer: Peer) -> Clients:
     """All clients of one ComputeManager.
 
     :param manager: a nova.compute.manager.ComputeManager with a libvirt driver
     :param peer: the way to the plugin on other hosts
     """
-    return cl.Clients(
+    return Clients(
         volumes=volumes.Volumes(manager),
         records=records.Records(manager),
         devices=devices.Devices(manager),

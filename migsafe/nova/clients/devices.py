@@ -22,7 +22,7 @@ from nova import exception, objects
 from nova.virt.libvirt.volume import fs
 from nova.volume import cinder
 
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import ConnectionInfo
 
 #: driver_volume_type -> whether os-brick's get_volume_paths() itself leaves
 #: out what does not exist. Types that are not listed have no block device of
@@ -39,11 +39,11 @@ class Devices:
     def __init__(self, manager: Any) -> None:
         self._manager = manager
 
-    def paths(self, instance_uuid: str, info: cl.ConnectionInfo) -> list[str]:
+    def paths(self, instance_uuid: str, info: ConnectionInfo) -> list[str]:
         return own_paths(self._manager.driver, self._manager.host,
                          instance_uuid, info)
 
-    def disconnect(self, instance_uuid: str, info: cl.ConnectionInfo) -> None:
+    def disconnect(self, instance_uuid: str, info: ConnectionInfo) -> None:
         driver, host = self._manager.driver, self._manager.host
         if _counted(driver, info) or not _shared(host, instance_uuid, info):
             context = nova_context.get_admin_context()
@@ -53,7 +53,7 @@ class Devices:
 
 
 def own_paths(driver: Any, host: str, instance_uuid: str,
-              info: cl.ConnectionInfo) -> list[str]:
+              info: ConnectionInfo) -> list[str]:
     """Block devices of a connection on this host that are only this guest's.
 
     :param driver: the libvirt driver of this host
@@ -68,13 +68,13 @@ def own_paths(driver: Any, host: str, instance_uuid: str,
     return [] if found and _shared(host, instance_uuid, info) else found
 
 
-def _counted(driver: Any, info: cl.ConnectionInfo) -> bool:
+def _counted(driver: Any, info: ConnectionInfo) -> bool:
     """Whether Nova itself counts the users of such a mount on a host."""
     return isinstance(driver._get_volume_driver(info),
                       fs.LibvirtMountedFileSystemVolumeDriver)
 
 
-def _shared(host: str, instance_uuid: str, info: cl.ConnectionInfo) -> bool:
+def _shared(host: str, instance_uuid: str, info: ConnectionInfo) -> bool:
     volume_id = info.get('serial') or info['data'].get('volume_id')
     return bool(volume_id) and used_by_others(host, instance_uuid,
                                               str(volume_id))

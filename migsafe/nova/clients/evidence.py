@@ -17,11 +17,11 @@ from typing import Any
 
 from nova.virt.libvirt import host as libvirt_host
 
-from migsafe.journal import records as jr
+from migsafe.journal.records import Transaction
 from migsafe.text import masked
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
-G = ev.GuestState
+G = GuestState
 
 #: Where the kernel says which boot this is; see Documentation/admin-guide/
 #: sysctl/kernel.rst, random/boot_id.
@@ -59,7 +59,7 @@ STATES: dict[tuple[int, int | None], G] = {
 ACTIVE_JOBS = frozenset((1, 2))
 
 
-def guest_state(state: int, reason: int) -> ev.GuestState:
+def guest_state(state: int, reason: int) -> GuestState:
     """Translate libvirt's (state, reason)."""
     return STATES.get((state, reason),
                       STATES.get((state, None), G.UNKNOWN))
@@ -74,7 +74,7 @@ def boot_id() -> str | None:
         return None
 
 
-def rebooted(tx: jr.Transaction | None, now: str | None) -> bool | None:
+def rebooted(tx: Transaction | None, now: str | None) -> bool | None:
     """Whether this host was rebooted since its journal began a transaction.
 
     :param tx: the transaction as this host has journalled it
@@ -87,7 +87,7 @@ def rebooted(tx: jr.Transaction | None, now: str | None) -> bool | None:
     return then != now if then and now else None
 
 
-def _job(domain: Any, guest: ev.GuestState) -> bool:
+def _job(domain: Any, guest: GuestState) -> bool:
     """Whether libvirt migrates a domain that has a QEMU.
 
     libvirt's QEMU driver (qemuDomainGetJobStatsInternal) answers for the
@@ -123,20 +123,20 @@ class Guests:
     def __init__(self, manager: Any) -> None:
         self._manager = manager
 
-    def evidence(self, instance_uuid: str) -> ev.HostEvidence:
+    def evidence(self, instance_uuid: str) -> HostEvidence:
         host = self._manager.host
         try:
             domain = self._domain(instance_uuid)
             if domain is None:
-                return ev.HostEvidence(host, G.ABSENT, boot_id=boot_id(),
+                return HostEvidence(host, G.ABSENT, boot_id=boot_id(),
                                        detail='no domain')
             state, reason = domain.state(0)[:2]
             guest = guest_state(state, reason)
-            job = guest not in ev.NO_QEMU and _job(domain, guest)
+            job = guest not in NO_QEMU and _job(domain, guest)
         except Exception as error:
-            return ev.HostEvidence(host, G.UNKNOWN, boot_id=boot_id(),
+            return HostEvidence(host, G.UNKNOWN, boot_id=boot_id(),
                                    detail=f'libvirt: {masked(error)}')
-        return ev.HostEvidence(
+        return HostEvidence(
             host, guest, job=job, boot_id=boot_id(),
             detail=f'libvirt state {state} reason {reason}')
 

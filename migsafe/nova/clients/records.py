@@ -31,7 +31,7 @@ from migsafe.brick.identity import designators
 from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
 from migsafe.text import masked
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import ConnectionInfo, InstanceRow, OtherMove, VolumeRow
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Migrating:
     dest_host: str
 
 
-def connection_info(text: str | None) -> cl.ConnectionInfo | None:
+def connection_info(text: str | None) -> ConnectionInfo | None:
     """The connection_info of a BDM row.
 
     :raises ValueError: when it is not a JSON object
@@ -69,15 +69,15 @@ def connection_info(text: str | None) -> cl.ConnectionInfo | None:
     return info
 
 
-def volume_row(bdm: Any) -> cl.VolumeRow:
+def volume_row(bdm: Any) -> VolumeRow:
     """A nova BlockDeviceMapping of a volume as a VolumeRow."""
-    return cl.VolumeRow(bdm.id, bdm.volume_id, bdm.attachment_id,
+    return VolumeRow(bdm.id, bdm.volume_id, bdm.attachment_id,
                         connection_info(bdm.connection_info))
 
 
-def instance_row(instance: Any) -> cl.InstanceRow:
+def instance_row(instance: Any) -> InstanceRow:
     """A nova Instance as an InstanceRow."""
-    return cl.InstanceRow(instance.uuid, instance.host, instance.node,
+    return InstanceRow(instance.uuid, instance.host, instance.node,
                           instance.task_state, instance.vm_state)
 
 
@@ -107,17 +107,17 @@ class Records:
             expected_attrs=['migration_context', 'flavor', 'numa_topology',
                             'pci_devices', 'pci_requests', 'resources'])
 
-    def instance(self, uuid: str) -> cl.InstanceRow | None:
+    def instance(self, uuid: str) -> InstanceRow | None:
         try:
             return instance_row(objects.Instance.get_by_uuid(
                 nova_context.get_admin_context(), uuid, expected_attrs=[]))
         except exception.InstanceNotFound:
             return None
 
-    def moves(self, uuid: str) -> list[cl.OtherMove]:
+    def moves(self, uuid: str) -> list[OtherMove]:
         found = objects.MigrationList.get_by_filters(
             nova_context.get_admin_context(), {'instance_uuid': uuid})
-        return [cl.OtherMove(m.migration_type, m.uuid, m.status,
+        return [OtherMove(m.migration_type, m.uuid, m.status,
                              m.source_compute or '', m.dest_compute or '')
                 for m in found
                 if m.migration_type != LIVE_MIGRATION and m.status not in OVER]
@@ -174,7 +174,7 @@ class Records:
             migration.status = status
             migration.save()
 
-    def volumes(self, instance_uuid: str) -> list[cl.VolumeRow]:
+    def volumes(self, instance_uuid: str) -> list[VolumeRow]:
         bdms = objects.BlockDeviceMappingList.get_by_instance_uuid(
             nova_context.get_admin_context(), instance_uuid)
         return [volume_row(bdm) for bdm in bdms
@@ -192,9 +192,9 @@ class Records:
                     found[instance, bdm.volume_id] = _wanted(bdm)
         return found
 
-    def replace_connection(self, instance_uuid: str, row: cl.VolumeRow,
+    def replace_connection(self, instance_uuid: str, row: VolumeRow,
                            attachment_id: str | None,
-                           info: cl.ConnectionInfo) -> bool:
+                           info: ConnectionInfo) -> bool:
         # Nova has no compare-and-swap for this table below its own API: the
         # row is read again under Nova's lock for everything that changes
         # this instance's volumes on this host.
@@ -204,8 +204,8 @@ class Records:
             return swap()
         return bool(utils.synchronized(instance_uuid)(swap)())
 
-    def _swap(self, instance_uuid: str, row: cl.VolumeRow,
-              attachment_id: str | None, info: cl.ConnectionInfo) -> bool:
+    def _swap(self, instance_uuid: str, row: VolumeRow,
+              attachment_id: str | None, info: ConnectionInfo) -> bool:
         bdm = objects.BlockDeviceMapping.get_by_volume_and_instance(
             nova_context.get_admin_context(), row.volume_id, instance_uuid)
         if bdm.id != row.bdm_id or bdm.attachment_id != row.attachment_id:
@@ -215,7 +215,7 @@ class Records:
         bdm.save()
         return True
 
-    def rename_volume(self, instance_uuid: str, row: cl.VolumeRow, volume_id: str) -> bool:
+    def rename_volume(self, instance_uuid: str, row: VolumeRow, volume_id: str) -> bool:
         bdm = objects.BlockDeviceMapping.get_by_volume_and_instance(
             nova_context.get_admin_context(), row.volume_id, instance_uuid)
         if bdm.id != row.bdm_id or bdm.attachment_id != row.attachment_id:

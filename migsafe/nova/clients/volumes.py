@@ -27,7 +27,7 @@ from nova import exception, objects
 from nova.volume import cinder
 
 from migsafe.nova.deferred import exports
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import Attachment, ConnectionInfo
 
 
 class Volumes:
@@ -36,7 +36,7 @@ class Volumes:
     def __init__(self, manager: Any) -> None:
         self._manager = manager
 
-    def attachments(self, instance_uuid: str) -> list[cl.Attachment]:
+    def attachments(self, instance_uuid: str) -> list[Attachment]:
         context = nova_context.get_admin_context()
         # Not Nova's attachment_get_all(): without all_tenants Cinder answers
         # an administrator with the attachments of his own project only, and
@@ -49,7 +49,7 @@ class Volumes:
         hosts: dict[str, str | None] = {}
         for volume_id in {volume for _id, volume in rows}:
             hosts.update(self._hosts(context, volume_id))
-        return [cl.Attachment(attachment_id, volume_id,
+        return [Attachment(attachment_id, volume_id,
                               hosts.get(attachment_id))
                 for attachment_id, volume_id in rows]
 
@@ -60,7 +60,7 @@ class Volumes:
                 for a in getattr(volume, 'attachments', None) or []
                 if a.get('attachment_id')}
 
-    def connection_info(self, attachment_id: str) -> cl.ConnectionInfo | None:
+    def connection_info(self, attachment_id: str) -> ConnectionInfo | None:
         try:
             found = self._manager.volume_api.attachment_get(
                 nova_context.get_admin_context(), attachment_id)

@@ -24,7 +24,7 @@ from typing import Any
 from nova import context as nova_context
 from nova import exception
 
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import Records
 
 
 def volume_of(attachment: Mapping[str, Any]) -> str:
@@ -41,7 +41,7 @@ class Ending:
     :param records: Nova's database
     """
 
-    def __init__(self, host: str, volume_api: Any, records: cl.Records) -> None:
+    def __init__(self, host: str, volume_api: Any, records: Records) -> None:
         self._host, self._api, self._records = host, volume_api, records
 
     def busy(self, instance: str) -> str | None:

@@ -34,10 +34,10 @@ from oslo_concurrency import lockutils
 from oslo_log import log as logging
 
 from migsafe.brick.guard import kept_devices
-from migsafe.journal import api as journal_api
+from migsafe.journal.api import Journal
 from migsafe.nova.deferred import cinder_migration, deletions, findings, legacy_volumes
 from migsafe.text import masked
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import Clients
 
 LOG = logging.getLogger(__name__)
 
@@ -83,8 +83,8 @@ class Kept:
     :param cloud: the clients of the settlement
     """
 
-    def __init__(self, host: str, volume_api: Any, journal: journal_api.Journal,
-                 cloud: cl.Clients) -> None:
+    def __init__(self, host: str, volume_api: Any, journal: Journal,
+                 cloud: Clients) -> None:
         self._host, self._cloud = host, cloud
         self._migration = cinder_migration.Ending(host, volume_api, cloud.records)
         self.legacy = legacy_volumes.Legacy(host, volume_api, journal)

@@ -18,7 +18,7 @@ import threading
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.journal import api as journal_api
+from migsafe.journal.api import Journal
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Noted:
     :param journal: of this host
     """
 
-    def __init__(self, kind: str, journal: journal_api.Journal) -> None:
+    def __init__(self, kind: str, journal: Journal) -> None:
         self._kind, self._journal = kind, journal
         self._lock = threading.Lock()
         self._found: dict[Attached, str] = {

@@ -24,7 +24,7 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe.brick.guard import kept_devices
-from migsafe.journal import api as journal_api
+from migsafe.journal.api import Journal
 from migsafe.nova.deferred import findings
 from migsafe.text import masked
 
@@ -41,7 +41,7 @@ class Legacy:
     :param journal: of this host
     """
 
-    def __init__(self, host: str, volume_api: Any, journal: journal_api.Journal) -> None:
+    def __init__(self, host: str, volume_api: Any, journal: Journal) -> None:
         self._host, self._api = host, volume_api
         self._noted = findings.Noted(KIND, journal)
         for (_, volume), why in self._noted.all().items():

@@ -19,9 +19,9 @@ from nova.conf import CONF
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 
-from migsafe.nova.clients import evidence as nova_evidence
-from migsafe.nova.clients import records as nova_records
-from migsafe.nova.host import participant as pt
+from migsafe.nova.clients import evidence
+from migsafe.nova.clients.records import Migrating, Records
+from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ class Adoption:
     :param manager: its ComputeManager
     """
 
-    def __init__(self, participant: pt.Participant, manager: Any) -> None:
+    def __init__(self, participant: Participant, manager: Any) -> None:
         self._participant, self._manager = participant, manager
-        self._records = nova_records.Records(manager)
+        self._records = Records(manager)
         self._started = timeutils.utcnow()
 
     def adopt(self) -> int:
@@ -47,7 +47,7 @@ class Adoption:
         return sum(self._try(found) for found in self._records.migrating(
             self._participant.host, self._idle) if self._orphan(found))
 
-    def _try(self, found: nova_records.Migrating) -> bool:
+    def _try(self, found: Migrating) -> bool:
         """One that cannot be taken does not stop the others."""
         try:
             self._take(found)
@@ -66,7 +66,7 @@ class Adoption:
             or instance_uuid in self._manager._waiting_live_migrations
             or participant.journal.unsettled_for_instance(instance_uuid))
 
-    def _orphan(self, found: nova_records.Migrating) -> bool:
+    def _orphan(self, found: Migrating) -> bool:
         # Since the list was made, it may have begun.
         if not self._idle(found.instance_uuid):
             return False
@@ -81,24 +81,24 @@ class Adoption:
             wait = max(wait, CONF.long_rpc_timeout)
         return bool(age.total_seconds() >= wait)
 
-    def _take(self, found: nova_records.Migrating) -> None:
+    def _take(self, found: Migrating) -> None:
         LOG.warning('Instance %s is in migrating with no live migration '
                     'going on (migration %s is %s); it is settled by '
                     'evidence', found.instance_uuid, found.migration_uuid,
                     found.migration_status)
         self._participant.journal.begin(
-            self._uuid(found), pt.SOURCE, found.instance_uuid,
+            self._uuid(found), SOURCE, found.instance_uuid,
             self._participant.host, found.dest_host,
-            source_boot_id=nova_evidence.boot_id(),
+            source_boot_id=evidence.boot_id(),
             migration_id=found.migration_id,
             captures=[('instance_directory', '', {
                 'exists': True,
                 'shared': self._records.directory_shared(
                     found.instance_uuid, found.dest_host)})])
 
-    def _uuid(self, found: nova_records.Migrating) -> str:
+    def _uuid(self, found: Migrating) -> str:
         """The migration's uuid, unless that one is closed already: then
         only the instance is left, under a transaction of its own."""
         uuid = found.migration_uuid
-        closed = uuid and self._participant.journal.get(uuid, pt.SOURCE)
+        closed = uuid and self._participant.journal.get(uuid, SOURCE)
         return uuid if uuid and not closed else uuidutils.generate_uuid()

@@ -25,8 +25,8 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal import api as journal_api
-from migsafe.journal import records as jr
+from migsafe.journal.api import Journal, Outcome
+from migsafe.journal.records import Transaction
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ class Attempt:
 
     uuid: str
     instance_uuid: str
-    journal: journal_api.Journal
-    tx: jr.Transaction | None = None
+    journal: Journal
+    tx: Transaction | None = None
     #: set by the other side: it has rolled back, do not go on
     fenced: threading.Event = dataclasses.field(
         default_factory=threading.Event)
@@ -56,7 +56,7 @@ class Attempt:
     #: the outcome of the last effect: durable with the next thing journalled.
     #: Lost with a kill, it leaves an intent that may have happened; that is
     #: true, and it saves a commit for every effect.
-    pending: list[journal_api.Outcome] = dataclasses.field(
+    pending: list[Outcome] = dataclasses.field(
         default_factory=list, repr=False)
     #: the verdict is COMMIT, from the evidence of both hosts
     committed: bool = False

@@ -22,7 +22,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe.brick.guard import identity_check, questions
-from migsafe.journal import api as journal_api
+from migsafe.journal.api import Journal
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Patrol:
     :param interval: seconds between two rounds
     """
 
-    def __init__(self, host: str, journal: journal_api.Journal,
+    def __init__(self, host: str, journal: Journal,
                  guests: Callable[[], Iterator[tuple[str, str, str]]],
                  known: Callable[[list[str]], Mapping[Attached, questions.Wanted]],
                  look: Callable[[str, questions.Wanted], str | None], interval: int) -> None:

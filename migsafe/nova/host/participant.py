@@ -20,22 +20,22 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from migsafe.journal import api as journal_api
-from migsafe.journal import records as jr
-from migsafe.nova.clients import evidence as nova_evidence
-from migsafe.nova.host import attempt as at
-from migsafe.transaction import clients as cl
-from migsafe.transaction import closing as cs
-from migsafe.transaction import engine as en
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import move as mv
-from migsafe.transaction import verdict as vd
+from migsafe.journal.api import Journal
+from migsafe.journal.records import Transaction
+from migsafe.nova.clients import evidence
+from migsafe.nova.host import attempt as host_attempt
+from migsafe.transaction.clients import Clients
+from migsafe.transaction.closing import Outcome
+from migsafe.transaction.engine import Engine
+from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.move import Point
+from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
 SOURCE, DESTINATION = 'source', 'destination'
 #: What is done before Nova frees the instance again.
-BEFORE_DONE = (mv.Point.RECORDS, mv.Point.DEVICES, mv.Point.EXPORTS)
+BEFORE_DONE = (Point.RECORDS, Point.DEVICES, Point.EXPORTS)
 #: A paused tear-down of the other side is asked for again this soon.
 SOON = 2.0
 
@@ -50,11 +50,11 @@ class Participant:
     :param clients: the cloud
     """
 
-    def __init__(self, host: str, conf: Any, journal: journal_api.Journal,
-                 engine: en.Engine, clients: cl.Clients) -> None:
+    def __init__(self, host: str, conf: Any, journal: Journal,
+                 engine: Engine, clients: Clients) -> None:
         self.host, self.conf = host, conf
         self.journal, self.engine, self.clients = journal, engine, clients
-        self.attempts = at.Registry(conf.recovery_interval)
+        self.attempts = host_attempt.Registry(conf.recovery_interval)
         self._locks: dict[int, threading.Lock] = {}
         self._locks_lock = threading.Lock()
         #: set when the ComputeManager is armed
@@ -63,12 +63,12 @@ class Participant:
         self.kept: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None
 
-    def attempt(self, uuid: str, instance_uuid: str) -> at.Attempt:
+    def attempt(self, uuid: str, instance_uuid: str) -> host_attempt.Attempt:
         """A new, not yet registered attempt."""
-        return at.Attempt(uuid, instance_uuid, self.journal)
+        return host_attempt.Attempt(uuid, instance_uuid, self.journal)
 
     @contextlib.contextmanager
-    def _exclusive(self, tx: jr.Transaction, wait: float) -> Iterator[bool]:
+    def _exclusive(self, tx: Transaction, wait: float) -> Iterator[bool]:
         """One settlement of one transaction at a time in this process."""
         with self._locks_lock:
             lock = self._locks.setdefault(tx.id, threading.Lock())
@@ -80,21 +80,21 @@ class Participant:
             if got:
                 lock.release()
 
-    def settle(self, tx: jr.Transaction, *, wait: float = 0,
-               points: tuple[mv.Point, ...] = tuple(mv.Point)
-               ) -> cs.Outcome | None:
+    def settle(self, tx: Transaction, *, wait: float = 0,
+               points: tuple[Point, ...] = tuple(Point)
+               ) -> Outcome | None:
         """Bring a transaction forward as far as this host can.
 
         :param wait: seconds to wait for another settlement of it
         :param points: leave out the last points to keep the instance busy
         :returns: what is left; None when somebody else is at it
         """
-        with self._exclusive(tx, wait) as mine, at.working(None):
+        with self._exclusive(tx, wait) as mine, host_attempt.working(None):
             if not mine:
                 return None
             now = self.journal.get(tx.uuid, tx.role)
             if now is None or now.state == 'settled':
-                return cs.Outcome(vd.Verdict(tx.verdict or 'ABORT'), {})
+                return Outcome(Verdict(tx.verdict or 'ABORT'), {})
             outcome = (self._settle_destination(now)
                        if now.role == DESTINATION
                        else self.engine.settle(now, points=points))
@@ -104,15 +104,15 @@ class Participant:
             self._forget(now, outcome)
         return outcome
 
-    def _forget(self, tx: jr.Transaction, outcome: cs.Outcome) -> None:
+    def _forget(self, tx: Transaction, outcome: Outcome) -> None:
         """What this process remembers of a guest that was to come here; what
         is at work by now has memories of its own, by the same name."""
         if outcome.clean and tx.role == DESTINATION \
-                and outcome.verdict is vd.Verdict.ABORT \
+                and outcome.verdict is Verdict.ABORT \
                 and not self.attempts.busy(tx.instance_uuid):
             self.forget(tx.instance_uuid)
 
-    def _settle_destination(self, tx: jr.Transaction) -> cs.Outcome:
+    def _settle_destination(self, tx: Transaction) -> Outcome:
         """The source leads. The destination finds out, or takes over."""
         if self._arriving(tx):
             return self._left(tx, 'the guest is still being received')
@@ -127,58 +127,58 @@ class Participant:
         if source['state'] != 'settled':
             why = f'{tx.source_host} has not settled it yet'
             self.journal.postpone(tx, SOON * 2 ** min(tx.attempts, 6), why)
-            return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
+            return Outcome(Verdict.HOLD, {('transaction', ''): why})
         return self._follow(tx, source['verdict'])
 
-    def _arriving(self, tx: jr.Transaction) -> bool:
+    def _arriving(self, tx: Transaction) -> bool:
         """Whether libvirt here is receiving the guest, which no answer of the
         source would change: what QEMU has open is not taken away, and libvirt
         ends it itself once its source is gone."""
         if tx.verdict is not None:
             return False
         here = self.clients.guests.evidence(tx.instance_uuid)
-        return here.guest is ev.GuestState.IN_TRANSFER
+        return here.guest is GuestState.IN_TRANSFER
 
-    def _left(self, tx: jr.Transaction, why: str) -> cs.Outcome:
+    def _left(self, tx: Transaction, why: str) -> Outcome:
         """Left to the source, which is at work; that is no hold."""
         if self.journal.records(tx, kinds=('request',), limit=1):
             # Somebody waits for an answer.
             self.journal.postpone(tx, self.conf.recovery_interval, why)
         else:
             self.attempts.rest(tx.uuid)
-        return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
+        return Outcome(Verdict.HOLD, {('transaction', ''): why})
 
-    def _follow(self, tx: jr.Transaction, verdict: str) -> cs.Outcome:
+    def _follow(self, tx: Transaction, verdict: str) -> Outcome:
         """The source is done, and what it decided stands."""
-        if verdict == vd.Verdict.COMMIT.value:
+        if verdict == Verdict.COMMIT.value:
             # It left this one open because something failed on this side:
             # nobody else has seen that, so all of it is looked at.
             if tx.verdict != verdict:
                 tx = self.journal.verdict(tx, verdict,
                                           'the source has committed')
             return self.engine.settle(tx)
-        if verdict != vd.Verdict.ABORT.value:
+        if verdict != Verdict.ABORT.value:
             return self.engine.settle(tx)
-        if tx.verdict == vd.Verdict.COMMIT.value:
+        if tx.verdict == Verdict.COMMIT.value:
             why = (f'{tx.source_host} has settled it as ABORT, but '
                    f'{self.host} as COMMIT; look at both hosts by hand')
             self.journal.postpone(tx, self.conf.recovery_backoff_max, why)
-            return cs.Outcome(vd.Verdict.HOLD, {('transaction', ''): why})
+            return Outcome(Verdict.HOLD, {('transaction', ''): why})
         now = self.clients.records.instance(tx.instance_uuid)
         if now is not None and now.host == self.host:
             # The source saw to it that the instance was its own before that.
             self.journal.finish(tx, 'the instance has moved on since',
                                 verdict=verdict)
-            return cs.Outcome(vd.Verdict.ABORT, {})
-        return self._let_go(tx, vd.Verdict.ABORT)
+            return Outcome(Verdict.ABORT, {})
+        return self._let_go(tx, Verdict.ABORT)
 
-    def _let_go(self, tx: jr.Transaction, verdict: vd.Verdict) -> cs.Outcome:
+    def _let_go(self, tx: Transaction, verdict: Verdict) -> Outcome:
         return self.engine.settle_local(
             self._decided(tx, verdict),
             self.clients.guests.evidence(tx.instance_uuid))
 
-    def _decided(self, tx: jr.Transaction,
-                 verdict: vd.Verdict) -> jr.Transaction:
+    def _decided(self, tx: Transaction,
+                 verdict: Verdict) -> Transaction:
         if tx.verdict == verdict.value:
             return tx
         return self.journal.verdict(tx, verdict.value,
@@ -187,12 +187,12 @@ class Participant:
     # -- what the other host asks for -----------------------------------
 
     def release(self, uuid: str, instance_uuid: str,
-                verdict: vd.Verdict) -> dict[str, Any]:
+                verdict: Verdict) -> dict[str, Any]:
         """Let go of this host's devices and directory of a guest.
 
         :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
         """
-        role = DESTINATION if verdict is vd.Verdict.ABORT else SOURCE
+        role = DESTINATION if verdict is Verdict.ABORT else SOURCE
         tx = self.journal.get(uuid, role)
         if tx is None:
             return self._tombstone(uuid, instance_uuid, verdict)
@@ -203,10 +203,10 @@ class Participant:
             return _refused(f'{self.host} has journalled {tx.verdict}')
         return self._release(tx, verdict)
 
-    def _release(self, tx: jr.Transaction,
-                 verdict: vd.Verdict) -> dict[str, Any]:
+    def _release(self, tx: Transaction,
+                 verdict: Verdict) -> dict[str, Any]:
         guest = self.clients.guests.evidence(tx.instance_uuid)
-        if guest.guest in (ev.GuestState.HERE, ev.GuestState.POSTCOPY):
+        if guest.guest in (GuestState.HERE, GuestState.POSTCOPY):
             return _refused(f'the guest is on {self.host}: {guest}')
         if tx.state == 'settled':
             return {'state': 'done', 'kept': {}}
@@ -225,9 +225,9 @@ class Participant:
             return _refused('; '.join(outcome.held.values()))
         return {'state': 'done', 'kept': dict(outcome.kept)}
 
-    def _busy(self, tx: jr.Transaction, verdict: vd.Verdict) -> str:
+    def _busy(self, tx: Transaction, verdict: Verdict) -> str:
         """What this process is doing with the instance, if anything."""
-        if verdict is vd.Verdict.ABORT and self.attempts.fence(tx.uuid):
+        if verdict is Verdict.ABORT and self.attempts.fence(tx.uuid):
             return (f'{self.host} is still in pre_live_migration; it has '
                     'been told to stop')
         if self.attempts.busy(tx.instance_uuid):
@@ -235,16 +235,16 @@ class Participant:
         return ''
 
     def _tombstone(self, uuid: str, instance_uuid: str,
-                   verdict: vd.Verdict) -> dict[str, Any]:
+                   verdict: Verdict) -> dict[str, Any]:
         """A pre_live_migration that arrives after this is refused."""
-        if verdict is vd.Verdict.COMMIT:
+        if verdict is Verdict.COMMIT:
             return _refused(f'{self.host} has no journal of migration {uuid}')
         guest = self.clients.guests.evidence(instance_uuid)
-        if guest.guest not in (ev.GuestState.ABSENT, ev.GuestState.SHUT_OFF):
+        if guest.guest not in (GuestState.ABSENT, GuestState.SHUT_OFF):
             return _refused(f'the guest is on {self.host}: {guest}')
         tx = self.journal.begin(
             uuid, DESTINATION, instance_uuid, '', self.host,
-            dest_boot_id=nova_evidence.boot_id())
+            dest_boot_id=evidence.boot_id())
         tx = self.journal.verdict(tx, verdict.value,
                                   'rolled back before it arrived here')
         return self._release(tx, verdict)

@@ -25,9 +25,9 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal import records as jr
+from migsafe.journal.records import Transaction
 from migsafe.nova.host import adoption, workers
-from migsafe.nova.host import participant as pt
+from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Recovery:
         know, to say that this host is alive
     """
 
-    def __init__(self, participant: pt.Participant, manager: Any,
+    def __init__(self, participant: Participant, manager: Any,
                  heartbeat: Callable[[str], None]) -> None:
         self._participant = participant
         self._heartbeat = heartbeat
@@ -174,7 +174,7 @@ class Recovery:
                       'this: %s', self._participant.host, masked(error))
 
     def _unsettled(self, due: datetime.datetime | None
-                   ) -> Iterator[jr.Transaction]:
+                   ) -> Iterator[Transaction]:
         """What nobody in this process is at, oldest first; in pages, so that
         memory is bounded whatever has piled up."""
         journal, limit = self._participant.journal, \
@@ -189,22 +189,22 @@ class Recovery:
                         tx, due is not None)):
                     yield tx
 
-    def _worked_on(self, tx: jr.Transaction, resting: bool) -> bool:
+    def _worked_on(self, tx: Transaction, resting: bool) -> bool:
         """Whether Nova works on it, here or on a source that this host waits
         for; a damaged row is taken up, and held with the reason."""
         attempts = self._participant.attempts
         try:
             return attempts.live(tx.uuid) or (
-                resting and tx.role == pt.DESTINATION
+                resting and tx.role == DESTINATION
                 and attempts.resting(tx.uuid, tx.next_attempt_at))
         except exceptions.JournalCorrupt:
             return False
 
-    def _take_up(self, tx: jr.Transaction, wait: bool = False) -> bool:
+    def _take_up(self, tx: Transaction, wait: bool = False) -> bool:
         return self._crew.take(_name(tx), functools.partial(self._one, tx),
                                wait)
 
-    def _one(self, tx: jr.Transaction) -> None:
+    def _one(self, tx: Transaction) -> None:
         """One transaction that cannot be settled does not stop the others."""
         try:
             # Nova may have begun to work on it since it was read.
@@ -215,7 +215,7 @@ class Recovery:
                       self._participant.host, masked(error))
             self._hold(tx, masked(error))
 
-    def _hold(self, tx: jr.Transaction, reason: str) -> None:
+    def _hold(self, tx: Transaction, reason: str) -> None:
         try:
             self._participant.journal.postpone(
                 tx, self._participant.conf.recovery_backoff_max, reason)
@@ -237,6 +237,6 @@ class Recovery:
         self._participant.journal.purge(now - datetime.timedelta(days=days))
 
 
-def _name(tx: jr.Transaction) -> str:
+def _name(tx: Transaction) -> str:
     """What messages call it, and its work."""
     return f'transaction {tx.id}'

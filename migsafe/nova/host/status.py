@@ -19,7 +19,7 @@ from typing import Any
 from oslo_log import log as logging
 
 import migsafe.version
-from migsafe import journal as journal_pkg
+from migsafe import journal as migsafe_journal
 from migsafe import process
 from migsafe.text import masked
 
@@ -43,7 +43,7 @@ def gap(what: str) -> None:
         _GAPS.append(what)
 
 
-def armed(journal: journal_pkg.Journal, detail: str = '') -> None:
+def armed(journal: migsafe_journal.Journal, detail: str = '') -> None:
     """This host's live migrations are protected.
 
     :param detail: what an operator should know all the same
@@ -71,11 +71,11 @@ def unarmed(conf: Any, host: str, why: str, create: bool = False) -> None:
 def _may_have_reported(conf: Any, host: str) -> bool:
     if conf.migsafe.connection:
         return True
-    return os.path.lexists(journal_pkg.journal_url(conf, host).database or '')
+    return os.path.lexists(migsafe_journal.journal_url(conf, host).database or '')
 
 
 def _open_and_write(conf: Any, host: str, why: str, create: bool) -> None:
-    journal = journal_pkg.open_journal(conf, host, create=create)
+    journal = migsafe_journal.open_journal(conf, host, create=create)
     try:
         if create or journal.statuses():
             _write(journal, False, [], why)
@@ -83,7 +83,7 @@ def _open_and_write(conf: Any, host: str, why: str, create: bool) -> None:
         journal.close()
 
 
-def _write(journal: journal_pkg.Journal, is_armed: bool, seams: list[str],
+def _write(journal: migsafe_journal.Journal, is_armed: bool, seams: list[str],
            detail: str) -> None:
     from nova import utils
     from nova import version as nova_version

@@ -21,7 +21,7 @@ from oslo_log import log as logging
 
 from migsafe.brick.guard import kept_devices
 from migsafe.nova.deferred import cinder_migration, exports
-from migsafe.nova.host import attempt as at
+from migsafe.nova.host import attempt
 from migsafe.nova.seams import effects
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 
 def _asked() -> bool:
     """Whether the question has to be asked here; a live migration asks it itself."""
-    return kept_devices.anything() and not exports.is_decided() and at.current() is None
+    return kept_devices.anything() and not exports.is_decided() and attempt.current() is None
 
 
 def _refused(volume: str) -> dict[str, str]:

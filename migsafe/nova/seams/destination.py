@@ -19,16 +19,15 @@ from nova import exception, objects
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.journal import records as jr
-from migsafe.nova.clients import evidence as nova_evidence
-from migsafe.nova.clients import records
-from migsafe.nova.host import participant as pt
+from migsafe.journal.records import Transaction
+from migsafe.nova.clients import evidence, records
 from migsafe.nova.host import registry
+from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.nova.seams import effects, rollback, source
 from migsafe.text import masked
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import subject as sj
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.subject import Subject
+from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -72,18 +71,18 @@ def _migration(call: dict[str, Any]) -> Any:
         call['context'], call['instance'].uuid, 'preparing')
 
 
-def _begin(participant: pt.Participant, migration: Any,
-           call: dict[str, Any]) -> jr.Transaction:
+def _begin(participant: Participant, migration: Any,
+           call: dict[str, Any]) -> Transaction:
     instance = call['instance']
     existing = participant.clients.directories.find(instance.uuid)
-    subject = sj.Subject(
+    subject = Subject(
         instance=records.instance_row(instance),
         directory_exists=existing is not None,
         directory_shared=source.shared_path(call['migrate_data']))
-    tx: jr.Transaction = participant.journal.begin(
-        migration.uuid, pt.DESTINATION, instance.uuid,
+    tx: Transaction = participant.journal.begin(
+        migration.uuid, DESTINATION, instance.uuid,
         migration.source_compute, participant.host,
-        dest_boot_id=nova_evidence.boot_id(), migration_id=migration.id,
+        dest_boot_id=evidence.boot_id(), migration_id=migration.id,
         captures=participant.engine.captures(subject))
     if tx.verdict is not None or tx.state == 'settled':
         raise exception.MigrationError(reason=(
@@ -112,26 +111,26 @@ def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,
     return result
 
 
-def _committed(participant: pt.Participant, tx: jr.Transaction) -> None:
+def _committed(participant: Participant, tx: Transaction) -> None:
     here = participant.clients.guests.evidence(tx.instance_uuid)
-    if here.guest is not ev.GuestState.HERE:
+    if here.guest is not GuestState.HERE:
         return
     try:
         participant.journal.finish(tx, f'arrived [{here}]',
-                                   verdict=vd.Verdict.COMMIT.value)
+                                   verdict=Verdict.COMMIT.value)
     except exceptions.JournalError as error:
         # The guest is here and Nova knows it; recovery writes it down.
         LOG.warning('Outcome of live migration %s not journalled: %s',
                     tx.uuid, masked(error))
 
 
-def _open(participant: pt.Participant,
-          instance_uuid: str) -> jr.Transaction | None:
+def _open(participant: Participant,
+          instance_uuid: str) -> Transaction | None:
     """The unsettled transaction that brings this instance here; None, too,
     when the journal cannot be read, which is left to recovery."""
     try:
         found = [tx for tx in participant.journal.unsettled_for_instance(
-            instance_uuid) if tx.role == pt.DESTINATION]
+            instance_uuid) if tx.role == DESTINATION]
     except exceptions.JournalError as error:
         LOG.error('Live migration of instance %s ends on %s without its '
                   'journal and is left to recovery: %s', instance_uuid,
@@ -140,12 +139,12 @@ def _open(participant: pt.Participant,
     return max(found, key=lambda tx: tx.id, default=None)
 
 
-def _ours(participant: pt.Participant,
-          instance_uuid: str) -> jr.Transaction | None:
+def _ours(participant: Participant,
+          instance_uuid: str) -> Transaction | None:
     """The newest transaction that was to bring this instance here."""
     found = participant.journal.list(instance_uuid=instance_uuid,
                                      newest=True)
-    return max((tx for tx in found if tx.role == pt.DESTINATION),
+    return max((tx for tx in found if tx.role == DESTINATION),
                key=lambda tx: tx.id, default=None)
 
 
@@ -164,12 +163,12 @@ def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
     tx = _ours(participant, call['instance'].uuid)
     if tx is None or call['instance'].host == participant.host:
         return wrapped(*args, **kwargs)
-    if tx.verdict == vd.Verdict.COMMIT.value:
+    if tx.verdict == Verdict.COMMIT.value:
         LOG.warning('Late removal of volume %s of instance %s ignored: its '
                     'live migration %s to this host has succeeded',
                     call['volume_id'], tx.instance_uuid, tx.uuid)
         return None
-    answer = participant.release(tx.uuid, tx.instance_uuid, vd.Verdict.ABORT)
+    answer = participant.release(tx.uuid, tx.instance_uuid, Verdict.ABORT)
     LOG.info('Removal of volume %s of instance %s: %s', call['volume_id'],
              tx.instance_uuid, answer)
     return None

@@ -26,9 +26,9 @@ from typing import Any
 from nova import exception
 
 from migsafe.nova.clients import devices
-from migsafe.nova.host import attempt as at
+from migsafe.nova.host import attempt as host_attempt
 from migsafe.text import masked
-from migsafe.transaction import history as hist
+from migsafe.transaction import history
 
 Arguments = Mapping[str, Any]
 
@@ -63,18 +63,18 @@ def _connection(a: Arguments) -> Any:
     return dict(a['connection_info'])
 
 
-CREATE = Kind('volume_connection', hist.CREATE, lambda a: str(a['volume_id']),
+CREATE = Kind('volume_connection', history.CREATE, lambda a: str(a['volume_id']),
               after=lambda a, ref: {'attachment_id': ref['id']})
 DELETE = Kind('volume_connection', 'attachment_delete',
               lambda a: str(a['attachment_id']))
-INITIALIZE = Kind('volume_connection', hist.LEGACY_CONNECT,
+INITIALIZE = Kind('volume_connection', history.LEGACY_CONNECT,
                   lambda a: str(a['volume_id']))
 TERMINATE = Kind('volume_connection', 'terminate_connection',
                  lambda a: str(a['volume_id']))
-CONNECT = Kind('host_device', hist.CONNECT,
+CONNECT = Kind('host_device', history.CONNECT,
                lambda a: volume_id(a['connection_info']), _connection,
                lambda a, result: _connection(a))
-DISCONNECT = Kind('host_device', hist.DISCONNECT,
+DISCONNECT = Kind('host_device', history.DISCONNECT,
                   lambda a: volume_id(a['connection_info']))
 
 
@@ -112,14 +112,14 @@ def _bound(parameters: inspect.Signature, *args: Any,
 def journalled(kind: Kind) -> Callable[..., Any]:
     """A wrapt wrapper: intent, the call, outcome; fenced before and after."""
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        attempt = at.current()
+        attempt = host_attempt.current()
         if attempt is None or attempt.tx is None:
             return wrapped(*args, **kwargs)
         return _record(attempt, kind, wrapped, args, kwargs)
     return wrapper
 
 
-def _record(attempt: at.Attempt, kind: Kind, wrapped: Any, args: Any,
+def _record(attempt: host_attempt.Attempt, kind: Kind, wrapped: Any, args: Any,
             kwargs: Any) -> Any:
     named = arguments(wrapped, args, kwargs)
     key = kind.key(named)
@@ -138,7 +138,7 @@ def _record(attempt: at.Attempt, kind: Kind, wrapped: Any, args: Any,
     return result
 
 
-def _read_back(attempt: at.Attempt, key: str, named: Arguments,
+def _read_back(attempt: host_attempt.Attempt, key: str, named: Arguments,
                wrapped: Any) -> None:
     """Look whether the device is gone: Nova's volume drivers swallow some
     failures of os-brick, and the export must not go before the device."""
@@ -155,7 +155,7 @@ def _read_back(attempt: at.Attempt, key: str, named: Arguments,
         attempt.kept[key] = why
 
 
-def _journalled(attempt: at.Attempt, kind: Kind, key: str, named: Arguments,
+def _journalled(attempt: host_attempt.Attempt, kind: Kind, key: str, named: Arguments,
                 wrapped: Any, args: Any, kwargs: Any) -> Any:
     check_fence(attempt)
     if kind is DISCONNECT and attempt.keep_devices:
@@ -180,7 +180,7 @@ def should_disconnect_target(wrapped: Any, driver: Any, args: Any,
     Nova counts the guests of instance.host, which for a destination that
     cleans up is another host.
     """
-    attempt, result = at.current(), wrapped(*args, **kwargs)
+    attempt, result = host_attempt.current(), wrapped(*args, **kwargs)
     call = arguments(wrapped, args, kwargs)
     if attempt is None or not (result and call['multiattach']):
         return result
@@ -191,7 +191,7 @@ def should_disconnect_target(wrapped: Any, driver: Any, args: Any,
                                       call['volume_id'])
 
 
-def check_fence(attempt: at.Attempt) -> None:
+def check_fence(attempt: host_attempt.Attempt) -> None:
     """Stop a late step of a migration that the other side has rolled back.
 
     :raises nova.exception.MigrationError: once fenced
@@ -210,7 +210,7 @@ def observed(name: str) -> Callable[..., Any]:
     taken for clean without reading back.
     """
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        attempt = at.current()
+        attempt = host_attempt.current()
         try:
             result = wrapped(*args, **kwargs)
         except Exception:

@@ -28,13 +28,13 @@ from nova.compute import task_states, vm_states
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.journal import records as jr
+from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
-from migsafe.nova.host import participant as pt
 from migsafe.nova.host import registry
+from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, volume_rows
 from migsafe.text import masked
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import GuestState
 
 LOG = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ REFUSALS = (
     exception.NoValidHost, exception.UnableToMigrateToSelf)
 
 
-def blocked(participant: pt.Participant, instance_uuid: str) -> str | None:
+def blocked(participant: Participant, instance_uuid: str) -> str | None:
     """Why an operation on this instance has to wait; None if it need not.
 
     :raises JournalError: when the journal cannot be read
@@ -66,7 +66,7 @@ def blocked(participant: pt.Participant, instance_uuid: str) -> str | None:
     return None
 
 
-def _unsettled(participant: pt.Participant, tx: jr.Transaction) -> str | None:
+def _unsettled(participant: Participant, tx: Transaction) -> str | None:
     if participant.attempts.live(tx.uuid):
         return 'it is still going on'
     outcome = participant.settle(tx)
@@ -75,7 +75,7 @@ def _unsettled(participant: pt.Participant, tx: jr.Transaction) -> str | None:
     return None if outcome.clean else '; '.join(outcome.held.values())
 
 
-def _reason(participant: pt.Participant, instance_uuid: str) -> str | None:
+def _reason(participant: Participant, instance_uuid: str) -> str | None:
     try:
         return blocked(participant, instance_uuid)
     except Exception as error:
@@ -108,7 +108,7 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         ) from error
 
 
-def _not_writable(participant: pt.Participant) -> str | None:
+def _not_writable(participant: Participant) -> str | None:
     try:
         participant.journal.check_writable()
     except (exceptions.JournalError, OSError) as error:
@@ -117,7 +117,7 @@ def _not_writable(participant: pt.Participant) -> str | None:
     return None
 
 
-def settle_first(participant: pt.Participant, instance: Any,
+def settle_first(participant: Participant, instance: Any,
                  bdms: Iterable[Any] = (), *, under_lock: bool
                  ) -> str | None:
     """Settle what is unsettled, and bring what Nova has read up to date.
@@ -145,7 +145,7 @@ def settle_first(participant: pt.Participant, instance: Any,
             return masked(error) if participant.conf.enforce else None
 
 
-def _moved(participant: pt.Participant, instance: Any) -> str | None:
+def _moved(participant: Participant, instance: Any) -> str | None:
     """The call was sent here before it was known where the guest is."""
     now = participant.clients.records.instance(instance.uuid)
     if now is None or now.host == instance.host:
@@ -190,7 +190,7 @@ def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     return wrapped(*args, **kwargs)
 
 
-def _stops_delete(participant: pt.Participant, instance: Any,
+def _stops_delete(participant: Participant, instance: Any,
                   bdms: Iterable[Any]) -> str | None:
     try:
         moved = _moved(participant, instance)
@@ -234,14 +234,14 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     unsettled = (instance.task_state == task_states.MIGRATING or
                  _held_at_start(participant, instance))
     here = participant.clients.guests.evidence(instance.uuid)
-    if unsettled and here.guest is not ev.GuestState.HERE:
+    if unsettled and here.guest is not GuestState.HERE:
         LOG.warning('Left as it is at start, because its live migration is '
                     'not settled: %s', here, instance=instance)
         return None
     return wrapped(*args, **kwargs)
 
 
-def _held_at_start(participant: pt.Participant, instance: Any) -> bool:
+def _held_at_start(participant: Participant, instance: Any) -> bool:
     """An error here would keep nova-compute from starting, over one row."""
     try:
         return bool(participant.journal.unsettled_for_instance(instance.uuid))

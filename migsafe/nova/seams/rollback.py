@@ -21,15 +21,15 @@ from __future__ import annotations
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.journal import records as jr
-from migsafe.nova.host import participant as pt
+from migsafe.journal.records import Transaction
+from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.text import masked
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.evidence import GuestState, HostEvidence
+from migsafe.transaction.verdict import DECIDED, Verdict
 
-G = ev.GuestState
+G = GuestState
 OPEN, NO_JOURNAL = 'no verdict', 'no journal'
-ABORT = vd.Verdict.ABORT.value
+ABORT = Verdict.ABORT.value
 
 #: (the guest here, what this host's journal says of that migration) for which
 #: it may go on. Before the verdict only a copy that is still coming in: where
@@ -49,7 +49,7 @@ UNPROTECTED = frozenset({
 })
 
 
-def refusal(participant: pt.Participant, instance_uuid: str,
+def refusal(participant: Participant, instance_uuid: str,
             migration: Any) -> str | None:
     """Why it must not go on, in words for an operator; None if it may.
 
@@ -69,30 +69,30 @@ def refusal(participant: pt.Participant, instance_uuid: str,
         return None
 
 
-def _own(participant: pt.Participant, instance_uuid: str,
-         migration: Any) -> jr.Transaction | None:
+def _own(participant: Participant, instance_uuid: str,
+         migration: Any) -> Transaction | None:
     """This host's transaction of the migration."""
     journal = participant.journal
     if migration:
-        found: jr.Transaction | None = journal.get(migration.uuid,
-                                                   pt.DESTINATION)
+        found: Transaction | None = journal.get(migration.uuid,
+                                                   DESTINATION)
         return found
     newest = journal.list(instance_uuid=instance_uuid, newest=True)
-    return max((tx for tx in newest if tx.role == pt.DESTINATION),
+    return max((tx for tx in newest if tx.role == DESTINATION),
                key=lambda tx: tx.id, default=None)
 
 
-def _not_allowed(participant: pt.Participant, here: ev.HostEvidence,
-                 own: jr.Transaction | None) -> str | None:
+def _not_allowed(participant: Participant, here: HostEvidence,
+                 own: Transaction | None) -> str | None:
     said = NO_JOURNAL if own is None else (
-        own.verdict if own.verdict in vd.DECIDED else OPEN)
+        own.verdict if own.verdict in DECIDED else OPEN)
     allowed = ALLOWED if participant.conf.enforce else ALLOWED | UNPROTECTED
     if (here.guest, said) in allowed:
         return None
     return f'{here}; the journal of {participant.host} has {said} for it'
 
 
-def _another(participant: pt.Participant, instance_uuid: str,
+def _another(participant: Participant, instance_uuid: str,
              uuid: str) -> str | None:
     """What else on this host the instance may have a part in."""
     if participant.attempts.busy(instance_uuid):

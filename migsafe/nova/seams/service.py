@@ -23,15 +23,14 @@ from oslo_log import log as logging
 
 import migsafe.version
 from migsafe import exceptions
-from migsafe import journal as journal_pkg
+from migsafe import journal as migsafe_journal
 from migsafe.brick.connectors import shim
-from migsafe.brick.guard import identity_check as brick_patrol
+from migsafe.brick.guard.identity_check import Patrol
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.deferred import exports
-from migsafe.nova.host import identity_check as patrol_mod
-from migsafe.nova.host import incoming_state, recovery, registry, status
-from migsafe.nova.host import participant as pt
+from migsafe.nova.host import identity_check, incoming_state, recovery, registry, status
+from migsafe.nova.host.participant import Participant
 from migsafe.resources import base
 from migsafe.text import masked
 from migsafe.transaction import engine
@@ -84,9 +83,9 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     :raises MigsafeError: the journal or a resource plugin cannot be used
     """
     conf = config.migsafe
-    journal = journal_pkg.open_journal(config, manager.host)
+    journal = migsafe_journal.open_journal(config, manager.host)
     cloud = clients.build(manager, peer.Peer(conf.rpc_timeout))
-    participant = pt.Participant(
+    participant = Participant(
         manager.host, conf, journal,
         engine.Engine(manager.host, journal, cloud, load_resources(),
                       conf.recovery_backoff_max, conf.recovery_interval), cloud)
@@ -106,14 +105,14 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
 
 
 def _patrol(manager: Any, conf: Any,
-            journal: journal_pkg.Journal) -> patrol_mod.Patrol | None:
+            journal: migsafe_journal.Journal) -> identity_check.Patrol | None:
     if not (conf.device_guards and conf.identity_check_interval):
         return None
     known = clients.records.Records(manager)
-    looks = brick_patrol.Patrol(shim.policy('refuse', manager.host).guard)
-    return patrol_mod.Patrol(
+    looks = Patrol(shim.policy('refuse', manager.host).guard)
+    return identity_check.Patrol(
         manager.host, journal,
-        functools.partial(patrol_mod.disks, manager.driver), known.wanted,
+        functools.partial(identity_check.disks, manager.driver), known.wanted,
         looks.look, conf.identity_check_interval)
 
 

@@ -21,20 +21,20 @@ from oslo_log import log as logging
 from oslo_utils import uuidutils
 
 from migsafe import exceptions
-from migsafe.journal import records as jr
-from migsafe.nova.clients import evidence as nova_evidence
+from migsafe.journal.records import Transaction
+from migsafe.nova.clients import evidence as clients_evidence
 from migsafe.nova.clients import records
-from migsafe.nova.host import attempt as at
-from migsafe.nova.host import participant as pt
+from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
+from migsafe.nova.host.participant import BEFORE_DONE, SOURCE, Participant
 from migsafe.nova.seams import effects
 from migsafe.text import masked
-from migsafe.transaction import closing as cs
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import move as mv
-from migsafe.transaction import subject as sj
-from migsafe.transaction import verdict as vd
-from migsafe.transaction import witness as wt
+from migsafe.transaction.closing import Outcome
+from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.move import FREED
+from migsafe.transaction.subject import Subject
+from migsafe.transaction.verdict import Decision, Verdict
+from migsafe.transaction.witness import HANDED_OVER
 
 LOG = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def do_live_migration(wrapped: Any, manager: Any, args: Any,
     return result
 
 
-def _end(participant: pt.Participant, attempt: at.Attempt,
+def _end(participant: Participant, attempt: host_attempt.Attempt,
          call: dict[str, Any], error: Exception | None) -> None:
     """Settle; what cannot be settled now is left to recovery."""
     try:
@@ -96,7 +96,7 @@ def _end(participant: pt.Participant, attempt: at.Attempt,
                   attempt.instance_uuid, masked(failure))
 
 
-def _begin(participant: pt.Participant, attempt: at.Attempt,
+def _begin(participant: Participant, attempt: host_attempt.Attempt,
            call: dict[str, Any], bdms: Any) -> None:
     """Journal what is true now.
 
@@ -105,7 +105,7 @@ def _begin(participant: pt.Participant, attempt: at.Attempt,
     """
     instance = call['instance']
     data = call.get('migrate_data')
-    subject = sj.Subject(
+    subject = Subject(
         instance=records.instance_row(instance),
         volumes=[records.volume_row(b) for b in bdms
                  if b.is_volume and b.volume_id],
@@ -123,23 +123,23 @@ def _begin(participant: pt.Participant, attempt: at.Attempt,
     attempt.tx = tx
 
 
-def _journalled(participant: pt.Participant, call: dict[str, Any], uuid: str,
-                captures: list[Any]) -> jr.Transaction:
-    tx: jr.Transaction = participant.journal.begin(
-        uuid, pt.SOURCE, call['instance'].uuid, participant.host,
-        call['dest'], source_boot_id=nova_evidence.boot_id(),
+def _journalled(participant: Participant, call: dict[str, Any], uuid: str,
+                captures: list[Any]) -> Transaction:
+    tx: Transaction = participant.journal.begin(
+        uuid, SOURCE, call['instance'].uuid, participant.host,
+        call['dest'], source_boot_id=clients_evidence.boot_id(),
         migration_id=call['migration'].id, captures=captures)
     return tx
 
 
-def _begin_late(participant: pt.Participant, attempt: at.Attempt,
+def _begin_late(participant: Participant, attempt: host_attempt.Attempt,
                 call: dict[str, Any]) -> None:
     """It failed before it began: what the conductor made of it is left.
 
     If recovery has closed the transaction of this migration, that one knows
     nothing of the destination; what is there is settled under another uuid.
     """
-    if participant.journal.get(attempt.uuid, pt.SOURCE) is None:
+    if participant.journal.get(attempt.uuid, SOURCE) is None:
         _begin(participant, attempt, call, ())
         return
     attempt.tx = _journalled(
@@ -148,7 +148,7 @@ def _begin_late(participant: pt.Participant, attempt: at.Attempt,
             'exists': True, 'shared': shared_path(call.get('migrate_data'))})])
     now = participant.clients.records.instance(call['instance'].uuid)
     if now is None or now.task_state != task_states.MIGRATING:
-        participant.journal.note(attempt.tx, mv.FREED)
+        participant.journal.note(attempt.tx, FREED)
 
 
 def shared_path(migrate_data: Any) -> bool | None:
@@ -161,7 +161,7 @@ def shared_path(migrate_data: Any) -> bool | None:
 def do_pre_live_migration_from_source(wrapped: Any, manager: Any, args: Any,
                                       kwargs: Any) -> Any:
     """Begin: nothing has changed yet, and the source's BDMs are in hand."""
-    participant, attempt = registry.of(manager), at.current()
+    participant, attempt = registry.of(manager), host_attempt.current()
     if participant is None or attempt is None:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
@@ -208,24 +208,24 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
     :raises nova.exception.MigrationError: it does not, or the rows are not
         right yet; Nova must not free the instance, and recovery does
     """
-    participant, attempt = registry.of(manager), at.current()
+    participant, attempt = registry.of(manager), host_attempt.current()
     if participant is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
     attempt.flush()
     outcome = participant.settle(
         attempt.tx, wait=participant.conf.quiesce_timeout,
-        points=pt.BEFORE_DONE)
+        points=BEFORE_DONE)
     if outcome is None or not outcome.clean:
         attempt.failures.append('rollback of volumes')
     if outcome is None or outcome.records_wrong \
-            or outcome.verdict is not vd.Verdict.ABORT:
+            or outcome.verdict is not Verdict.ABORT:
         raise exception.MigrationError(reason=_not_rolled_back(
             attempt, participant.host, outcome))
     return None
 
 
-def _not_rolled_back(attempt: at.Attempt, host: str,
-                     outcome: cs.Outcome | None) -> str:
+def _not_rolled_back(attempt: host_attempt.Attempt, host: str,
+                     outcome: Outcome | None) -> str:
     why = ('something else settles it' if outcome is None else
            '; '.join(sorted(outcome.held.values()))
            or f'the verdict is {outcome.verdict.value}')
@@ -241,7 +241,7 @@ def remove_remote_volume_connections(wrapped: Any, manager: Any, args: Any,
     Nova's own way has the destination disconnect whatever LUN the row names
     at the time the message arrives there.
     """
-    attempt = at.current()
+    attempt = host_attempt.current()
     if registry.of(manager) is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
     return None
@@ -250,7 +250,7 @@ def remove_remote_volume_connections(wrapped: Any, manager: Any, args: Any,
 def post_live_migration_update_host(wrapped: Any, manager: Any, args: Any,
                                     kwargs: Any) -> Any:
     """libvirt says it is done: make the verdict durable, then go on."""
-    participant, attempt = registry.of(manager), at.current()
+    participant, attempt = registry.of(manager), host_attempt.current()
     if participant is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
     try:
@@ -263,7 +263,7 @@ def post_live_migration_update_host(wrapped: Any, manager: Any, args: Any,
                   'journalled verdict: %s', attempt.uuid,
                   attempt.instance_uuid, masked(error))
         return wrapped(*args, **kwargs)
-    if decision.verdict is not vd.Verdict.COMMIT:
+    if decision.verdict is not Verdict.COMMIT:
         attempt.failures.append('verdict')
         raise exception.MigrationError(reason=(
             f'libvirt reported live migration {attempt.uuid} of instance '
@@ -273,19 +273,19 @@ def post_live_migration_update_host(wrapped: Any, manager: Any, args: Any,
     return wrapped(*args, **kwargs)
 
 
-def _decide(participant: pt.Participant, attempt: at.Attempt) -> vd.Decision:
+def _decide(participant: Participant, attempt: host_attempt.Attempt) -> Decision:
     assert attempt.tx is not None
     engine = participant.engine
     history = engine.history(attempt.tx)
-    history.notes.add(wt.HANDED_OVER)
-    with at.working(None):
+    history.notes.add(HANDED_OVER)
+    with host_attempt.working(None):
         evidence = engine.witness.gather(attempt.tx, history)
         attempt.tx, decision = engine.decide(attempt.tx, evidence)
-    if decision.verdict is not vd.Verdict.COMMIT \
-            and evidence.source.guest is not ev.GuestState.SHUT_OFF:
+    if decision.verdict is not Verdict.COMMIT \
+            and evidence.source.guest is not GuestState.SHUT_OFF:
         # Otherwise the verdict itself says so; or the guest ended here, which
         # Nova takes for a migration that is complete.
-        participant.journal.note(attempt.tx, wt.HANDED_OVER)
+        participant.journal.note(attempt.tx, HANDED_OVER)
     return decision
 
 
@@ -293,7 +293,7 @@ def post_live_migration_remove_source_vol_connections(
         wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     """Delete the source's attachments, but none whose device is still there.
     """
-    participant, attempt = registry.of(manager), at.current()
+    participant, attempt = registry.of(manager), host_attempt.current()
     if participant is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)

@@ -26,9 +26,17 @@ from typing import Any
 import wrapt
 
 from migsafe import exceptions
-from migsafe.nova.seams import deferred, effects, gates, identity, refusals, service, swap
-from migsafe.nova.seams import destination as dst
-from migsafe.nova.seams import source as src
+from migsafe.nova.seams import (
+    deferred,
+    destination,
+    effects,
+    gates,
+    identity,
+    refusals,
+    service,
+    source,
+    swap,
+)
 
 MANAGER = 'nova.compute.manager'
 DRIVER = 'nova.virt.libvirt.driver'
@@ -74,31 +82,31 @@ SEAMS: tuple[Seam, ...] = (
     _manager('cleanup_host', '', service.cleanup_host),
     # the source
     _manager('_do_live_migration', 'context dest instance block_migration '
-             'migration migrate_data', src.do_live_migration),
+             'migration migrate_data', source.do_live_migration),
     _manager('_do_pre_live_migration_from_source',
              'context dest instance block_migration migration migrate_data '
-             'source_bdms', src.do_pre_live_migration_from_source),
+             'source_bdms', source.do_pre_live_migration_from_source),
     _manager('_rollback_volume_bdms', 'context bdms original_bdms instance',
-             src.rollback_volume_bdms),
+             source.rollback_volume_bdms),
     _manager('_remove_remote_volume_connections',
              'context dest bdms instance',
-             src.remove_remote_volume_connections),
+             source.remove_remote_volume_connections),
     _manager('_post_live_migration_update_host', 'ctxt instance dest',
-             src.post_live_migration_update_host),
+             source.post_live_migration_update_host),
     _manager('_post_live_migration_remove_source_vol_connections',
              'context instance source_bdms',
-             src.post_live_migration_remove_source_vol_connections),
+             source.post_live_migration_remove_source_vol_connections),
     # the destination
     _manager('pre_live_migration', 'context instance disk migrate_data',
-             dst.pre_live_migration),
+             destination.pre_live_migration),
     _manager('post_live_migration_at_destination',
              'context instance block_migration',
-             dst.post_live_migration_at_destination),
+             destination.post_live_migration_at_destination),
     _manager('rollback_live_migration_at_destination',
              'context instance destroy_disks migrate_data',
-             dst.rollback_live_migration_at_destination),
+             destination.rollback_live_migration_at_destination),
     _manager('remove_volume_connection', 'context volume_id instance',
-             dst.remove_volume_connection),
+             destination.remove_volume_connection),
     # operations that must not meet residue
     _manager('check_can_live_migrate_destination', 'ctxt instance',
              gates.precheck),

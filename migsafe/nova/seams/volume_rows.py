@@ -25,10 +25,10 @@ from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.nova.host import participant as pt
-from migsafe.resources import volume_connection as vc
+from migsafe.nova.host.participant import SOURCE, Participant
+from migsafe.resources import volume_connection
 from migsafe.text import masked
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import VolumeRow
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 AS_OLD_AS_A_MESSAGE = datetime.timedelta(hours=1)
 
 
-def settled_lately(participant: pt.Participant, instance_uuid: str) -> bool:
+def settled_lately(participant: Participant, instance_uuid: str) -> bool:
     """Whether rows that came in a message may be older than a settlement."""
     since = timeutils.utcnow() - AS_OLD_AS_A_MESSAGE
     return any(tx.settled_at is not None
@@ -45,7 +45,7 @@ def settled_lately(participant: pt.Participant, instance_uuid: str) -> bool:
                    instance_uuid=instance_uuid, newest=True))
 
 
-def reread(participant: pt.Participant, instance_uuid: str,
+def reread(participant: Participant, instance_uuid: str,
            bdms: Iterable[Any]) -> None:
     """Bring rows that Nova read before up to date."""
     now = {row.bdm_id: row for row in
@@ -58,7 +58,7 @@ def reread(participant: pt.Participant, instance_uuid: str,
             bdm.obj_reset_changes(['attachment_id', 'connection_info'])
 
 
-def foreign(participant: pt.Participant, instance_uuid: str) -> str | None:
+def foreign(participant: Participant, instance_uuid: str) -> str | None:
     """Which row is not known to lead to this host; None if all are.
 
     :raises Exception: when Nova's database or Cinder cannot be asked
@@ -85,18 +85,18 @@ def foreign(participant: pt.Participant, instance_uuid: str) -> str | None:
     return None
 
 
-def _journalled(participant: pt.Participant, instance_uuid: str,
-                row: cl.VolumeRow) -> bool:
+def _journalled(participant: Participant, instance_uuid: str,
+                row: VolumeRow) -> bool:
     """Whether it is what this host had, or made, in an unsettled migration."""
     for tx in participant.journal.unsettled_for_instance(instance_uuid):
         history = participant.engine.history(tx)
         info = history.connections.get(row.volume_id)
         made = history.attachments.get(row.volume_id, [None])
-        if tx.role == pt.SOURCE:
-            captured = history.capture(vc.VolumeConnection.name, row.volume_id)
+        if tx.role == SOURCE:
+            captured = history.capture(volume_connection.VolumeConnection.name, row.volume_id)
             info = captured.get('connection_info')
             made = [captured.get('attachment_id')]
         if info and row.attachment_id in made \
-                and vc.same(row.connection_info, info):
+                and volume_connection.same(row.connection_info, info):
             return True
     return False

@@ -23,8 +23,8 @@ from typing import Any
 import fixtures
 import wrapt
 
-from migsafe.replay.lab import stack as stack_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import stack as lab_stack
+from migsafe.replay.lab import world as lab_world
 
 _NUMBER = re.compile(r'\d+')
 
@@ -50,7 +50,7 @@ def is_armed() -> bool:
 class Armed(fixtures.Fixture):
     """Sets [migsafe] enabled, arms this process, and makes journal commits effects."""
 
-    def __init__(self, stack: stack_mod.Stack) -> None:
+    def __init__(self, stack: lab_stack.Stack) -> None:
         super().__init__()
         self._stack = stack
 
@@ -103,7 +103,7 @@ class Armed(fixtures.Fixture):
 def _but_killed(real: Any) -> Any:
     """Threads of a nova-compute that was killed say nothing."""
     def hook(args: Any) -> None:
-        if args.exc_type is not world_mod.Killed:
+        if args.exc_type is not lab_world.Killed:
             real(args)
     return hook
 

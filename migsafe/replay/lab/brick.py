@@ -22,8 +22,8 @@ from oslo_concurrency import processutils
 
 from migsafe.brick import refusals
 from migsafe.brick.guard import kept_devices, policy
-from migsafe.replay.lab import san as san_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import san as lab_san
+from migsafe.replay.lab import world as lab_world
 
 _BY_PATH = '/dev/disk/by-path/ip-{portal}-iscsi-{iqn}-lun-{lun}'
 
@@ -46,7 +46,7 @@ class Device:
 class Kernel:
     """The block devices of one host."""
 
-    def __init__(self, host: str, san: san_mod.San, world: world_mod.World) -> None:
+    def __init__(self, host: str, san: lab_san.San, world: lab_world.World) -> None:
         self.host = host
         self._san = san
         self._world = world
@@ -141,7 +141,7 @@ class Kernel:
 class Connector:
     """What InitiatorConnector.factory() returns; it acts on the kernel of the calling host."""
 
-    def __init__(self, kernels: dict[str, Kernel], world: world_mod.World) -> None:
+    def __init__(self, kernels: dict[str, Kernel], world: lab_world.World) -> None:
         self._kernels = kernels
         self._world = world
 

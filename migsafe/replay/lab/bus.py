@@ -29,7 +29,7 @@ from oslo_messaging._drivers import common as driver_common
 from oslo_messaging.rpc import dispatcher as rpc_dispatcher
 from oslo_serialization import jsonutils
 
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import world as lab_world
 
 LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Server:
     topic: str
     name: str
     dispatcher: Any
-    process: world_mod.Process | None
+    process: lab_world.Process | None
 
     def start(self, *args: Any, **kwargs: Any) -> None:
         """Listen."""
@@ -85,7 +85,7 @@ class Letter:
 class Bus:
     """Delivers every RPC, or keeps it for later."""
 
-    def __init__(self, world: world_mod.World) -> None:
+    def __init__(self, world: lab_world.World) -> None:
         self._world = world
         self.servers: dict[tuple[str, str], Server] = {}
         self.undelivered: list[Letter] = []
@@ -138,7 +138,7 @@ class Bus:
             return None
         try:
             return self._dispatch(server, letter)
-        except world_mod.Killed:
+        except lab_world.Killed:
             if server.process is None or server.process.alive:
                 raise
             if wait:

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from migsafe.replay.lab import faults as faults_mod
-from migsafe.replay.lab import observe
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import faults as lab_faults
+from migsafe.replay.lab import observe, world
 
 #: What an owner or an operator does next; each can turn residue into lost data.
 NEXT_STEPS = ('hard_reboot', 'stop_start', 'detach', 'delete')
@@ -35,7 +34,7 @@ class Case:
     """
 
     name: str
-    faults: tuple[faults_mod.Fault, ...] = ()
+    faults: tuple[lab_faults.Fault, ...] = ()
     volumes: int = 2
     backends: tuple[str, ...] = ('iscsi',)
     multiattach: bool = False
@@ -59,7 +58,7 @@ class NextStep:
     operation: str
     done: bool
     status: str
-    harms: tuple[world_mod.Harm, ...]
+    harms: tuple[world.Harm, ...]
 
 
 @dataclasses.dataclass
@@ -74,17 +73,17 @@ class CaseResult:
     """
 
     case: Case
-    fired: list[faults_mod.Fired] = dataclasses.field(default_factory=list)
+    fired: list[lab_faults.Fired] = dataclasses.field(default_factory=list)
     accepted: bool = False
     status: str = ''
     running_on: list[str] = dataclasses.field(default_factory=list)
     left: list[observe.Residue] = dataclasses.field(default_factory=list)
     residue: list[observe.Residue] = dataclasses.field(default_factory=list)
-    harms: list[world_mod.Harm] = dataclasses.field(default_factory=list)
+    harms: list[world.Harm] = dataclasses.field(default_factory=list)
     next_step: NextStep | None = None
     late: list[str] = dataclasses.field(default_factory=list)
     killed: list[str] = dataclasses.field(default_factory=list)
-    trace: list[world_mod.Effect] = dataclasses.field(default_factory=list)
+    trace: list[world.Effect] = dataclasses.field(default_factory=list)
     log: str = ''
     seconds: float = 0.0
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from cinderclient import exceptions as cinder_exc
 
-from migsafe.replay.lab import san as san_mod
+from migsafe.replay.lab import san as lab_san
 
 
 @dataclasses.dataclass
@@ -59,7 +59,7 @@ class Attachment:
 class Cinder:
     """The state of Cinder and the operations on it, without the client around it."""
 
-    def __init__(self, san: san_mod.San, on_unmap: Callable[[str, str], None],
+    def __init__(self, san: lab_san.San, on_unmap: Callable[[str, str], None],
                  on_exchange: Callable[[str, str], None]) -> None:
         self.san = san
         self._on_unmap, self._on_exchange = on_unmap, on_exchange

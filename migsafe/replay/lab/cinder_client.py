@@ -20,14 +20,14 @@ from typing import Any
 from cinderclient.v3 import attachments as v3_attachments
 from cinderclient.v3 import volumes as v3_volumes
 
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import world as lab_world
 from migsafe.replay.lab.cinder import Attachment, Cinder
 
 
 class _Manager:
     """A manager of the client: every call is one external effect."""
 
-    def __init__(self, cinder: Cinder, world: world_mod.World) -> None:
+    def __init__(self, cinder: Cinder, world: lab_world.World) -> None:
         self._cinder = cinder
         self._world = world
 
@@ -161,12 +161,12 @@ class Volumes(_Manager):
 class Client:
     """What nova.volume.cinder.cinderclient() returns."""
 
-    def __init__(self, cinder: Cinder, world: world_mod.World) -> None:
+    def __init__(self, cinder: Cinder, world: lab_world.World) -> None:
         self.attachments = Attachments(cinder, world)
         self.volumes = Volumes(cinder, world)
 
 
-def client_factory(cinder: Cinder, world: world_mod.World) -> Callable[..., Client | None]:
+def client_factory(cinder: Cinder, world: lab_world.World) -> Callable[..., Client | None]:
     """A replacement for nova.volume.cinder.cinderclient."""
     def build(_cinder: Cinder, context: Any, microversion: str | None = None,
               skip_version_check: bool = False, check_only: bool = False) -> Client | None:

@@ -22,10 +22,10 @@ from nova import objects
 from nova.db.main import api as main_db
 
 from migsafe.brick.guard import kept_devices
-from migsafe.replay.lab import stack as stack_mod
+from migsafe.replay.lab import stack as lab_stack
 
 
-def everything(stack: stack_mod.Stack) -> None:
+def everything(stack: lab_stack.Stack) -> None:
     """Forget every guest, volume, port, message and directory of the case before."""
     parts = stack.parts
     with parts.world.looking():
@@ -54,7 +54,7 @@ def everything(stack: stack_mod.Stack) -> None:
     _memory(stack)
 
 
-def _database(stack: stack_mod.Stack, context: Any) -> None:
+def _database(stack: lab_stack.Stack, context: Any) -> None:
     for instance in objects.InstanceList.get_by_filters(context, {'deleted': False}):
         stack.placement.delete(f'/allocations/{instance.uuid}')
         for migration in objects.MigrationList.get_by_filters(
@@ -70,14 +70,14 @@ def _database(stack: stack_mod.Stack, context: Any) -> None:
             continue
 
 
-def _directories(stack: stack_mod.Stack) -> None:
+def _directories(stack: lab_stack.Stack) -> None:
     for options in stack.host_options.values():
-        for path in stack_mod.entries(options['instances_path']):
+        for path in lab_stack.entries(options['instances_path']):
             if path.is_dir():
                 shutil.rmtree(path)
 
 
-def _memory(stack: stack_mod.Stack) -> None:
+def _memory(stack: lab_stack.Stack) -> None:
     """What the compute managers remember of guests that are gone."""
     kept_devices.clear()
     for service in stack.computes.values():

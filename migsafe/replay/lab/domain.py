@@ -18,16 +18,13 @@ the <serial> of a disk; real libvirt does none of that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lxml import etree
 from nova.tests.fixtures import libvirt as fakelibvirt
 
-from migsafe.replay.lab import job as job_mod
+from migsafe.replay.lab import job as lab_job
 from migsafe.replay.lab.job import error
-
-if TYPE_CHECKING:
-    from migsafe.replay.lab import hypervisor
 
 
 def _serials(tree: Any) -> dict[str, str]:
@@ -42,11 +39,11 @@ def _serials(tree: Any) -> dict[str, str]:
 class Domain(fakelibvirt.Domain):
     """One guest on one host."""
 
-    def __init__(self, connection: hypervisor.Connection, xml: str, running: bool = False,
+    def __init__(self, connection: Any, xml: str, running: bool = False,
                  transient: bool = False) -> None:
         super().__init__(connection, xml, running=False, transient=transient)
         self._reason = 0
-        self._job: job_mod.Job | None = None
+        self._job: lab_job.Job | None = None
         #: this is the receiving half of a job that the other host knows of
         self._receives = False
         self._opened: dict[str, str] = {}
@@ -103,7 +100,7 @@ class Domain(fakelibvirt.Domain):
     def incoming(self) -> bool:
         """Whether this is the receiving half of a migration, or what one left behind."""
         return bool(self._state == fakelibvirt.VIR_DOMAIN_PAUSED
-                    and self._reason == job_mod.PAUSED_MIGRATION)
+                    and self._reason == lab_job.PAUSED_MIGRATION)
 
     def state(self, flags: int = 0) -> list[int]:
         """[state, reason]"""
@@ -155,14 +152,14 @@ class Domain(fakelibvirt.Domain):
             self._connection.world.harm(
                 'double_run', self.host, f'{self.UUIDString()} also runs on {others[0].host}')
         self._state = fakelibvirt.VIR_DOMAIN_RUNNING
-        self._reason = job_mod.RUNNING_BOOTED
+        self._reason = lab_job.RUNNING_BOOTED
         self._connection._mark_running(self)
 
     def createWithFlags(self, flags: int) -> None:
         self._effect('createWithFlags', self._boot)
 
     def destroy(self) -> None:
-        self._effect('destroy', lambda: self._die(job_mod.SHUTOFF_DESTROYED))
+        self._effect('destroy', lambda: self._die(lab_job.SHUTOFF_DESTROYED))
 
     def _die(self, reason: int) -> None:
         if not self.isActive():
@@ -178,7 +175,7 @@ class Domain(fakelibvirt.Domain):
             self._connection.drop(self)
 
     def shutdown(self) -> None:
-        self._effect('shutdown', lambda: self._die(job_mod.SHUTOFF_SHUTDOWN))
+        self._effect('shutdown', lambda: self._die(lab_job.SHUTOFF_SHUTDOWN))
 
     def undefine(self) -> None:
         def forget() -> None:
@@ -190,12 +187,12 @@ class Domain(fakelibvirt.Domain):
 
     def suspend(self) -> None:
         def pause() -> None:
-            self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, job_mod.PAUSED_USER
+            self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, lab_job.PAUSED_USER
         self._effect('suspend', pause)
 
     def resume(self) -> None:
         def run() -> None:
-            self._state, self._reason = fakelibvirt.VIR_DOMAIN_RUNNING, job_mod.RUNNING_BOOTED
+            self._state, self._reason = fakelibvirt.VIR_DOMAIN_RUNNING, lab_job.RUNNING_BOOTED
         self._effect('resume', run)
 
     def attachDeviceFlags(self, xml: str, flags: int) -> None:
@@ -254,27 +251,27 @@ class Domain(fakelibvirt.Domain):
             if verdict == 'complete':
                 self._hand_over(incoming, flags)
                 return
-            if verdict in job_mod.ENDS:
-                self._die(job_mod.ENDS[verdict])
+            if verdict in lab_job.ENDS:
+                self._die(lab_job.ENDS[verdict])
             peer.drop(incoming)
         finally:
             job.end()
             self._connection.jobs.remove(job)
         if verdict == 'cancel':
             raise error('operation aborted: migration out: canceled by client',
-                        job_mod.VIR_ERR_OPERATION_ABORTED)
+                        lab_job.VIR_ERR_OPERATION_ABORTED)
         raise error('operation failed: migration job: unexpectedly failed',
                     fakelibvirt.VIR_ERR_INTERNAL_ERROR)
 
     def _hand_over(self, incoming: Domain, flags: int) -> None:
-        self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, job_mod.PAUSED_MIGRATION
+        self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, lab_job.PAUSED_MIGRATION
         # libvirt makes it persistent only now: what never arrived is not defined there
-        incoming._transient = not flags & job_mod.VIR_MIGRATE_PERSIST_DEST
+        incoming._transient = not flags & lab_job.VIR_MIGRATE_PERSIST_DEST
         incoming._state = fakelibvirt.VIR_DOMAIN_RUNNING
-        incoming._reason = job_mod.RUNNING_MIGRATED
+        incoming._reason = lab_job.RUNNING_MIGRATED
         incoming._receives = False
         self._state, self._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, {}
-        self._reason = job_mod.SHUTOFF_MIGRATED
+        self._reason = lab_job.SHUTOFF_MIGRATED
         self._connection.drop(self)
 
     def _gone(self) -> bool:

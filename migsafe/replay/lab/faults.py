@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from migsafe.replay.lab import errors, hypervisor
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import world as lab_world
 
 #: Actions besides those of errors.RAISES and errors.ANSWERS.
 #:
@@ -71,7 +71,7 @@ class Fault:
         return (f'{self.action} {self.when} {self.host or "any"} {self.kind} '
                 f'{self.name}{disk}{nth}')
 
-    def matches(self, effect: world_mod.Effect) -> bool:
+    def matches(self, effect: lab_world.Effect) -> bool:
         """Whether this is one of the effects that are counted."""
         return ((self.kind, self.name) == (effect.kind, effect.name)
                 and self.host in (None, effect.host)
@@ -83,20 +83,20 @@ class Fired:
     """A fault that took place, and on which effect."""
 
     fault: Fault
-    effect: world_mod.Effect
+    effect: lab_world.Effect
 
 
 class Plan:
     """The faults of one phase of one case; knows how often each was passed."""
 
-    def __init__(self, faults: Iterable[Fault], world: world_mod.World,
+    def __init__(self, faults: Iterable[Fault], world: lab_world.World,
                  connections: dict[str, hypervisor.Connection]) -> None:
         self._world = world
         self._connections = connections
         self._seen = dict.fromkeys(faults, 0)
         self.fired: list[Fired] = []
 
-    def around(self, effect: world_mod.Effect, call: Callable[[], Any],
+    def around(self, effect: lab_world.Effect, call: Callable[[], Any],
                later: Callable[[], Any] | None) -> Any:
         """Perform an effect with whatever goes wrong with it."""
         due = self._due(effect)
@@ -113,7 +113,7 @@ class Plan:
             due = dataclasses.replace(due, action='timeout')
         return self._act(due, later) if due.action != 'lost' else result
 
-    def _due(self, effect: world_mod.Effect) -> Fault | None:
+    def _due(self, effect: lab_world.Effect) -> Fault | None:
         chosen = None
         for fault, seen in self._seen.items():
             if not fault.matches(effect):
@@ -142,7 +142,7 @@ class Plan:
         if process is None:
             raise ValueError('only a compute host can be killed, not the control plane')
         process.alive = False
-        raise world_mod.Killed(process.host)
+        raise lab_world.Killed(process.host)
 
     def _spoil_job(self, host: str, action: str) -> None:
         verdict = action.removeprefix('job-')
@@ -153,7 +153,7 @@ class Plan:
             job.verdict = verdict
 
 
-def points(trace: Iterable[world_mod.Effect], hosts: Iterable[str]) -> list[Fault]:
+def points(trace: Iterable[lab_world.Effect], hosts: Iterable[str]) -> list[Fault]:
     """One kill before every effect of these hosts in a recorded run, and one after it.
 
     :returns: faults whose ``nth`` finds the very same effect in another run.
@@ -175,7 +175,7 @@ def points(trace: Iterable[world_mod.Effect], hosts: Iterable[str]) -> list[Faul
     return found
 
 
-def single(trace: Iterable[world_mod.Effect], hosts: Iterable[str]) -> list[Fault]:
+def single(trace: Iterable[lab_world.Effect], hosts: Iterable[str]) -> list[Fault]:
     """Every failure that suits (errors.SUITS), before and after every effect of these hosts."""
     return [dataclasses.replace(point, action=action)
             for point in points(trace, hosts) for action in errors.SUITS[point.kind]

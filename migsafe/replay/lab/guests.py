@@ -18,8 +18,8 @@ import dataclasses
 import uuid
 
 from migsafe.replay.lab import cinder
-from migsafe.replay.lab import parts as parts_mod
-from migsafe.replay.lab import stack as stack_mod
+from migsafe.replay.lab import parts as lab_parts
+from migsafe.replay.lab import stack as lab_stack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Server:
     port: str
 
 
-def request(stack: stack_mod.Stack, volumes: int, backends: tuple[str, ...],
+def request(stack: lab_stack.Stack, volumes: int, backends: tuple[str, ...],
             multiattach: bool, encrypted: bool, deleted_with: bool, image: str) -> Server:
     """Ask the API for a guest on the source host; it is up when no work is left.
 
@@ -57,7 +57,7 @@ def request(stack: stack_mod.Stack, volumes: int, backends: tuple[str, ...],
     return Server(made['id'], ids, port)
 
 
-def _volume(parts: parts_mod.Parts, number: int, backend: str, multiattach: bool,
+def _volume(parts: lab_parts.Parts, number: int, backend: str, multiattach: bool,
             encrypted: bool) -> str:
     recorded = parts.incident.volumes
     volume_id = str(uuid.uuid4())
@@ -69,7 +69,7 @@ def _volume(parts: parts_mod.Parts, number: int, backend: str, multiattach: bool
     return volume_id
 
 
-def _port(stack: stack_mod.Stack) -> str:
+def _port(stack: lab_stack.Stack) -> str:
     port = copy.deepcopy(stack.neutron.default_port)
     port['id'] = str(uuid.uuid4())
     port['mac_address'] = 'fa:16:3e:' + ':'.join(port['id'][n:n + 2] for n in (0, 2, 4))

@@ -21,22 +21,22 @@ from lxml import etree
 from nova.tests.fixtures import libvirt as fakelibvirt
 
 from migsafe.replay.lab import brick
-from migsafe.replay.lab import domain as domain_mod
-from migsafe.replay.lab import job as job_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import domain as lab_domain
+from migsafe.replay.lab import job as lab_job
+from migsafe.replay.lab import world as lab_world
 from migsafe.replay.lab.job import error
 
 
 class Connection(fakelibvirt.Connection):
     """libvirtd of one host; it survives the nova-compute above it."""
 
-    def __init__(self, host: str, kernel: brick.Kernel, world: world_mod.World,
+    def __init__(self, host: str, kernel: brick.Kernel, world: lab_world.World,
                  **kwargs: Any) -> None:
         super().__init__('qemu:///system', hostname=host, **kwargs)
         self.kernel = kernel
         self.world = world
         self.others: list[Connection] = []
-        self.jobs: list[job_mod.Job] = []
+        self.jobs: list[lab_job.Job] = []
         self.ended: list[str] = []
         self.next_verdict = 'complete'
         self.on_removed: Callable[[str, str], None] = lambda guest, alias: None
@@ -49,35 +49,35 @@ class Connection(fakelibvirt.Connection):
         """The other host."""
         return self.others[0]
 
-    def copies(self, guest: str) -> list[domain_mod.Domain]:
+    def copies(self, guest: str) -> list[lab_domain.Domain]:
         """This guest's domains on all hosts."""
         return [d for c in (self, *self.others) for d in list(c._vms.values())
                 if d.UUIDString() == guest]
 
-    def new_job(self) -> job_mod.Job:
+    def new_job(self) -> lab_job.Job:
         """A migration job that will end as ``next_verdict`` says."""
-        job = job_mod.Job()
+        job = lab_job.Job()
         job.verdict = self.next_verdict
         self.jobs.append(job)
         return job
 
-    def receive(self, xml: str) -> domain_mod.Domain:
+    def receive(self, xml: str) -> lab_domain.Domain:
         """Start the receiving half of a migration: paused, with its disks open.
 
         :raises libvirtError: if a device is missing or the domain is here already.
         """
-        incoming = domain_mod.Domain(self, xml, transient=True)
+        incoming = lab_domain.Domain(self, xml, transient=True)
         incoming._receives = True
         if incoming.name() in self._vms:
             raise error(f"operation failed: domain '{incoming.name()}' already exists",
                         fakelibvirt.VIR_ERR_INTERNAL_ERROR)
         incoming._open_disks()
         incoming._state = fakelibvirt.VIR_DOMAIN_PAUSED
-        incoming._reason = job_mod.PAUSED_MIGRATION
+        incoming._reason = lab_job.PAUSED_MIGRATION
         self._vms[incoming.name()] = incoming
         return incoming
 
-    def drop(self, domain: domain_mod.Domain) -> None:
+    def drop(self, domain: lab_domain.Domain) -> None:
         """Remove a domain that a migration made or left."""
         domain._state, domain._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, {}
         self._vms.pop(domain.name(), None)
@@ -85,12 +85,12 @@ class Connection(fakelibvirt.Connection):
             if running is domain:
                 del self._running_vms[number]
 
-    def defineXML(self, xml: str) -> domain_mod.Domain:
-        def define() -> domain_mod.Domain:
+    def defineXML(self, xml: str) -> lab_domain.Domain:
+        def define() -> lab_domain.Domain:
             name = etree.fromstring(xml).findtext('./name')
-            known: domain_mod.Domain | None = self._vms.get(name)
+            known: lab_domain.Domain | None = self._vms.get(name)
             if known is None:
-                known = self._vms[name] = domain_mod.Domain(self, xml)
+                known = self._vms[name] = lab_domain.Domain(self, xml)
             else:
                 known._transient = False
                 if not known.isActive():
@@ -98,9 +98,9 @@ class Connection(fakelibvirt.Connection):
             return known
         return self.world.effect('libvirt', 'defineXML', None, define)
 
-    def createXML(self, xml: str, flags: int) -> domain_mod.Domain:
-        def create() -> domain_mod.Domain:
-            made = domain_mod.Domain(self, xml, running=True, transient=True)
+    def createXML(self, xml: str, flags: int) -> lab_domain.Domain:
+        def create() -> lab_domain.Domain:
+            made = lab_domain.Domain(self, xml, running=True, transient=True)
             self._vms[made.name()] = made
             return made
         return self.world.effect('libvirt', 'createXML', None, create)
@@ -118,7 +118,7 @@ class Connection(fakelibvirt.Connection):
         """The host was rebooted: no guest runs, and transient ones are gone."""
         for domain in list(self._vms.values()):
             domain._state, domain._opened = fakelibvirt.VIR_DOMAIN_SHUTOFF, {}
-            domain._reason = job_mod.SHUTOFF_UNKNOWN
+            domain._reason = lab_job.SHUTOFF_UNKNOWN
             if domain._transient:
                 del self._vms[domain.name()]
         self._running_vms.clear()

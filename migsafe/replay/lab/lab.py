@@ -18,13 +18,9 @@ import datetime
 import logging
 from typing import Any
 
-from migsafe.replay.lab import armed as armed_mod
-from migsafe.replay.lab import case as case_mod
-from migsafe.replay.lab import cleaning, guests, observe, steps
-from migsafe.replay.lab import faults as faults_mod
-from migsafe.replay.lab import parts as parts_mod
-from migsafe.replay.lab import stack as stack_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import armed as lab_armed
+from migsafe.replay.lab import case as lab_case
+from migsafe.replay.lab import cleaning, faults, guests, observe, parts, stack, steps, world
 
 #: Seconds without any progress after which a case counts as stuck.
 STUCK = 20.0
@@ -50,8 +46,8 @@ class Lab:
 
     def __init__(self, armed: bool = False, log_level: int = logging.WARNING) -> None:
         self.armed = armed
-        self.parts = parts_mod.Parts()
-        self.stack = stack_mod.Stack(self.parts)
+        self.parts = parts.Parts()
+        self.stack = stack.Stack(self.parts)
         self.world = self.parts.world
         self.source, self.destination = self.parts.hosts
         self._log_level = log_level
@@ -70,13 +66,13 @@ class Lab:
 
         :raises LabBroken: if this process is armed already, so that nothing would be plain.
         """
-        if armed_mod.is_armed():
+        if lab_armed.is_armed():
             raise LabBroken('migsafe is armed in this process outside of the laboratory; '
                             'run the laboratory in a process of its own')
         try:
             self.stack.setUp()
             if self.armed:
-                self.stack.useFixture(armed_mod.Armed(self.stack))
+                self.stack.useFixture(lab_armed.Armed(self.stack))
             self.stack.boot_hosts()
             logging.getLogger().setLevel(self._log_level)
         except BaseException:
@@ -178,13 +174,13 @@ class Lab:
         self.stack.silence_host(host)
         if reboot:
             self.stack.reboot_host(host)
-        process = self.stack.parts.processes[host] = world_mod.Process(host)
+        process = self.stack.parts.processes[host] = world.Process(host)
         plan = self.world.rule
-        fired = len(plan.fired) if isinstance(plan, faults_mod.Plan) else 0
+        fired = len(plan.fired) if isinstance(plan, faults.Plan) else 0
         self._shaken.discard(host)
         try:
             self.stack.restart_host(host, process)
-        except world_mod.Killed:
+        except world.Killed:
             process.alive = False
         except Exception:
             # a service that cannot start exits, and its service manager starts it again
@@ -192,7 +188,7 @@ class Lab:
             LOG.exception('nova-compute on %s did not start', host)
         finally:
             self.wait()
-            if isinstance(plan, faults_mod.Plan) and len(plan.fired) > fired:
+            if isinstance(plan, faults.Plan) and len(plan.fired) > fired:
                 self._shaken.add(host)
         return process.alive
 
@@ -206,8 +202,8 @@ class Lab:
         for host in self.parts.hosts:
             process = self.parts.processes[host]
             if process.alive:
-                with self.world.entered(process), contextlib.suppress(world_mod.Killed):
-                    armed_mod.recover_once(self.stack.computes[host].manager)
+                with self.world.entered(process), contextlib.suppress(world.Killed):
+                    lab_armed.recover_once(self.stack.computes[host].manager)
         self.wait()
         self.pass_time(PATIENCE)
 
@@ -215,7 +211,7 @@ class Lab:
         """Let the clock that Nova and migsafe see go forward, until the case ends."""
         self.stack.clock.ahead += datetime.timedelta(seconds=seconds)
 
-    def what_if(self, server: guests.Server, operation: str) -> case_mod.NextStep:
+    def what_if(self, server: guests.Server, operation: str) -> lab_case.NextStep:
         """Do the next step for real and report the damage; the guest is not the same after.
 
         :param operation: one of case.NEXT_STEPS.
@@ -224,25 +220,17 @@ class Lab:
         refused = steps.NEXT[operation](self.stack, server)
         self.wait()
         status = refused or steps.status(self.stack, server.uuid)
-        return case_mod.NextStep(operation, refused is None and status in steps.GOOD[operation],
+        return lab_case.NextStep(operation, refused is None and status in steps.GOOD[operation],
                                  status, tuple(self.world.harms[before:]))
 
     # -- cases ----------------------------------------------------------------------------
 
-    def arm_faults(self, case: case_mod.Case, phase: str) -> faults_mod.Plan:
+    def arm_faults(self, case: lab_case.Case, phase: str) -> faults.Plan:
         """Let the faults of one phase happen from now on."""
         chosen = [f for f in case.faults if f.phase == phase]
-        plan = faults_mod.Plan(chosen, self.world, self.parts.connections)
+        plan = faults.Plan(chosen, self.world, self.parts.connections)
         self.world.rule = plan
         return plan
-
-    def run_case(self, case: case_mod.Case) -> case_mod.CaseResult:
-        """Run one case from a new guest to the next step, and clean up after it.
-
-        :raises LabBroken: if the laboratory failed; it can be used on.
-        """
-        from migsafe.replay.lab import runner
-        return runner.run(self, case)
 
     def clean(self) -> None:
         """Make both hosts live and forget all guests."""
@@ -257,18 +245,3 @@ class Lab:
     def log(self) -> str:
         """What Nova logged since the case began."""
         return str(self.stack.stdlog.logger.output)
-
-    def healthy_trace(self, **server: Any) -> list[world_mod.Effect]:
-        """All effects of one migration without a fault; faults.points() makes kills of it.
-
-        The first run only fills Nova's caches.
-
-        :raises LabBroken: if it fails though nothing was broken.
-        """
-        case = case_mod.Case('healthy', next_step=None, **server)
-        self.run_case(case)
-        result = self.run_case(case)
-        if result.residue or result.running_on != [self.destination]:
-            raise LabBroken(f'a migration without a fault left {result.residue} and the guest '
-                            f'on {result.running_on}:\n{result.log}')
-        return result.trace

@@ -25,7 +25,7 @@ from nova import exception as nova_exc
 from nova import objects
 from oslo_serialization import jsonutils
 
-from migsafe.replay.lab import stack as stack_mod
+from migsafe.replay.lab import stack as lab_stack
 
 #: Residue kinds, as the design names them; a test is written against these.
 KINDS = {
@@ -68,7 +68,7 @@ class Records:
     migrations: list[Any]
 
 
-def records(stack: stack_mod.Stack, instance_uuid: str) -> Records | None:
+def records(stack: lab_stack.Stack, instance_uuid: str) -> Records | None:
     """Read Nova's database, unnoticed; None if the guest was deleted."""
     context = nova_context.get_admin_context()
     nova_context.set_target_cell(context, stack.cell_mappings['cell1'])
@@ -86,7 +86,7 @@ def records(stack: stack_mod.Stack, instance_uuid: str) -> Records | None:
 class Observer:
     """Looks at one guest; ``volumes`` are its volume ids, root disk first."""
 
-    def __init__(self, stack: stack_mod.Stack, instance_uuid: str, volumes: tuple[str, ...],
+    def __init__(self, stack: lab_stack.Stack, instance_uuid: str, volumes: tuple[str, ...],
                  port: str) -> None:
         self._stack = stack
         self._parts = stack.parts

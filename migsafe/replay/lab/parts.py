@@ -18,26 +18,22 @@ from typing import Any
 
 import fixtures
 
-from migsafe.replay.lab import brick, cinder_client, hypervisor
-from migsafe.replay.lab import bus as bus_mod
-from migsafe.replay.lab import cinder as cinder_mod
-from migsafe.replay.lab import san as san_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import brick, bus, cinder, cinder_client, hypervisor, san, world
 
 
 class Parts:
     """The world outside Nova: array, Cinder, kernels, hypervisors, bus."""
 
     def __init__(self) -> None:
-        self.incident = san_mod.Incident.load()
+        self.incident = san.Incident.load()
         self.hosts = (self.incident.source, self.incident.destination)
-        self.world = world_mod.World()
-        self.bus = bus_mod.Bus(self.world)
-        self.san = san_mod.San(self.incident, self.world)
-        self.cinder = cinder_mod.Cinder(self.san, self._export_gone, self._exchanged)
+        self.world = world.World()
+        self.bus = bus.Bus(self.world)
+        self.san = san.San(self.incident, self.world)
+        self.cinder = cinder.Cinder(self.san, self._export_gone, self._exchanged)
         self.kernels = {h: brick.Kernel(h, self.san, self.world) for h in self.hosts}
         self.connections: dict[str, hypervisor.Connection] = {}
-        self.processes: dict[str, world_mod.Process] = {}
+        self.processes: dict[str, world.Process] = {}
         self.boot_ids = {h: str(uuid.uuid4()) for h in self.hosts}
 
     def _exchanged(self, one: str, other: str) -> None:

@@ -24,7 +24,7 @@ import fixtures
 from oslo_config import cfg
 from oslo_utils import timeutils
 
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import world as lab_world
 
 #: Options that differ between hosts; all of a real deployment's hosts share one process here.
 PER_HOST = ('host', 'my_ip', 'my_block_storage_ip', 'instances_path')
@@ -33,7 +33,7 @@ PER_HOST = ('host', 'my_ip', 'my_block_storage_ip', 'instances_path')
 class Threads(fixtures.Fixture):
     """Work handed to another thread stays the work of its host, and is counted."""
 
-    def __init__(self, world: world_mod.World) -> None:
+    def __init__(self, world: lab_world.World) -> None:
         super().__init__()
         self._world = world
 
@@ -98,7 +98,7 @@ class Threads(fixtures.Fixture):
 class PerHostOptions(fixtures.Fixture):
     """Lets CONF answer with the values of the host that asks."""
 
-    def __init__(self, world: world_mod.World, values: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, world: lab_world.World, values: dict[str, dict[str, Any]]) -> None:
         super().__init__()
         self._world = world
         self._values = values

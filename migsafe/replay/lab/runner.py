@@ -14,19 +14,23 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from migsafe.replay.lab import case as case_mod
-from migsafe.replay.lab import faults, guests, observe
-from migsafe.replay.lab import lab as lab_mod
+from migsafe.replay.lab import case as lab_case
+from migsafe.replay.lab import faults, guests, observe, world
+from migsafe.replay.lab import lab as lab_lab
 
 #: How often a killed host is restarted, and recovery tried, before a case is judged.
 ROUNDS = 4
 
 
-def run(lab: lab_mod.Lab, case: case_mod.Case) -> case_mod.CaseResult:
-    """Set up, migrate under faults, restart, recover, look, do the next step."""
+def run(lab: lab_lab.Lab, case: lab_case.Case) -> lab_case.CaseResult:
+    """Run one case from a new guest to the next step, and clean up before it.
+
+    :raises LabBroken: if the laboratory failed; it can be used on.
+    """
     begun = time.monotonic()
-    result = case_mod.CaseResult(case)
+    result = lab_case.CaseResult(case)
     lab.clean()
     try:
         server = lab.new_server(case.volumes, case.backends, case.multiattach,
@@ -46,8 +50,8 @@ def run(lab: lab_mod.Lab, case: case_mod.Case) -> case_mod.CaseResult:
     return result
 
 
-def _migrate(lab: lab_mod.Lab, case: case_mod.Case, server: guests.Server,
-             result: case_mod.CaseResult) -> None:
+def _migrate(lab: lab_lab.Lab, case: lab_case.Case, server: guests.Server,
+             result: lab_case.CaseResult) -> None:
     plan = lab.arm_faults(case, 'migrate')
     result.accepted = lab.migrate(server)
     result.late = lab.late()
@@ -60,8 +64,8 @@ def _migrate(lab: lab_mod.Lab, case: case_mod.Case, server: guests.Server,
     result.running_on = observer.running_on()
 
 
-def _recover(lab: lab_mod.Lab, case: case_mod.Case, server: guests.Server,
-             result: case_mod.CaseResult) -> None:
+def _recover(lab: lab_lab.Lab, case: lab_case.Case, server: guests.Server,
+             result: lab_case.CaseResult) -> None:
     plan = lab.arm_faults(case, 'recover')
     for host in case.restart:
         lab.restart(host)
@@ -79,8 +83,8 @@ def _recover(lab: lab_mod.Lab, case: case_mod.Case, server: guests.Server,
     result.status = lab.show(server)['status']
 
 
-def _rounds(lab: lab_mod.Lab, case: case_mod.Case, observer: observe.Observer,
-            result: case_mod.CaseResult) -> None:
+def _rounds(lab: lab_lab.Lab, case: lab_case.Case, observer: observe.Observer,
+            result: lab_case.CaseResult) -> None:
     for _ in range(ROUNDS):
         for host in lab.dead():
             if host not in case.stays_down:
@@ -90,3 +94,20 @@ def _rounds(lab: lab_mod.Lab, case: case_mod.Case, observer: observe.Observer,
         down = set(lab.dead()) - set(case.stays_down)
         if not down and not (lab.armed and observer.look()):
             break
+
+
+def healthy_trace(lab: lab_lab.Lab, **server: Any) -> list[world.Effect]:
+    """All effects of one migration without a fault; faults.points() makes kills of it.
+
+    The first run only fills Nova's caches.
+
+    :raises LabBroken: if it fails though nothing was broken.
+    """
+    case = lab_case.Case('healthy', next_step=None, **server)
+    run(lab, case)
+    result = run(lab, case)
+    if result.residue or result.running_on != [lab.destination]:
+        raise lab_lab.LabBroken(
+            f'a migration without a fault left {result.residue} and the guest '
+            f'on {result.running_on}:\n{result.log}')
+    return result.trace

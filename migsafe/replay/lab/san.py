@@ -19,7 +19,7 @@ import pathlib
 import uuid
 from typing import Any
 
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import world as lab_world
 
 INCIDENT = pathlib.Path(__file__).parent / 'data' / 'incident-000.json'
 
@@ -135,7 +135,7 @@ class Array:
 class San:
     """All arrays; a volume lives on the array of its backend."""
 
-    def __init__(self, incident: Incident, world: world_mod.World) -> None:
+    def __init__(self, incident: Incident, world: lab_world.World) -> None:
         free = {incident.destination: FREE['destination'], incident.source: FREE['source']}
         self._world = world
         self.arrays = {

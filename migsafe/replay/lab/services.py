@@ -22,7 +22,7 @@ from typing import Any
 
 import fixtures
 
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import world as lab_world
 
 _UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
 
@@ -45,7 +45,7 @@ DATABASE = (
 class Database(fixtures.Fixture):
     """Turns the object methods in DATABASE into effects."""
 
-    def __init__(self, world: world_mod.World) -> None:
+    def __init__(self, world: lab_world.World) -> None:
         super().__init__()
         self._world = world
 
@@ -80,7 +80,7 @@ class Database(fixtures.Fixture):
 class Placement(fixtures.Fixture):
     """Turns the report client's requests into effects."""
 
-    def __init__(self, world: world_mod.World) -> None:
+    def __init__(self, world: lab_world.World) -> None:
         super().__init__()
         self._world = world
 
@@ -105,7 +105,7 @@ class Placement(fixtures.Fixture):
 class NeutronClient:
     """A Neutron client each of whose calls is an effect."""
 
-    def __init__(self, real: Any, world: world_mod.World) -> None:
+    def __init__(self, real: Any, world: lab_world.World) -> None:
         self._real = real
         self._world = world
 
@@ -123,7 +123,7 @@ class NeutronClient:
 class Neutron(fixtures.Fixture):
     """Puts effects between nova.network.neutron and Nova's fake Neutron."""
 
-    def __init__(self, world: world_mod.World) -> None:
+    def __init__(self, world: lab_world.World) -> None:
         super().__init__()
         self._world = world
 
@@ -141,7 +141,7 @@ class Neutron(fixtures.Fixture):
 class VifEvents(fixtures.Fixture):
     """Neutron's network-vif-plugged arrives at once; waiting for it is an effect."""
 
-    def __init__(self, world: world_mod.World) -> None:
+    def __init__(self, world: lab_world.World) -> None:
         super().__init__()
         self._world = world
 

@@ -33,8 +33,8 @@ from oslo_service import service as oslo_service
 from oslo_utils.fixture import uuidsentinel as uuids
 
 from migsafe.replay.lab import domain, hypervisor, process, services
-from migsafe.replay.lab import parts as parts_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import parts as lab_parts
+from migsafe.replay.lab import world as lab_world
 
 
 class Stack(libvirt_base.ServersTestBase):
@@ -46,7 +46,7 @@ class Stack(libvirt_base.ServersTestBase):
     microversion = 'latest'
     api_major_version = 'v2.1'
 
-    def __init__(self, parts: parts_mod.Parts) -> None:
+    def __init__(self, parts: lab_parts.Parts) -> None:
         super().__init__('runTest')
         self.parts = parts
 
@@ -56,7 +56,7 @@ class Stack(libvirt_base.ServersTestBase):
     def setUp(self) -> None:
         # Nova's limit for one test would end a laboratory in the middle of some case
         self.useFixture(fixtures.EnvironmentVariable('OS_TEST_TIMEOUT', '0'))
-        for name, value in (('nova.tests.fixtures.CinderFixture', parts_mod.CinderFixture),
+        for name, value in (('nova.tests.fixtures.CinderFixture', lab_parts.CinderFixture),
                             ('nova.tests.fixtures.OSBrickFixture', fixtures.Fixture),
                             ('nova.tests.fixtures.libvirt.Domain', domain.Domain),
                             ('oslo_messaging.transport.Transport._send', self._send())):
@@ -64,7 +64,7 @@ class Stack(libvirt_base.ServersTestBase):
         super().setUp()
         world = self.parts.world
         self.clock = process.Clock()
-        for fixture in (self.clock, parts_mod.BrickFixture(self.parts), services.Database(world),
+        for fixture in (self.clock, lab_parts.BrickFixture(self.parts), services.Database(world),
                         services.Placement(world), services.Neutron(world),
                         process.Threads(world), process.QuickSleeps(),
                         services.VifEvents(world),
@@ -134,14 +134,14 @@ class Stack(libvirt_base.ServersTestBase):
     def boot_hosts(self) -> None:
         """Start both nova-computes for the first time."""
         for host in self.parts.hosts:
-            life = self.parts.processes[host] = world_mod.Process(host)
+            life = self.parts.processes[host] = lab_world.Process(host)
             with self.parts.world.entered(life):
                 self.start_compute(hostname=host)
             self._listen(host)
         first, second = (self.parts.connections[h] for h in self.parts.hosts)
         first.others, second.others = [second], [first]
 
-    def restart_host(self, host: str, life: world_mod.Process) -> None:
+    def restart_host(self, host: str, life: lab_world.Process) -> None:
         """Start a new nova-compute; silence_host() has ended the one before.
 
         :raises Killed: if a fault kills the new one while it starts.

@@ -22,14 +22,14 @@ from nova.tests.functional.api import client as api_client
 from oslo_serialization import jsonutils
 
 from migsafe.replay.lab import brick
-from migsafe.replay.lab import stack as stack_mod
+from migsafe.replay.lab import stack as lab_stack
 
 #: operation -> the statuses that mean it worked; a deleted guest has none.
 GOOD = {'hard_reboot': ('ACTIVE',), 'stop_start': ('ACTIVE',), 'detach': ('ACTIVE',),
         'delete': ('DELETED',)}
 
 
-def api_action(stack: stack_mod.Stack, uuid: str, body: dict[str, Any]) -> str | None:
+def api_action(stack: lab_stack.Stack, uuid: str, body: dict[str, Any]) -> str | None:
     """POST a server action; returns why it was refused, or None."""
     return _tried(lambda: stack.admin_api.post_server_action(uuid, body))
 
@@ -42,7 +42,7 @@ def _tried(call: Callable[[], Any]) -> str | None:
     return None
 
 
-def status(stack: stack_mod.Stack, uuid: str) -> str:
+def status(stack: lab_stack.Stack, uuid: str) -> str:
     """The server's status, DELETED if there is none."""
     with stack.parts.world.looking():
         try:
@@ -51,19 +51,19 @@ def status(stack: stack_mod.Stack, uuid: str) -> str:
             return 'DELETED'
 
 
-def hard_reboot(stack: stack_mod.Stack, server: Any) -> str | None:
+def hard_reboot(stack: lab_stack.Stack, server: Any) -> str | None:
     """Reboot it hard: Nova connects all volumes anew."""
     return api_action(stack, server.uuid, {'reboot': {'type': 'HARD'}})
 
 
-def stop_start(stack: stack_mod.Stack, server: Any) -> str | None:
+def stop_start(stack: lab_stack.Stack, server: Any) -> str | None:
     """Stop it and start it, as the owner of incident 000's guest did."""
     refused = api_action(stack, server.uuid, {'os-stop': None})
     stack.parts.world.wait_idle(lambda: 0, lambda: None, 20.0)
     return refused or api_action(stack, server.uuid, {'os-start': None})
 
 
-def detach(stack: stack_mod.Stack, server: Any) -> str | None:
+def detach(stack: lab_stack.Stack, server: Any) -> str | None:
     """Detach its last volume, or nothing if it has only a root disk."""
     if len(server.volumes) < 2:
         return None
@@ -71,16 +71,16 @@ def detach(stack: stack_mod.Stack, server: Any) -> str | None:
         server.uuid, server.volumes[-1]))
 
 
-def delete(stack: stack_mod.Stack, server: Any) -> str | None:
+def delete(stack: lab_stack.Stack, server: Any) -> str | None:
     """Delete it."""
     return _tried(lambda: stack.admin_api.delete_server(server.uuid))
 
 
-NEXT: dict[str, Callable[[stack_mod.Stack, Any], str | None]] = {
+NEXT: dict[str, Callable[[lab_stack.Stack, Any], str | None]] = {
     'hard_reboot': hard_reboot, 'stop_start': stop_start, 'detach': detach, 'delete': delete}
 
 
-def make_legacy(stack: stack_mod.Stack, uuid: str) -> None:
+def make_legacy(stack: lab_stack.Stack, uuid: str) -> None:
     """Give a guest the volume records that Nova before Queens made."""
     parts = stack.parts
     source = parts.incident.source

@@ -28,8 +28,8 @@ import testtools
 from oslo_utils import importutils
 
 from migsafe.brick.connectors import classes
-from migsafe.brick.guard import policy as policy_mod
-from migsafe.brick.guard import questions as guard_mod
+from migsafe.brick.guard.policy import Policy
+from migsafe.brick.guard.questions import Guard, Wanted
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import holders
 
@@ -38,22 +38,22 @@ TESTS = ('os_brick.tests.initiator.connectors', 'os_brick.tests.initiator.test_c
 LEFT_OUT = 'test_vmware'
 
 
-class MadeUpGuard(guard_mod.Guard):
+class MadeUpGuard(Guard):
     """Lets through what is not on this machine: the disks of these tests are names alone."""
 
     def __init__(self) -> None:
         super().__init__('host', root=None)  # type: ignore[arg-type]
 
-    def unheld(self, names: list[str], wanted: guard_mod.Wanted,
+    def unheld(self, names: list[str], wanted: Wanted,
                also: Iterable[str] = ()) -> holders.Tree:
         """Nothing is above them."""
         return {}
 
-    def may_remove(self, names: Iterable[str], wanted: guard_mod.Wanted,
+    def may_remove(self, names: Iterable[str], wanted: Wanted,
                    also: Iterable[str] = ()) -> None:
         """They may all go."""
 
-    def connected(self, name: str | None, path: str, wanted: guard_mod.Wanted,
+    def connected(self, name: str | None, path: str, wanted: Wanted,
                   multipath: bool, also: Iterable[str] = ()) -> designators.Identity:
         """It is what was wanted, and who it is cannot be known."""
         return frozenset()
@@ -65,7 +65,7 @@ def arm() -> list[str]:
     :returns: their names
     """
     from os_brick.initiator import connector
-    policy = policy_mod.Policy(MadeUpGuard())
+    policy = Policy(MadeUpGuard())
     armed = []
     for path in sorted(set(connector._connector_mapping_linux.values())
                        | set(connector._connector_mapping_linux_s390x.values())

@@ -27,7 +27,8 @@ from osprofiler import profiler
 
 import migsafe.conf
 from migsafe import exceptions
-from migsafe.cinder import driver as guarded
+from migsafe.brick.connectors import shim
+from migsafe.cinder.driver import GuardedDriver
 from migsafe.cinder.recovery import passes
 from migsafe.cinder.wrapping import classes
 
@@ -52,7 +53,7 @@ class Backends(test.TestCase):
 
     def configure(self, wrapped, group='array', **options):
         self.config = configuration.Configuration(manager.volume_backend_opts, config_group=group)
-        self.config.append_config_values(guarded.GuardedDriver.get_driver_options())
+        self.config.append_config_values(GuardedDriver.get_driver_options())
         self.config.append_config_values(driver.volume_opts)
         for name, value in {'volume_driver': GUARD, 'migsafe_wrapped_driver': wrapped,
                             **options}.items():
@@ -132,7 +133,7 @@ class TestWrapper(Backends):
 
     def test_every_step_is_a_method_that_cinder_has(self):
         """A renamed method of Cinder would silently lose its guard."""
-        for name in classes.guard_mod.STEPS:
+        for name in classes.STEPS:
             self.assertTrue(hasattr(driver.VolumeDriver, name), name)
             self.assertIn(name, vars(classes.subclass(lvm.LVMVolumeDriver)))
 
@@ -177,23 +178,23 @@ class TestDeviceGuards(Backends):
     def test_armed(self):
         from os_brick.initiator import connector
 
-        from migsafe.brick.connectors import classes as connectors_classes
-        tables = {name: dict(getattr(connector, name)) for name in classes.guard_mod.shim.TABLES}
+        from migsafe.brick.connectors.classes import Guarded
+        tables = {name: dict(getattr(connector, name)) for name in shim.TABLES}
         for name, table in tables.items():
             self.addCleanup(getattr(connector, name).update, table)
         properties = {'root_helper': 'sudo', 'driver': None, 'execute': None}
         self.manager(FAKE)
         plain = connector.InitiatorConnector.factory('ISCSI', **properties)
-        self.assertNotIsInstance(plain, connectors_classes.Guarded)
+        self.assertNotIsInstance(plain, Guarded)
         self.override_config('enabled', True, group='migsafe')
         # whatever the tests run in
         self.patch('migsafe.brick.kernel.openers.everybody', return_value=True)
         self.manager(FAKE)
         armed = connector.InitiatorConnector.factory('ISCSI', **properties)
-        self.assertIsInstance(armed, connectors_classes.Guarded)
+        self.assertIsInstance(armed, Guarded)
 
     def test_a_pid_namespace_of_its_own(self):
         self.override_config('enabled', True, group='migsafe')
         with mock.patch('migsafe.brick.kernel.openers.everybody', return_value=False):
-            error = self.assertRaises(classes.guard_mod.shim.ShimError, self.manager, FAKE)
+            error = self.assertRaises(shim.ShimError, self.manager, FAKE)
         self.assertIn('--pid=host', str(error))

@@ -16,8 +16,8 @@ import types
 from cinder import objects
 from oslotest import base
 
-from migsafe.cinder.inspectors import base as inspectors_base
 from migsafe.cinder.inspectors import lio
+from migsafe.cinder.inspectors.base import Mapping
 from migsafe.tests.cinder import test_driver
 
 PREFIX = 'iqn.2010-10.org.openstack:'
@@ -49,7 +49,7 @@ class TestLio(base.BaseTestCase):
     def test_exports(self):
         found, = self.make(target('volume-10', 'iqn.b'), target('volume-1', 'IQN.A')).list_exports(
             self.VOLUME)
-        self.assertEqual(inspectors_base.Mapping(
+        self.assertEqual(Mapping(
             'volume-1', frozenset(('iqn.a',)), target=PREFIX + 'volume-1', lun='0'), found)
 
     def test_a_bare_target_is_an_export_to_nobody(self):
@@ -61,7 +61,7 @@ class TestLio(base.BaseTestCase):
         """cinder-rtstool was killed between the ACL and its LUN, and never adds the LUN later."""
         killed = target('volume-1', 'IQN.A')
         killed.tpgs[0].node_acls[0].mapped_luns = []
-        self.assertEqual([inspectors_base.Mapping(
+        self.assertEqual([Mapping(
             'volume-1', frozenset(('iqn.a',)), target=PREFIX + 'volume-1')],
             self.make(killed).list_exports(self.VOLUME))
 

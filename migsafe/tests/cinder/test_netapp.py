@@ -38,8 +38,7 @@ from migsafe import exceptions
 from migsafe.brick.identity import designators
 from migsafe.cinder.bus import endpoint
 from migsafe.cinder.inspectors import netapp, ontap
-from migsafe.tests.cinder import ontap_server as server
-from migsafe.tests.cinder import test_driver, world
+from migsafe.tests.cinder import ontap_server, test_driver, world
 
 #: Incident 000.
 DATA_DISK, ROOT_DISK = ('3de94ee8-30b8-4faf-82eb-24e1df144337',
@@ -57,8 +56,8 @@ class Backend(world.World):
 
     def boot(self):
         if getattr(self, 'array_ontap', None) is None:
-            self.array_ontap = self.useFixture(server.Ontap())
-            self.mirror = self.useFixture(server.Ontap())
+            self.array_ontap = self.useFixture(ontap_server.Ontap())
+            self.mirror = self.useFixture(ontap_server.Ontap())
             self.log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
             self.addCleanup(self.no_password)
             self.write_conf()
@@ -90,8 +89,8 @@ class Backend(world.World):
         return super().make_volume(**{'host': POOL, 'id': DATA_DISK, **values})
 
     def no_password(self):
-        told = base64.b64encode(f'{server.LOGIN}:{server.PASSWORD}'.encode()).decode()
-        self.assertNotIn(server.PASSWORD, self.log.output)
+        told = base64.b64encode(f'{ontap_server.LOGIN}:{ontap_server.PASSWORD}'.encode()).decode()
+        self.assertNotIn(ontap_server.PASSWORD, self.log.output)
         self.assertNotIn(told, self.log.output)
 
     def asked(self):
@@ -100,7 +99,7 @@ class Backend(world.World):
         self.array_ontap.seen.clear()
         for request in seen:
             self.assertTrue(request.headers['Authorization'].startswith('Basic '), request)
-            self.assertEqual(server.SVM, request.headers['X-Dot-SVM-Name'], request)
+            self.assertEqual(ontap_server.SVM, request.headers['X-Dot-SVM-Name'], request)
         return seen
 
 
@@ -135,7 +134,7 @@ class TestInspector(Backend):
         self.assertEqual(('GET', 'protocols/san/lun-maps'), (maps.method, maps.path))
         self.assertEqual('a60d9862-9bee-49a6-8162-20d2421bb1a6', maps.query['lun.uuid'])
         for request in (luns, maps):
-            self.assertEqual(server.SVM, request.query['svm.name'])
+            self.assertEqual(ontap_server.SVM, request.query['svm.name'])
         self.assertEqual('1000', maps.query['max_records'])
 
     def test_the_same_name_in_another_flexvol(self):
@@ -147,14 +146,14 @@ class TestInspector(Backend):
             name=f'volume-{ROOT_DISK}', host='node@array#vol_cinder_2'))
         # Moved to the other pool, as far as Cinder knows; both LUNs are there.
         unclear = self.assertRaises(netapp.LunUnclear, self.exports, name=f'volume-{ROOT_DISK}',
-                                    provider_location=f'{server.SVM}:/vol/vol_cinder_2/'
+                                    provider_location=f'{ontap_server.SVM}:/vol/vol_cinder_2/'
                                                       f'volume-{ROOT_DISK}')
         self.assertIn('vol_cinder_1', str(unclear))
         self.assertIn('vol_cinder_2', str(unclear))
 
     def test_a_volume_that_moved_to_another_pool(self):
         """Its provider_location is of before; there is one LUN."""
-        location = f'{server.SVM}:/vol/vol_cinder_9/volume-{DATA_DISK}'
+        location = f'{ontap_server.SVM}:/vol/vol_cinder_9/volume-{DATA_DISK}'
         self.assertEqual(2, len(self.exports(provider_location=location)))
 
     def test_where_the_driver_has_it(self):
@@ -286,7 +285,7 @@ class TestPages(Backend):
         collection = self.array_ontap._collection
 
         def second_fails(request):
-            return server.Reply(503, 'text/html', server.read('error_503.html')) \
+            return ontap_server.Reply(503, 'text/html', ontap_server.read('error_503.html')) \
                 if 'start' in request.query else collection(request)
         self.array_ontap.replies['protocols/san/lun-maps'] = second_fails
         with mock.patch.object(ontap, 'PAGE', 1):
@@ -298,10 +297,10 @@ class TestPages(Backend):
     def test_links_that_lead_elsewhere(self):
         for following in ('x', {}, {'href': 7}, {'href': 'https://203.0.113.9/api/storage/luns?'},
                           {'href': '/api/storage/luns?a=b'}, ['x']):
-            self.array_ontap.replies['protocols/san/lun-maps'] = server.page(
+            self.array_ontap.replies['protocols/san/lun-maps'] = ontap_server.page(
                 _links={'next': following})
             self.assertRaises(ontap.NoAnswer, self.inspector.list_exports, self.volume)
-        self.array_ontap.replies['protocols/san/lun-maps'] = lambda request: server.page(
+        self.array_ontap.replies['protocols/san/lun-maps'] = lambda request: ontap_server.page(
             _links={'next': {'href': '/api/protocols/san/lun-maps?start.x=1'}})
         refused = self.assertRaises(ontap.NoAnswer, self.inspector.list_exports, self.volume)
         self.assertIn('next page', str(refused))
@@ -329,7 +328,7 @@ class TestPages(Backend):
 
 def _map(number):
     lun = f'{number:032x}'
-    return {'svm': {'name': server.SVM}, 'logical_unit_number': number % 4096,
+    return {'svm': {'name': ontap_server.SVM}, 'logical_unit_number': number % 4096,
             'lun': {'name': f'/vol/vol_cinder_1/volume-{lun}', 'uuid': lun},
             'igroup': {'name': 'openstack-x', 'uuid': 'u', 'initiators': [f'iqn.x:{number}']}}
 
@@ -338,28 +337,50 @@ class TestBadAnswers(Backend):
     """What is no answer is an error, and never "nothing is mapped"."""
 
     REPLIES = {
-        '401': server.Reply(401, server.JSON, server.read('error_401.json')),
-        '403': server.Reply(403, server.JSON, server.read('error_403.json')),
-        '503 with a page': server.Reply(503, 'text/html', server.read('error_503.html')),
-        '503 without records': server.Reply(503, server.JSON, '{}'),
-        '500 with records': server.Reply(500, server.JSON, '{"records": [], "num_records": 0}'),
-        '202': server.Reply(202, server.JSON, '{"records": [], "num_records": 0}'),
-        'a redirect': server.Reply(302, server.JSON, '{"records": [], "num_records": 0}'),
-        'a page': server.Reply(200, 'text/html', server.read('error_503.html')),
-        'an empty body': server.Reply(),
-        'truncated': server.Reply(body='{"records": [{"svm": {"na'),
-        'not UTF-8': server.Reply(body=b'{"records": [], "num_records": 0, "x": "\xff\xfe"}'),
+        '401': ontap_server.Reply(401, ontap_server.JSON, ontap_server.read('error_401.json')),
+        '403': ontap_server.Reply(403, ontap_server.JSON, ontap_server.read('error_403.json')),
+        '503 with a page': ontap_server.Reply(
+            503, 'text/html', ontap_server.read('error_503.html')
+        ),
+        '503 without records': ontap_server.Reply(503, ontap_server.JSON, '{}'),
+        '500 with records': ontap_server.Reply(
+            500, ontap_server.JSON, '{"records": [], "num_records": 0}'
+        ),
+        '202': ontap_server.Reply(202, ontap_server.JSON, '{"records": [], "num_records": 0}'),
+        'a redirect': ontap_server.Reply(
+            302, ontap_server.JSON, '{"records": [], "num_records": 0}'
+        ),
+        'a page': ontap_server.Reply(200, 'text/html', ontap_server.read('error_503.html')),
+        'an empty body': ontap_server.Reply(),
+        'truncated': ontap_server.Reply(body='{"records": [{"svm": {"na'),
+        'not UTF-8': ontap_server.Reply(
+            body=b'{"records": [], "num_records": 0, "x": "\xff\xfe"}'
+        ),
         'cut off': lambda request: None,
-        **{f'body {body}': server.Reply(body=body) for body in (
-            '[]', '7', 'null', '"x"', '{}', '{"records": []}', '{"num_records": 0}',
-            '{"records": null, "num_records": 0}', '{"records": {}, "num_records": 0}',
-            '{"records": [], "num_records": 1}', '{"records": [], "num_records": "0"}',
-            '{"records": [], "num_records": false}', '{"records": [7], "num_records": 1}',
-            '{"records": [], "num_records": 0, "error": {"message": "node down", "code": "4"}}',
-            '{"records": [], "num_records": 0, "error": "x"}',
-            '{"records": [], "num_records": 0, "_links": []}',
-            '{"records": [{"name": "x", "svm": {"name": "svm_of_others"}}], "num_records": 1}',
-            '{"records": [{"name": "x", "svm": []}], "num_records": 1}')},
+        **{
+            f'body {body}': ontap_server.Reply(body=body)
+            for body in (
+                '[]',
+                '7',
+                'null',
+                '"x"',
+                '{}',
+                '{"records": []}',
+                '{"num_records": 0}',
+                '{"records": null, "num_records": 0}',
+                '{"records": {}, "num_records": 0}',
+                '{"records": [], "num_records": 1}',
+                '{"records": [], "num_records": "0"}',
+                '{"records": [], "num_records": false}',
+                '{"records": [7], "num_records": 1}',
+                '{"records": [], "num_records": 0,'
+                ' "error": {"message": "node down", "code": "4"}}',
+                '{"records": [], "num_records": 0, "error": "x"}',
+                '{"records": [], "num_records": 0, "_links": []}',
+                '{"records": [{"name": "x", "svm": {"name": "svm_of_others"}}], "num_records": 1}',
+                '{"records": [{"name": "x", "svm": []}], "num_records": 1}',
+            )
+        },
     }
     #: collection -> fields of its records, and values that they cannot have
     FIELDS = {
@@ -389,7 +410,7 @@ class TestBadAnswers(Backend):
                 refused = self.assertRaises(ontap.NoAnswer, self.ask)
                 self.assertIn('127.0.0.1', str(refused), name)
                 self.assertIn(path, str(refused), name)
-                self.assertIn(server.SVM, str(refused), name)
+                self.assertIn(ontap_server.SVM, str(refused), name)
         self.array_ontap.replies = {}
         self.assertEqual(3, len(self.ask()[0]))
 
@@ -403,7 +424,7 @@ class TestBadAnswers(Backend):
         self.asked()
         self.array_ontap.replies = {
             'storage/luns': self.REPLIES['a redirect'],
-            'elsewhere': server.Reply(body='{"records": [], "num_records": 0}')}
+            'elsewhere': ontap_server.Reply(body='{"records": [], "num_records": 0}')}
         self.assertRaises(ontap.NoAnswer, self.ask)
         self.assertEqual(['storage/luns'], [request.path for request in self.asked()])
 
@@ -411,10 +432,12 @@ class TestBadAnswers(Backend):
         for path, fields in self.FIELDS.items():
             for field, values in fields:
                 for value in values:
-                    records = json.loads(server.read(f'{server.COLLECTIONS[path]}.json'))
+                    records = json.loads(
+                        ontap_server.read(f'{ontap_server.COLLECTIONS[path]}.json')
+                    )
                     for record in records['records']:
                         _put(record, field.split('.'), value)
-                    self.array_ontap.replies = {path: server.page(*records['records'])}
+                    self.array_ontap.replies = {path: ontap_server.page(*records['records'])}
                     self.assertRaises((ontap.NoAnswer, netapp.LunUnclear), self.ask)
 
     def test_server_down(self):
@@ -512,7 +535,7 @@ class TestTheGuard(Backend):
                        if session['initiator']['name'] != NODE11['initiator']]
         collection = self.array_ontap._collection
         self.array_ontap.replies['protocols/san/igroups'] = lambda request: (
-            server.page() if 'initiators.name' in request.query else collection(request))
+            ontap_server.page() if 'initiators.name' in request.query else collection(request))
         self.recover()
         row = self.guard.ledger.of(endpoint.Thing('volume', DATA_DISK))[1]
         self.assertEqual('unmapping', row.state)
@@ -544,7 +567,7 @@ class TestTheGuard(Backend):
         def no_delete(request, body):
             if request.method == 'DELETE':
                 self.array_ontap.seen.append(request)
-                return server.Reply(503, 'text/html', server.read('error_503.html'))
+                return ontap_server.Reply(503, 'text/html', ontap_server.read('error_503.html'))
             return answer(request, body)
         self.array_ontap.answer = no_delete
         self.assertRaises(cinder_exception.VolumeBackendAPIException, self.detach, old)
@@ -589,7 +612,7 @@ class TestTls(test_driver.Backends):
         self.certificate = os.path.join(directory, 'array.pem')
         with open(self.certificate, 'wb') as handle:
             handle.write(_certificate())
-        self.array_ontap = self.useFixture(server.Ontap(self.certificate))
+        self.array_ontap = self.useFixture(ontap_server.Ontap(self.certificate))
 
     def ask(self, **options):
         given = {**self.array_ontap.options(netapp_transport_type='https'), **options}

@@ -21,21 +21,20 @@ from typing import Any
 
 import testtools
 
-from migsafe.journal import records as jr
+from migsafe.journal.records import Transaction
 from migsafe.nova.host import registry
-from migsafe.replay.lab import case as case_mod
-from migsafe.replay.lab import faults as faults_mod
-from migsafe.replay.lab import guests, observe
-from migsafe.replay.lab import lab as lab_mod
+from migsafe.replay.lab import case, guests, observe, runner
+from migsafe.replay.lab import faults as lab_faults
+from migsafe.replay.lab import lab as lab_lab
 
 SOURCE, DESTINATION = 'node13', 'node11'
-JOB_FAILS = faults_mod.Fault('libvirt', 'migrateToURI3', 'job-fail')
+JOB_FAILS = lab_faults.Fault('libvirt', 'migrateToURI3', 'job-fail')
 
 
 def kill(host: str, kind: str, name: str, when: str = 'after', nth: int = 1
-         ) -> faults_mod.Fault:
+         ) -> lab_faults.Fault:
     """The nova-compute of a host is killed at one of its effects."""
-    return faults_mod.Fault(kind, name, 'kill', host, nth=nth, when=when)
+    return lab_faults.Fault(kind, name, 'kill', host, nth=nth, when=when)
 
 
 #: The destination dies when it has connected everything.
@@ -47,12 +46,12 @@ SOURCE_DIES = kill(SOURCE, 'libvirt', 'migrateToURI3')
 class ScenarioTest(testtools.TestCase):
     """One armed laboratory for all tests of a class."""
 
-    lab: lab_mod.Lab
+    lab: lab_lab.Lab
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        cls.lab = lab_mod.Lab(armed=True)
+        cls.lab = lab_lab.Lab(armed=True)
         cls.lab.start()
         cls.addClassCleanup(cls.lab.stop)
 
@@ -80,18 +79,18 @@ class ScenarioTest(testtools.TestCase):
         self.lab.world.reset()
         return server
 
-    def migrate(self, server: guests.Server, *faults: faults_mod.Fault) -> None:
+    def migrate(self, server: guests.Server, *faults: lab_faults.Fault) -> None:
         """Migrate with faults; each of them must take place."""
-        plan = self.lab.arm_faults(case_mod.Case('scenario', faults), 'migrate')
+        plan = self.lab.arm_faults(case.Case('scenario', faults), 'migrate')
         self.lab.migrate(server)
         self.lab.world.rule = None
         for connection in self.lab.parts.connections.values():
             connection.next_verdict = 'complete'
         self.assertEqual(set(faults), {f.fault for f in plan.fired})
 
-    def run_case(self, *faults: faults_mod.Fault, **given: Any) -> case_mod.CaseResult:
+    def run_case(self, *faults: lab_faults.Fault, **given: Any) -> case.CaseResult:
         """A whole case; its faults must take place."""
-        result = self.lab.run_case(case_mod.Case(self.id(), faults, **given))
+        result = runner.run(self.lab, case.Case(self.id(), faults, **given))
         self.assertTrue(result.all_fired, f'fired only {result.fired}')
         return result
 
@@ -105,7 +104,7 @@ class ScenarioTest(testtools.TestCase):
         self.lab.stack.silence_host(host)
         self.lab.stack.reboot_host(host)
 
-    def do(self, server: guests.Server, operation: str) -> case_mod.NextStep:
+    def do(self, server: guests.Server, operation: str) -> case.NextStep:
         """An operation through the API, for real."""
         return self.lab.what_if(server, operation)
 
@@ -119,9 +118,9 @@ class ScenarioTest(testtools.TestCase):
         """Which kinds of residue are left."""
         return {r.kind for r in self.residue(server)}
 
-    def transactions(self, host: str) -> list[jr.Transaction]:
+    def transactions(self, host: str) -> list[Transaction]:
         """What is unsettled in a host's journal."""
-        found: list[jr.Transaction] = self.participant(host).journal.unsettled()
+        found: list[Transaction] = self.participant(host).journal.unsettled()
         return found
 
     def participant(self, host: str) -> Any:

@@ -21,7 +21,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 
 from migsafe import exceptions
-from migsafe.journal import engine as engine_module
+from migsafe.journal import engine as journal_engine
 from migsafe.journal import models, opening, schema, store
 from migsafe.tests import servers
 from migsafe.tests.unit.journal import api_cases, base
@@ -129,7 +129,7 @@ class ServerCases(api_cases.ApiCases):
 
     def hang(self, tx):
         """Lock the row of a transaction in a session that then says nothing."""
-        engine = engine_module.create(sa.make_url(self.server.url))
+        engine = journal_engine.create(sa.make_url(self.server.url))
         connection = engine.connect()
         self.addCleanup(engine.dispose)
         connection.execute(sa.select(models.Transaction.id).where(
@@ -137,7 +137,7 @@ class ServerCases(api_cases.ApiCases):
         return connection
 
     def test_a_session_that_hangs_is_not_waited_for(self):
-        with mock.patch.object(engine_module, 'LOCK_SECONDS', 1), \
+        with mock.patch.object(journal_engine, 'LOCK_SECONDS', 1), \
                 mock.patch.object(store, 'BUSY_SECONDS', 0.5):
             journal = self.open()
             tx = self.begin(journal)
@@ -149,7 +149,7 @@ class ServerCases(api_cases.ApiCases):
 
     def test_the_session_of_a_host_without_power_is_ended(self):
         tx = self.begin(self.journal)
-        with mock.patch.object(engine_module, 'IDLE_SECONDS', 1):
+        with mock.patch.object(journal_engine, 'IDLE_SECONDS', 1):
             other = self.hang(tx)
         started = time.monotonic()
         self.journal.note(tx, 'after the reboot')

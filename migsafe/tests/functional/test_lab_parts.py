@@ -15,8 +15,7 @@ import testtools
 from keystoneauth1 import exceptions as ksa_exc
 from oslo_concurrency import processutils
 
-from migsafe.replay.lab import brick, faults, san
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import brick, faults, san, world
 
 SOURCE, DESTINATION = 'node13', 'node11'
 
@@ -25,7 +24,7 @@ class SanTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.world = world_mod.World()
+        self.world = world.World()
         self.incident = san.Incident.load()
         self.san = san.San(self.incident, self.world)
         self.array = self.san.arrays['iscsi']
@@ -58,7 +57,7 @@ class KernelTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.world = world_mod.World()
+        self.world = world.World()
         self.san = san.San(san.Incident.load(), self.world)
         self.array = self.san.arrays['iscsi']
         self.kernel = brick.Kernel(SOURCE, self.san, self.world)
@@ -101,8 +100,8 @@ class WorldTest(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.world = world_mod.World()
-        self.process = world_mod.Process(SOURCE)
+        self.world = world.World()
+        self.process = world.Process(SOURCE)
         self.done = []
 
     def _do(self, name='x', key=None):
@@ -144,13 +143,13 @@ class WorldTest(testtools.TestCase):
     def test_killed_process_does_nothing_more(self):
         for when, done in (('before', []), ('after', ['x'])):
             self.done.clear()
-            process = world_mod.Process(SOURCE)
+            process = world.Process(SOURCE)
             self._plan(faults.Fault('cinder', 'x', 'kill', when=when))
             with self.world.entered(process):
-                self.assertRaises(world_mod.Killed, self._do)
-                self.assertRaises(world_mod.Killed, self._do, 'cleanup')
+                self.assertRaises(world.Killed, self._do)
+                self.assertRaises(world.Killed, self._do, 'cleanup')
                 carried = self.world.carry(self._do)
-            self.assertRaises(world_mod.Killed, carried)
+            self.assertRaises(world.Killed, carried)
             self.assertEqual(done, self.done)
         self._do('control')
         self.assertIn('control', self.done)
@@ -159,7 +158,7 @@ class WorldTest(testtools.TestCase):
         self.world.volumes = ['v0', 'v1']
 
         def run():
-            with self.world.entered(world_mod.Process(SOURCE)):
+            with self.world.entered(world.Process(SOURCE)):
                 for key in ('v1', 'v0', 'v1', None):
                     self._do(key=key)
 
@@ -170,7 +169,7 @@ class WorldTest(testtools.TestCase):
         for point, effect in zip(found[::2], recorded, strict=True):
             self.world.reset()
             plan = self._plan(point)
-            self.assertRaises(world_mod.Killed, run)
+            self.assertRaises(world.Killed, run)
             self.assertEqual(str(effect), str(plan.fired[0].effect))
 
     def test_unknown_words_are_refused(self):

@@ -18,8 +18,7 @@ import sys
 import fixtures
 import testtools
 
-from migsafe.replay.lab import case, errors, faults
-from migsafe.replay.lab import lab as lab_mod
+from migsafe.replay.lab import case, errors, faults, lab, runner
 
 SOURCE, DESTINATION = 'node13', 'node11'
 JOB_FAILS = faults.Fault('libvirt', 'migrateToURI3', 'job-fail', SOURCE)
@@ -37,14 +36,14 @@ class PlainLab(testtools.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.lab = lab_mod.Lab()
+        cls.lab = lab.Lab()
         with fixtures.EnvironmentVariable('OS_TEST_TIMEOUT', '3600'):
             cls.lab.start()
         cls.addClassCleanup(cls.lab.stop)
 
     def run_case(self, *chosen, **options):
         options.setdefault('next_step', None)
-        result = self.lab.run_case(case.Case(self.id(), tuple(chosen), **options))
+        result = runner.run(self.lab, case.Case(self.id(), tuple(chosen), **options))
         self.addDetail('nova.log', testtools.content.text_content(result.log))
         self.assertTrue(result.all_fired, f'fired only {result.fired}')
         return result
@@ -103,8 +102,8 @@ class HealthyTest(PlainLab):
         self.assertEqual([], self.lab.observer(server).look())
 
     def test_two_runs_do_the_same(self):
-        first = [str(e) for e in self.lab.healthy_trace()]
-        self.assertEqual(first, [str(e) for e in self.lab.healthy_trace()])
+        first = [str(e) for e in runner.healthy_trace(self.lab)]
+        self.assertEqual(first, [str(e) for e in runner.healthy_trace(self.lab)])
         self.assertLess(40, len(first))
         for kind in ('cinder', 'brick', 'db', 'libvirt', 'neutron', 'placement', 'rpc'):
             self.assertTrue(any(f' {kind} ' in e for e in first), kind)
@@ -146,7 +145,7 @@ class FaultsTest(PlainLab):
         return next(e for e in self.trace if e.kind == kind and e.host in hosts)
 
     def test_every_action_fires_and_leaves_the_laboratory_usable(self):
-        self.trace = self.lab.healthy_trace()
+        self.trace = runner.healthy_trace(self.lab)
         for kind, actions in errors.SUITS.items():
             if kind == 'journal':
                 continue

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from nova.tests.fixtures import libvirt as fakelibvirt
 
-from migsafe.replay.lab import domain as domain_mod
+from migsafe.replay.lab import domain as lab_domain
 from migsafe.replay.lab import faults, job
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE, SOURCE_DIES
-from migsafe.transaction import evidence as ev
 from migsafe.transaction import witness
+from migsafe.transaction.evidence import GuestState
 
 ENDS = {f'job-{end}': reason for end, reason in job.ENDS.items()}
 
@@ -33,7 +33,7 @@ class EndedTest(scenarios.ScenarioTest):
 
     def domain(self, server, host):
         """Its domain on a host, or None."""
-        found: list[domain_mod.Domain] = [
+        found: list[lab_domain.Domain] = [
             d for d in self.lab.parts.connections[host]._vms.values()
             if d.UUIDString() == server.uuid]
         return found[0] if found else None
@@ -109,15 +109,15 @@ class TestWhatLibvirtTells(EndedTest):
         self.lab.world.rule = InTheMiddle()
         self.lab.migrate(server)
         self.lab.world.rule = None
-        self.assertEqual([(ev.GuestState.IN_TRANSFER, False)], seen)
-        self.assertEqual((ev.GuestState.HERE, False), self.evidence(server, DESTINATION))
+        self.assertEqual([(GuestState.IN_TRANSFER, False)], seen)
+        self.assertEqual((GuestState.HERE, False), self.evidence(server, DESTINATION))
         self.assertClean(server, DESTINATION)
 
     def test_shut_off(self):
         server = self.guest()
         self.domain(server, SOURCE)._die(job.SHUTOFF_CRASHED)
         self.assertRefused(fakelibvirt.VIR_ERR_OPERATION_INVALID, server, SOURCE)
-        self.assertEqual((ev.GuestState.SHUT_OFF, False), self.evidence(server, SOURCE))
+        self.assertEqual((GuestState.SHUT_OFF, False), self.evidence(server, SOURCE))
 
 
 class TestRebooted(EndedTest):

@@ -17,8 +17,7 @@ import fixtures
 from oslo_serialization import jsonutils
 
 from migsafe.brick.guard import kept_devices
-from migsafe.replay.lab import cinder
-from migsafe.replay.lab import lab as lab_mod
+from migsafe.replay.lab import cinder, lab
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
 
@@ -375,7 +374,7 @@ class TestControl(Swapping):
     @classmethod
     def setUpClass(cls):
         super(scenarios.ScenarioTest, cls).setUpClass()
-        cls.lab = lab_mod.Lab(armed=False)
+        cls.lab = lab.Lab(armed=False)
         cls.lab.start()
         cls.addClassCleanup(cls.lab.stop)
 

@@ -22,7 +22,7 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.nova.host import recovery
-from migsafe.replay.lab import domain, faults
+from migsafe.replay.lab import domain, faults, runner
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client, points
 from migsafe.tests.functional.scenarios import (
@@ -288,7 +288,8 @@ class TestHealthy(scenarios.ScenarioTest):
         self.addCleanup(plain.stop)
         control = plain.run('healthy', step=False)
         self.assertEqual(([], []), (control.unfired, control.left))
-        calls = collections.Counter((e.host, e.kind, e.name) for e in self.lab.healthy_trace()
+        healthy = runner.healthy_trace(self.lab)
+        calls = collections.Counter((e.host, e.kind, e.name) for e in healthy
                                     if e.kind != 'journal')
         before = collections.Counter(control.trace)
         self.assertEqual({}, dict(before - calls))

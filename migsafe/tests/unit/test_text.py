@@ -14,8 +14,7 @@
 import json
 import time
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 from oslotest import base as oslo_base
 
 from migsafe import masking, text
@@ -112,7 +111,7 @@ class TestMasked(oslo_base.BaseTestCase):
             text.masked(ValueError(part * 100000))
             self.assertLess(time.monotonic() - before, 2, part)
 
-    @given(st.text())
+    @given(strategies.text())
     def test_any_text(self, value):
         self.assertLess(len(text.masked(ValueError(value))), text.LIMIT + 50)
         masking.mask(value)

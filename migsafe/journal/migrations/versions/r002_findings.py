@@ -14,7 +14,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from migsafe.journal.migrations.versions import r001_initial as r001
+from migsafe.journal.migrations.versions.r001_initial import BIG, TABLE, TIME
 
 revision = '002'
 down_revision = '001'
@@ -29,15 +29,15 @@ def upgrade() -> None:
     if not there:
         op.create_table(
             NAME,
-            sa.Column('id', r001.BIG, primary_key=True, autoincrement=True),
+            sa.Column('id', BIG, primary_key=True, autoincrement=True),
             sa.Column('host', sa.String(255), nullable=False),
             sa.Column('kind', sa.String(16), nullable=False),
             sa.Column('instance_uuid', sa.String(64), nullable=False),
             sa.Column('key', sa.String(255), nullable=False),
             sa.Column('text', sa.Text(), nullable=False),
-            sa.Column('created_at', r001.TIME, nullable=False),
-            sa.Column('updated_at', r001.TIME, nullable=False),
-            sqlite_autoincrement=True, **r001.TABLE)
+            sa.Column('created_at', TIME, nullable=False),
+            sa.Column('updated_at', TIME, nullable=False),
+            sqlite_autoincrement=True, **TABLE)
     has = {index['name'] for index in inspector.get_indexes(NAME)} if there else ()
     if INDEX not in has:
         op.create_index(INDEX, NAME, ['host', 'kind'])

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from typing import IO
 
-from migsafe.tests.functional.matrix import report as report_mod
+from migsafe.tests.functional.matrix.report import Report
 
 #: Seconds after which a case counts as stuck; the laboratory itself gives up earlier.
 PATIENCE = 240.0
@@ -37,7 +37,7 @@ class Laboratory:
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
 
-    def run(self, name: str, step: bool = True) -> report_mod.Report:
+    def run(self, name: str, step: bool = True) -> Report:
         """Run one case there.
 
         :param step: whether to do the next step
@@ -47,9 +47,9 @@ class Laboratory:
             assert process.stdin is not None
             process.stdin.write(json.dumps([name, step]).encode() + b'\n')
             process.stdin.flush()
-            found = report_mod.Report.read(self._line(process))
+            found = Report.read(self._line(process))
         except (OSError, ValueError) as error:
-            found = report_mod.Report(
+            found = Report(
                 broken=f'the {self._mode} laboratory died of {name}: '
                        f'{type(error).__name__} {error}: {self._said()}')
         if found.broken or (self._mode == 'armed' and found.left):

@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterable
 
 from migsafe.tests.functional.matrix import catalogue, client
-from migsafe.tests.functional.matrix import report as report_mod
+from migsafe.tests.functional.matrix.report import Report
 
 
 @dataclasses.dataclass
@@ -63,7 +63,7 @@ class Examiner:
             armed.seconds + (plain.seconds if plain else 0.0), armed.log if wrong else '')
 
 
-def _left(report: report_mod.Report) -> list[str]:
+def _left(report: Report) -> list[str]:
     return [f'stuck: {report.broken}'] if report.broken else report.left
 
 

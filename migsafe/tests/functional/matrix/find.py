@@ -19,7 +19,7 @@ import random
 import sys
 from collections.abc import Iterable
 
-from migsafe.replay.lab import faults as faults_mod
+from migsafe.replay.lab import faults as lab_faults
 from migsafe.replay.lab import san
 from migsafe.tests.functional.matrix import catalogue, client, names, points
 
@@ -78,7 +78,7 @@ class Finder:
         return [e.name for kind, step in (('kill', 5), ('single', 12))
                 for e in self.found.of(kind)[::step]]
 
-    def _seconds(self, first: str) -> list[faults_mod.Fault]:
+    def _seconds(self, first: str) -> list[lab_faults.Fault]:
         report = self._armed.run(first, step=False)
         if report.broken:
             self._leave(f'{first}: its recovery could not be traced: {report.broken}')
@@ -88,7 +88,7 @@ class Finder:
         step = max(1, len(chosen) // SECONDS)
         return chosen[::step][:SECONDS]
 
-    def _second(self, point: points.Point, number: int) -> list[faults_mod.Fault]:
+    def _second(self, point: points.Point, number: int) -> list[lab_faults.Fault]:
         failures = points.failures(point, number)
         return [*points.kills(point, 'recover'),
                 dataclasses.replace(failures[number % len(failures)], phase='recover')]
@@ -106,7 +106,7 @@ class Finder:
             raise RuntimeError(f'{base} cannot be traced: {report.broken} {report.unfired}')
         return points.points(report.trace, self._hosts, max(report.fired, default=-1))
 
-    def _add(self, base: str, kind: str, faults: Iterable[faults_mod.Fault],
+    def _add(self, base: str, kind: str, faults: Iterable[lab_faults.Fault],
              plain: bool) -> None:
         self.found.entries += [
             catalogue.Entry(names.name(base, f), kind, plain) for f in faults]

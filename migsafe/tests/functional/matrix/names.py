@@ -16,19 +16,19 @@ from __future__ import annotations
 import urllib.parse
 import zlib
 
-from migsafe.replay.lab import case as case_mod
-from migsafe.replay.lab import faults as faults_mod
+from migsafe.replay.lab import case as lab_case
+from migsafe.replay.lab import faults as lab_faults
 
 #: What went wrong first, by name: what follows happens on the path that it opens.
-BASES: dict[str, tuple[faults_mod.Fault, ...]] = {
+BASES: dict[str, tuple[lab_faults.Fault, ...]] = {
     'healthy': (),
-    'transfer-fails': (faults_mod.Fault('libvirt', 'migrateToURI3', 'job-fail'),),
-    'prepare-fails': (faults_mod.Fault('brick', 'connect_volume', 'brick-missing', nth=2),),
+    'transfer-fails': (lab_faults.Fault('libvirt', 'migrateToURI3', 'job-fail'),),
+    'prepare-fails': (lab_faults.Fault('brick', 'connect_volume', 'brick-missing', nth=2),),
 }
 _RECOVER = 'then-'
 
 
-def word(fault: faults_mod.Fault) -> str:
+def word(fault: lab_faults.Fault) -> str:
     """One fault as ``action:when:host:kind:name:nth[:times]``."""
     name = urllib.parse.quote_plus(fault.name, safe='/*')
     parts = [fault.action, fault.when, fault.host or '', fault.kind, name, str(fault.nth)]
@@ -37,24 +37,24 @@ def word(fault: faults_mod.Fault) -> str:
     return (_RECOVER if fault.phase == 'recover' else '') + ':'.join(parts)
 
 
-def fault(text: str) -> faults_mod.Fault:
+def fault(text: str) -> lab_faults.Fault:
     """The fault behind a word.
 
     :raises ValueError: if it is none
     """
     phase = 'recover' if text.startswith(_RECOVER) else 'migrate'
     action, when, host, kind, name, nth, *times = text.removeprefix(_RECOVER).split(':')
-    return faults_mod.Fault(
+    return lab_faults.Fault(
         kind, urllib.parse.unquote_plus(name), action, host or None, nth=int(nth),
         times=int(times[0]) if times else 1, when=when, phase=phase)
 
 
-def name(base: str, *faults: faults_mod.Fault) -> str:
+def name(base: str, *faults: lab_faults.Fault) -> str:
     """The name of a case."""
     return ','.join([base, *map(word, faults)])
 
 
-def case(text: str, step: bool = True) -> case_mod.Case:
+def case(text: str, step: bool = True) -> lab_case.Case:
     """The case behind a name; what is done next rotates with the name.
 
     :param step: whether anything is done next
@@ -63,6 +63,6 @@ def case(text: str, step: bool = True) -> case_mod.Case:
     base, *rest = text.split(',')
     if base not in BASES:
         raise ValueError(f'{base} is not one of {", ".join(BASES)}')
-    following = case_mod.NEXT_STEPS[zlib.crc32(text.encode()) % len(case_mod.NEXT_STEPS)]
-    return case_mod.Case(text, (*BASES[base], *map(fault, rest)),
+    following = lab_case.NEXT_STEPS[zlib.crc32(text.encode()) % len(lab_case.NEXT_STEPS)]
+    return lab_case.Case(text, (*BASES[base], *map(fault, rest)),
                          next_step=following if step else None)

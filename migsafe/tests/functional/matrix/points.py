@@ -18,8 +18,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
-from migsafe.replay.lab import errors
-from migsafe.replay.lab import faults as faults_mod
+from migsafe.replay.lab import errors, faults
 from migsafe.tests.functional.matrix import report
 
 #: Effects that change nothing outside; all others may.
@@ -64,9 +63,9 @@ class Point:
         return _READS.fullmatch(f'{self.kind} {self.name}') is not None
 
     def fault(self, action: str, when: str = 'before', times: int = 1,
-              phase: str = 'migrate') -> faults_mod.Fault:
+              phase: str = 'migrate') -> faults.Fault:
         """Let it go wrong."""
-        return faults_mod.Fault(self.kind, self.name, action, self.host, nth=self.nth,
+        return faults.Fault(self.kind, self.name, action, self.host, nth=self.nth,
                                 times=times, when=when, phase=phase)
 
 
@@ -85,7 +84,7 @@ def points(trace: Iterable[report.Row], hosts: Sequence[str], since: int = -1) -
     return found
 
 
-def failures(point: Point, number: int) -> list[faults_mod.Fault]:
+def failures(point: Point, number: int) -> list[faults.Fault]:
     """The failures of one effect: a read in one way, chosen by its number, others in all.
 
     A reply is lost in one way, too, and an outage lasts until recovery.
@@ -98,11 +97,11 @@ def failures(point: Point, number: int) -> list[faults_mod.Fault]:
     found = [point.fault(action) for action in suits]
     found += [point.fault(lost[number % len(lost)], 'after')]
     if point.kind in ('cinder', 'neutron', 'placement', 'journal'):
-        found.append(point.fault(suits[0], times=faults_mod.FOR_EVER))
+        found.append(point.fault(suits[0], times=faults.FOR_EVER))
     return found
 
 
-def kills(point: Point, phase: str = 'migrate') -> list[faults_mod.Fault]:
+def kills(point: Point, phase: str = 'migrate') -> list[faults.Fault]:
     """A kill before and after an effect; once for a read, where both are the same."""
     whens = ('before',) if point.reads else ('before', 'after')
     return [point.fault('kill', when, phase=phase) for when in whens]

@@ -22,31 +22,31 @@ import sys
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from migsafe.replay.lab import case as case_mod
-from migsafe.replay.lab import lab as lab_mod
-from migsafe.replay.lab import world as world_mod
+from migsafe.replay.lab import case as lab_case
+from migsafe.replay.lab import lab as lab_lab
+from migsafe.replay.lab import runner, world
 from migsafe.tests.functional.matrix import names
-from migsafe.tests.functional.matrix import report as report_mod
+from migsafe.tests.functional.matrix.report import Report, Row
 
 
-def report(lab: lab_mod.Lab, case: case_mod.Case) -> report_mod.Report:
+def report(lab: lab_lab.Lab, case: lab_case.Case) -> Report:
     """Run one case."""
     try:
-        result = lab.run_case(case)
-    except lab_mod.LabBroken as error:
-        return report_mod.Report(broken=str(error))
+        result = runner.run(lab, case)
+    except lab_lab.LabBroken as error:
+        return Report(broken=str(error))
     fired = {f.fault for f in result.fired}
-    return report_mod.Report(
+    return Report(
         [names.word(f) for f in case.faults if f not in fired], list(left(result)),
         result.seconds, result.log[-20000:], _rows(result.trace),
         _rows(lab.world.trace[len(result.trace):]), [f.effect.index for f in result.fired])
 
 
-def _rows(trace: Iterable[world_mod.Effect]) -> list[report_mod.Row]:
+def _rows(trace: Iterable[world.Effect]) -> list[Row]:
     return [(e.host, e.kind, e.name) for e in trace]
 
 
-def left(result: case_mod.CaseResult) -> Iterable[str]:
+def left(result: lab_case.CaseResult) -> Iterable[str]:
     """Everything that is not as it must be."""
     yield from map(str, result.residue)
     for harm in result.harms:
@@ -65,8 +65,8 @@ def left(result: case_mod.CaseResult) -> Iterable[str]:
 
 def serve(armed: bool, requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer until the other side has closed."""
-    with lab_mod.Lab(armed=armed) as lab:
-        lab.run_case(case_mod.Case('fills the caches of Nova', next_step=None))
+    with lab_lab.Lab(armed=armed) as lab:
+        runner.run(lab, lab_case.Case('fills the caches of Nova', next_step=None))
         replies.write(b'ready\n')
         replies.flush()
         while line := requests.readline():

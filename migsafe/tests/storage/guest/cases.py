@@ -398,9 +398,9 @@ def patrolled(volume: Connected, known: bool = True) -> Found:
     :param known: whether the volume's identity was noted when it was attached
     """
     from migsafe.brick.guard import identity_check, questions
-    from migsafe.brick.guard import policy as policy_mod
+    from migsafe.brick.guard import policy as guard_policy
     path = volume.path
-    wanted = policy_mod.wanted(volume.properties) if known else questions.Wanted('lun-3')
+    wanted = guard_policy.wanted(volume.properties) if known else questions.Wanted('lun-3')
     looks = identity_check.Patrol(lab.shim().guard)
     stands = things.opened(path)
     found = {'known': sorted(wanted.identity), 'noted': host.wwids(),

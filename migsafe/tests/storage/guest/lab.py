@@ -62,11 +62,11 @@ def shim(policy: str = 'refuse') -> Any:
 
     :param policy: ``[migsafe] holder_policy``
     """
-    from migsafe.brick.connectors import shim as shim_mod
+    from migsafe.brick.connectors import shim as connectors_shim
     from migsafe.brick.root import privileged
     privileged.default.set_client_mode(False)
-    made = shim_mod.policy(policy, 'guest')
-    shim_mod.install(made)
+    made = connectors_shim.policy(policy, 'guest')
+    connectors_shim.install(made)
     return made
 
 

@@ -18,7 +18,8 @@ from migsafe.brick.kernel import sysfs
 from migsafe.brick.root import privileged
 from migsafe.cli import codes
 from migsafe.lvm import services
-from migsafe.tests.unit.brick import test_place, trees
+from migsafe.tests.unit.brick import trees
+from migsafe.tests.unit.brick.kernel import test_place
 from migsafe.tests.unit.cli import base
 
 VOLUME = '3de94ee8-30b8-4faf-82eb-24e1df144337'

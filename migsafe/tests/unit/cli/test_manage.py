@@ -21,7 +21,7 @@ from unittest import mock
 from migsafe import exceptions
 from migsafe.cli import manage, status
 from migsafe.journal import schema
-from migsafe.ledger import opening as ledger_opening
+from migsafe.ledger import opening
 from migsafe.tests.unit.cli import base
 from migsafe.tests.unit.journal import base as journal_base
 
@@ -120,18 +120,18 @@ class TestManage(ToolTestCase):
     def test_an_old_ledger_names_its_own_command(self):
         directory = os.path.join(os.path.dirname(self.state), 'ledgers')
         self.conf.set_override('ledger_path', directory, 'migsafe')
-        ledger_opening.open_ledger(self.conf, 'node1@a').close()
+        opening.open_ledger(self.conf, 'node1@a').close()
         self.path = os.path.join(directory, 'node1@a.sqlite')
         self.sql("UPDATE migsafe_ledger_alembic_version SET version_num = 'l001'")
-        found = self.assertRaises(exceptions.JournalSchemaTooOld, ledger_opening.open_ledger,
+        found = self.assertRaises(exceptions.JournalSchemaTooOld, opening.open_ledger,
                                   self.conf, 'node1@a', create=False)
-        self.assertIn(f'Run: {ledger_opening.SYNC}', str(found))
+        self.assertIn(f'Run: {opening.SYNC}', str(found))
         self.sql('DROP TABLE migsafe_exports')
         self.sql("UPDATE migsafe_ledger_alembic_version SET version_num = 'l002'")
-        opened = ledger_opening.open_ledger(self.conf, 'node1@a', create=False)
+        opened = opening.open_ledger(self.conf, 'node1@a', create=False)
         self.addCleanup(opened.close)
         found = self.assertRaises(exceptions.JournalUnavailable, opened.due)
-        self.assertIn(f'Run: {ledger_opening.SYNC}', str(found))
+        self.assertIn(f'Run: {opening.SYNC}', str(found))
 
     def test_a_later_schema(self):
         self.open().close()

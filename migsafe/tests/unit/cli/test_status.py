@@ -21,7 +21,7 @@ from oslotest import base as oslo_base
 from migsafe import process
 from migsafe.cli import hosts
 from migsafe.tests.unit.cli import base
-from migsafe.tests.unit.journal import base as journal_base
+from migsafe.tests.unit.journal.base import Clock
 
 
 class TestJudge(oslo_base.BaseTestCase):
@@ -96,7 +96,7 @@ class TestStatus(base.CommandTestCase):
         self.assertEqual('dead', row['State'])
 
     def test_no_report_for_long(self):
-        clock = self.useFixture(journal_base.Clock())
+        clock = self.useFixture(Clock())
         self.report()
         clock.advance(299)
         self.assertEqual('armed', self.rows('status')[0]['State'])

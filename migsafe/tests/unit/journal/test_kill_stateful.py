@@ -21,24 +21,28 @@ import shutil
 import sqlite3
 import tempfile
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 from oslo_utils import timeutils
 
 from migsafe import exceptions, journal
 from migsafe.tests.unit.journal import base
 
-KILLS = st.sampled_from([None, None, None, 'before', 'during', 'after', 'torn'])
-WORDS = st.sampled_from(['volume_connection', 'host_device', 'port_binding'])
-KEYS = st.sampled_from(['v-1', 'v-2', ''])
-TEXTS = st.text(max_size=20)
-PAYLOADS = st.one_of(
-    st.none(), st.just(base.CONNECTION),
-    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9) | st.none(),
-                    max_size=3),
+KILLS = strategies.sampled_from([None, None, None, 'before', 'during', 'after', 'torn'])
+WORDS = strategies.sampled_from(['volume_connection', 'host_device', 'port_binding'])
+KEYS = strategies.sampled_from(['v-1', 'v-2', ''])
+TEXTS = strategies.text(max_size=20)
+PAYLOADS = strategies.one_of(
+    strategies.none(),
+    strategies.just(base.CONNECTION),
+    strategies.dictionaries(
+        strategies.text(max_size=5),
+        strategies.integers() | strategies.text(max_size=9) | strategies.none(),
+        max_size=3,
+    ),
     # large enough to leave SQLite's page cache before the commit
-    st.just({'large': 'x' * 300_000}))
+    strategies.just({'large': 'x' * 300_000}),
+)
 
 
 class Killed(BaseException):
@@ -141,9 +145,14 @@ class JournalMachine(RuleBasedStateMachine):
     def line(self, uuid, *line):
         self.lines[uuid].append(line)
 
-    @rule(target=transactions, number=st.integers(0, 4), role=st.just('source'),
-          captures=st.lists(st.tuples(WORDS, KEYS, PAYLOADS), max_size=3), kill=KILLS,
-          cut=st.floats(0, 1))
+    @rule(
+        target=transactions,
+        number=strategies.integers(0, 4),
+        role=strategies.just('source'),
+        captures=strategies.lists(strategies.tuples(WORDS, KEYS, PAYLOADS), max_size=3),
+        kill=KILLS,
+        cut=strategies.floats(0, 1),
+    )
     def begin(self, number, role, captures, kill, cut):
         uuid = f'm-{number}'
 
@@ -171,7 +180,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.call(kill, cut, change, lambda: ask(tx))
 
     @rule(uuid=transactions, resource=WORDS, key=KEYS, payload=PAYLOADS, kill=KILLS,
-          cut=st.floats(0, 1))
+          cut=strategies.floats(0, 1))
     def intent(self, uuid, resource, key, payload, kill, cut):
         def change(result):
             self.line(uuid, 'intent', resource, key, payload, '')
@@ -182,8 +191,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.on(uuid, kill, cut, change,
                 lambda tx: self.journal.intent(tx, resource, 'effect', key, payload))
 
-    @rule(uuid=transactions, status=st.sampled_from(['ok', 'error', 'unknown']),
-          payload=PAYLOADS, kill=KILLS, cut=st.floats(0, 1))
+    @rule(uuid=transactions, status=strategies.sampled_from(['ok', 'error', 'unknown']),
+          payload=PAYLOADS, kill=KILLS, cut=strategies.floats(0, 1))
     def outcome(self, uuid, status, payload, kill, cut):
         if not self.intents.get(uuid):
             return
@@ -193,8 +202,8 @@ class JournalMachine(RuleBasedStateMachine):
                 lambda _r: self.line(uuid, 'outcome', intent[1], intent[2], payload, status),
                 lambda tx: self.journal.outcome(tx, of, status, payload), late=True)
 
-    @rule(uuid=transactions, verdict=st.sampled_from(['COMMIT', 'ABORT', 'HOLD']),
-          payload=PAYLOADS, number=st.integers(), kill=KILLS, cut=st.floats(0, 1))
+    @rule(uuid=transactions, verdict=strategies.sampled_from(['COMMIT', 'ABORT', 'HOLD']),
+          payload=PAYLOADS, number=strategies.integers(), kill=KILLS, cut=strategies.floats(0, 1))
     def verdict(self, uuid, verdict, payload, number, kill, cut):
         reason = f'because of {self.number} {len(self.lines.get(uuid, ()))} {number}'
 
@@ -205,37 +214,42 @@ class JournalMachine(RuleBasedStateMachine):
                 lambda tx: self.journal.verdict(tx, verdict, reason, payload))
 
     @rule(uuid=transactions, resource=WORDS, key=KEYS, payload=PAYLOADS, kill=KILLS,
-          cut=st.floats(0, 1))
+          cut=strategies.floats(0, 1))
     def settled(self, uuid, resource, key, payload, kill, cut):
         self.on(uuid, kill, cut,
                 lambda _r: self.line(uuid, 'settled', resource, key, payload, ''),
                 lambda tx: self.journal.settled(tx, resource, key, payload))
 
-    @rule(uuid=transactions, text=TEXTS, payload=PAYLOADS, kill=KILLS, cut=st.floats(0, 1))
+    @rule(uuid=transactions, text=TEXTS, payload=PAYLOADS, kill=KILLS, cut=strategies.floats(0, 1))
     def note(self, uuid, text, payload, kill, cut):
         self.on(uuid, kill, cut, lambda _r: self.line(uuid, 'note', '', '', payload, ''),
                 lambda tx: self.journal.note(tx, text, payload), late=True)
 
-    @rule(uuid=transactions, payload=PAYLOADS, kill=KILLS, cut=st.floats(0, 1))
+    @rule(uuid=transactions, payload=PAYLOADS, kill=KILLS, cut=strategies.floats(0, 1))
     def request(self, uuid, payload, kill, cut):
         self.on(uuid, kill, cut, lambda _r: self.line(uuid, 'request', '', '', payload, ''),
                 lambda tx: self.journal.request(tx, 'settle', payload))
 
-    @rule(uuid=transactions, seconds=st.integers(0, 600), kill=KILLS, cut=st.floats(0, 1))
+    @rule(
+        uuid=transactions,
+        seconds=strategies.integers(0, 600),
+        kill=KILLS,
+        cut=strategies.floats(0, 1),
+    )
     def postpone(self, uuid, seconds, kill, cut):
         def change(_result):
             self.rows[uuid][2] += 1
         self.on(uuid, kill, cut, change,
                 lambda tx: self.journal.postpone(tx, seconds, 'later'))
 
-    @rule(uuid=transactions, kill=KILLS, cut=st.floats(0, 1))
+    @rule(uuid=transactions, kill=KILLS, cut=strategies.floats(0, 1))
     def finish(self, uuid, kill, cut):
         def change(_result):
             self.rows[uuid][0] = 'settled'
         self.on(uuid, kill, cut, change, lambda tx: self.journal.finish(tx), late=True)
 
     @precondition(lambda self: any(row[0] == 'settled' for row in self.rows.values()))
-    @rule(kill=KILLS, cut=st.floats(0, 1))
+    @rule(kill=KILLS, cut=strategies.floats(0, 1))
     def purge(self, kill, cut):
         def change(_result):
             for uuid in [u for u, row in self.rows.items() if row[0] == 'settled']:
@@ -244,7 +258,7 @@ class JournalMachine(RuleBasedStateMachine):
         later = timeutils.utcnow().replace(year=timeutils.utcnow().year + 1)
         self.call(kill, cut, change, lambda: self.journal.purge(later))
 
-    @rule(kill=KILLS, cut=st.floats(0, 1))
+    @rule(kill=KILLS, cut=strategies.floats(0, 1))
     def check_writable(self, kill, cut):
         self.call(kill, cut, lambda _r: None, self.journal.check_writable)
 

@@ -14,8 +14,7 @@
 import copy
 import json
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 from oslotest import base as oslo_base
 
 from migsafe.journal import redact
@@ -74,14 +73,28 @@ class TestRedact(oslo_base.BaseTestCase):
         value['auth_password'] = SECRET
         self.assertNotIn(SECRET, str(redact(deep)))
 
-    @given(st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
-        lambda inner: st.lists(inner) | st.dictionaries(
-            st.text() | st.integers() | st.sampled_from(SECRET_KEYS), inner)))
+    @given(
+        strategies.recursive(
+            strategies.none()
+            | strategies.booleans()
+            | strategies.integers()
+            | strategies.text()
+            | strategies.binary(),
+            lambda inner: (
+                strategies.lists(inner)
+                | strategies.dictionaries(
+                    strategies.text()
+                    | strategies.integers()
+                    | strategies.sampled_from(SECRET_KEYS),
+                    inner,
+                )
+            ),
+        )
+    )
     def test_whatever_it_is_it_becomes_json(self, value):
         json.dumps(redact(value))
 
-    @given(st.sampled_from(SECRET_KEYS), st.integers(0, 4), st.booleans())
+    @given(strategies.sampled_from(SECRET_KEYS), strategies.integers(0, 4), strategies.booleans())
     def test_at_any_depth(self, key, depth, in_list):
         value = {key: SECRET}
         for _level in range(depth):

@@ -23,9 +23,9 @@ from oslo_utils import timeutils
 from oslotest import base
 
 from migsafe import exceptions, ledger
-from migsafe.journal import models as journal_models
 from migsafe.journal import opening as journal_opening
 from migsafe.journal import schema
+from migsafe.journal.models import Base
 from migsafe.ledger import api, models, opening, records, rows
 from migsafe.tests.unit.journal import base as journal_base
 
@@ -425,7 +425,7 @@ class TestOpening(LedgerTestCase):
         self.assertEqual('l002', opening.sync(self.conf, 'node'))
         with self.open()._store.engine.connect() as connection:
             tables = set(models.sa.inspect(connection).get_table_names())
-        self.assertLessEqual(set(journal_models.Base.metadata.tables)
+        self.assertLessEqual(set(Base.metadata.tables)
                              | set(models.Base.metadata.tables), tables)
         self.assertEqual((head, head), journal_opening.versions(self.conf, 'node'))
 

@@ -16,10 +16,10 @@ import pathlib
 import fixtures
 import testtools
 
-from migsafe.brick import errors as brick_errors
+from migsafe.brick.errors import Unsure
 from migsafe.brick.kernel import place
 from migsafe.lvm import checking, client, errors, facts, reports, roles, rules
-from migsafe.tests.unit.brick import test_place
+from migsafe.tests.unit.brick.kernel import test_place
 
 DATA = pathlib.Path(__file__).parent / 'data'
 R = roles.Role
@@ -137,7 +137,7 @@ class FactsTest(testtools.TestCase):
         (self.tree.root / '1' / 'mountinfo').write_text('')
         (self.tree.top / 'sdb' / 'slaves').rmdir()
         (self.tree.top / 'sdb' / 'slaves').write_text('')
-        self.assertRaises(brick_errors.Unsure, self.check('same-name').look)
+        self.assertRaises(Unsure, self.check('same-name').look)
 
     def test_loose_entries(self):
         directory = self.tree.root / 'devices'

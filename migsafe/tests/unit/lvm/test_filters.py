@@ -12,8 +12,7 @@
 """Which filters let in what is not there yet."""
 
 import testtools
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from migsafe.lvm import filters
 
@@ -74,8 +73,17 @@ class FilterTest(testtools.TestCase):
         self.assertEqual('/dev/vda3', filters.steady((), 'vda3'))
         self.assertEqual('', filters.steady(('wwn-0x1\n',), 'loop0'))
 
-    @given(st.lists(st.one_of(st.text(max_size=30), st.sampled_from(
-        [pattern for patterns in (*CLOSED, *OPEN) for pattern in patterns]), st.integers())))
+    @given(
+        strategies.lists(
+            strategies.one_of(
+                strategies.text(max_size=30),
+                strategies.sampled_from(
+                    [pattern for patterns in (*CLOSED, *OPEN) for pattern in patterns]
+                ),
+                strategies.integers(),
+            )
+        )
+    )
     def test_any(self, patterns):
         if filters.hole(patterns) is None:
             # whatever else is in it: it rejects all, and accepts nothing but whole names before
@@ -85,7 +93,7 @@ class FilterTest(testtools.TestCase):
             for kind, body in before:
                 self.assertTrue(kind == 'r' or body.startswith('^/dev/') and body.endswith('$'))
 
-    @given(st.from_regex(r'[a-z0-9._:-]{1,20}\Z'))
+    @given(strategies.from_regex(r'[a-z0-9._:-]{1,20}\Z'))
     def test_what_is_advised_is_closed(self, name):
         link = filters.steady((f'wwn-0x{name}', f'nvme-{name}', name), 'sda')
         if link:

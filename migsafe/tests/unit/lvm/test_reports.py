@@ -15,8 +15,7 @@ import json
 import pathlib
 
 import testtools
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from migsafe.lvm import errors, facts, reports, rules
 
@@ -78,10 +77,11 @@ class BentTest(testtools.TestCase):
     """Hypothesis bends what was recorded: an error of migsafe's own, or facts of right types."""
 
     def pieces(self, text):
-        return st.lists(st.sampled_from(text.split('\n')) | st.text(max_size=40),
-                        max_size=30).map('\n'.join)
+        return strategies.lists(
+            strategies.sampled_from(text.split('\n')) | strategies.text(max_size=40), max_size=30
+        ).map('\n'.join)
 
-    @given(st.data())
+    @given(strategies.data())
     def test_settings(self, data):
         text = data.draw(self.pieces(recorded('lab.effective')))
         try:
@@ -92,14 +92,14 @@ class BentTest(testtools.TestCase):
             for one in value if isinstance(value, tuple) else (value,):
                 self.assertIsInstance(one, (int, float, str))
 
-    @given(st.text(alphabet='ab "\\\'[],=|{}#@.0-9\n\t', max_size=60))
+    @given(strategies.text(alphabet='ab "\\\'[],=|{}#@.0-9\n\t', max_size=60))
     def test_settings_of_its_own_letters(self, text):
         try:
             reports.settings(f'devices {{\n\tfilter={text}\n}}\n')
         except errors.BadOutput:
             return
 
-    @given(st.lists(st.text(alphabet=st.characters(
+    @given(strategies.lists(strategies.text(alphabet=strategies.characters(
         exclude_categories=('Cs', 'Cc')), max_size=20), max_size=5))
     def test_lists_come_back(self, texts):
         def quoted(text):
@@ -108,11 +108,23 @@ class BentTest(testtools.TestCase):
             'devices {\n\tfilter=[' + ','.join(map(quoted, texts)) + ']\n}\n')
         self.assertEqual(tuple(texts), found['devices/filter'])
 
-    values = st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-            st.sampled_from(('report', 'pv', 'lv', 'pv_uuid', 'pv_name', 'vg_uuid', 'vg_name')),
-            inner, max_size=4), max_leaves=12)
+    values = strategies.recursive(
+        strategies.none()
+        | strategies.booleans()
+        | strategies.integers()
+        | strategies.text(max_size=20),
+        lambda inner: (
+            strategies.lists(inner, max_size=3)
+            | strategies.dictionaries(
+                strategies.sampled_from(
+                    ('report', 'pv', 'lv', 'pv_uuid', 'pv_name', 'vg_uuid', 'vg_name')
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=12,
+    )
 
     @given(values)
     def test_reports(self, value):
@@ -122,20 +134,20 @@ class BentTest(testtools.TestCase):
             except errors.BadOutput:
                 continue
 
-    @given(st.text(max_size=80))
+    @given(strategies.text(max_size=80))
     def test_no_json(self, text):
         try:
             self.assertEqual([], reports.pvs(text))
         except errors.BadOutput:
             return
 
-    @given(st.data())
+    @given(strategies.data())
     def test_rows(self, data):
         """Of a real line any field may be missing or something else."""
         rows = json.loads(recorded('same-name.pvs'))['report'][0]['pv']
-        row = dict(data.draw(st.sampled_from(rows)))
-        for field in data.draw(st.lists(st.sampled_from(sorted(row)), max_size=3)):
-            row[field] = data.draw(st.text(max_size=8) | st.sampled_from(
+        row = dict(data.draw(strategies.sampled_from(rows)))
+        for field in data.draw(strategies.lists(strategies.sampled_from(sorted(row)), max_size=3)):
+            row[field] = data.draw(strategies.text(max_size=8) | strategies.sampled_from(
                 [value for one in rows for value in one.values()]))
         try:
             found = reports.pvs(json.dumps({'report': [{'pv': [row]}]}))

@@ -14,8 +14,7 @@
 import dataclasses
 
 import testtools
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies
 
 from migsafe.brick.kernel import place
 from migsafe.lvm import facts, render, roles, rules, uses
@@ -185,26 +184,45 @@ class DecideTest(testtools.TestCase):
 class AnyFactsTest(testtools.TestCase):
     """No advice, from whatever facts, hides a volume group that may be the host's."""
 
-    places = st.sampled_from(P)
-    devices = st.builds(device, st.sampled_from(('sda', 'sdb', 'dm-1', 'vdc')), places,
-                        link=st.sampled_from((LINK, '')), duplicate=st.booleans(),
-                        missing=st.booleans())
-    vgs = st.builds(
+    places = strategies.sampled_from(P)
+    devices = strategies.builds(
+        device,
+        strategies.sampled_from(('sda', 'sdb', 'dm-1', 'vdc')),
+        places,
+        link=strategies.sampled_from((LINK, '')),
+        duplicate=strategies.booleans(),
+        missing=strategies.booleans(),
+    )
+    vgs = strategies.builds(
         lambda name, devices, used, system, named, shared: facts.Vg(
-            f'vg-{name}', name, tuple(devices), used, bool(used) and system, named, shared),
-        st.sampled_from(('host', 'guest', 'cinder-volumes')),
-        st.lists(devices, min_size=1, max_size=3), st.sampled_from(((), ('mounted on /',))),
-        st.booleans(), st.sampled_from(((), ('cinder.conf',))), st.booleans())
-    patterns = st.sampled_from((('a|.*|',), CLOSED, ('r|/dev/vd|',), (), 'r|.*|', 7, None))
-    settings = st.fixed_dictionaries({}, optional={
+            f'vg-{name}', name, tuple(devices), used, bool(used) and system, named, shared
+        ),
+        strategies.sampled_from(('host', 'guest', 'cinder-volumes')),
+        strategies.lists(devices, min_size=1, max_size=3),
+        strategies.sampled_from(((), ('mounted on /',))),
+        strategies.booleans(),
+        strategies.sampled_from(((), ('cinder.conf',))),
+        strategies.booleans(),
+    )
+    patterns = strategies.sampled_from((('a|.*|',), CLOSED, ('r|/dev/vd|',), (), 'r|.*|', 7, None))
+    settings = strategies.fixed_dictionaries({}, optional={
         'devices/filter': patterns, 'devices/global_filter': patterns,
-        'devices/use_devicesfile': st.sampled_from((0, 1, 'yes')),
-        'global/event_activation': st.sampled_from((0, 1, ''))})
-    versions = st.tuples(st.just(2), st.integers(2, 3), st.integers(0, 40))
-    hosts = st.builds(
-        facts.Facts, versions, settings, settings, st.lists(vgs, max_size=4).map(tuple),
-        hidden=st.sampled_from(((), (uses.Use('vg-x', 'swap', True),))), listed=st.booleans(),
-        loose=st.sampled_from(((), ('IDTYPE=devname',))), unfinished=st.booleans())
+        'devices/use_devicesfile': strategies.sampled_from((0, 1, 'yes')),
+        'global/event_activation': strategies.sampled_from((0, 1, ''))})
+    versions = strategies.tuples(
+        strategies.just(2), strategies.integers(2, 3), strategies.integers(0, 40)
+    )
+    hosts = strategies.builds(
+        facts.Facts,
+        versions,
+        settings,
+        settings,
+        strategies.lists(vgs, max_size=4).map(tuple),
+        hidden=strategies.sampled_from(((), (uses.Use('vg-x', 'swap', True),))),
+        listed=strategies.booleans(),
+        loose=strategies.sampled_from(((), ('IDTYPE=devname',))),
+        unfinished=strategies.booleans(),
+    )
 
     @given(hosts)
     def test_never_hides_the_hosts(self, found):

@@ -19,8 +19,8 @@ from migsafe.nova.host import participant
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.tests.unit.transaction import base
 from migsafe.transaction import engine
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
+from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.history import CONNECT, CREATE
 
 SRC, DST = fake.SRC, fake.DST
 
@@ -89,7 +89,7 @@ class TwoHosts(base.EngineCase):
         self.addCleanup(made.journal.close)
         return made
 
-    def break_off(self, src=ev.GuestState.HERE, dst=ev.GuestState.ABSENT):
+    def break_off(self, src=GuestState.HERE, dst=GuestState.ABSENT):
         """Journal it on both hosts, and say where the guest is."""
         self.src.guests.state, self.dst.guests.state = src, dst
         self.src.journal.begin(fake.MIGRATION, 'source', fake.INSTANCE, SRC,
@@ -104,9 +104,9 @@ class TwoHosts(base.EngineCase):
                                                   'shared': False})])
         for number in range(self.world.count):
             for resource, effect, payload in (
-                    ('volume_connection', hist.CREATE,
+                    ('volume_connection', CREATE,
                      {'attachment_id': fake.attachment(DST, number)}),
-                    ('host_device', hist.CONNECT, fake.info(DST, number))):
+                    ('host_device', CONNECT, fake.info(DST, number))):
                 self.dst.journal.outcome(tx, self.dst.journal.intent(
                     tx, resource, effect, fake.volume(number), payload),
                     'ok', payload)

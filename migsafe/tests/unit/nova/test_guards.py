@@ -16,8 +16,7 @@ from unittest import mock
 import fixtures
 import testtools
 
-from migsafe import exceptions
-from migsafe import nova as nova_pkg
+from migsafe import exceptions, nova
 from migsafe.brick.connectors import shim
 from migsafe.lvm import services
 
@@ -40,7 +39,7 @@ class GuardsTest(testtools.TestCase):
             self.addCleanup(patch.stop)
 
     def guard(self, enforce):
-        nova_pkg._guard(types.SimpleNamespace(
+        nova._guard(types.SimpleNamespace(
             host='cn1', config_file=None, config_dir=[self.nova_dir],
             migsafe=types.SimpleNamespace(
                 enforce=enforce, holder_policy='refuse', identity_policy='refuse')), False)

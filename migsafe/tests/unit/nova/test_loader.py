@@ -19,7 +19,7 @@ import unittest
 from oslo_config import cfg
 
 import migsafe.conf
-from migsafe import journal as journal_pkg
+from migsafe import journal as migsafe_journal
 from migsafe import process
 from migsafe.cli import main
 from migsafe.tests.unit.nova import child
@@ -221,7 +221,7 @@ class TestLoader(unittest.TestCase):
     def armed_before(self, path):
         """The row of an armed nova-compute; this process stands for it."""
         conf = configuration(path)
-        journal = journal_pkg.open_journal(conf, conf.host)
+        journal = migsafe_journal.open_journal(conf, conf.host)
         journal.set_status(
             armed=True, pid=os.getpid(), started=process.started(os.getpid()),
             boot_id=process.boot_id(), plugin_version='1', nova_version='34',

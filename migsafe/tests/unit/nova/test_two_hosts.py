@@ -19,13 +19,13 @@ from migsafe.nova.host import registry
 from migsafe.nova.seams import destination
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import clients as cl
-from migsafe.transaction import closing as cs
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import verdict as vd
-from migsafe.transaction import witness as wt
+from migsafe.transaction.clients import OtherMove, VolumeRow
+from migsafe.transaction.closing import Outcome
+from migsafe.transaction.evidence import NO_QEMU, GuestState
+from migsafe.transaction.verdict import Verdict
+from migsafe.transaction.witness import HANDED_OVER
 
-SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+SRC, DST, G = fake.SRC, fake.DST, GuestState
 ABORTED, COMMITTED = ('settled', 'ABORT'), ('settled', 'COMMIT')
 
 
@@ -134,7 +134,7 @@ class TestForgets(hosts.TwoHosts):
 
     def test_not_of_the_next_attempt(self):
         self.break_off()
-        tx, outcome = self.dst.tx(), cs.Outcome(vd.Verdict.ABORT, {})
+        tx, outcome = self.dst.tx(), Outcome(Verdict.ABORT, {})
         attempt = self.dst.participant.attempt('new', fake.INSTANCE)
         with self.dst.participant.attempts.open(attempt):
             self.dst.participant._forget(tx, outcome)
@@ -194,7 +194,7 @@ class TestOneAway(hosts.TwoHosts):
     def test_lost_reply_of_the_source_is_not_a_source_without_a_journal(self):
         """The source has committed; only the answer to "describe" is lost."""
         self.break_off(G.ABSENT, G.HERE)
-        self.src.journal.note(self.src.tx(), wt.HANDED_OVER)
+        self.src.journal.note(self.src.tx(), HANDED_OVER)
         self.assertTrue(self.src.settle().clean)
         self.dst.guests.state = G.ABSENT        # its user stopped it
         self.dst.bus.lost = {'describe'}
@@ -263,7 +263,7 @@ class TestMovedOn(hosts.TwoHosts):
             self.world.volumes.add(new, fake.volume(number), SRC,
                                    fake.info(SRC, number))
             self.world.volumes.rows.pop(fake.attachment(DST, number), None)
-            self.world.records.rows[fake.volume(number)] = cl.VolumeRow(
+            self.world.records.rows[fake.volume(number)] = VolumeRow(
                 number + 1, fake.volume(number), new, fake.info(SRC, number))
         self.src.cloud.directories.there = True
         self.dst.guests.state = G.ABSENT
@@ -302,7 +302,7 @@ class TestMovesOn(hosts.TwoHosts):
     def moving(self, source, dest, kind='migration', status='migrating',
                **changes):
         """A cold migration, seen from the middle: the host is not changed."""
-        self.world.records.others = [cl.OtherMove(
+        self.world.records.others = [OtherMove(
             kind, 'other-move', status, source, dest)]
         self.row(**{'task_state': 'resize_migrating'} | changes)
         for host in (self.src, self.dst):
@@ -379,7 +379,7 @@ class TestMovesOn(hosts.TwoHosts):
         self.world.records.others = []
         self.row(host=DST, task_state=None)
         self.dst.participant.release(fake.MIGRATION, fake.INSTANCE,
-                                     vd.Verdict.ABORT)
+                                     Verdict.ABORT)
         self.assertLeftAlone(self.dst)
         self.assertTrue(self.src.settle().clean)
         self.assertTrue(self.dst.settle().clean)
@@ -390,7 +390,7 @@ class TestMovesOn(hosts.TwoHosts):
     def test_message_about_a_migration_that_this_host_does_not_know(self):
         self.moving(SRC, DST)
         answer = self.dst.participant.release(
-            str(uuid.uuid4()), fake.INSTANCE, vd.Verdict.ABORT)
+            str(uuid.uuid4()), fake.INSTANCE, Verdict.ABORT)
         self.assertEqual('refused', answer['state'])
         self.assertLeftAlone(self.dst)
 
@@ -422,7 +422,7 @@ class TestLate(hosts.TwoHosts):
 
     def release(self, migration):
         return self.dst.participant.release(migration, fake.INSTANCE,
-                                            vd.Verdict.ABORT)
+                                            Verdict.ABORT)
 
     def test_release_of_another_migration_while_one_is_prepared(self):
         """An old message, or a recovery elsewhere, must not disconnect what
@@ -484,7 +484,7 @@ class TestLate(hosts.TwoHosts):
 
 
 class TestRelease(hosts.TwoHosts):
-    def release(self, verdict=vd.Verdict.ABORT, **changes):
+    def release(self, verdict=Verdict.ABORT, **changes):
         fields = {'uuid': fake.MIGRATION, 'instance': fake.INSTANCE}
         fields |= changes
         return self.dst.participant.release(
@@ -505,13 +505,13 @@ class TestRelease(hosts.TwoHosts):
         self.assertEqual([], self.dst.cloud.changes())
 
     def test_commit_of_an_unknown_migration(self):
-        answer = self.release(vd.Verdict.COMMIT, uuid=str(uuid.uuid4()))
+        answer = self.release(Verdict.COMMIT, uuid=str(uuid.uuid4()))
         self.assertEqual('refused', answer['state'])
 
     def test_guest_in_the_way(self):
         self.break_off()
         for state in G:
-            if state in (*ev.NO_QEMU, G.DEAD):
+            if state in (*NO_QEMU, G.DEAD):
                 continue
             self.dst.guests.state = state
             answer = self.release()
@@ -566,7 +566,7 @@ class TestHandedOver(hosts.TwoHosts):
                 tx = self.src.journal.begin(
                     number, 'source', fake.INSTANCE, SRC, DST,
                     captures=self.world.captures())
-                self.src.journal.note(tx, wt.HANDED_OVER)
+                self.src.journal.note(tx, HANDED_OVER)
                 self.src.guests.state = G.SHUT_OFF
                 self.dst.guests.state = dst
                 self.src.settle(number)
@@ -576,7 +576,7 @@ class TestHandedOver(hosts.TwoHosts):
     def test_a_directory_waits_until_the_guest_is_seen(self):
         """Handed over, by Nova's word, to a host that is silent or lost it."""
         self.break_off(G.ABSENT, G.ABSENT)
-        self.src.journal.note(self.src.tx(), wt.HANDED_OVER)
+        self.src.journal.note(self.src.tx(), HANDED_OVER)
         outcome = self.src.settle()
         self.assertIn('only copy', str(outcome.held))
         self.assertEqual({SRC: 0, DST: 2}, self.attachments())
@@ -595,7 +595,7 @@ class TestHandedOver(hosts.TwoHosts):
                 tx = self.src.journal.begin(
                     number, 'source', fake.INSTANCE, SRC, DST,
                     captures=self.world.captures())
-                self.src.journal.note(tx, wt.HANDED_OVER)
+                self.src.journal.note(tx, HANDED_OVER)
                 self.src.guests.state = G.IN_TRANSFER
                 self.dst.guests.state = dst
                 self.src.settle(number)

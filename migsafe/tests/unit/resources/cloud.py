@@ -17,12 +17,12 @@ destination's LUNs, both hosts have an attachment and a device per volume.
 
 import dataclasses
 
-from migsafe.journal import records as jr
-from migsafe.transaction import clients as cl
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
-from migsafe.transaction import move as mv
-from migsafe.transaction import verdict as vd
+from migsafe.journal.records import Transaction
+from migsafe.transaction.clients import Attachment, Clients, InstanceRow, VolumeRow
+from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
+from migsafe.transaction.history import History
+from migsafe.transaction.move import Move
+from migsafe.transaction.verdict import Decision, Verdict
 
 SRC, DST, THIRD = 'node13', 'node11', 'node12'
 INSTANCE = '3a5c1c5e-4d4c-4a55-9d8d-0d7f0f6c1a01'
@@ -31,7 +31,7 @@ SECRET = 'chap-secret-4711'
 IQN = 'iqn.1992-08.com.netapp:sn.5a7'
 #: As in incident 000: every host has LUN numbers of its own.
 FIRST_LUN = {SRC: 101, DST: 3}
-G = ev.GuestState
+G = GuestState
 
 
 def volume(number):
@@ -81,7 +81,7 @@ class Volumes:
         self.calls, self.rows, self.infos = calls, {}, {}
 
     def add(self, attachment_id, volume_id, host, connection_info):
-        self.rows[attachment_id] = cl.Attachment(attachment_id, volume_id,
+        self.rows[attachment_id] = Attachment(attachment_id, volume_id,
                                                  host)
         self.infos[attachment_id] = connection_info
 
@@ -106,7 +106,7 @@ class Records:
 
     def __init__(self, calls):
         self.calls, self.rows = calls, {}
-        self.row = cl.InstanceRow(INSTANCE, SRC, SRC, 'migrating', 'active')
+        self.row = InstanceRow(INSTANCE, SRC, SRC, 'migrating', 'active')
         self.status = 'error'
         self.changed_meanwhile = set()
         self.others = []
@@ -263,7 +263,7 @@ class Guests:
 
     def evidence(self, instance_uuid):
         self.calls('evidence', self.host)
-        found = ev.HostEvidence(self.host, self.state, self.job, self.boot)
+        found = HostEvidence(self.host, self.state, self.job, self.boot)
         if self.later is not None:
             self.state, self.later = self.later, None
         return found
@@ -281,7 +281,7 @@ class Peer:
 
     def evidence(self, host, uuid, instance_uuid):
         self.calls('peer.evidence', host)
-        return ev.HostEvidence(host, self.state, self.job)
+        return HostEvidence(host, self.state, self.job)
 
     def describe(self, host, uuid):
         self.calls('peer.describe', host)
@@ -321,7 +321,7 @@ class Cloud:
             self.volumes.add(attachment(host, number), volume(number), host,
                              info(host, number))
         self.devices.add(info(self.local, number))
-        self.records.rows[volume(number)] = cl.VolumeRow(
+        self.records.rows[volume(number)] = VolumeRow(
             number + 1, volume(number), attachment(DST, number),
             info(DST, number))
 
@@ -335,7 +335,7 @@ class Cloud:
 
     def clients(self):
         """As handed to the engine."""
-        return cl.Clients(
+        return Clients(
             self.volumes, self.records, self.devices, self.directories,
             self.network, self.allocations, self.guests, self.peer)
 
@@ -358,7 +358,7 @@ class Cloud:
 
     def history(self):
         """What this host's journal holds of the failed migration."""
-        history = hist.History()
+        history = History()
         if self.local == SRC:
             for resource, key, payload in self.captures():
                 history.captures[(resource, key)] = payload
@@ -395,19 +395,19 @@ def transaction(cloud, **changes):
     fields = {'id': 1, 'uuid': MIGRATION, 'host': cloud.local,
               'role': 'source' if cloud.local == SRC else 'destination',
               'instance_uuid': INSTANCE, 'source_host': SRC, 'dest_host': DST}
-    return jr.Transaction(**(fields | changes))
+    return Transaction(**(fields | changes))
 
 
-def move(cloud, verdict=vd.Verdict.ABORT, *, teardown=True, history=None,
+def move(cloud, verdict=Verdict.ABORT, *, teardown=True, history=None,
          loser_guest=G.ABSENT, released=False, kept=None, **tx):
     """One settlement."""
-    abort = verdict is vd.Verdict.ABORT
-    evidence = ev.Evidence(
-        ev.HostEvidence(SRC, G.HERE if abort else loser_guest),
-        ev.HostEvidence(DST, loser_guest if abort else G.HERE))
-    made = mv.Move(
+    abort = verdict is Verdict.ABORT
+    evidence = Evidence(
+        HostEvidence(SRC, G.HERE if abort else loser_guest),
+        HostEvidence(DST, loser_guest if abort else G.HERE))
+    made = Move(
         transaction(cloud, **tx), history or cloud.history(),
-        vd.Decision(verdict, teardown, 'because'), evidence, cloud.local,
+        Decision(verdict, teardown, 'because'), evidence, cloud.local,
         Journal(), cloud.clients(), cloud.records.row)
     made.released, made.kept = released, dict(kept or {})
     return made

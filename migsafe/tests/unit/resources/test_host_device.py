@@ -13,14 +13,14 @@ import unittest
 
 from migsafe.resources import base, host_device
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
-from migsafe.transaction import move as mv
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.history import History
+from migsafe.transaction.move import Point
+from migsafe.transaction.verdict import Verdict
 
 SRC, DST = fake.SRC, fake.DST
-COMMIT, ABORT = vd.Verdict.COMMIT, vd.Verdict.ABORT
-G = ev.GuestState
+COMMIT, ABORT = Verdict.COMMIT, Verdict.ABORT
+G = GuestState
 
 
 class Case(unittest.TestCase):
@@ -36,7 +36,7 @@ class Case(unittest.TestCase):
         act = (self.resource.commit
                if move.decision.verdict is COMMIT else self.resource.revert)
         try:
-            act(move, mv.Point.DEVICES)
+            act(move, Point.DEVICES)
         except base.Held as held:
             self.assertEqual(held.keys, move.kept)
         return move.kept
@@ -151,7 +151,7 @@ class TestHere(Case):
 
     def test_without_a_journal_cinder_says_what_was_for_this_host(self):
         self.assertEqual({}, self.release(fake.move(
-            self.cloud, history=hist.History())))
+            self.cloud, history=History())))
         self.assertEqual({fake.volume(0), fake.volume(1)},
                          set(self.disconnected()))
 
@@ -173,7 +173,7 @@ class TestHere(Case):
         self.cloud.calls.errors['attachments'] = OSError('HTTP 503')
         move = fake.move(self.cloud)
         with self.assertRaises(OSError):
-            self.resource.revert(move, mv.Point.DEVICES)
+            self.resource.revert(move, Point.DEVICES)
         self.assertFalse(move.released)
         self.assertEqual([], self.cloud.changes())
 
@@ -280,7 +280,7 @@ class TestThere(Case):
         self.cloud.calls.errors['volumes'] = OSError('conductor is away')
         move = fake.move(self.cloud)
         with self.assertRaises(OSError):
-            self.resource.revert(move, mv.Point.DEVICES)
+            self.resource.revert(move, Point.DEVICES)
         self.assertFalse(move.released)
         del self.cloud.calls.errors['volumes']
         self.assertNotEqual([], self.resource.inspect(move))

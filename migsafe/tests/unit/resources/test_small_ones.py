@@ -16,16 +16,16 @@ import unittest
 
 from migsafe.resources import allocation, base, instance_directory, instance_record, port_binding
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import clients as cl
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
-from migsafe.transaction import move as mv
-from migsafe.transaction import subject as sj
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.clients import InstanceRow
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
+from migsafe.transaction.history import History
+from migsafe.transaction.move import Point
+from migsafe.transaction.subject import Subject
+from migsafe.transaction.verdict import Verdict
 
 SRC, DST = fake.SRC, fake.DST
-COMMIT, ABORT = vd.Verdict.COMMIT, vd.Verdict.ABORT
-P, G = mv.Point, ev.GuestState
+COMMIT, ABORT = Verdict.COMMIT, Verdict.ABORT
+P, G = Point, GuestState
 
 
 class Case(unittest.TestCase):
@@ -47,7 +47,7 @@ class TestInstanceDirectory(Case):
     resource = instance_directory.InstanceDirectory()
 
     def revert(self, exists=False, shared=False, **kwargs):
-        history = hist.History()
+        history = History()
         history.captures[('instance_directory', '')] = {
             'exists': exists, 'shared': shared}
         move = fake.move(self.cloud, history=history, **kwargs)
@@ -74,13 +74,13 @@ class TestInstanceDirectory(Case):
                 self.assertEqual([], self.cloud.changes())
 
     def test_without_capture_it_stays(self):
-        self.resource.revert(fake.move(self.cloud, history=hist.History()),
+        self.resource.revert(fake.move(self.cloud, history=History()),
                              P.DEVICES)
         self.assertEqual([], self.cloud.changes())
 
     def test_guest_that_is_not_gone_keeps_it(self):
         for state in G:
-            if state in ev.NO_QEMU:
+            if state in NO_QEMU:
                 continue
             with self.subTest(state):
                 self.cloud.guests.state = state
@@ -122,7 +122,7 @@ class TestInstanceDirectory(Case):
         move = fake.move(self.cloud, COMMIT)
         move.evidence = dataclasses.replace(
             move.evidence,
-            destination=ev.HostEvidence(DST, destination))
+            destination=HostEvidence(DST, destination))
         if row:
             move.instance = row['instance']
         try:
@@ -150,10 +150,10 @@ class TestInstanceDirectory(Case):
         self.assertFalse(self.commit(G.ABSENT, instance=None))
 
     def test_capture(self):
-        row = cl.InstanceRow('u', SRC, SRC, None, 'active')
+        row = InstanceRow('u', SRC, SRC, None, 'active')
         self.assertEqual(
             {'': {'exists': True, 'shared': None}},
-            self.resource.capture(sj.Subject(row, directory_exists=True)))
+            self.resource.capture(Subject(row, directory_exists=True)))
 
 
 class TestAllocation(Case):
@@ -333,7 +333,7 @@ class TestInstanceRecord(Case):
         self.assertEqual([], self.cloud.calls.of('to_host', 'release_task'))
 
     def test_capture(self):
-        row = cl.InstanceRow('u', SRC, 'n', None, 'active')
+        row = InstanceRow('u', SRC, 'n', None, 'active')
         self.assertEqual(
             {'': {'host': SRC, 'node': 'n', 'vm_state': 'active'}},
-            self.resource.capture(sj.Subject(row)))
+            self.resource.capture(Subject(row)))

@@ -17,15 +17,15 @@ import unittest
 from migsafe.brick.guard import policy
 from migsafe.resources import base, volume_connection
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import clients as cl
-from migsafe.transaction import history as hist
-from migsafe.transaction import move as mv
-from migsafe.transaction import subject as sj
-from migsafe.transaction import verdict as vd
+from migsafe.transaction.clients import InstanceRow, VolumeRow
+from migsafe.transaction.history import History
+from migsafe.transaction.move import FREED, Point
+from migsafe.transaction.subject import Subject
+from migsafe.transaction.verdict import Verdict
 
 SRC, DST = fake.SRC, fake.DST
-COMMIT, ABORT = vd.Verdict.COMMIT, vd.Verdict.ABORT
-RECORDS, EXPORTS = mv.Point.RECORDS, mv.Point.EXPORTS
+COMMIT, ABORT = Verdict.COMMIT, Verdict.ABORT
+RECORDS, EXPORTS = Point.RECORDS, Point.EXPORTS
 
 
 def _lun(row):
@@ -51,9 +51,9 @@ class Case(unittest.TestCase):
 
 class TestCapture(Case):
     def test_capture_makes_no_call_and_is_json(self):
-        rows = [cl.VolumeRow(1, fake.volume(0), 'a-1', fake.info(SRC, 0))]
-        found = self.resource.capture(sj.Subject(
-            cl.InstanceRow('u', SRC, SRC, None, 'active'), rows))
+        rows = [VolumeRow(1, fake.volume(0), 'a-1', fake.info(SRC, 0))]
+        found = self.resource.capture(Subject(
+            InstanceRow('u', SRC, SRC, None, 'active'), rows))
         self.assertEqual({fake.volume(0)}, set(found))
         self.assertEqual('a-1', found[fake.volume(0)]['attachment_id'])
         self.assertEqual(found, json.loads(json.dumps(found)))
@@ -83,7 +83,7 @@ class TestRecords(Case):
 
     def test_commit_repairs_a_row_that_was_set_back(self):
         number = 1
-        self.cloud.records.rows[fake.volume(number)] = cl.VolumeRow(
+        self.cloud.records.rows[fake.volume(number)] = VolumeRow(
             2, fake.volume(number), fake.attachment(SRC, number),
             fake.info(SRC, number))
         self.resource.commit(fake.move(self.cloud, COMMIT), RECORDS)
@@ -127,7 +127,7 @@ class TestRecords(Case):
 
     def test_winner_without_capture_is_known_by_its_host(self):
         """Adopted: it happened before migsafe was installed."""
-        move = fake.move(self.cloud, history=hist.History())
+        move = fake.move(self.cloud, history=History())
         self.resource.revert(move, RECORDS)
         self.assertEqual(fake.attachment(SRC, 0), self.row(0).attachment_id)
         self.assertEqual(fake.FIRST_LUN[SRC], _lun(self.row(0)))
@@ -135,7 +135,7 @@ class TestRecords(Case):
     def test_two_attachments_of_the_winner_without_capture_are_a_guess(self):
         self.cloud.volumes.add('a-other', fake.volume(0), SRC,
                                fake.info(SRC, 5))
-        held = self.held(fake.move(self.cloud, history=hist.History()),
+        held = self.held(fake.move(self.cloud, history=History()),
                          RECORDS)
         self.assertEqual({fake.volume(0)}, set(held))
 
@@ -176,7 +176,7 @@ class TestIdentity(Case):
     def commit(self, attachment, row, captured=None):
         """COMMIT with this row, and with LUNs of equal numbers on both hosts."""
         self.cloud.records.rows = {
-            fake.volume(0): cl.VolumeRow(1, fake.volume(0), attachment, row)}
+            fake.volume(0): VolumeRow(1, fake.volume(0), attachment, row)}
         self.cloud.volumes.infos[fake.attachment(DST, 0)] = self.cinders
         move = fake.move(self.cloud, COMMIT)
         move.history.captures['volume_connection', fake.volume(0)] = {
@@ -207,7 +207,7 @@ class TestIdentity(Case):
                 self.cloud.local = local
                 connected = copy.deepcopy(self.info)
                 connected['data']['target_lun'] = lun
-                self.cloud.records.rows = {fake.volume(0): cl.VolumeRow(
+                self.cloud.records.rows = {fake.volume(0): VolumeRow(
                     1, fake.volume(0), fake.attachment(SRC, 0), fake.info(SRC, 0))}
                 self.cloud.volumes.infos[fake.attachment(DST, 0)] = self.cinders
                 move = fake.move(self.cloud, COMMIT)
@@ -224,7 +224,7 @@ class TestDamagedRows(Case):
         for bad in ('text', ['a'], 5):
             with self.subTest(bad):
                 self.cloud = fake.Cloud()
-                self.cloud.records.rows[fake.volume(0)] = cl.VolumeRow(
+                self.cloud.records.rows[fake.volume(0)] = VolumeRow(
                     1, fake.volume(0), fake.attachment(SRC, 0),
                     {'driver_volume_type': 'iscsi', 'data': bad})
                 move = fake.move(self.cloud, released=True)
@@ -239,7 +239,7 @@ class TestDamagedRows(Case):
                               self.cloud.volumes.rows)
 
     def test_a_damaged_row_does_not_stop_the_rows_behind_it(self):
-        self.cloud.records.rows[fake.volume(0)] = cl.VolumeRow(
+        self.cloud.records.rows[fake.volume(0)] = VolumeRow(
             1, fake.volume(0), fake.attachment(SRC, 0),
             {'driver_volume_type': 'iscsi', 'data': 'damaged'})
         try:
@@ -327,7 +327,7 @@ class TestFreed(Case):
     def free(self, **kwargs):
         with self.assertRaises((base.Held, OSError)):
             self.resource.revert(self.move(**kwargs), EXPORTS)
-        self.history.notes.add(mv.FREED)
+        self.history.notes.add(FREED)
 
     def reserve(self):
         """What a resize does: a new one, then the row, with a pause."""
@@ -366,14 +366,14 @@ class TestFreed(Case):
         self.resource.revert(move, RECORDS)
         self.cloud.calls.errors['attachments'] = OSError('HTTP 503')
         self.assertRaises(OSError, self.resource.revert, move, EXPORTS)
-        self.history.notes.add(mv.FREED)
+        self.history.notes.add(FREED)
         self.cloud.calls.errors.clear()
         self.reserve()
         self.ends()
 
     def test_freed_by_a_version_that_noted_nothing(self):
         """What the destination journalled, and what is by host its own."""
-        self.history.notes.add(mv.FREED)
+        self.history.notes.add(FREED)
         self.cloud.peer.description['attachments'] = {
             fake.volume(0): ['a-leaked']}
         self.reserve()
@@ -425,7 +425,7 @@ class TestSuperseded(Case):
                          found)
 
     def test_third_host_keeps_what_its_rows_name(self):
-        row = cl.InstanceRow(fake.INSTANCE, fake.THIRD, fake.THIRD, None,
+        row = InstanceRow(fake.INSTANCE, fake.THIRD, fake.THIRD, None,
                              'active')
         self.cloud = fake.Cloud(local=SRC)
         self.cloud.records.row = row
@@ -439,7 +439,7 @@ class TestSuperseded(Case):
         self.assertEqual([], self.cloud.changes())
 
     def test_unknown_attachments_of_a_third_host_stay(self):
-        row = cl.InstanceRow(fake.INSTANCE, fake.THIRD, fake.THIRD, None,
+        row = InstanceRow(fake.INSTANCE, fake.THIRD, fake.THIRD, None,
                              'active')
         self.cloud.records.row = row
         self.cloud.volumes.add('a-third', fake.volume(0), fake.THIRD, None)
@@ -467,14 +467,14 @@ class TestLegacyFlow(Case):
                          self.cloud.changes())
 
     def test_commit_with_the_source_in_the_row_is_held(self):
-        self.cloud.records.rows[fake.volume(0)] = cl.VolumeRow(
+        self.cloud.records.rows[fake.volume(0)] = VolumeRow(
             1, fake.volume(0), None, fake.info(SRC, 0))
         with self.assertRaises(base.Held) as caught:
             self.resource.commit(fake.move(self.cloud, COMMIT), RECORDS)
         self.assertEqual({fake.volume(0)}, set(caught.exception.keys))
 
     def test_abort_without_capture_is_held(self):
-        held = self.held(fake.move(self.cloud, history=hist.History()),
+        held = self.held(fake.move(self.cloud, history=History()),
                          RECORDS)
         self.assertIn(fake.volume(0), held)
 

@@ -23,7 +23,7 @@ from collections import Counter
 import fixtures
 import testtools
 
-from migsafe.cli import main as cli
+from migsafe.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 
@@ -219,7 +219,7 @@ class EntryPointsTest(testtools.TestCase):
         }
 
     def test_the_commands_are_the_ones_the_application_has(self):
-        found = {name: f"{c.__module__}:{c.__qualname__}" for name, c in cli.COMMANDS.items()}
+        found = {name: f"{c.__module__}:{c.__qualname__}" for name, c in COMMANDS.items()}
         declared = {name.replace("_", " "): to for name, to in self.points("migsafe.cli").items()}
         self.assertEqual(found, declared)
 

@@ -31,7 +31,7 @@ from migsafe.resources import (
 )
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import engine
-from migsafe.transaction import history as hist
+from migsafe.transaction.history import CONNECT, CREATE
 
 BUILT_IN = (allocation.Allocation, host_device.HostDevice,
             instance_directory.InstanceDirectory,
@@ -96,9 +96,9 @@ class EngineCase(unittest.TestCase):
                 ('instance_directory', '', {'exists': False,
                                             'shared': False})])
         for number in range(self.cloud.count):
-            self.effect(tx, 'volume_connection', hist.CREATE, number,
+            self.effect(tx, 'volume_connection', CREATE, number,
                         {'attachment_id': fake.attachment(DST, number)})
-            self.effect(tx, 'host_device', hist.CONNECT, number,
+            self.effect(tx, 'host_device', CONNECT, number,
                         fake.info(DST, number))
         return tx
 

@@ -13,17 +13,21 @@ import itertools
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.resources import base as resource_base
+from migsafe.resources.base import Held
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.tests.unit.transaction import base
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import move as mv
-from migsafe.transaction import verdict as vd
-from migsafe.transaction import witness as wt
+from migsafe.transaction import move as transaction_move
+from migsafe.transaction import verdict as transaction_verdict
+from migsafe.transaction.evidence import NO_QEMU, Evidence, GuestState, HostEvidence
+from migsafe.transaction.witness import HANDED_OVER
 
-SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
-COMMIT, ABORT, HOLD = vd.Verdict.COMMIT, vd.Verdict.ABORT, vd.Verdict.HOLD
-Residue = mv.Residue
+SRC, DST, G = fake.SRC, fake.DST, GuestState
+COMMIT, ABORT, HOLD = (
+    transaction_verdict.Verdict.COMMIT,
+    transaction_verdict.Verdict.ABORT,
+    transaction_verdict.Verdict.HOLD,
+)
+Residue = transaction_move.Residue
 
 
 class TestOrder(base.EngineCase):
@@ -40,7 +44,7 @@ class TestOrder(base.EngineCase):
         self.cloud.guests.state = G.ABSENT
         self.cloud.peer.state = G.HERE
         self.cloud.records.status = 'running'
-        self.journal.note(self.tx, wt.HANDED_OVER)
+        self.journal.note(self.tx, HANDED_OVER)
         for number in (0, 1):
             self.journal.outcome(self.tx, self.journal.intent(
                 self.tx, 'host_device', 'connect_volume',
@@ -74,8 +78,13 @@ class TestOrder(base.EngineCase):
         self.assertEqual(['peer.release'], self.names()[before:])
 
     def test_points_left_out_keep_the_instance_busy(self):
-        outcome = self.settle(points=(mv.Point.RECORDS, mv.Point.DEVICES,
-                                      mv.Point.EXPORTS))
+        outcome = self.settle(
+            points=(
+                transaction_move.Point.RECORDS,
+                transaction_move.Point.DEVICES,
+                transaction_move.Point.EXPORTS,
+            )
+        )
         self.assertNotIn('release_task', self.names())
         self.assertEqual({}, outcome.held)
         self.assertEqual('open', self.now().state)
@@ -147,12 +156,12 @@ class Holding(base.Plugin):
     name = 'acme_holding'
 
     def revert(self, move, point):
-        raise resource_base.Held({'k': 'on purpose'})
+        raise Held({'k': 'on purpose'})
 
 
 class EarlyAndLate(base.Plugin):
     name = 'acme_points'
-    revert_points = (mv.Point.RECORDS, mv.Point.DONE)
+    revert_points = (transaction_move.Point.RECORDS, transaction_move.Point.DONE)
 
 
 class TestPlugins(base.EngineCase):
@@ -233,9 +242,9 @@ class TestVerdictFirst(base.EngineCase):
 
     def test_hold_changes_nothing(self):
         for mine, theirs in itertools.product(G, G):
-            evidence = ev.Evidence(ev.HostEvidence(SRC, mine),
-                                   ev.HostEvidence(DST, theirs))
-            if vd.decide(evidence).verdict is not HOLD:
+            evidence = Evidence(HostEvidence(SRC, mine),
+                                   HostEvidence(DST, theirs))
+            if transaction_verdict.decide(evidence).verdict is not HOLD:
                 continue
             with self.subTest(mine=mine, theirs=theirs):
                 self.cloud.guests.state = mine
@@ -295,9 +304,9 @@ class TestStand(base.EngineCase):
     def test_stand_over_the_whole_product(self):
         for verdict, src, dst, job in itertools.product(
                 (COMMIT, ABORT), G, G, (False, True)):
-            evidence = ev.Evidence(ev.HostEvidence(SRC, src, job),
-                                   ev.HostEvidence(DST, dst, job))
-            decision = vd.stand(verdict, evidence)
+            evidence = Evidence(HostEvidence(SRC, src, job),
+                                   HostEvidence(DST, dst, job))
+            decision = transaction_verdict.stand(verdict, evidence)
             loser = src if verdict is COMMIT else dst
             self.assertIn(decision.verdict, (verdict, HOLD))
             if loser.may_run or job:
@@ -315,7 +324,7 @@ class TestStand(base.EngineCase):
         self.assertTrue(self.settle().clean)
 
     def test_hold_has_no_winner(self):
-        self.assertRaises(ValueError, vd.winner, HOLD, SRC, DST)
+        self.assertRaises(ValueError, transaction_verdict.winner, HOLD, SRC, DST)
 
 
 class TestEvidence(base.EngineCase):
@@ -354,7 +363,7 @@ class TestEvidence(base.EngineCase):
                          set(self.cloud.volumes.rows))
 
     def test_handed_over_only_while_the_source_runs_no_guest(self):
-        self.journal.note(self.tx, wt.HANDED_OVER)
+        self.journal.note(self.tx, HANDED_OVER)
         for state, there in itertools.product(G, (G.ABSENT, G.HERE)):
             self.cloud.guests.state = state
             self.cloud.peer.state = there
@@ -436,7 +445,7 @@ class TestLocal(base.EngineCase):
 
     def test_guest_here_is_left_alone(self):
         for state in G:
-            if state in (*ev.NO_QEMU, G.DEAD):
+            if state in (*NO_QEMU, G.DEAD):
                 continue
             with self.subTest(state):
                 self.cloud.guests.state = state

@@ -12,34 +12,34 @@
 import unittest
 
 import hypothesis
-from hypothesis import strategies as st
+from hypothesis import strategies
 
 from migsafe import exceptions
-from migsafe.journal import records as jr
-from migsafe.transaction import history as hist
+from migsafe.journal.records import Corrupt, Record
+from migsafe.transaction import history
 
-IDS = st.integers(0, 6)
-KEYS = st.sampled_from(['', 'v-1', 'v-2'])
-PAYLOADS = st.none() | st.lists(st.integers(), max_size=2) | \
-    st.dictionaries(st.sampled_from(['attachment_id', 'host', 'data', 'x']),
-                    st.none() | st.text(max_size=3) | st.integers()
-                    | st.lists(st.text(max_size=2), max_size=2), max_size=3)
-EFFECTS = st.sampled_from([hist.CREATE, hist.CONNECT, hist.DISCONNECT,
-                           hist.LEGACY_CONNECT, 'peer_is_dead', '', 'later'])
-KINDS = st.sampled_from(['capture', 'intent', 'outcome', 'verdict', 'settled',
+IDS = strategies.integers(0, 6)
+KEYS = strategies.sampled_from(['', 'v-1', 'v-2'])
+PAYLOADS = strategies.none() | strategies.lists(strategies.integers(), max_size=2) | \
+    strategies.dictionaries(strategies.sampled_from(['attachment_id', 'host', 'data', 'x']),
+                    strategies.none() | strategies.text(max_size=3) | strategies.integers()
+                    | strategies.lists(strategies.text(max_size=2), max_size=2), max_size=3)
+EFFECTS = strategies.sampled_from([history.CREATE, history.CONNECT, history.DISCONNECT,
+                           history.LEGACY_CONNECT, 'peer_is_dead', '', 'later'])
+KINDS = strategies.sampled_from(['capture', 'intent', 'outcome', 'verdict', 'settled',
                          'hold', 'request', 'note', 'later'])
 
 
-@st.composite
+@strategies.composite
 def _logs(draw):
-    count = draw(st.integers(0, 12))
-    return [jr.Record(
+    count = draw(strategies.integers(0, 12))
+    return [Record(
         id=number + 1, transaction_id=1, kind=draw(KINDS),
-        resource=draw(st.sampled_from(['host_device', 'volume_connection'])),
+        resource=draw(strategies.sampled_from(['host_device', 'volume_connection'])),
         key=draw(KEYS), effect=draw(EFFECTS),
-        status=draw(st.sampled_from(['ok', 'error', 'unknown', ''])),
-        payload=draw(PAYLOADS), ref=draw(st.none() | IDS),
-        text=draw(st.sampled_from(['', 'handed_over']))
+        status=draw(strategies.sampled_from(['ok', 'error', 'unknown', ''])),
+        payload=draw(PAYLOADS), ref=draw(strategies.none() | IDS),
+        text=draw(strategies.sampled_from(['', 'handed_over']))
     ) for number in range(count)]
 
 
@@ -50,7 +50,7 @@ fuzz = hypothesis.settings(
 
 def _record(number, kind, effect='', key='v', status='', payload=None,
             ref=None, text=''):
-    return jr.Record(number, 1, kind, 'r', key, effect, status, payload, ref,
+    return Record(number, 1, kind, 'r', key, effect, status, payload, ref,
                      text=text)
 
 
@@ -58,7 +58,7 @@ class TestRead(unittest.TestCase):
     @fuzz
     @hypothesis.given(_logs())
     def test_any_log_is_read(self, log):
-        found = hist.read(log)
+        found = history.read(log)
         answered = {r.ref for r in log if r.kind == 'outcome'}
         for number, record in found.open_intents.items():
             self.assertEqual(('intent', number), (record.kind, record.id))
@@ -75,13 +75,13 @@ class TestRead(unittest.TestCase):
     @hypothesis.given(_logs())
     def test_what_may_be_connected_is_never_forgotten(self, log):
         """Only a disconnect that answered "ok" forgets a connection."""
-        found = hist.read(log)
+        found = history.read(log)
         gone, connected = set(), set()
         intents = {}
         for record in log:
             if record.kind == 'intent':
                 intents[record.id] = record
-                if record.effect == hist.CONNECT and isinstance(
+                if record.effect == history.CONNECT and isinstance(
                         record.payload, dict):
                     connected.add(record.key)
             if record.kind == 'outcome' and record.status == 'ok':
@@ -89,61 +89,61 @@ class TestRead(unittest.TestCase):
         self.assertTrue(connected - gone <= set(found.connections))
 
     def test_intent_alone_may_have_happened(self):
-        found = hist.read([_record(1, 'intent', hist.CONNECT,
+        found = history.read([_record(1, 'intent', history.CONNECT,
                                    payload={'data': {}})])
         self.assertEqual({'v': {'data': {}}}, found.connections)
         self.assertEqual([1], list(found.open_intents))
 
     def test_failed_connect_may_have_happened(self):
-        found = hist.read([
-            _record(1, 'intent', hist.CONNECT, payload={'data': {}}),
-            _record(2, 'outcome', hist.CONNECT, status='error', ref=1)])
+        found = history.read([
+            _record(1, 'intent', history.CONNECT, payload={'data': {}}),
+            _record(2, 'outcome', history.CONNECT, status='error', ref=1)])
         self.assertIn('v', found.connections)
         self.assertEqual(['connect_volume v'], found.failed)
 
     def test_failed_disconnect_is_still_connected(self):
-        log = [_record(1, 'intent', hist.CONNECT, payload={'data': {}}),
-               _record(2, 'outcome', hist.CONNECT, status='ok', ref=1),
-               _record(3, 'intent', hist.DISCONNECT)]
-        self.assertIn('v', hist.read(log).connections)
+        log = [_record(1, 'intent', history.CONNECT, payload={'data': {}}),
+               _record(2, 'outcome', history.CONNECT, status='ok', ref=1),
+               _record(3, 'intent', history.DISCONNECT)]
+        self.assertIn('v', history.read(log).connections)
         for status in ('error', 'unknown'):
-            self.assertIn('v', hist.read([*log, _record(
-                4, 'outcome', hist.DISCONNECT, status=status,
+            self.assertIn('v', history.read([*log, _record(
+                4, 'outcome', history.DISCONNECT, status=status,
                 ref=3)]).connections)
-        self.assertNotIn('v', hist.read([*log, _record(
-            4, 'outcome', hist.DISCONNECT, status='ok', ref=3)]).connections)
+        self.assertNotIn('v', history.read([*log, _record(
+            4, 'outcome', history.DISCONNECT, status='ok', ref=3)]).connections)
 
     def test_connection_info_after_the_connect_is_the_better_one(self):
         """os-brick adds device_path and multipath_id."""
-        found = hist.read([
-            _record(1, 'intent', hist.CONNECT, payload={'data': {}}),
-            _record(2, 'outcome', hist.CONNECT, status='ok', ref=1,
+        found = history.read([
+            _record(1, 'intent', history.CONNECT, payload={'data': {}}),
+            _record(2, 'outcome', history.CONNECT, status='ok', ref=1,
                     payload={'data': {'device_path': '/dev/dm-3'}})])
         self.assertEqual('/dev/dm-3',
                          found.connections['v']['data']['device_path'])
 
     def test_attachments_in_the_order_they_were_made(self):
-        found = hist.read([
-            _record(1, 'outcome', hist.CREATE, status='ok',
+        found = history.read([
+            _record(1, 'outcome', history.CREATE, status='ok',
                     payload={'attachment_id': 'a-1'}),
-            _record(2, 'outcome', hist.CREATE, status='error',
+            _record(2, 'outcome', history.CREATE, status='error',
                     payload={'attachment_id': 'a-2'}),
-            _record(3, 'outcome', hist.CREATE, status='ok',
+            _record(3, 'outcome', history.CREATE, status='ok',
                     payload={'attachment_id': 'a-3'})])
         self.assertEqual({'v': ['a-1', 'a-3']}, found.attachments)
 
     def test_corrupt_line_raises_and_is_not_taken_for_empty(self):
-        bad = jr.Corrupt('node13.sqlite', 'migsafe_records', 7, 'payload',
+        bad = Corrupt('node13.sqlite', 'migsafe_records', 7, 'payload',
                          'holds 3 characters that are not JSON')
         for kind in ('capture', 'request', 'intent', 'outcome'):
-            log = [_record(7, kind, hist.CONNECT, status='ok', payload=bad)]
+            log = [_record(7, kind, history.CONNECT, status='ok', payload=bad)]
             if kind == 'request':
                 log = [_record(7, kind, 'peer_is_dead', payload=bad)]
             with self.assertRaises(exceptions.JournalCorrupt) as caught:
-                hist.read(log)
+                history.read(log)
             self.assertIn('node13.sqlite', str(caught.exception))
 
     def test_secrets_do_not_show(self):
-        found = hist.read([_record(1, 'intent', hist.CONNECT, payload={
+        found = history.read([_record(1, 'intent', history.CONNECT, payload={
             'data': {'auth_password': 'chap-secret-4711'}})])
         self.assertNotIn('chap-secret-4711', repr(found))

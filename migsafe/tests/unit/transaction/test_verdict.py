@@ -13,17 +13,17 @@
 import itertools
 import unittest
 
-from migsafe.transaction import evidence as ev
 from migsafe.transaction import verdict
+from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
 
-G = ev.GuestState
+G = GuestState
 
 
 def _product():
     for src, dst, sjob, djob in itertools.product(
             G, G, (False, True), (False, True)):
-        yield ev.Evidence(ev.HostEvidence('src', src, sjob),
-                          ev.HostEvidence('dst', dst, djob))
+        yield Evidence(HostEvidence('src', src, sjob),
+                          HostEvidence('dst', dst, djob))
 
 
 class TestDecide(unittest.TestCase):
@@ -49,9 +49,9 @@ class TestDecide(unittest.TestCase):
                 self.assertIs(verdict.Verdict.HOLD, verdict.decide(e).verdict)
 
     def test_two_running_copies_name_both_hosts(self):
-        decision = verdict.decide(ev.Evidence(
-            ev.HostEvidence('node13', G.HERE),
-            ev.HostEvidence('node11', G.HERE)))
+        decision = verdict.decide(Evidence(
+            HostEvidence('node13', G.HERE),
+            HostEvidence('node11', G.HERE)))
         self.assertIs(verdict.Verdict.HOLD, decision.verdict)
         self.assertIn('node13', decision.reason)
         self.assertIn('node11', decision.reason)
@@ -83,13 +83,13 @@ class TestDecide(unittest.TestCase):
 
     def test_every_row_of_the_table_is_reached(self):
         for (src, dst), (expected, teardown, _why) in verdict.TABLE.items():
-            decision = verdict.decide(ev.Evidence(
-                ev.HostEvidence('src', src), ev.HostEvidence('dst', dst)))
+            decision = verdict.decide(Evidence(
+                HostEvidence('src', src), HostEvidence('dst', dst)))
             self.assertEqual((expected, teardown),
                              (decision.verdict, decision.teardown))
 
     def test_incoming_paused_copy_is_not_a_running_guest(self):
-        decision = verdict.decide(ev.Evidence(
-            ev.HostEvidence('src', G.ABSENT),
-            ev.HostEvidence('dst', G.IN_TRANSFER)))
+        decision = verdict.decide(Evidence(
+            HostEvidence('src', G.ABSENT),
+            HostEvidence('dst', G.IN_TRANSFER)))
         self.assertIs(verdict.Verdict.HOLD, decision.verdict)

@@ -17,12 +17,12 @@ import types
 import unittest
 
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import evidence as ev
-from migsafe.transaction import history as hist
-from migsafe.transaction import verdict as vd
-from migsafe.transaction import witness as wt
+from migsafe.transaction import verdict
+from migsafe.transaction.evidence import GuestState, HostEvidence
+from migsafe.transaction.history import History
+from migsafe.transaction.witness import Witness
 
-SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+SRC, DST, G = fake.SRC, fake.DST, GuestState
 #: (boot id, rebooted since), as a peer can have them.
 ANSWERS = ((None, None), *itertools.product(('', 'boot-2'),
                                             (None, False, True)))
@@ -41,11 +41,11 @@ def gather(local, here, peer, declared):
     other = DST if local == SRC else SRC
     clients = types.SimpleNamespace(
         guests=types.SimpleNamespace(
-            evidence=lambda uuid: ev.HostEvidence(local, here)),
+            evidence=lambda uuid: HostEvidence(local, here)),
         peer=Peer(peer))
     cloud = types.SimpleNamespace(local=local)
-    history = hist.History(dead_hosts={other} if declared else set())
-    return wt.Witness(local, clients).gather(
+    history = History(dead_hosts={other} if declared else set())
+    return Witness(local, clients).gather(
         fake.transaction(cloud), history), other
 
 
@@ -57,7 +57,7 @@ class TestDeclaredDead(unittest.TestCase):
                                   (True, False)):
             if boot is None and there is not G.UNKNOWN:
                 continue  # it said something, so it answered
-            yield local, here, ev.HostEvidence(
+            yield local, here, HostEvidence(
                 'x', there, boot_id=boot, rebooted=rebooted), declared
 
     def test_only_what_is_unknown_is_taken_for_something_else(self):
@@ -86,7 +86,7 @@ class TestDeclaredDead(unittest.TestCase):
             found, other = gather(local, here, peer, declared)
             as_absent, _ = gather(local, here, dataclasses.replace(
                 peer, guest=G.ABSENT, rebooted=None), False)
-            decision, bound = vd.decide(found), vd.decide(as_absent)
+            decision, bound = verdict.decide(found), verdict.decide(as_absent)
             if found.of(other).guest is not peer.guest:
                 self.assertEqual((bound.verdict, bound.teardown),
                                  (decision.verdict, decision.teardown))
@@ -94,11 +94,11 @@ class TestDeclaredDead(unittest.TestCase):
     def test_the_boot_alone_changes_the_outcome(self):
         verdicts = {}
         for rebooted in (True, False, None):
-            found, _ = gather(SRC, G.SHUT_OFF, ev.HostEvidence(
+            found, _ = gather(SRC, G.SHUT_OFF, HostEvidence(
                 'x', G.UNKNOWN, boot_id='b', rebooted=rebooted), True)
-            verdicts[rebooted] = vd.decide(found).verdict
-        self.assertEqual({True: vd.Verdict.ABORT, False: vd.Verdict.HOLD,
-                          None: vd.Verdict.HOLD}, verdicts)
+            verdicts[rebooted] = verdict.decide(found).verdict
+        self.assertEqual({True: verdict.Verdict.ABORT, False: verdict.Verdict.HOLD,
+                          None: verdict.Verdict.HOLD}, verdicts)
 
 
 if __name__ == '__main__':

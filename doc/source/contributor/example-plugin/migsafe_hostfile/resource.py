@@ -20,7 +20,7 @@ import pathlib
 import tempfile
 
 from migsafe.resources import base
-from migsafe.transaction import move as mv
+from migsafe.transaction.move import Move, Point, Residue
 
 DIRECTORY = "/srv/instance-hosts"
 
@@ -35,13 +35,13 @@ class HostFile(base.Resource):
             directory or os.environ.get("MIGSAFE_HOSTFILE_DIR", DIRECTORY)
         )
 
-    def commit(self, move: mv.Move, point: mv.Point) -> None:
+    def commit(self, move: Move, point: Point) -> None:
         self._write(move)
 
-    def revert(self, move: mv.Move, point: mv.Point) -> None:
+    def revert(self, move: Move, point: Point) -> None:
         self._write(move)
 
-    def inspect(self, move: mv.Move) -> list[mv.Residue]:
+    def inspect(self, move: Move) -> list[Residue]:
         # An instance that is deleted, or lives elsewhere by now, is not the
         # business of this transaction any more.
         if move.superseded:
@@ -49,7 +49,7 @@ class HostFile(base.Resource):
         found = self._read(move.tx.instance_uuid)
         if found in (None, move.winner):
             return []
-        return [mv.Residue("R5", self.name, "", move.winner, f"the file names {found}")]
+        return [Residue("R5", self.name, "", move.winner, f"the file names {found}")]
 
     def _read(self, instance_uuid: str) -> str | None:
         try:
@@ -57,7 +57,7 @@ class HostFile(base.Resource):
         except FileNotFoundError:
             return None  # no backup was ever wanted for this instance
 
-    def _write(self, move: mv.Move) -> None:
+    def _write(self, move: Move) -> None:
         # Called again after a crash, this finds nothing to do.
         if not self.inspect(move):
             return

@@ -26,13 +26,13 @@ from oslo_utils import importutils
 from migsafe.brick import refusals
 from migsafe.brick.connectors import classes, scsi, shim
 from migsafe.brick.guard import kept_devices, policy, questions
-from migsafe.tests.unit.brick import test_guard
+from migsafe.tests.unit.brick.guard import test_questions
 
 PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
          'volume_id': 'vol-1'}
 
 
-class ShimCase(test_guard.GuardCase):
+class ShimCase(test_questions.GuardCase):
 
     holder_policy = 'refuse'
 
@@ -176,12 +176,12 @@ class DisconnectTest(ShimCase):
     def test_another_disk_at_the_last_moment(self):
         self.tree.disk('sda')
         self.root.remove_scsi.return_value = {'done': False, 'reason': 'another disk',
-                                              'identity': [test_guard.OTHER]}
+                                              'identity': [test_questions.OTHER]}
         self.assertRaises(refusals.WrongDisk, self.disconnect, force=True, ignore_errors=True)
 
     def test_identity_of_the_volume_is_asked_for(self):
         self.tree.disk('sda')
-        with mock.patch.dict(PROPS, {policy.KEY: [test_guard.OTHER]}):
+        with mock.patch.dict(PROPS, {policy.KEY: [test_questions.OTHER]}):
             self.assertRaises(refusals.WrongDisk, self.disconnect)
 
     def test_identity_that_is_none(self):
@@ -235,7 +235,7 @@ class FibreChannelTest(ShimCase):
     def test_another_disk_after_something_has_gone(self):
         self.root.remove_scsi.side_effect = lambda name, expected: (
             {'done': True} if name == 'sda' else
-            {'done': False, 'reason': 'another disk', 'identity': [test_guard.OTHER]})
+            {'done': False, 'reason': 'another disk', 'identity': [test_questions.OTHER]})
         said = str(self.assertRaises(refusals.WrongDisk, self.disconnect))
         self.assertIn('/dev/sda', said)
         self.assertNotIn('nothing was removed', said)
@@ -417,22 +417,22 @@ class ConnectTest(ConnectCase):
     def test_identity_is_noted(self):
         properties = dict(PROPS)
         self.connector.connect_volume(properties)
-        self.assertEqual([test_guard.NAA], properties[policy.KEY])
+        self.assertEqual([test_questions.NAA], properties[policy.KEY])
 
     def test_identity_that_is_known_stays(self):
-        properties = {**PROPS, policy.KEY: [test_guard.NAA, 'serial.x']}
+        properties = {**PROPS, policy.KEY: [test_questions.NAA, 'serial.x']}
         self.connector.connect_volume(properties)
-        self.assertEqual([test_guard.NAA, 'serial.x'], properties[policy.KEY])
+        self.assertEqual([test_questions.NAA, 'serial.x'], properties[policy.KEY])
 
     def test_wrong_disk_is_given_back(self):
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
-                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+                          {**PROPS, policy.KEY: [test_questions.OTHER]})
         self.assertTrue(self.taken_back.called)
 
     def test_a_disk_that_says_nothing_is_given_back(self):
         self.root.identities['sda'] = []
         self.assertRaises(refusals.Unproven, self.connector.connect_volume,
-                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+                          {**PROPS, policy.KEY: [test_questions.OTHER]})
         self.assertTrue(self.taken_back.called)
 
     def test_a_disk_that_says_nothing_of_a_volume_of_which_nothing_is_known(self):
@@ -444,7 +444,7 @@ class ConnectTest(ConnectCase):
     def test_wrong_disk_that_was_here_before_stays(self):
         self.tree.disk('sda')
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
-                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+                          {**PROPS, policy.KEY: [test_questions.OTHER]})
         self.assertFalse(self.taken_back.called)
 
     def test_it_is_given_back_whatever_keeps_it_from_being_judged(self):
@@ -455,9 +455,9 @@ class ConnectTest(ConnectCase):
 
     def test_another_disk_is_accepted_once(self):
         self.policy.accepts = True
-        for identity in ([test_guard.OTHER], ['uuid.12']):
+        for identity in ([test_questions.OTHER], ['uuid.12']):
             self.root.identities['sda'] = identity
-            properties = {**PROPS, policy.KEY: [test_guard.NAA]}
+            properties = {**PROPS, policy.KEY: [test_questions.NAA]}
             self.connector.connect_volume(properties)
             self.assertEqual(identity, properties[policy.KEY])
         self.assertFalse(self.taken_back.called)
@@ -471,14 +471,14 @@ class ConnectTest(ConnectCase):
 
     def test_a_path_that_the_map_has_not_taken_is_another_disk(self):
         self.more_paths('sda', 'sdb', 'sdc')
-        self.root.identities['sdc'] = [test_guard.OTHER]
+        self.root.identities['sdc'] = [test_questions.OTHER]
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume, dict(PROPS))
         self.assertTrue(self.taken_back.called)
 
     def test_a_path_that_was_here_before_keeps_all_of_them(self):
         self.tree.disk('sdx')
         self.more_paths('sda', 'sdb', 'sdx')
-        self.root.identities['sdx'] = [test_guard.OTHER]
+        self.root.identities['sdx'] = [test_questions.OTHER]
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume, dict(PROPS))
         self.assertFalse(self.taken_back.called)
 
@@ -486,22 +486,22 @@ class ConnectTest(ConnectCase):
         self.policy.accepts = True
         self.root.identities['sda'] = []
         self.assertRaises(refusals.Unproven, self.connector.connect_volume,
-                          {**PROPS, policy.KEY: [test_guard.NAA]})
+                          {**PROPS, policy.KEY: [test_questions.NAA]})
         self.assertTrue(self.taken_back.called)
 
     def test_two_disks_at_once_are_not_accepted(self):
         self.policy.accepts = True
         self.result['path'] = '/dev/dm-0'
         self.appears = self.tree.mpath
-        self.root.identities.update(sda=[test_guard.OTHER], sdb=[test_guard.NAA])
+        self.root.identities.update(sda=[test_questions.OTHER], sdb=[test_questions.NAA])
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
-                          {**PROPS, policy.KEY: [test_guard.NAA]})
+                          {**PROPS, policy.KEY: [test_questions.NAA]})
         self.assertTrue(self.taken_back.called)
 
     def test_refusal_is_what_is_told_whatever_giving_back_says(self):
         self.taken_back.side_effect = exception.BrickException('no')
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
-                          {**PROPS, policy.KEY: [test_guard.OTHER]})
+                          {**PROPS, policy.KEY: [test_questions.OTHER]})
 
 
 class AtOnceTest(ConnectCase):
@@ -523,11 +523,11 @@ class AtOnceTest(ConnectCase):
     def test_what_another_connect_hands_out_is_not_given_back(self):
         with futures.ThreadPoolExecutor() as pool:
             stale = pool.submit(self.connector.connect_volume, {
-                **PROPS, 'volume_id': 'stale', policy.KEY: [test_guard.OTHER]})
+                **PROPS, 'volume_id': 'stale', policy.KEY: [test_questions.OTHER]})
             self.stale_is_in.wait()
 
             def legitimate():
-                self.connector.connect_volume({**PROPS, policy.KEY: [test_guard.NAA]})
+                self.connector.connect_volume({**PROPS, policy.KEY: [test_questions.NAA]})
                 self.handed_out.append('sda')
                 self.legitimate.set()
             pool.submit(legitimate).result()

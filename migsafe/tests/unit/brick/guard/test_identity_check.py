@@ -10,12 +10,12 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 from migsafe.brick.guard import identity_check, questions
-from migsafe.tests.unit.brick import test_guard
+from migsafe.tests.unit.brick.guard import test_questions
 
-NAA, OTHER = test_guard.NAA, test_guard.OTHER
+NAA, OTHER = test_questions.NAA, test_questions.OTHER
 
 
-class PatrolTest(test_guard.GuardCase):
+class PatrolTest(test_questions.GuardCase):
     def setUp(self):
         super().setUp()
         self.patrol = identity_check.Patrol(

@@ -12,8 +12,7 @@
 import shutil
 
 import testtools
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies
 
 from migsafe.brick import errors
 from migsafe.brick.kernel import holders, kinds, sysfs
@@ -143,16 +142,18 @@ class HoldersTest(testtools.TestCase):
 
 
 NAMES = ['sda', 'sdb', 'md0', 'dm-0', 'dm-1', 'dm-2', 'dm-3']
-UUIDS = st.sampled_from(['', f'mpath-{trees.WWID}', f'LVM-{trees.VG}{trees.LV}', 'CRYPT-x',
+UUIDS = strategies.sampled_from(['', f'mpath-{trees.WWID}', f'LVM-{trees.VG}{trees.LV}', 'CRYPT-x',
                          f'part1-mpath-{trees.WWID}', 'LVM-\n..'])
 
 
-@st.composite
+@strategies.composite
 def graphs(draw):
     """Any edges between a few devices, loops and diamonds included, and some dangling."""
-    pairs = st.tuples(st.sampled_from(NAMES), st.sampled_from([*NAMES, 'dm-9', 'dm-\n', '..a']))
-    return (draw(st.lists(pairs, max_size=12, unique=True)),
-            [draw(UUIDS) for _ in NAMES], draw(st.text(max_size=20)))
+    pairs = strategies.tuples(
+        strategies.sampled_from(NAMES), strategies.sampled_from([*NAMES, 'dm-9', 'dm-\n', '..a'])
+    )
+    return (draw(strategies.lists(pairs, max_size=12, unique=True)),
+            [draw(UUIDS) for _ in NAMES], draw(strategies.text(max_size=20)))
 
 
 class AnyTreeTest(testtools.TestCase):
@@ -191,9 +192,16 @@ class AnyTreeTest(testtools.TestCase):
                 self.assertNotIn('\n', holders.chain(found, node))
 
     @settings(max_examples=150, deadline=None)
-    @given(st.lists(st.sampled_from(['map', 'partition', 'lv', 'crypt', 'other']), min_size=1,
-                    max_size=4), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)),
-                                          max_size=6))
+    @given(
+        strategies.lists(
+            strategies.sampled_from(['map', 'partition', 'lv', 'crypt', 'other']),
+            min_size=1,
+            max_size=4,
+        ),
+        strategies.lists(
+            strategies.tuples(strategies.integers(0, 40), strategies.integers(0, 3)), max_size=6
+        ),
+    )
     def test_what_stays_is_found_whatever_vanishes(self, chain, vanishing):
         """A chain that ends in a holder, while other devices on it come and go at any moment.
 

@@ -15,7 +15,8 @@ import testtools
 
 from migsafe.brick.guard import release
 from migsafe.brick.kernel import holders, host_groups
-from migsafe.tests.unit.brick import test_place, trees
+from migsafe.tests.unit.brick import trees
+from migsafe.tests.unit.brick.kernel import test_place
 
 ELSE = 'LVM-' + 'b' * 32 + 'c' * 32
 

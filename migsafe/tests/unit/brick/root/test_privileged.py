@@ -245,7 +245,7 @@ class RemoveLvTest(testtools.TestCase):
         tree.lv('dm-0', 'sda')
         sysfs = tree.sysfs
         with mock.patch.object(privileged.processutils, 'execute') as execute, \
-                mock.patch.object(privileged.sysfs_mod, 'Sysfs', lambda: sysfs):
+                mock.patch.object(privileged.kernel_sysfs, 'Sysfs', lambda: sysfs):
             for name, wrong in (('dm-0', 'mpath-3600'), ('dm-0', uuid[:-1] + 'x'),
                                 ('dm-0', uuid + '-a b')):
                 self.assertFalse(remove(name, wrong)['done'])

@@ -14,30 +14,53 @@ import unittest
 from unittest import mock
 
 import hypothesis
-from hypothesis import strategies as st
+from hypothesis import strategies
 
 from migsafe.nova.bus import peer
 from migsafe.resources import host_device
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import GuestState
 
 HOST = 'node11'
-G = ev.GuestState
-WORDS = st.sampled_from([
+G = GuestState
+WORDS = strategies.sampled_from([
     'guest', 'host', 'job', 'boot_id', 'detail', 'known', 'live', 'state',
     'verdict', 'version', 'kept', 'reason', 'attachments', HOST, 'node13',
     'done', 'busy', 'refused', 'COMMIT', 'ABORT', *(g.value for g in G)])
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-    | WORDS, lambda inner: st.lists(inner, max_size=5)
-    | st.dictionaries(WORDS | st.text(), inner, max_size=8), max_leaves=30)
+JSON = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
+    | strategies.text()
+    | WORDS,
+    lambda inner: (
+        strategies.lists(inner, max_size=5)
+        | strategies.dictionaries(WORDS | strategies.text(), inner, max_size=8)
+    ),
+    max_leaves=30,
+)
 #: Replies that are nearly right are where mistakes hide.
-REPLIES = JSON | st.fixed_dictionaries({}, optional={
-    'guest': WORDS | JSON, 'host': WORDS | JSON, 'job': JSON,
-    'boot_id': JSON, 'rebooted': st.booleans() | JSON, 'detail': JSON,
-    'known': st.booleans() | JSON,
-    'live': JSON, 'state': WORDS | JSON, 'verdict': JSON, 'reason': JSON,
-    'kept': st.dictionaries(st.text(), st.text()) | JSON,
-    'attachments': st.dictionaries(st.text(), st.lists(st.text())) | JSON})
+REPLIES = JSON | strategies.fixed_dictionaries(
+    {},
+    optional={
+        'guest': WORDS | JSON,
+        'host': WORDS | JSON,
+        'job': JSON,
+        'boot_id': JSON,
+        'rebooted': strategies.booleans() | JSON,
+        'detail': JSON,
+        'known': strategies.booleans() | JSON,
+        'live': JSON,
+        'state': WORDS | JSON,
+        'verdict': JSON,
+        'reason': JSON,
+        'kept': strategies.dictionaries(strategies.text(), strategies.text()) | JSON,
+        'attachments': strategies.dictionaries(
+            strategies.text(), strategies.lists(strategies.text())
+        )
+        | JSON,
+    },
+)
 fuzz = hypothesis.settings(
     max_examples=400, deadline=None, derandomize=True,
     suppress_health_check=list(hypothesis.HealthCheck))

@@ -16,11 +16,11 @@ from unittest import mock
 
 from nova.virt.libvirt import host as libvirt_host
 
-from migsafe.journal import records as jr
+from migsafe.journal.records import Transaction
 from migsafe.nova.clients import evidence
-from migsafe.transaction import evidence as ev
+from migsafe.transaction import evidence as transaction_evidence
 
-G = ev.GuestState
+G = transaction_evidence.GuestState
 #: virDomainState and the reasons of libvirt 8.5 and later, by number; see
 #: include/libvirt/libvirt-domain.h.
 STATES = {
@@ -56,7 +56,7 @@ class TestGuestState(unittest.TestCase):
         for state, reason in itertools.product(range(-2, 20), range(-2, 30)):
             if state != 5:
                 self.assertNotIn(evidence.guest_state(state, reason),
-                                 ev.NO_QEMU, (state, reason))
+                                 transaction_evidence.NO_QEMU, (state, reason))
 
     def test_states_that_nobody_knows_yet(self):
         for state in (-1, 8, 9, 99):
@@ -179,7 +179,7 @@ class TestGuests(unittest.TestCase):
                 ('destination', '', 'b', None)):
             mine = f'{"dest" if role == "destination" else role}_boot_id'
             boots = {'source_boot_id': 'other', 'dest_boot_id': 'other'}
-            tx = jr.Transaction(
+            tx = Transaction(
                 id=1, uuid='u', host='h', role=role, instance_uuid='i',
                 source_host='s', dest_host='d', **boots | {mine: then})
             self.assertIs(expected, evidence.rebooted(tx, now))

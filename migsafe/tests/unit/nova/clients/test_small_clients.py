@@ -26,7 +26,7 @@ from oslo_serialization import jsonutils
 from migsafe.nova.bus import endpoint
 from migsafe.nova.clients import directories, records
 from migsafe.text import LIMIT, masked
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import VolumeRow
 
 INSTANCE = '3a5c1c5e-4d4c-4a55-9d8d-0d7f0f6c1a01'
 
@@ -133,7 +133,7 @@ class TestRename(unittest.TestCase):
         with mock.patch.object(objects.BlockDeviceMapping, 'get_by_volume_and_instance',
                                return_value=self.bdm):
             return records.Records(None).rename_volume(
-                INSTANCE, cl.VolumeRow(1, 'new', 'att-1', self.OLD), 'old')
+                INSTANCE, VolumeRow(1, 'new', 'att-1', self.OLD), 'old')
 
     def test_the_row_is_as_it_was(self):
         self.assertTrue(self.rename('att-1', 3))

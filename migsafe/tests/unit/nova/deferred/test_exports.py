@@ -25,7 +25,7 @@ from migsafe import exceptions
 from migsafe.brick.guard import kept_devices
 from migsafe.nova.deferred import exports
 from migsafe.nova.seams import deferred
-from migsafe.transaction import clients as cl
+from migsafe.transaction.clients import Attachment, InstanceRow, VolumeRow
 
 VM, VOLUME, ATTACHMENT = 'vm-1', 'vol-1', 'att-1'
 INFO = {'driver_volume_type': 'iscsi', 'data': {}}
@@ -46,7 +46,7 @@ class KeptCase(testtools.TestCase):
         self.cloud.records.volumes.return_value = []
         self.cloud.records.instance.return_value = None
         self.cloud.volumes.attachments.return_value = [
-            cl.Attachment(ATTACHMENT, VOLUME, 'cmp1')]
+            Attachment(ATTACHMENT, VOLUME, 'cmp1')]
         self.cloud.volumes.connection_info.side_effect = lambda _: dict(INFO)
         self.cloud.devices.paths.return_value = []
         self.journal = mock.Mock()
@@ -88,7 +88,7 @@ class TestDelete(KeptCase):
     def test_before_it_is_complete(self):
         """Then Cinder tells no host, and no connection_info."""
         kept_devices.remember('cmp1', VOLUME, 'why')
-        self.cloud.volumes.attachments.return_value = [cl.Attachment(ATTACHMENT, VOLUME, None)]
+        self.cloud.volumes.attachments.return_value = [Attachment(ATTACHMENT, VOLUME, None)]
         self.api.attachment_get.return_value = {'volume_id': VOLUME, 'instance': VM,
                                                 'connection_info': {}}
         self.assertFalse(self.delete())
@@ -101,7 +101,7 @@ class TestDelete(KeptCase):
         kept_devices.remember('cmp1', 'vol-2', 'why')
         self.assertTrue(self.delete())
         kept_devices.remember('cmp1', VOLUME, 'why')
-        self.cloud.volumes.attachments.return_value = [cl.Attachment(ATTACHMENT, VOLUME, 'cmp2')]
+        self.cloud.volumes.attachments.return_value = [Attachment(ATTACHMENT, VOLUME, 'cmp2')]
         self.assertTrue(self.delete())
 
     def test_gone_already(self):
@@ -289,7 +289,7 @@ class TestSettle(KeptCase):
 
     def test_what_nova_names_stays(self):
         """The volume is attached to the same instance again."""
-        self.cloud.records.volumes.return_value = [cl.VolumeRow(1, VOLUME, ATTACHMENT, INFO)]
+        self.cloud.records.volumes.return_value = [VolumeRow(1, VOLUME, ATTACHMENT, INFO)]
         self.api.attachment_get.return_value = {'volume_id': VOLUME}
         self.assertOver()
         self.assertFalse(self.cloud.devices.disconnect.called)
@@ -303,9 +303,9 @@ class TestSettle(KeptCase):
 
     def in_a_migration(self, task_state=None, host='cmp1'):
         """Cinder migrates the volume, and the guest is on its copy already."""
-        self.cloud.records.instance.return_value = cl.InstanceRow(
+        self.cloud.records.instance.return_value = InstanceRow(
             VM, host, host, task_state, 'active')
-        self.cloud.records.volumes.return_value = [cl.VolumeRow(1, 'vol-2', 'att-2', INFO)]
+        self.cloud.records.volumes.return_value = [VolumeRow(1, 'vol-2', 'att-2', INFO)]
         self.api.get.side_effect = lambda _, volume: {
             'migration_status': 'migrating' if volume == VOLUME else f'target:{VOLUME}'}
         self.api.attachment_get.return_value = {'volume_id': 'vol-2'}

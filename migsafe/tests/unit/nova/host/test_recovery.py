@@ -21,13 +21,13 @@ from unittest import mock
 from oslo_utils import fixture as timeutils_fixture
 from oslo_utils import timeutils
 
-from migsafe.nova.clients import records as nova_records
+from migsafe.nova.clients import records
 from migsafe.nova.host import recovery, workers
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import GuestState
 
-SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+SRC, DST, G = fake.SRC, fake.DST, GuestState
 
 
 class Migrating:
@@ -409,7 +409,7 @@ class TestAdopt(Case):
         fields = {'instance_uuid': fake.INSTANCE, 'updated_at': None,
                   'migration_uuid': fake.MIGRATION, 'migration_id': 1419,
                   'migration_status': 'error', 'dest_host': DST}
-        self.nova.found = [nova_records.Migrating(**(fields | changes))]
+        self.nova.found = [records.Migrating(**(fields | changes))]
 
     def adopted(self):
         self.recovery._adoption.adopt()

@@ -27,10 +27,10 @@ from migsafe.nova.host import registry
 from migsafe.nova.seams import gates, refusals
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import clients as cl
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.clients import VolumeRow
+from migsafe.transaction.evidence import GuestState
 
-SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+SRC, DST, G = fake.SRC, fake.DST, GuestState
 
 
 class VolumeApi:
@@ -362,7 +362,7 @@ class TestDelete(Case):
         self.assertIn('migsafe settle', self.refused())
         self.world.records.rows.clear()
         for number in (0, 1):
-            self.world.records.rows[fake.volume(number)] = cl.VolumeRow(
+            self.world.records.rows[fake.volume(number)] = VolumeRow(
                 number + 1, fake.volume(number), fake.attachment(SRC, number),
                 fake.info(SRC, number))
         self.deleted()
@@ -390,7 +390,7 @@ class TestDelete(Case):
             self.seen.clear()
             self.called.clear()
             self.world.volumes.add('new', 'v-new', host, {})
-            self.world.records.rows['v-new'] = cl.VolumeRow(9, 'v-new', 'new', {})
+            self.world.records.rows['v-new'] = VolumeRow(9, 'v-new', 'new', {})
             if refused:
                 self.assertIn('v-new', self.refused())
             else:

@@ -26,9 +26,9 @@ from migsafe.nova.host import registry
 from migsafe.nova.seams import destination
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import evidence as ev
+from migsafe.transaction.evidence import GuestState
 
-SRC, DST, G = fake.SRC, fake.DST, ev.GuestState
+SRC, DST, G = fake.SRC, fake.DST, GuestState
 VERDICTS = (None, 'HOLD', 'ABORT', 'COMMIT')
 #: (guest here, verdict of that migration here) for which it may go on.
 FINE = {(G.ABSENT, 'ABORT'), (G.IN_TRANSFER, 'ABORT'),
