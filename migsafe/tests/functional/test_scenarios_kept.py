@@ -17,7 +17,7 @@ import fixtures
 from oslo_serialization import jsonutils
 
 from migsafe.brick.guard import kept_devices
-from migsafe.replay.lab import cinder, lab
+from migsafe.replay.lab import case, cinder, lab
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
 
@@ -161,7 +161,7 @@ class TestHeld(Swapping):
         old = server.volumes[1]
         attachment = self.replace(server, migration=True)
         self.release()
-        plan = self.lab.arm_faults(scenarios.case_mod.Case('scenario', (scenarios.kill(
+        plan = self.lab.arm_faults(case.Case('scenario', (scenarios.kill(
             SOURCE, 'cinder', 'volumes.migrate_volume_completion'),)), 'migrate')
         self.recover(1)
         self.assertEqual(1, len(plan.fired))
