@@ -64,15 +64,19 @@ class TestKilled(CinderTestCase):
     deleted what had failed. Plain Cinder is the control.
     """
 
-    def every_point(self, name: str, guarded: bool, attached: bool) -> dict[str, Any]:
-        """Point -> what was wrong after a kill there."""
+    def every_point(self, name: str, guarded: bool, attached: bool, turn: int = 0,
+                    turns: int = 1) -> dict[str, Any]:
+        """Point -> what was wrong after a kill there.
+
+        :param turn: of how many tests that take turns at the points, which one this is
+        """
         whole = self.case(name, guarded, attached, kill_at=-1)
         self.assertEqual((False, {}, {}), (whole['killed'], whole['after_restart'],
                                            whole['after_delete']))
         wrong, before = {}, ''
         for number, point in enumerate(whole['points']):
             same, before = (before, point) in SAME, point
-            if same and os.environ.get('MIGSAFE_KILLS') != 'all':
+            if same and os.environ.get('MIGSAFE_KILLS') != 'all' or number % turns != turn:
                 continue
             found = self.case(name, guarded, attached, kill_at=number)
             self.assertTrue(found['killed'], point)
@@ -89,12 +93,29 @@ class TestKilled(CinderTestCase):
         self.assertEqual({}, self.every_point('attaching', True, False))
         self.assertGreaterEqual(len(self.points), 8)
 
-    def test_detach(self) -> None:
-        self.assertEqual({}, self.every_point('detaching', True, True))
+    def test_detach_0(self) -> None:
+        self.detach(0)
+
+    def test_detach_1(self) -> None:
+        self.detach(1)
+
+    def detach(self, turn: int) -> None:
+        """At every second point, so that two workers share them."""
+        self.assertEqual({}, self.every_point('detaching', True, True, turn, 2))
         self.assertGreaterEqual(len(self.points), 12)
 
-    def test_migration(self) -> None:
-        self.assertEqual({}, self.every_point('migrating', True, True))
+    def test_migration_0(self) -> None:
+        self.migration(0)
+
+    def test_migration_1(self) -> None:
+        self.migration(1)
+
+    def test_migration_2(self) -> None:
+        self.migration(2)
+
+    def migration(self, turn: int) -> None:
+        """At every third point."""
+        self.assertEqual({}, self.every_point('migrating', True, True, turn, 3))
         self.assertGreaterEqual(len(self.points), 14)
 
     def test_attach_plain(self) -> None:
