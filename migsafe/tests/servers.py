@@ -87,7 +87,7 @@ class Server(fixtures.Fixture):
     user = ''
     #: what the log says when the remains of a killed server are still there for a moment
     try_again = ''
-    start_seconds = 90.0
+    start_seconds = 300.0
 
     def _setUp(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None

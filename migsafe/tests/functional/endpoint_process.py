@@ -55,7 +55,7 @@ class Child:
         self.ask('ready')
 
     def _accept(self, listener):
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while self.process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(TimeoutError):
                 return listener.accept()[0]

@@ -87,7 +87,7 @@ class TestDisk(oslo_base.BaseTestCase):
         where = self.useFixture(fixtures.TempDir()).path
         command = ['unshare', '--mount', *(() if os.geteuid() == 0 else ('--map-root-user',)),
                    sys.executable, '-W', 'ignore', '-c', SCRIPT, where, what]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         self.assertEqual('fine', done.stdout.strip(), done.stderr)
 
     def test_full(self):

@@ -95,7 +95,7 @@ class ServerCases(api_cases.ApiCases):
     def test_two_processes_write_at_once(self):
         children = [subprocess.Popen([sys.executable, '-c', OTHER_PROCESS, self.server.url, name],
                                      stderr=subprocess.PIPE) for name in ('a', 'b')]
-        errors = [child.communicate(timeout=120)[1].decode() for child in children]
+        errors = [child.communicate(timeout=600)[1].decode() for child in children]
         self.assertEqual([0, 0], [child.returncode for child in children], errors)
         found = self.journal.list()
         self.assertEqual(20, len(found))

@@ -25,7 +25,7 @@ from migsafe.replay import catalogue
 class MainTest(testtools.TestCase):
     def command(self, *arguments, expect=0):
         done = subprocess.run([sys.executable, '-m', 'migsafe.replay.main', *arguments],
-                              capture_output=True, text=True, timeout=300)
+                              capture_output=True, text=True, timeout=1200)
         self.assertEqual(expect, done.returncode, done.stdout + done.stderr)
         return done
 

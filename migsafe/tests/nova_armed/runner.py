@@ -26,7 +26,7 @@ from migsafe.tests.nova_armed import inject, outcomes, watch
 HOOK_DIR = pathlib.Path(__file__).parent / "hook"
 # Nova's slowest tests wait for half a minute; one that hangs must not take
 # the whole run with it. Seconds, per test; then it is ended from outside.
-TEST_TIMEOUT = 240
+TEST_TIMEOUT = 480
 HUNG = TEST_TIMEOUT + 30
 # More than this is no unlucky test any more.
 MAX_HUNG = 3

@@ -143,7 +143,7 @@ class Machine:
             monitor.do('quit')
         self.process.wait(60)
 
-    def resume(self, timeout: float = 120) -> None:
+    def resume(self, timeout: float = 600) -> None:
         """Let a restored guest run: it was stopped when it was saved, and comes back so."""
         end = time.monotonic() + timeout
         while not self._qmp.exists() and time.monotonic() < end and self.process.poll() is None:

@@ -30,7 +30,7 @@ from migsafe.tests.storage import image, jobs, qemu
 BOOTED = ('boot', 'init', 'systemd-run', 'agent.py', 'array_set_up.py')
 JOB_SIZE, RESULT_SIZE = 4 << 20, 16 << 20
 #: Seconds of the host's clock.
-BOOT_TIMEOUT = 600
+BOOT_TIMEOUT = 1800
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +89,8 @@ class StorageVM:
 
         :param preludes: scripts that come before it in the same process. The guest is saved after
             each; the next time it is restored from there
-        :param timeout: seconds of the guest's clock, for each script. By the host's it may take as
-            long again plus a minute: a guest that only sleeps is much faster
+        :param timeout: seconds of the guest's clock, for each script. By the host's it may take
+            three times as long: a guest that only sleeps is much faster
         :raises qemu.Failed: if the guest does not end by itself
         """
         start = self._after(tuple(preludes), timeout)
@@ -98,7 +98,7 @@ class StorageVM:
             work = pathlib.Path(name)
             disks = _disks(work, self._job(script, timeout, not preludes))
             with self._restored(start, disks, work, start / 'memory') as machine:
-                if not machine.wait(timeout + 60):
+                if not machine.wait(3 * timeout):
                     raise qemu.Failed(f'the guest did not end: {machine.last_words()}')
             return _result(disks[1])
 
@@ -126,7 +126,7 @@ class StorageVM:
         subprocess.run(('cp', '--sparse=always', before / 'memory', made / 'memory'), check=True)
         with self._restored(before, disks, work, made / 'memory', share=True) as machine:
             try:
-                machine.wait_for('SAVE', timeout + 60)
+                machine.wait_for('SAVE', 3 * timeout)
             except qemu.Failed as error:
                 said = _result(disks[1]).stdout if machine.process.poll() == 1 else ''
                 raise qemu.Failed(f'a prelude did not come to its end: {error}\n{said}') from error
