@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+from migsafe.tests import sampling
 from migsafe.tests.nova_armed import compare, outcomes, patterns, runner, topdir
 
 BASELINES = pathlib.Path(__file__).parent / "baselines"
@@ -30,6 +31,14 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="nova_armed", description=__doc__)
     made.add_argument("--list", choices=sorted(patterns.TEST_PATHS), default="core")
     made.add_argument("--only", metavar="REGEX", help="of the list, only tests that match")
+    made.add_argument(
+        "--sample",
+        type=int,
+        metavar="N",
+        help="with --baseline and --mode armed: N tests or so, drawn by --seed, at least one of"
+        " each module",
+    )
+    made.add_argument("--seed", default="0", help="of the sample")
     made.add_argument("--mode", choices=("both", "plain", "armed"), default="both")
     made.add_argument("--concurrency", choices=("eventlet", "threads"), default="eventlet")
     made.add_argument("--workers", type=int, default=2, help="test processes at a time")
@@ -53,6 +62,7 @@ class Report:
     different: list[compare.Difference] = dataclasses.field(default_factory=list)
     unsteady: list[compare.Difference] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
+    not_drawn: int = 0
 
     def counts(self) -> dict[str, int]:
         """A test passes when it ends alike in both runs.
@@ -71,6 +81,7 @@ class Report:
             "passed": summary["passed"],
             "failed": len(self.different) + len(self.problems),
             "skipped": summary["skipped"] + summary["failed"],
+            **({"not drawn": self.not_drawn} if self.not_drawn else {}),
         }
 
     def lines(self) -> list[str]:
@@ -109,8 +120,14 @@ def execute(args: argparse.Namespace, work: pathlib.Path) -> Report:
     elif args.baseline:
         recorded = json.loads(baseline.read_text("utf-8"))["outcomes"]
         report.plain = {t: s for t, s in recorded.items() if re.search(args.only or "", t)}
+    if args.sample:
+        drawn = _drawn(report.plain, args.sample, args.seed)
+        report.not_drawn = len(report.plain) - len(drawn)
+        report.plain = {test: report.plain[test] for test in drawn}
     if args.mode != "plain":
-        report.armed, proof = _timed(run, "armed", regexes)
+        report.armed, proof = _timed(
+            run, "armed", list(report.plain) if args.sample else regexes, exact=bool(args.sample)
+        )
         _check_patterns(report, args, regexes, report.armed)
         _check_proof(report, proof)
     if report.plain and report.armed:
@@ -121,13 +138,19 @@ def execute(args: argparse.Namespace, work: pathlib.Path) -> Report:
     return report
 
 
+def _drawn(recorded: outcomes.Outcomes, number: int, seed: str) -> list[str]:
+    """Of tests that are recorded, which a sample takes."""
+    groups = (sampling.Group(test, (test,), 1.0) for test in recorded)
+    return sorted(group.name for group in sampling.draw(groups, sampling.Share(number), seed))
+
+
 def _timed(
-    run: runner.Runner, mode: str, regexes: list[str]
+    run: runner.Runner, mode: str, tests: list[str], exact: bool = False
 ) -> tuple[outcomes.Outcomes, runner.Proof]:
     print(f"Nova's own tests, {mode}: running ({run.concurrency}, {run.workers} processes)")
     sys.stdout.flush()
     start = time.monotonic()
-    found, proof = run.run(mode, regexes)
+    found, proof = run.run(mode, tests, exact)
     counts = outcomes.summary(found)
     print(
         f"Nova's own tests, {mode}: {counts['passed']} passed, {counts['failed']} failed,"
@@ -139,7 +162,7 @@ def _timed(
 def _check_patterns(
     report: Report, args: argparse.Namespace, regexes: list[str], found: outcomes.Outcomes
 ) -> None:
-    if args.only:
+    if args.only or args.sample:
         return
     report.problems += [
         f"no test matches {regex}; has Nova moved it?"
@@ -164,7 +187,10 @@ def _record(baseline: pathlib.Path, version: str, found: outcomes.Outcomes) -> N
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0: the same results; 1: not; 2: could not run."""
-    args = parser().parse_args(argv)
+    options = parser()
+    args = options.parse_args(argv)
+    if args.sample and not (args.baseline and args.mode == "armed"):
+        options.error("a sample is drawn of what is recorded: --baseline --mode armed")
     work = args.work_dir or pathlib.Path(tempfile.mkdtemp(prefix="nova-armed."))
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
