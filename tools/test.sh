@@ -11,7 +11,8 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 #
-# Install what the tests need and run every tier: ./tools/test.sh [TIER ...]
+# Install what the tests need and run every tier, of the slow ones a sample:
+# ./tools/test.sh [--all] [--seed SEED] [TIER ...]
 # The last line is "N passed, N failed, N skipped", whatever happens.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -33,4 +34,4 @@ make_venv "$ROOT/.venv-test" -c constraints/nova-2026.2.txt \
     -r requirements.txt -r test-requirements.txt -r doc/requirements.txt -e '.[cinder,replay,test]'
 trap - EXIT
 cd "$ROOT"
-exec "$ROOT/.venv-test/bin/python" tools/tiers.py "$@"
+exec "$ROOT/.venv-test/bin/python" -m tools.tiers "$@"

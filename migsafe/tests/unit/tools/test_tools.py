@@ -12,13 +12,11 @@
 import configparser
 import importlib
 import importlib.util
-import json
 import os
 import pathlib
 import pwd
 import subprocess
 import sys
-from collections import Counter
 
 import fixtures
 import testtools
@@ -35,56 +33,6 @@ def load(name):
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-class TiersTest(testtools.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.tiers = load("tiers")
-        self.tiers.RESULTS = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-
-    def run_step(self, code, count=None, **more):
-        command = [sys.executable, "-c", code]
-        step = self.tiers.Step("it", command, count or self.tiers.by_exit_code, **more)
-        lines = step.run()
-        return step.counts, "\n".join(lines)
-
-    def test_a_check_counts_as_one(self):
-        self.assertEqual(Counter(passed=1), self.run_step("pass")[0])
-        counts, lines = self.run_step("import sys; print('why'); sys.exit(3)")
-        self.assertEqual(Counter(failed=1), counts)
-        self.assertIn("why", lines)
-
-    def test_tests_that_never_reported_are_a_failure(self):
-        counts, lines = self.run_step("pass", self.tiers.by_subunit)
-        self.assertEqual(Counter(failed=1), counts)
-        self.assertIn("no test results", lines)
-
-    def test_a_bad_exit_code_is_a_failure_though_all_tests_passed(self):
-        def count(step, code):
-            return Counter(passed=7), []
-
-        self.assertEqual(Counter(passed=7), self.run_step("pass", count)[0])
-        counts, lines = self.run_step("import sys; sys.exit(1)", count)
-        self.assertEqual(Counter(passed=7, failed=1), counts)
-        self.assertIn("exit code 1", lines)
-
-    def test_a_step_that_takes_too_long_is_a_failure(self):
-        counts, lines = self.run_step("import time; time.sleep(60)", timeout=1)
-        self.assertLess(0, counts["failed"])
-        self.assertIn("ended after 1 s", lines)
-
-    def test_the_comparison_counts_for_itself(self):
-        result = self.tiers.RESULTS / "it" / "result.json"
-        counts = {"passed": 5, "failed": 2, "skipped": 1}
-        code = f"open({str(result)!r}, 'w').write({json.dumps(counts)!r})"
-        self.assertEqual(Counter(counts), self.run_step(code, self.tiers.by_json)[0])
-
-    def test_the_last_line(self):
-        self.assertEqual(
-            "3 passed, 0 failed, 1 skipped",
-            self.tiers.line_of(Counter(passed=3, skipped=1)),
-        )
 
 
 class LayersTest(testtools.TestCase):
