@@ -129,6 +129,6 @@ def tail(text: str) -> list[str]:
 
 
 def say(*lines: str) -> None:
-    """For who watches, at once."""
-    print(*lines, sep="\n", flush=True)
+    """For who watches, at once, and in one piece among those of other threads."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
