@@ -24,6 +24,12 @@ STALE = ('The connection_info of this volume leads to a disk of somebody else, s
 LEFT = 'Its devices and its export are left as they are'
 HALFWAY = ('Removed before that came up: %s. The rest of its devices and its export are left as '
            'they are, for the next detach')
+OLD_DISK = ('It is not handed out: the kernel has had this disk since before, for the volume that '
+            'it was then, and who has that open would read and write this one. Look with "lsblk" '
+            'and "fuser" who that is, stop it, and remove the disk ("echo 1 > '
+            '/sys/block/NAME/device/delete"; for NVMe, "nvme disconnect"); then attach again.')
+STAYS = ('%(device)s could not be disconnected again and stays here, until a later attach or a '
+         'round of the identity check can take it away: %(reason)s')
 GIVEN_BACK = ('It is not handed out. The array maps another volume to this number, or a stale '
               'device is still here: compare the mappings of both hosts, then attach again; '
               '"migsafe residue list" shows what a migration left behind.')
@@ -34,6 +40,11 @@ class Refused(exception.BrickException):
 
     But for what comes up in the middle of a detach: then the message names what has gone before.
     """
+
+
+def with_more(refused: Refused, text: str) -> Refused:
+    """The same, with a sentence more."""
+    return type(refused)(message=f'{refused} {text}', **refused.kwargs)
 
 
 class VolumeHeld(Refused):
@@ -66,6 +77,24 @@ class Unjudged(Refused):
     message = ('Volume %(volume)s on %(host)s: nothing is done to %(device)s, because %(reason)s. '
                'It is tried again with the next detach; "lsblk -s" and "dmesg" show what the '
                'device is doing.')
+
+
+class NotRemoved(Refused):
+    """A command failed in the middle of a detach, and nobody is seen to be in the way."""
+
+    message = ('Volume %(volume)s is not detached from %(host)s: %(reason)s. %(left)s, and nobody '
+               'is seen to use %(device)s: "dmesg" shows what the kernel says of it. Repeat the '
+               'detach.')
+
+
+class MixedMap(Refused):
+    """A multipath map has paths to something else."""
+
+    message = ('Volume %(volume)s on %(host)s: the multipath map %(device)s has paths that the '
+               'connection of this volume does not lead to: %(paths)s. What is read comes from '
+               'either. It is not handed out. Two volumes have one WWID then, a copy in the array '
+               'for instance: detach the other one from this host, or give the copy a WWID of its '
+               'own in the array.')
 
 
 class Unproven(Unjudged):

@@ -18,21 +18,23 @@ it hands it out. How a disk is found and taken away stays os-brick's business.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+import functools
+from typing import Any, NoReturn
 
-from os_brick import utils
+from os_brick import exception, utils
 from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import base, fibre_channel, iscsi, nvmeof
 from oslo_log import log as logging
 
 from migsafe.brick import refusals
 from migsafe.brick.connectors import scsi as connectors_scsi
-from migsafe.brick.guard import kept_devices
+from migsafe.brick.guard import kept_devices, strays
 from migsafe.brick.guard import policy as guard_policy
 from migsafe.brick.guard.questions import Wanted
-from migsafe.brick.identity import designators
-from migsafe.brick.kernel import sessions
+from migsafe.brick.identity import designators, noted
+from migsafe.brick.kernel import address, sessions
 from migsafe.brick.kernel import sysfs as kernel_sysfs
+from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
 
@@ -49,7 +51,6 @@ class Guarded:
         scsi.__class__ = connectors_scsi.guarded(type(scsi), self.policy)
         self._linuxscsi = scsi
 
-    @base.synchronized('connect_and_judge', external=True)
     def connect_volume(self, connection_properties: dict[str, Any]) -> Any:
         """As os-brick does, and then look at what came back.
 
@@ -60,16 +61,24 @@ class Guarded:
         :raises refusals.Refused: if it is not the volume; it is disconnected again, unless it
             was here before
         """
+        strays.retry()
+        return self._connect(connection_properties)
+
+    @base.synchronized('connect_and_judge', external=True)
+    def _connect(self, connection_properties: dict[str, Any]) -> Any:
         volume = self._wanted(connection_properties)
         before = self.policy.guard.sysfs.names()
         with guard_policy.working_on(volume):
             info = super().connect_volume(connection_properties)  # type: ignore[misc]
         try:
             found = self._checked(connection_properties, info, volume)
-        except Exception:
+        except Exception as wrong:
             # whatever it is, nobody will ever ask to have this disk taken away
-            self._give_back(connection_properties, info, before)
+            stays = self._give_back(connection_properties, info, before)
+            if stays and isinstance(wrong, refusals.Refused):
+                raise refusals.with_more(wrong, stays) from wrong
             raise
+        strays.forget(str(info.get('path')))
         if found and not connection_properties.get(guard_policy.KEY):
             connection_properties[guard_policy.KEY] = sorted(found)
         return info
@@ -82,7 +91,8 @@ class Guarded:
         """
         path, multipath = str(info.get('path')), self._wants_map(properties)
         name = kernel_sysfs.kernel_name(path)
-        judge, also = self.policy.guard.connected, self._paths(properties)
+        guard, also = self.policy.guard, self._paths(properties)
+        judge = functools.partial(guard.connected, leads=self._leads(properties))
         try:
             return judge(name, path, volume, multipath, also=also)
         except (refusals.WrongDisk, refusals.Unproven) as wrong:
@@ -107,8 +117,32 @@ class Guarded:
             names, also = self._devices(connection_properties, device_info)
             if names:
                 self.policy.may_remove(names, also)
-            return super().disconnect_volume(  # type: ignore[misc]
-                connection_properties, device_info, force=force, ignore_errors=ignore_errors)
+            try:
+                return super().disconnect_volume(  # type: ignore[misc]
+                    connection_properties, device_info, force=force, ignore_errors=ignore_errors)
+            except (refusals.Refused, exception.VolumeDeviceNotFound):
+                raise
+            except Exception as error:
+                self._explain(connection_properties, names, error)
+
+    def _explain(self, properties: dict[str, Any], names: list[str],
+                 error: Exception) -> NoReturn:
+        """Say who is in the way of a detach that has failed, or that it is not known.
+
+        Only what is one of ours keeps the export.
+
+        :raises refusals.Refused: always
+        """
+        left = [name for name in names or self._paths(properties)
+                if self.policy.guard.sysfs.exists(name)]
+        if left:
+            self.policy.may_remove(left)
+        gone = guard_policy.gone()
+        raise refusals.NotRemoved(
+            volume=guard_policy.current().volume, host=self.policy.guard.host,
+            device=', '.join(f'/dev/{name}' for name in left) or 'its devices',
+            reason=masked(error),
+            left=refusals.HALFWAY % ', '.join(gone) if gone else refusals.LEFT) from error
 
     def _devices(self, properties: dict[str, Any], info: Any) -> tuple[list[str], list[str]]:
         """(disks that will be removed, RAIDs above that are taken down with them)."""
@@ -118,6 +152,10 @@ class Guarded:
         """All disks that a disconnect would remove, where the map may not have taken all."""
         return []
 
+    def _leads(self, properties: dict[str, Any]) -> list[address.Lead]:
+        """Where the paths of a map have to lead to; empty if that does not matter."""
+        return []
+
     def _wanted(self, properties: dict[str, Any]) -> Wanted:
         return guard_policy.wanted(properties, self.policy.guard.host)
 
@@ -125,20 +163,38 @@ class Guarded:
         return bool(getattr(self, 'use_multipath', False)
                     and properties.get('enforce_multipath'))
 
-    def _give_back(self, properties: dict[str, Any], info: Any, before: set[str]) -> None:
+    def _give_back(self, properties: dict[str, Any], info: Any, before: set[str]) -> str:
+        """Disconnect what has come.
+
+        :returns: a sentence for an operator, if it stays; '' if it has gone
+        """
         unnamed = {k: v for k, v in properties.items() if k != guard_policy.KEY}
+        path, name, was = str(info.get('path')), None, frozenset[str]()
         try:
-            name = kernel_sysfs.kernel_name(str(info.get('path')))
+            name = kernel_sysfs.kernel_name(path)
             found = {name, *self._paths(unnamed)}
             if name is None or found & before:
-                LOG.warning('%s is left as it is: %s', info.get('path'),
-                            'it, or a path of it, was on this host before'
-                            if name else 'no device is behind it')
-                return
+                why = 'it, or a path of it, was on this host before' if name else (
+                    'no device is behind it')
+                LOG.warning('%s is left as it is: %s', path, why)
+                return f'{path} is left as it is: {why}.'
+            was = noted.noted(self.policy.guard.sysfs, name)
             with guard_policy.giving_back():
                 self.disconnect_volume(unnamed, info)
         except Exception as error:
-            LOG.warning('%s could not be disconnected again: %s', info.get('path'), error)
+            stays = refusals.STAYS % {'device': path, 'reason': str(error)}
+            LOG.warning('%s', stays)
+            if name and was:
+                # later it goes only if it is still that disk
+                strays.remember(path, guard_policy.name_of(properties), stays, lambda: (
+                    self._take_away({**unnamed, guard_policy.KEY: sorted(was)}, info)))
+            return stays
+        return ''
+
+    @base.synchronized('connect_and_judge', external=True)
+    def _take_away(self, properties: dict[str, Any], info: Any) -> None:
+        """Try again, while nothing is handed out."""
+        self.disconnect_volume(properties, info)
 
 
 class GuardedISCSI(Guarded):
@@ -155,6 +211,12 @@ class GuardedISCSI(Guarded):
         return sorted(sessions.disks((portal, target, int(lun))
                                      for portal, target, lun in targets))
 
+    def _leads(self, properties: dict[str, Any]) -> list[address.Lead]:
+        # the target has told os-brick of portals that may have other names
+        told = 'target_portals' in properties
+        return [(target if told else '', int(lun)) for _, target, lun
+                in self._get_all_targets(properties)]  # type: ignore[attr-defined]
+
 
 class GuardedFibreChannel(Guarded):
     """Fibre Channel flushes and removes disk by disk, and goes on after an error with force."""
@@ -168,6 +230,11 @@ class GuardedFibreChannel(Guarded):
         names = {kernel_sysfs.kernel_name(path) for path in paths}
         return sorted(name for name in names if name)
 
+    def _leads(self, properties: dict[str, Any]) -> list[address.Lead]:
+        targets = self._add_targets_to_connection_properties(  # type: ignore[attr-defined]
+            properties)['targets']
+        return [(str(port).lower().replace(':', ''), int(lun)) for port, lun in targets]
+
     def _remove_devices(self, connection_properties: dict[str, Any],
                         devices: list[dict[str, str]], device_info: Any, force: bool,
                         exc: Any) -> None:
@@ -180,9 +247,11 @@ class GuardedFibreChannel(Guarded):
         names = [device['device'].removeprefix('/dev/') for device in devices or ()]
         if names:
             self.policy.may_remove(names)
-            self._linuxscsi.flush_maps(names, force, exc)
-        super()._remove_devices(  # type: ignore[misc]
-            connection_properties, devices, device_info, force, exc)
+        with self._linuxscsi.together(names):
+            if names:
+                self._linuxscsi.flush_maps(names, force, exc)
+            super()._remove_devices(  # type: ignore[misc]
+                connection_properties, devices, device_info, force, exc)
         _refuse(exc)
 
 

@@ -13,20 +13,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from os_brick import exception
 from os_brick.initiator import linuxscsi
+from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from migsafe.brick import refusals
 from migsafe.brick.guard import policy as guard_policy
-from migsafe.brick.guard.questions import PATIENCE, PAUSE
+from migsafe.brick.guard import removal
 from migsafe.brick.kernel import holders
 
 LOG = logging.getLogger(__name__)
+
+#: The disks that this thread removes together.
+_TOGETHER: contextvars.ContextVar[removal.Together | None] = contextvars.ContextVar(
+    'migsafe_together', default=None)
+#: What os-brick tries three times, for a minute, whatever is in the way.
+_TRIED_AGAIN = ('multipath', 'blockdev')
 
 
 class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
@@ -39,25 +48,43 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
 
         :raises refusals.Refused: with nothing changed
         """
-        if devices_names:
-            self.policy.may_remove(devices_names)
+        if not devices_names:
+            return super().remove_connection(devices_names, *args, **kwargs)
+        self.policy.may_remove(devices_names)
+        with self.together(devices_names):
             if guard_policy.current().whoever:
                 # os-brick flushes one map, and these disks may be of several
                 self.flush_maps(devices_names, False, exception.ExceptionChainer())
-        return super().remove_connection(devices_names, *args, **kwargs)
+            return super().remove_connection(devices_names, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def together(self, names: Iterable[str]) -> Iterator[removal.Together]:
+        """The disks of one volume are claimed, and looked at for the last time, at once."""
+        one = removal.Together(self.policy, names)
+        token = _TOGETHER.set(one)
+        try:
+            yield one
+        finally:
+            _TOGETHER.reset(token)
+            one.let_go()
 
     def remove_scsi_device(self, device: str, *args: Any, **kwargs: Any) -> None:
-        """Flush as os-brick does; then claim, ask who it is, and remove in one step.
+        """Flush as os-brick does; then claim, look who has it open, ask who it is, and remove.
 
         What multipath had kept away until its map was flushed may have got at the disk since.
 
         :raises refusals.Refused: with the disk still there, and named what is not
         """
-        if self.policy.guard.sysfs.exists(device.removeprefix('/dev/')):
-            self._remove(device, *args, **kwargs)
-        else:
+        name = device.removeprefix('/dev/')
+        together = _TOGETHER.get()
+        if not self.policy.guard.sysfs.exists(name):
             # os-brick knows what to do about a disk that is gone: nothing
             super().remove_scsi_device(device, *args, **kwargs)
+        elif together is not None and name in together.names:
+            self._remove(name, together, *args, **kwargs)
+        else:
+            with self.together([name]) as alone:
+                self._remove(name, alone, *args, **kwargs)
 
     def flush_maps(self, names: Iterable[str], force: bool, exc: Any) -> None:
         """Flush what multipath has over some disks: its claim is not one of somebody else."""
@@ -70,9 +97,29 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
         super().flush_multipath_device(device_map_name)
         guard_policy.note_gone(f'multipath map {device_map_name}')
 
-    def _remove(self, device: str, force: bool = False, exc: Any = None,
-                flush: bool = True) -> None:
-        name = device.removeprefix('/dev/')
+    def _execute(self, *command: Any, **how: Any) -> tuple[str, str]:
+        """As os-brick does; between its tries of a flush it is looked who is in the way.
+
+        :raises refusals.Refused: naming it
+        """
+        together = _TOGETHER.get()
+        tries = how.get('attempts', 1)
+        if together is None or tries < 2 or command[0] not in _TRIED_AGAIN:
+            return super()._execute(*command, **how)  # type: ignore[no-any-return]
+        for pause in removal.pauses(tries, how.get('interval', 1)):
+            try:
+                return super()._execute(  # type: ignore[no-any-return]
+                    *command, **(how | {'attempts': 1}))
+            except processutils.ProcessExecutionError:
+                if pause is None:
+                    raise
+                together.look()
+                time.sleep(pause)
+        raise AssertionError('the last try has returned or raised')
+
+    def _remove(self, name: str, together: removal.Together, force: bool = False,
+                exc: Any = None, flush: bool = True) -> None:
+        device = f'/dev/{name}'
         policy, volume = self.policy, guard_policy.current()
         if not policy.warns:
             try:
@@ -84,22 +131,15 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
             exc = exc if exc is not None else exception.ExceptionChainer()
             with exc.context(force, 'Flushing %s failed', device):
                 self.flush_device_io(device)
-        end = time.monotonic() + PATIENCE
-        while True:
-            done = policy.guard.root.remove_scsi(name, sorted(volume.identity))
-            if done['done']:
-                guard_policy.note_gone(device)
-                return
-            if 'identity' in done or time.monotonic() > end:
-                break
-            # a short opener, as before the detach; now it would be left half done
-            time.sleep(PAUSE)
-        if policy.warns and 'identity' not in done:
+        done = policy.guard.root.remove_scsi(name, sorted(volume.identity), together.claim())
+        if done['done']:
+            guard_policy.note_gone(device)
+        elif policy.warns and 'identity' not in done:
             LOG.warning('%s: %s; it is removed all the same, as [migsafe] holder_policy is '
                         '"warn"', device, done['reason'])
             super().remove_scsi_device(device, force, exc, flush=False)
-            return
-        raise policy.guard.refusal(volume, name, done, guard_policy.gone())
+        else:
+            raise policy.guard.refusal(volume, name, done, guard_policy.gone())
 
 
 def guarded(cls: type, policy: guard_policy.Policy) -> type:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from migsafe.brick import errors, refusals
 from migsafe.brick.guard.questions import Guard, Wanted
-from migsafe.brick.identity import designators
+from migsafe.brick.identity import designators, noted
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 KIND = 'R9'
@@ -87,7 +87,6 @@ class Patrol:
         """What the kernel has noted of a disk, or of the first path of a map that has one."""
         sysfs = self._guard.sysfs
         for path in sysfs.slaves(name) or [name]:
-            for place in (('device', 'wwid'), ('wwid',)):
-                if noted := designators.written(sysfs.attribute(path, *place)):
-                    return noted
+            if found := noted.noted(sysfs, path):
+                return found
         return frozenset()

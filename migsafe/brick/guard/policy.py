@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from oslo_log import log as logging
 
 from migsafe.brick import errors, refusals
+from migsafe.brick.guard import questions
 from migsafe.brick.guard.questions import Guard, Wanted
 from migsafe.brick.identity import designators
 
@@ -36,6 +38,9 @@ _NAME: contextvars.ContextVar[str] = contextvars.ContextVar(
 
 #: What the detach that this thread is at has removed so far.
 _GONE: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar('migsafe_gone', default=())
+#: The disks whose counters of I/O this thread has found at rest.
+_WATCHED: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
+    'migsafe_watched', default=frozenset())
 #: Whether this thread takes away what has just come by mistake.
 _WHOEVER: contextvars.ContextVar[bool] = contextvars.ContextVar('migsafe_whoever', default=False)
 
@@ -87,12 +92,13 @@ def giving_back() -> Iterator[None]:
 @contextlib.contextmanager
 def working_on(volume: Wanted) -> Iterator[None]:
     """Name the volume for everything below."""
-    token, so_far = _WANTED.set(volume), _GONE.set(())
+    token, so_far, watched = _WANTED.set(volume), _GONE.set(()), _WATCHED.set(frozenset())
     try:
         yield
     finally:
         _WANTED.reset(token)
         _GONE.reset(so_far)
+        _WATCHED.reset(watched)
 
 
 def note_gone(what: str) -> None:
@@ -134,15 +140,38 @@ class Policy:
         """
         names = sorted(names)
         self.may_remove(names)
-        root = self.guard.root
-        claim = root.claim(names)
-        if not claim['done'] and not self.warns:
-            raise self.guard.refusal(current(), claim['name'], claim, gone())
+        number = self.claim(names)
         try:
             yield
         finally:
-            if claim['done']:
-                root.let_go(claim['claim'])
+            self.guard.root.let_go(number)
+
+    def claim(self, names: Iterable[str]) -> int:
+        """Claim some disks, and look once more who has them open.
+
+        :returns: the number of the claim; 0 if there is none and the policy is "warn"
+        :raises refusals.Refused: naming what came up since they were judged
+        """
+        names, root = sorted(names), self.guard.root
+        end = time.monotonic() + questions.PATIENCE
+        # a short opener, as before the detach; now it would be left half done
+        while not (claim := root.claim(names))['done'] and time.monotonic() < end:
+            time.sleep(questions.PAUSE)
+        try:
+            if not claim['done']:
+                raise self.guard.refusal(current(), claim['name'], claim, gone())
+            self.guard.unopened(names, current())
+        except refusals.VolumeHeld as held:
+            if self.warns:
+                LOG.warning('%s It goes on all the same, as [migsafe] holder_policy is "warn".',
+                            held)
+                return int(claim.get('claim', 0))
+            root.let_go(claim.get('claim', 0))
+            raise _halfway(held) from held
+        except refusals.Refused:
+            root.let_go(claim.get('claim', 0))
+            raise
+        return int(claim['claim'])
 
     def may_remove(self, names: Iterable[str], also: Iterable[str] = ()) -> None:
         """Guard.may_remove() for the current volume, with the policy.
@@ -150,8 +179,10 @@ class Policy:
         :raises refusals.Refused: see there
         """
         names, also = sorted(names), sorted(also)
+        # what moves is looked at once in a detach, since it takes a while
+        watch = not set(names) <= _WATCHED.get()
         try:
-            self.guard.may_remove(names, current(), also)
+            self.guard.may_remove(names, current(), also, watch)
         except refusals.VolumeHeld as held:
             if self.warns:
                 LOG.warning('%s It goes on all the same, as [migsafe] holder_policy is "warn".',
@@ -166,6 +197,8 @@ class Policy:
                 LOG.warning('%s', failed)
                 raise _halfway(held) from failed
             self.guard.may_remove(names, current(), also)
+        if _WANTED.get() is not None:
+            _WATCHED.set(_WATCHED.get() | set(names))
 
 
 def _halfway(held: refusals.VolumeHeld) -> refusals.VolumeHeld:

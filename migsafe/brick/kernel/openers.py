@@ -9,10 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who has a block device open, mounted or in use as swap, from /proc.
+"""Who has a block device open, mounted, in use as swap, below a loop device or exported.
 
 An open file descriptor leaves no trace in sysfs, and a QEMU that still runs is nothing else.
 Reading the descriptors of other users' processes needs root; see migsafe.brick.root.privileged.
+Everything goes by the numbers of devices: a path is chosen by whoever opens it, and so is the
+name of a process.
 
 It answers with everything or not at all: only a process that has ended has nothing open. What
 cannot be read for any other reason is an OSError, never "nobody".
@@ -22,19 +24,19 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
+import glob
 import os
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 
-from migsafe.brick.kernel import sysfs
+from migsafe.brick.kernel import bounded, claims, exports, loops, multipathd, processes, statx
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 
-#: They keep paths open, or open every device for a moment, as part of having it at all.
-CARETAKERS = frozenset(('multipathd', 'systemd-udevd', 'udevd', '(udev-worker)', 'udevadm',
-                        'iscsid', 'blkid'))
 #: PROC_PID_INIT_INO of include/linux/proc_ns.h: the PID namespace that has all processes.
 INITIAL = 'pid:[4026531836]'
-#: What /proc and /sys say of a process or a device that is not there any more.
-_ENDED = (errno.ENOENT, errno.ESRCH, errno.ENODEV)
+#: Seconds for the path of a swap file.
+PATIENCE = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +59,75 @@ def everybody(proc: str = '/proc') -> bool:
     return os.readlink(f'{proc}/self/ns/pid') == INITIAL
 
 
-def processes(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
-    """The processes that have one of some devices open.
+def uses(numbers: Collection[str], proc: str = '/proc', sys: str = '/sys',
+         dev: str = '/dev') -> list[Use]:
+    """All that has some devices open, stands on them without a link in sysfs, or exports them.
 
     :param numbers: major:minor of each
-    :returns: none of CARETAKERS
     :raises OSError: if that is not to be found out
     """
-    found = []
-    for directory in _processes(proc):
-        opened = {number for number in _descriptors(directory) if number in numbers}
-        name = _name(directory) if opened else ''
-        if opened and name not in CARETAKERS:
-            found += [Use(number, f'process {directory.name} ({ascii(name)[1:-1]})')
-                      for number in sorted(opened)]
+    if not numbers:
+        return []
+    found = [*mounts(numbers, proc), *swaps(numbers, proc), *over(numbers, sys, dev),
+             *exported(numbers, sys), *processes_of(numbers, proc, sys)]
+    if not any(use.what.startswith('mounted') for use in found):
+        # what claims it and is mounted nowhere that can be seen
+        found += [Use(number, words) for number, words in claims.claims(numbers, sys, proc)]
+    return list(dict.fromkeys(found))
+
+
+def processes_of(numbers: Collection[str], proc: str = '/proc', sys: str = '/sys') -> list[Use]:
+    """The processes that have one of some devices open, by whatever node, or a file on one.
+
+    multipathd is none of them, which keeps the paths open as long as it has them; see there.
+
+    :raises OSError: see uses()
+    """
+    devices, found = nodes_of(numbers, sys), []
+    seen: set[tuple[str, ...]] = set()
+    for directory in processes.processes(proc):
+        if directory.name == str(os.getpid()):
+            # what this daemon has open it has opened for a question or a claim
+            continue
+        here: dict[Use, None] = {}
+        flags: list[int] = []
+        for one in processes.opened(directory, seen):
+            number, kind = devices.get(one.device, ('', ''))
+            if number:
+                flags.append(one.flags)
+                words = f'process {directory.name} ({_name(directory)})'
+                if one.how != 'open' or kind:
+                    words += ', '.join(('', *filter(None, (
+                        f'by {kind}' if kind else '', one.how if one.how != 'open' else ''))))
+                here[Use(number, words)] = None
+            elif one.on in numbers:
+                here[Use(one.on, f'process {directory.name} ({_name(directory)}), a file on '
+                                 'it')] = None
+        if here and not (flags and multipathd.is_it(directory, flags, proc)):
+            found += sorted(here, key=str)
+    return found
+
+
+def nodes_of(numbers: Collection[str], sys: str = '/sys') -> Mapping[str, tuple[str, str]]:
+    """What leads to some devices: number as statx.kind() has it -> (major:minor, what it is).
+
+    The other nodes of a SCSI disk are sg and bsg, that of an NVMe namespace is ng.
+    """
+    sysfs, found = kernel_sysfs.Sysfs(sys), {}
+    for number in numbers:
+        found[f'b{number}'] = (number, '')
+        name = sysfs.name_of(number)
+        for pattern in () if name is None else (
+                f'{sys}/class/block/{name}/device/scsi_generic/*/dev',
+                f'{sys}/class/block/{name}/device/bsg/*/dev',
+                f'{sys}/class/nvme-generic/ng{name.removeprefix("nvme")}/dev'):
+            for path in glob.glob(pattern):
+                try:
+                    text = pathlib.Path(path).read_text('ascii').strip()
+                except OSError as error:
+                    processes.has_ended(error, errno.ENODEV)
+                    continue
+                found[f'c{text}'] = (number, os.path.basename(os.path.dirname(path)))
     return found
 
 
@@ -79,17 +136,17 @@ def mounts(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
 
     See proc_pid_mountinfo(5): the third field is the device, the fifth where it is mounted.
 
-    :raises OSError: see processes()
+    :raises OSError: see uses()
     """
     found: dict[Use, None] = {}
     seen = set()
-    for directory in _processes(proc):
+    for directory in processes.processes(proc):
         try:
             namespace = os.readlink(directory / 'ns' / 'mnt')
             # EINVAL is what a zombie says, see mounts_open_common() in fs/proc_namespace.c
             lines = [] if namespace in seen else _lines(directory / 'mountinfo', errno.EINVAL)
         except OSError as error:
-            _has_ended(error)
+            processes.has_ended(error)
             continue
         if lines:
             seen.add(namespace)
@@ -103,85 +160,61 @@ def mounts(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
 
 
 def swaps(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
-    """Which of some devices are swap space.
+    """Which of some devices are swap space, or have a swap file on them.
 
-    :raises OSError: see processes()
+    :raises OSError: see uses()
     """
     found = []
-    for fields in _lines(pathlib.Path(proc) / 'swaps'):
-        number = _number(fields[0]) if fields else None
-        if number in numbers:
-            found.append(Use(str(number), 'swap'))
-    return found
-
-
-def loops(numbers: Collection[str], sys: str = '/sys') -> list[Use]:
-    """The loop devices over some devices.
-
-    Such a device claims nothing, has no link in sysfs, and once it is set up no process has what
-    is below it open. See Documentation/ABI/testing/sysfs-block-loop, or drivers/block/loop.c.
-
-    :raises OSError: see processes()
-    """
-    found = []
-    for file in pathlib.Path(sys, 'class', 'block').glob('loop*/loop/backing_file'):
-        for fields in _lines(file):
-            path = ' '.join(fields)
-            # a file of a dead NFS server is never looked at; see _descriptors()
-            number = _number(path) if path.startswith('/dev/') else None
-            if number in numbers:
-                found.append(Use(str(number), f'loop device {file.parent.parent.name}'))
-    return found
-
-
-def _processes(proc: str) -> Iterator[pathlib.Path]:
-    for entry in os.scandir(proc):
-        if entry.name.isdigit():
-            yield pathlib.Path(entry.path)
-
-
-def _descriptors(process: pathlib.Path) -> Iterator[str]:
-    """major:minor of the block devices that a process has open; none of one that has ended."""
-    try:
-        entries = os.listdir(process / 'fd')
-    except OSError as error:
-        _has_ended(error)
-        return
-    for entry in entries:
-        # only what lies below some /dev: to stat a file of a dead NFS server may never return
+    for fields in _lines(pathlib.Path(proc) / 'swaps')[1:]:
         try:
-            device = '/dev/' in os.readlink(process / 'fd' / entry)
-        except OSError as error:
-            _has_ended(error)
+            seen = bounded.one(('swap', fields[0]), functools.partial(statx.kind, fields[0]),
+                               PATIENCE)
+        except bounded.Silent:
+            # a file on a server that does not answer is on no disk of this host
             continue
-        number = _number(process / 'fd' / entry) if device else None
-        if number:
-            yield number
+        except OSError as error:
+            processes.has_ended(error, errno.ENOTDIR)
+            continue
+        number = seen.device.removeprefix('b')
+        if number in numbers:
+            found.append(Use(number, 'swap'))
+        elif not seen.device and seen.on in numbers:
+            found.append(Use(seen.on, f'swap file {ascii(fields[0])[1:-1]}'))
+    return found
 
 
-def _number(path: str | pathlib.Path) -> str | None:
-    try:
-        found = os.stat(path)
-    except ValueError:
-        return None
-    except OSError as error:
-        _has_ended(error, errno.ENOTDIR)
-        return None
-    return sysfs.block_number(found)
+def over(numbers: Collection[str], sys: str = '/sys', dev: str = '/dev') -> list[Use]:
+    """The loop devices over some devices, or over a file on one.
+
+    :raises OSError: see uses()
+    """
+    return [Use(number, f'loop device {name}{more}')
+            for name, device, on in loops.below(sys, dev)
+            for number, more in ((device, ''), ('' if device else on, ' of a file on it'))
+            if number in numbers]
+
+
+def exported(numbers: Collection[str], sys: str = '/sys') -> list[Use]:
+    """As what the kernel exports some devices, or a file on one.
+
+    :raises OSError: see uses()
+    """
+    return [Use(number, f'exported: {words}{more}')
+            for device, on, words in exports.exports(f'{sys}/kernel/config', sys)
+            for number, more in ((device, ''), (on, ' of a file on it')) if number in numbers]
 
 
 def _name(process: pathlib.Path) -> str:
+    """What it runs, which is less a matter of its own choice than its name."""
     try:
-        return (process / 'comm').read_text('utf-8', 'backslashreplace').rstrip('\n')
+        return ascii(os.path.basename(os.readlink(process / 'exe')))[1:-1]
     except OSError:
-        return 'ended'
-
-
-def _has_ended(error: OSError, *also: int) -> None:
-    """Let an error pass that means that there is nothing any more, and no other."""
-    if error.errno not in (*_ENDED, *also):
-        # with the name in the text: a privsep daemon sends no more of an error
-        raise OSError(error.errno, f'{error.filename}: {error.strerror}') from error
+        # of the kernel's, or at its end
+        try:
+            text = (process / 'comm').read_text('utf-8', 'backslashreplace')
+        except OSError:
+            return 'ended'
+        return ascii(text.rstrip('\n'))[1:-1]
 
 
 def _lines(path: pathlib.Path, *ended: int) -> list[list[str]]:
@@ -192,6 +225,6 @@ def _lines(path: pathlib.Path, *ended: int) -> list[list[str]]:
     try:
         text = path.read_text('utf-8', 'backslashreplace')
     except OSError as error:
-        _has_ended(error, *ended)
+        processes.has_ended(error, errno.ENODEV, *ended)
         return []
     return [line.split(' ') if '\t' not in line else line.split() for line in text.splitlines()]

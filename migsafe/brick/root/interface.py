@@ -22,10 +22,13 @@ class Root(Protocol):
     def look(self, name: str, exclusive: bool) -> dict[str, Any]:
         """See privileged.look."""
 
+    def ask(self, names: list[str], seconds: float) -> dict[str, dict[str, Any]]:
+        """See privileged.ask."""
+
     def opened_by(self, numbers: list[str]) -> list[list[str]]:
         """See privileged.opened_by; an OSError if it cannot tell."""
 
-    def remove_scsi(self, name: str, expected: list[str]) -> dict[str, Any]:
+    def remove_scsi(self, name: str, expected: list[str], number: int) -> dict[str, Any]:
         """See privileged.remove_scsi."""
 
     def claim(self, names: list[str]) -> dict[str, Any]:

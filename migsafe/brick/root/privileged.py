@@ -17,22 +17,24 @@ They take kernel names and check them again: the other side of the socket is not
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from oslo_concurrency import processutils
 from oslo_privsep import capabilities, priv_context
 
 from migsafe.brick import errors
-from migsafe.brick.identity import designators, inquiry
-from migsafe.brick.kernel import kinds, openers
+from migsafe.brick.identity import designators, inquiry, noted
+from migsafe.brick.kernel import bounded, kinds, nodes, openers
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.text import masked
 
 #: SYS_ADMIN: NVMe admin commands and device-mapper. SYS_PTRACE and DAC_READ_SEARCH: the open
-#: files of processes that belong to other users.
+#: files of processes that belong to other users, SYS_ADMIN their mappings.
 default = priv_context.PrivContext(
     'migsafe.brick',
     cfg_section='migsafe_privileged',
@@ -44,8 +46,16 @@ default = priv_context.PrivContext(
 _UUID = re.compile(r'[A-Za-z0-9_-]{1,128}\Z')
 #: The disk does not answer because it is offline or gone: there is nobody to ask.
 _DEAD = (errno.ENXIO, errno.ENODEV)
-#: The claims that are held: number -> open disks.
-_CLAIMS: dict[int, list[int]] = {}
+#: Seconds for a disk to be opened, and to answer before it is removed. A healthy array takes
+#: milliseconds, and the detach of a dead disk must not take long.
+ANSWER = 1.0
+#: No question waits longer, whoever asks.
+LONGEST = 10.0
+#: States of a SCSI disk and of an NVMe controller in which a command comes back: any other holds
+#: it until the transport gives up (scsi_device_state_check() in drivers/scsi/scsi_lib.c).
+_ANSWERING = frozenset(('', 'running', 'live'))
+#: The claims that are held: number -> open disks by their kernel names.
+_CLAIMS: dict[int, dict[str, int]] = {}
 _NUMBERS = itertools.count(1)
 
 
@@ -59,24 +69,33 @@ def look(name: str, exclusive: bool) -> dict[str, Any]:
 
 
 @default.entrypoint
-def opened_by(numbers: list[str]) -> list[list[str]]:
-    """[major:minor, what] of all that has some devices open, mounted, as swap or as a loop.
+def ask(names: list[str], seconds: float) -> dict[str, dict[str, Any]]:
+    """Ask some disks at once who they are.
 
-    :raises OSError: if that is not to be found out
+    :param seconds: for all of them
+    :returns: name -> what looked() says
     """
-    uses = [*openers.mounts(numbers), *openers.swaps(numbers), *openers.loops(numbers),
-            *openers.processes(numbers)]
-    return [[use.device, use.what] for use in uses]
+    return asked(names, seconds)
 
 
 @default.entrypoint
-def remove_scsi(name: str, expected: list[str]) -> dict[str, Any]:
+def opened_by(numbers: list[str]) -> list[list[str]]:
+    """[major:minor, what] of all that has some devices open, stands on them or exports them.
+
+    :raises OSError: if that is not to be found out
+    """
+    return [[use.device, use.what] for use in openers.uses(numbers)]
+
+
+@default.entrypoint
+def remove_scsi(name: str, expected: list[str], number: int) -> dict[str, Any]:
     """Remove one SCSI disk from the kernel, if nothing claims it and it is the right one.
 
     :param expected: the volume's identity; empty if it is not known
+    :param number: of a claim that has the disk; 0 for none
     :returns: see removed()
     """
-    return removed(name, designators.read(expected))
+    return removed(name, designators.read(expected), number=number)
 
 
 @default.entrypoint
@@ -94,7 +113,7 @@ def let_go(number: int) -> None:
 
     :param number: what claim() returned as ``claim``; another one does nothing
     """
-    for fd in _CLAIMS.pop(number, []):
+    for fd in _CLAIMS.pop(number, {}).values():
         os.close(fd)
 
 
@@ -125,22 +144,56 @@ def remove_lv(name: str, uuid: str) -> dict[str, Any]:
 def looked(name: str, exclusive: bool, dev: str = '/dev', sys: str = '/sys') -> dict[str, Any]:
     """What look() does, without the daemon.
 
-    :returns: ``state`` free, busy, dead or unknown; ``identity`` if it answered; ``reason``
+    :returns: ``state`` free, busy, dead, silent or unknown; ``identity`` if it answered;
+        ``reason``
     """
-    if not kernel_sysfs.NAME.match(name):
-        return {'state': 'unknown', 'identity': [], 'reason': 'no name of a block device'}
+    if not exclusive:
+        return asked([name], ANSWER, dev, sys)[name]
     try:
-        fd = inquiry.opened(name, exclusive, dev, sys)
+        os.close(_opened(name, dev, sys))
     except OSError as error:
-        state = ('busy' if error.errno == errno.EBUSY else
-                 'dead' if error.errno in _DEAD else 'unknown')
-        return {'state': state, 'identity': [], 'reason': error.strerror or str(error)}
+        return _failed(error)
+    except bounded.Silent:
+        return _answer('unknown', f'the kernel has not opened it within {ANSWER:g} s')
+    # a map without paths that queues would never answer: only the claim is asked of it
+    return _answer('free')
+
+
+def asked(names: Sequence[str], seconds: float, dev: str = '/dev',
+          sys: str = '/sys') -> dict[str, dict[str, Any]]:
+    """What ask() does, without the daemon. A disk that holds its commands back is not asked.
+
+    :returns: name -> see looked()
+    """
+    found: dict[str, dict[str, Any]] = {}
+    seconds = min(seconds, LONGEST)
+    for name in names:
+        if not kernel_sysfs.NAME.match(name):
+            found[name] = _answer('unknown', 'no name of a block device')
+        elif (state := _state(name, sys)) not in _ANSWERING:
+            found[name] = _answer('silent', f'the kernel has it as {state}')
+    answers = bounded.ask({('identity', name): functools.partial(_asked, name, dev, sys)
+                           for name in names if name not in found}, seconds)
+    for name in names:
+        if name in found:
+            continue
+        answer = answers['identity', name]
+        found[name] = (_answer('silent', f'no answer within {seconds:g} s')
+                       if isinstance(answer, bounded.Silent) else
+                       _failed(answer) if isinstance(answer, OSError) else
+                       _answer('unknown', str(answer)) if isinstance(answer, Exception) else
+                       answer)
+    return found
+
+
+def _asked(name: str, dev: str, sys: str) -> dict[str, Any]:
+    fd = nodes.opened(name, False, dev, sys)
     try:
-        # a map without paths that queues would never answer: only the claim is asked of it
-        found = frozenset() if exclusive else inquiry.identity(fd, name)
-        return {'state': 'free', 'identity': sorted(found), 'reason': ''}
-    except (OSError, errors.BadPage) as error:
-        return {'state': 'free', 'identity': [], 'reason': str(error)}
+        return _answer('free') | {'identity': sorted(inquiry.identity(fd, name))}
+    except OSError as error:
+        return _answer('free', str(error))
+    except errors.BadPage as error:
+        return _answer('free', str(error)) | {'bad': True}
     finally:
         os.close(fd)
 
@@ -151,23 +204,23 @@ def claimed(names: list[str], dev: str = '/dev', sys: str = '/sys') -> dict[str,
     :returns: ``done`` and ``claim``; else the ``name`` of one that is not to be had, and a
         ``reason``. What is dead is claimed by nobody
     """
-    number, fds = next(_NUMBERS), []
+    number, fds = next(_NUMBERS), {}
     for name in names:
         try:
             if not kernel_sysfs.NAME.match(name):
                 raise OSError(errno.EINVAL, 'no name of a block device')
-            fds.append(inquiry.opened(name, True, dev, sys))
-        except OSError as error:
-            if error.errno not in _DEAD:
-                for fd in fds:
+            fds[name] = _opened(name, dev, sys)
+        except (OSError, bounded.Silent) as error:
+            if not isinstance(error, OSError) or error.errno not in _DEAD:
+                for fd in fds.values():
                     os.close(fd)
-                return {'done': False, 'name': name, 'reason': error.strerror or str(error)}
+                return {'done': False, 'name': name, 'reason': _reason(error)}
     _CLAIMS[number] = fds
     return {'done': True, 'claim': number}
 
 
 def removed(name: str, expected: designators.Identity, sys: str = '/sys',
-            dev: str = '/dev') -> dict[str, Any]:
+            dev: str = '/dev', number: int = 0) -> dict[str, Any]:
     """What remove_scsi() does, without the daemon.
 
     The claim is held until the kernel has been told to delete the disk, so that no LVM, mount
@@ -178,14 +231,15 @@ def removed(name: str, expected: designators.Identity, sys: str = '/sys',
     if not kernel_sysfs.NAME.match(name):
         return {'done': False, 'reason': 'no name of a block device'}
     delete = os.path.join(sys, 'class', 'block', name, 'device', 'delete')
+    fd = _CLAIMS.get(number, {}).pop(name, -1)
     try:
-        fd = inquiry.opened(name, True, dev, sys)
-    except OSError as error:
-        if error.errno not in _DEAD:
-            return {'done': False, 'reason': error.strerror or str(error)}
-        fd = -1
+        if fd < 0:
+            fd = _opened(name, dev, sys)
+    except (OSError, bounded.Silent) as error:
+        if not isinstance(error, OSError) or error.errno not in _DEAD:
+            return {'done': False, 'reason': _reason(error)}
     try:
-        found = _identity(fd, name) if fd >= 0 and expected else frozenset()
+        found = _identity(name, sys, dev) if expected else frozenset()
         if designators.agree(found, expected) is False:
             return {'done': False, 'reason': 'another disk', 'identity': sorted(found)}
         with open(delete, 'wb', buffering=0) as stream:
@@ -202,9 +256,45 @@ def removed(name: str, expected: designators.Identity, sys: str = '/sys',
     return {'done': True}
 
 
-def _identity(fd: int, name: str) -> designators.Identity:
-    """Who a disk is; a path that is failing does not say, and has to go like any other."""
+def _identity(name: str, sys: str, dev: str) -> designators.Identity:
+    """Who a disk is. For a path that is failing the kernel's own note speaks, if it has one.
+
+    :raises errors.BadPage: if it answers, and the answer is none
+    """
+    answer = asked([name], ANSWER, dev, sys)[name]
+    if answer.get('bad'):
+        raise errors.BadPage(reason=answer['reason'])
+    return frozenset(answer['identity']) or noted.noted(kernel_sysfs.Sysfs(sys), name)
+
+
+def _opened(name: str, dev: str, sys: str) -> int:
+    """A disk that is open for this daemon alone.
+
+    :raises bounded.Silent: if the kernel takes its time
+    """
+    found: int = bounded.one(
+        ('claim', name), functools.partial(nodes.opened, name, True, dev, sys), ANSWER, os.close)
+    return found
+
+
+def _state(name: str, sys: str) -> str:
     try:
-        return inquiry.identity(fd, name)
-    except OSError:
-        return frozenset()
+        return kernel_sysfs.Sysfs(sys).attribute(name, 'device', 'state')
+    except (kernel_sysfs.Gone, errors.Unsure):
+        # to open it will tell more
+        return ''
+
+
+def _answer(state: str, reason: str = '') -> dict[str, Any]:
+    return {'state': state, 'identity': [], 'reason': reason}
+
+
+def _failed(error: OSError) -> dict[str, Any]:
+    return _answer('busy' if error.errno == errno.EBUSY else
+                   'dead' if error.errno in _DEAD else 'unknown', _reason(error))
+
+
+def _reason(error: OSError | bounded.Silent) -> str:
+    if isinstance(error, bounded.Silent):
+        return f'the kernel has not opened it within {ANSWER:g} s'
+    return error.strerror or str(error)

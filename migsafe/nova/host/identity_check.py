@@ -21,7 +21,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from migsafe.brick.guard import identity_check, questions
+from migsafe.brick.guard import identity_check, questions, strays
 from migsafe.journal.api import Journal
 from migsafe.text import masked
 
@@ -67,6 +67,7 @@ class Patrol:
     def _run(self) -> None:
         while not self._stop.wait(self._pause()):
             try:
+                strays.retry()
                 self.once()
             except Exception as error:
                 LOG.error('The volumes of the guests of %s could not be compared with their '

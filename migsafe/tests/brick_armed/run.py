@@ -21,7 +21,7 @@ import json
 import pathlib
 import sys
 import unittest
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import testtools
@@ -31,7 +31,7 @@ from migsafe.brick.connectors import classes
 from migsafe.brick.guard.policy import Policy
 from migsafe.brick.guard.questions import Guard, Wanted
 from migsafe.brick.identity import designators
-from migsafe.brick.kernel import holders
+from migsafe.brick.kernel import address, holders
 
 TESTS = ('os_brick.tests.initiator.connectors', 'os_brick.tests.initiator.test_connector')
 #: Of no block device, and it imports oslo.vmware, which nobody here needs.
@@ -49,12 +49,13 @@ class MadeUpGuard(Guard):
         """Nothing is above them."""
         return {}
 
-    def may_remove(self, names: Iterable[str], wanted: Wanted,
-                   also: Iterable[str] = ()) -> None:
+    def may_remove(self, names: Iterable[str], wanted: Wanted, also: Iterable[str] = (),
+                   watch: bool = True) -> None:
         """They may all go."""
 
     def connected(self, name: str | None, path: str, wanted: Wanted,
-                  multipath: bool, also: Iterable[str] = ()) -> designators.Identity:
+                  multipath: bool, also: Iterable[str] = (),
+                  leads: Collection[address.Lead] = ()) -> designators.Identity:
         """It is what was wanted, and who it is cannot be known."""
         return frozenset()
 

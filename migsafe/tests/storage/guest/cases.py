@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 import fabric
+import hidden
 import host
 import lab
 import things
@@ -93,7 +94,7 @@ def detach(volume: Connected, thing: str, force: bool = False, ignore_errors: bo
 
     :param dead_paths: how many of its paths fail before the detach
     """
-    stands: things.Thing = getattr(things, thing)(volume.path)
+    stands = hidden.made(thing, volume.path)
     for disk in sorted(name for name in host.devices() if name.startswith('sd'))[:dead_paths]:
         host.fail_path(disk)
     before = host.devices()
@@ -409,3 +410,21 @@ def patrolled(volume: Connected, known: bool = True) -> Found:
     return found | {'wwid': host.wwids(), 'before': host.devices(),
                     'remapped': lab.attempt(lambda: looks.look(path, wanted)),
                     'after': host.devices(), 'usable_after': stands.check()}
+
+
+def ways(names: list[str], protocol: str = 'ISCSI', multipath: bool = False) -> dict[str, Found]:
+    """Detach under one way of using a volume after the other, in one guest."""
+    brick = lab.brick(multipath, protocol)
+    found: dict[str, Found] = {}
+    for name in names:
+        properties = (lab.nvme_properties(1, multipath) if protocol == 'NVMEOF' else
+                      lab.by_number(protocol, multipath))
+        volume = Connected(protocol, multipath, brick, properties,
+                           brick.connect_volume(properties))
+        host.settle()
+        found[name] = detach(volume, name)
+        # what was torn away is taken down as well as it goes, for the next
+        if not found[name]['detach']['error']:
+            found[name]['down'] = lab.attempt(hidden.last().down)
+        host.settle()
+    return found

@@ -9,23 +9,26 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import os
 import threading
+import time
 from concurrent import futures
 from unittest import mock
 
 import fixtures
 import os_brick
 import testtools
-from os_brick import exception
+from os_brick import exception as brick_exception
 from os_brick.initiator import connector
 from os_brick.initiator.connectors import iscsi, nvmeof, rbd
+from oslo_concurrency import processutils
 from oslo_config import cfg
 from oslo_config import fixture as config_fixture
 from oslo_utils import importutils
 
 from migsafe.brick import refusals
 from migsafe.brick.connectors import classes, scsi, shim
-from migsafe.brick.guard import kept_devices, policy, questions
+from migsafe.brick.guard import kept_devices, policy, questions, strays
 from migsafe.tests.unit.brick.guard import test_questions
 
 PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
@@ -139,7 +142,7 @@ class DisconnectTest(ShimCase):
     def test_free(self):
         self.tree.disk('sda')
         self.disconnect()
-        self.root.remove_scsi.assert_called_once_with('sda', [])
+        self.root.remove_scsi.assert_called_once_with('sda', [], 1)
         self.assertTrue(self.logout.called)
         self.assertFalse(kept_devices.anything())
 
@@ -159,8 +162,8 @@ class DisconnectTest(ShimCase):
         self.tree.lv('dm-5', self.tree.partition('sda'))
         for force, ignore in ((False, False), (True, False), (True, True)):
             with self.subTest(force=force, ignore=ignore):
-                error = self.assertRaises(exception.BrickException, self.disconnect, force=force,
-                                          ignore_errors=ignore)
+                error = self.assertRaises(brick_exception.BrickException, self.disconnect,
+                                          force=force, ignore_errors=ignore)
                 self.assertIn('vol-1', str(error))
         self.assertEqual([], self.commands)
         self.assertFalse(self.root.remove_scsi.called or self.logout.called)
@@ -218,13 +221,13 @@ class FibreChannelTest(ShimCase):
 
     def test_the_map_that_nobody_wanted_is_flushed_first(self):
         flushed = []
-        self.root.remove_scsi.side_effect = lambda name, expected: (
+        self.root.remove_scsi.side_effect = lambda name, expected, number: (
             flushed.append(('multipath', '-f', 'mpatha') in self.commands) or {'done': True})
         self.disconnect()
         self.assertEqual([True, True], flushed)
 
     def test_what_has_gone_already_is_said(self):
-        self.root.remove_scsi.side_effect = lambda name, expected: (
+        self.root.remove_scsi.side_effect = lambda name, expected, number: (
             {'done': True} if name == 'sda' else
             {'done': False, 'reason': 'Device or resource busy'})
         said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
@@ -233,7 +236,7 @@ class FibreChannelTest(ShimCase):
         self.assertIn('In use on /dev/sdb', said)
 
     def test_another_disk_after_something_has_gone(self):
-        self.root.remove_scsi.side_effect = lambda name, expected: (
+        self.root.remove_scsi.side_effect = lambda name, expected, number: (
             {'done': True} if name == 'sda' else
             {'done': False, 'reason': 'another disk', 'identity': [test_questions.OTHER]})
         said = str(self.assertRaises(refusals.WrongDisk, self.disconnect))
@@ -252,9 +255,11 @@ class FibreChannelTest(ShimCase):
             self.assertIn(word, said)
 
     def test_a_short_opener_does_not_leave_a_detach_half_done(self):
-        busy = {'done': False, 'reason': 'Device or resource busy'}
-        self.root.remove_scsi.side_effect = [busy, {'done': True}, busy, busy, {'done': True}]
+        busy = {'done': False, 'name': 'sda', 'reason': 'Device or resource busy'}
+        self.root.claim = mock.Mock(side_effect=[busy, busy, {'done': True, 'claim': 7}])
         self.disconnect()
+        self.assertEqual([mock.call('sda', [], 7), mock.call('sdb', [], 7)],
+                         self.root.remove_scsi.mock_calls)
 
     def test_a_refusal_is_no_success_in_any_mode(self):
         self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
@@ -327,7 +332,7 @@ class NVMeTest(ShimCase):
 
     def test_a_controller_that_has_gone_already_is_said(self):
         two = [('127.0.0.1', '4420', 'tcp'), ('127.0.0.2', '4420', 'tcp')]
-        self.root.openers = [[], [], [['8:1', 'process 77 (qemu-kvm)']]]
+        self.root.openers = [[], [], [], [['8:1', 'process 77 (qemu-kvm)']]]
         with mock.patch.dict(self.PROPS, portals=two):
             said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
         self.assertIn('Removed before that came up: controller nvme0.', said)
@@ -339,16 +344,16 @@ class NVMeTest(ShimCase):
 
     def test_a_connect_that_fails_leaves_what_another_guest_has_open(self):
         self.root.openers = [[['8:1', 'process 77 (qemu-kvm)']]]
-        failed = exception.VolumeDeviceNotFound(device='nqn.1')
+        failed = brick_exception.VolumeDeviceNotFound(device='nqn.1')
         with mock.patch.object(self.connector, '_connect_target', side_effect=failed):
-            self.assertRaises(exception.VolumeDeviceNotFound, self.connector.connect_volume,
+            self.assertRaises(brick_exception.VolumeDeviceNotFound, self.connector.connect_volume,
                               dict(self.PROPS))
         self.assertDisconnected(False)
 
     def test_a_connect_that_fails_takes_its_own_back(self):
-        failed = exception.VolumeDeviceNotFound(device='nqn.1')
+        failed = brick_exception.VolumeDeviceNotFound(device='nqn.1')
         with mock.patch.object(self.connector, '_connect_target', side_effect=failed):
-            self.assertRaises(exception.VolumeDeviceNotFound, self.connector.connect_volume,
+            self.assertRaises(brick_exception.VolumeDeviceNotFound, self.connector.connect_volume,
                               dict(self.PROPS))
         self.assertDisconnected(True)
 
@@ -356,6 +361,55 @@ class NVMeTest(ShimCase):
         link = f'/dev/disk/by-id/os-brick{self.path.replace("/", "+")}'
         self.assertEqual((['nvme0n1'], []),
                          self.connector._devices(dict(self.PROPS), {'path': link}))
+
+
+class FailureTest(DisconnectTest):
+    """os-brick fails on its own; what it says is told by one of ours, so that the export stays."""
+
+    fails = ()
+
+    def _execute(self, *command, **kwargs):
+        super()._execute(*command, **kwargs)
+        self.attempts.append(kwargs.get('attempts'))
+        if command[0] in self.fails:
+            raise processutils.ProcessExecutionError(stderr='map in use')
+        return '', ''
+
+    def setUp(self):
+        super().setUp()
+        self.slept, self.attempts, exists = [], [], os.path.exists
+        self.useFixture(fixtures.MonkeyPatch(
+            'os.path.exists', lambda path: path == '/dev/sda' or exists(path)))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.connectors.scsi.time',
+                                             mock.Mock(sleep=self.slept.append)))
+
+    def test_a_late_holder_is_named_after_the_first_try(self):
+        self.tree.disk('sda')
+        self.root.openers = [[], [['8:1', 'process 77 (qemu-kvm)']]]
+        self.fails = ('blockdev',)
+        said = str(self.assertRaises(refusals.VolumeHeld, self.disconnect))
+        self.assertIn('process 77 (qemu-kvm)', said)
+        self.assertEqual([1], self.attempts)
+        self.assertEqual([], self.slept)
+        self.assertEqual({'cn1': said}, kept_devices.hosts('vol-1'))
+
+    def test_without_a_holder_it_takes_as_long_as_it_does(self):
+        self.tree.disk('sda')
+        self.fails = ('blockdev',)
+        said = str(self.assertRaises(refusals.NotRemoved, self.disconnect))
+        self.assertIn('map in use', said)
+        self.assertEqual([20, 40], self.slept[1:])
+        self.assertEqual([1, 1, 1, 1], self.attempts)
+        self.assertEqual({'cn1': said}, kept_devices.hosts('vol-1'))
+
+    def test_what_cannot_log_out(self):
+        self.logout.side_effect = RuntimeError('iscsiadm: no')
+        self.assertIn('iscsiadm: no', str(self.assertRaises(refusals.NotRemoved,
+                                                            self.disconnect)))
+
+    def test_what_is_not_there_is_what_os_brick_says(self):
+        self.logout.side_effect = brick_exception.VolumeDeviceNotFound(device='x')
+        self.assertRaises(brick_exception.VolumeDeviceNotFound, self.disconnect)
 
 
 class WarnTest(DisconnectTest):
@@ -441,6 +495,26 @@ class ConnectTest(ConnectCase):
         self.connector.connect_volume(properties)
         self.assertNotIn(policy.KEY, properties)
 
+    def test_a_wrong_disk_that_cannot_go_is_said_and_taken_away_later(self):
+        self.addCleanup(strays.clear)
+        self.appears = lambda: self.note(self.tree.disk('sda'), test_questions.NAA)
+        self.taken_back.side_effect = RuntimeError('LVM has activated it')
+        error = self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
+                                  {**PROPS, policy.KEY: [test_questions.OTHER]})
+        self.assertIn('LVM has activated it', str(error))
+        self.assertEqual([('/dev/sda', 'vol-1')], list(strays.left()))
+        strays.retry()
+        self.assertEqual(1, self.taken_back.call_count)
+        with fixtures.MonkeyPatch('migsafe.brick.guard.strays.time',
+                                  mock.Mock(monotonic=lambda: time.monotonic() + 100)):
+            strays.retry()
+            self.assertEqual([('/dev/sda', 'vol-1')], list(strays.left()))
+        self.taken_back.side_effect = None
+        with fixtures.MonkeyPatch('migsafe.brick.guard.strays.time',
+                                  mock.Mock(monotonic=lambda: time.monotonic() + 1000)):
+            strays.retry()
+        self.assertEqual({}, strays.left())
+
     def test_wrong_disk_that_was_here_before_stays(self):
         self.tree.disk('sda')
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
@@ -499,7 +573,7 @@ class ConnectTest(ConnectCase):
         self.assertTrue(self.taken_back.called)
 
     def test_refusal_is_what_is_told_whatever_giving_back_says(self):
-        self.taken_back.side_effect = exception.BrickException('no')
+        self.taken_back.side_effect = brick_exception.BrickException('no')
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume,
                           {**PROPS, policy.KEY: [test_questions.OTHER]})
 

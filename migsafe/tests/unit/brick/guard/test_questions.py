@@ -36,6 +36,9 @@ class FakeRoot:
         return {'state': now if exclusive or closed else 'free', 'reason': now,
                 'identity': [] if exclusive or closed else self.identities.get(name, [NAA])}
 
+    def ask(self, names, seconds):
+        return {name: self.look(name, False) for name in names}
+
     def claim(self, names):
         for name in names:
             if self.late.get(name):
@@ -58,9 +61,13 @@ class GuardCase(testtools.TestCase):
         self.root = FakeRoot()
         self.guard = questions.Guard('cn1', self.root, self.tree.sysfs)
         self.wanted = questions.Wanted('vol-1', frozenset((NAA,)))
-        patcher = mock.patch.multiple(questions, PATIENCE=0.05, PAUSE=0.01)
+        patcher = mock.patch.multiple(questions, PATIENCE=0.05, PAUSE=0.01, QUIET=0.02)
         patcher.start()
         self.addCleanup(patcher.stop)
+
+    def note(self, name, designator):
+        """What the kernel has noted of a disk."""
+        (self.tree.top / name / 'wwid').write_text(f'{designator}\n')
 
     def refused(self, kind, *names, **kwargs):
         error = self.assertRaises(kind, self.guard.may_remove, names, self.wanted, **kwargs)
@@ -202,10 +209,87 @@ class RemovalTest(GuardCase):
         self.assertNotIn(('nvme0n1', True), self.root.asked)
 
 
+    def test_the_kernels_note_speaks_for_a_path_that_does_not_answer(self):
+        self.tree.disk('sda')
+        self.note('sda', OTHER)
+        for state in ('dead', 'silent'):
+            self.root.states['sda'], self.root.identities['sda'] = [state], []
+            self.assertIn(OTHER, self.refused(refusals.WrongDisk, 'sda'))
+        self.note('sda', NAA)
+        self.root.states['sda'] = ['dead']
+        self.guard.may_remove(['sda'], self.wanted)
+
+    def stat(self, name, reads, under_way=0):
+        (self.tree.top / name / 'stat').write_text(f'{reads} 0 0 0 0 0 0 0 {under_way} 0 0')
+
+    def test_what_moves_without_a_user_is_used(self):
+        self.tree.disk('sda')
+        reads = iter(range(10_000))
+        look = self.guard.sysfs.attribute
+
+        def moving(name, *path):
+            if path == ('stat',):
+                self.stat(name, next(reads))
+            return look(name, *path)
+        self.stat('sda', 0)
+        with mock.patch.object(self.guard.sysfs, 'attribute', moving):
+            self.assertIn('do not stand still', self.refused(refusals.VolumeHeld, 'sda'))
+            self.guard.may_remove(['sda'], self.wanted, watch=False)
+        self.guard.may_remove(['sda'], self.wanted)
+
+    def test_what_is_under_way_for_good_is_used(self):
+        self.tree.disk('sda')
+        self.stat('sda', 0, under_way=1)
+        self.refused(refusals.VolumeHeld, 'sda')
+
+    def test_whoever_opens_it_after_the_check_is_found_under_the_claim(self):
+        self.tree.disk('sda')
+        self.root.openers = [[['8:1', 'process 77 (qemu-kvm)']]]
+        error = self.assertRaises(refusals.VolumeHeld, self.guard.unopened, ['sda', 'sdz'],
+                                  self.wanted)
+        self.assertIn('process 77 (qemu-kvm), which came up meanwhile', str(error))
+        self.root.openers = [[['8:1', 'process 78 (blkid)']], []]
+        self.guard.unopened(['sda'], self.wanted)
+
+
 class ConnectedTest(GuardCase):
 
-    def connected(self, name):
-        return self.guard.connected(name, f'/dev/{name}', self.wanted, True)
+    def connected(self, name, **more):
+        return self.guard.connected(name, f'/dev/{name}', self.wanted, True, **more)
+
+    def test_a_disk_that_was_here_as_another_one(self):
+        self.tree.disk('nvme0n1')
+        self.wanted = questions.Wanted('vol-2')
+        self.note('nvme0n1', OTHER)
+        error = self.assertRaises(refusals.WrongDisk, self.connected, 'nvme0n1')
+        for word in (f'{OTHER} of before', NAA, 'since before', 'vol-2'):
+            self.assertIn(word, str(error))
+        # the patrol has what is in use compared with the note, and has words of its own
+        self.connected('nvme0n1', every=True)
+
+    def test_what_it_was_when_it_was_handed_out(self):
+        """A rescan has the kernel note what the disk is now."""
+        self.tree.disk('nvme0n1')
+        (self.tree.top / 'nvme0n1' / 'diskseq').write_text('7\n')
+        self.connected('nvme0n1')
+        self.root.identities['nvme0n1'] = [OTHER]
+        self.wanted = questions.Wanted('vol-2')
+        self.assertRaises(refusals.WrongDisk, self.connected, 'nvme0n1')
+        # another disk of that name
+        (self.tree.top / 'nvme0n1' / 'diskseq').write_text('8\n')
+        self.assertEqual({OTHER}, self.connected('nvme0n1'))
+
+    def test_a_map_with_a_path_to_something_else(self):
+        self.tree.mpath()
+        for name, lun in (('sda', 3), ('sdb', 4)):
+            place = self.tree.root / 'devices' / f'2:0:0:{lun}'
+            place.mkdir(parents=True)
+            (self.tree.top / name / 'device').symlink_to(place)
+        error = self.assertRaises(refusals.MixedMap, self.connected, 'dm-0', leads=[('iqn.x', 3)])
+        for word in ('sdb (LUN 4', 'vol-1', '/dev/dm-0', 'one WWID'):
+            self.assertIn(word, str(error))
+        self.connected('dm-0', leads=[('iqn.x', 3), ('iqn.x', 4)])
+        self.connected('dm-0')
 
     def test_right(self):
         self.tree.mpath()

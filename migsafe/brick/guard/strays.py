@@ -1,0 +1,96 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Disks that were not handed out and could not be taken away again, and another try to do so.
+
+Nobody else knows of them: the caller of a connect that failed has nothing to disconnect. LVM of
+this host may have activated what is on such a disk in the meantime; it goes once that is away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+
+from oslo_log import log as logging
+
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two tries for one disk.
+PAUSE = 60.0
+_LOCK = threading.Lock()
+
+
+@dataclasses.dataclass
+class Stray:
+    """One of them.
+
+    :param what: a sentence for an operator
+    :param take_away: tries again; an exception if it stays
+    :param due: when, by the monotonic clock
+    """
+
+    what: str
+    take_away: Callable[[], object]
+    due: float
+
+
+#: path and volume -> what is left
+_LEFT: dict[tuple[str, str], Stray] = {}
+
+
+def remember(path: str, volume: str, what: str, take_away: Callable[[], object]) -> None:
+    """Keep in mind that a disk is left here."""
+    with _LOCK:
+        _LEFT[path, volume] = Stray(what, take_away, time.monotonic() + PAUSE)
+
+
+def left() -> dict[tuple[str, str], str]:
+    """What is left, as an operator is told it."""
+    with _LOCK:
+        return {key: stray.what for key, stray in _LEFT.items()}
+
+
+def retry() -> None:
+    """Take away what can go by now, if it was not tried just before."""
+    now = time.monotonic()
+    with _LOCK:
+        due = {key: stray for key, stray in _LEFT.items() if stray.due <= now}
+        for stray in due.values():
+            stray.due = now + PAUSE
+    for (path, volume), stray in due.items():
+        if (path, volume) not in left():
+            continue
+        try:
+            stray.take_away()
+        except Exception as error:
+            LOG.info('%s Still: %s', stray.what, masked(error))
+            continue
+        LOG.info('%s, which was not volume %s, has been taken away.', path, volume)
+        with _LOCK:
+            _LEFT.pop((path, volume), None)
+
+
+def forget(path: str) -> None:
+    """A path has been handed out as somebody's volume."""
+    with _LOCK:
+        for key in [key for key in _LEFT if key[0] == path]:
+            del _LEFT[key]
+
+
+def clear() -> None:
+    """Forget everything."""
+    with _LOCK:
+        _LEFT.clear()

@@ -1,0 +1,63 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import os
+import threading
+
+import testtools
+
+from migsafe.brick.kernel import bounded
+
+
+class BoundedTest(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.answers, self.unwanted = threading.Event(), []
+        self.addCleanup(self.answers.set)
+
+    def hangs(self):
+        self.answers.wait()
+        return 'late'
+
+    def test_answers(self):
+        found = bounded.ask({1: lambda: 'one', 2: lambda: os.stat('/nowhere')}, 60)
+        self.assertEqual('one', found[1])
+        self.assertIsInstance(found[2], FileNotFoundError)
+
+    def test_one_that_hangs_keeps_nobody(self):
+        found = bounded.ask({1: self.hangs, 2: lambda: 'two'}, 0.05)
+        self.assertIsInstance(found[1], bounded.Silent)
+
+    def test_it_is_not_asked_twice(self):
+        asked = []
+
+        def hangs():
+            asked.append(1)
+            return self.hangs()
+        for _ in range(3):
+            self.assertRaises(bounded.Silent, bounded.one, 'twice', hangs, 0.01)
+        self.assertEqual([1], asked)
+
+    def test_what_comes_too_late_is_not_kept(self):
+        thread = []
+
+        def hangs():
+            thread.append(threading.current_thread())
+            return self.hangs()
+        self.assertRaises(bounded.Silent, bounded.one, 'late', hangs, 0.01, self.unwanted.append)
+        self.answers.set()
+        thread[0].join()
+        self.assertEqual(['late'], self.unwanted)
+        self.assertEqual('again', bounded.one('late', lambda: 'again', 60))
+
+    def test_an_error_is_raised(self):
+        self.assertRaises(FileNotFoundError, bounded.one, 'error', lambda: os.stat('/nowhere'), 60)
