@@ -112,7 +112,6 @@ class LvmCheck(base.Command):
                 'command, once that is decided')
         rows = [(kind, None, None, None, text)
                 for text in render.commands(advice, found.effective)]
-        filter_ = render.instead(found, advice)
-        if filter_:
-            rows.append(('or in place of your filter', None, None, None, filter_))
+        if advice.instead:
+            rows.append(('or in place of your filter', None, None, None, advice.instead))
         return rows

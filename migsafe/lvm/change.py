@@ -123,9 +123,8 @@ class Change:
         if plan.means is rules.Means.DEVICES_FILE and facts.devices_file(
                 effective, self.etc).exists():
             raise errors.LvmError('A devices file has appeared meanwhile; run the check again.')
-        before = self._own(plan, advice)
-        strangers = {device.uuid for group in advice.groups for device in group.vg.devices
-                     if group.role is not roles.Role.HOST}
+        before = self.own(plan, advice)
+        strangers = others(advice)
         new = None
         if plan.means is rules.Means.DEVICES_FILE:
             new = self._devices(plan, effective, before, strangers)
@@ -198,7 +197,7 @@ class Change:
         try:
             for device in plan.keep:
                 self.client.add_device(NEW, device.path)
-            reason = self._missing(before, strangers, '--devicesfile', NEW)
+            reason = self.missing(before, strangers, '--devicesfile', NEW)
         except errors.LvmError:
             lvm_files.remove(new)
             raise
@@ -234,7 +233,8 @@ class Change:
             taken = filters.hole(value) is None
         return '' if taken else 'LVM does not take the new setting; see "lvmconfig devices"'
 
-    def _own(self, plan: rules.Plan, advice: rules.Advice) -> Seen:
+    def own(self, plan: rules.Plan, advice: rules.Advice) -> Seen:
+        """What LVM sees of the host's own, as it is configured now."""
         own = {group.vg.uuid for group in advice.groups if group.role is roles.Role.HOST}
         lvs = reports.lvs(self.client.lvs())
         return Seen(frozenset(device.uuid for device in plan.keep),
@@ -243,11 +243,16 @@ class Change:
     def _wrong(self, before: Seen, strangers: set[str]) -> str:
         """What is wrong now; '' if all is well."""
         try:
-            return self._missing(before, strangers)
+            return self.missing(before, strangers)
         except errors.LvmError as error:
             return str(error)
 
-    def _missing(self, before: Seen, strangers: set[str], *more: str) -> str:
+    def missing(self, before: Seen, strangers: set[str], *more: str) -> str:
+        """What is not as it was; '' if all is well.
+
+        :param strangers: uuids of PVs that LVM must not see
+        :param more: arguments for LVM, to try something out
+        """
         pvs = reports.pvs(self.client.pvs(*more))
         seen = {pv.uuid for pv in pvs if not pv.missing}
         if lost := before.pvs - seen:
@@ -261,6 +266,12 @@ class Change:
         return ''
 
 
+def others(advice: rules.Advice) -> set[str]:
+    """The uuids of the PVs that are not the host's own."""
+    return {device.uuid for group in advice.groups for device in group.vg.devices
+            if group.role is not roles.Role.HOST}
+
+
 def setting(plan: rules.Plan) -> str:
     """What is added to lvmlocal.conf, which LVM reads after lvm.conf and merges with it."""
     return f'\n{_BEGIN}\ndevices {{\n\t{line(plan)}\n}}\n{_END}\n'
@@ -270,4 +281,4 @@ def line(plan: rules.Plan) -> str:
     """The setting itself."""
     if plan.means is rules.Means.DEVICES_FILE:
         return 'use_devicesfile = 1'
-    return filters.merged((), (device.link for device in plan.keep))
+    return filters.only(device.link for device in plan.keep)

@@ -17,7 +17,7 @@ import dataclasses
 
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.lvm import change as lvm_change
-from migsafe.lvm import errors, facts, reports, rules
+from migsafe.lvm import errors, facts, render, reports, rules
 from migsafe.lvm.client import Client
 
 
@@ -55,9 +55,33 @@ class Check:
         """
         found = facts.gather(self.client, self.sysfs, self.named, self.etc, self.proc, self.dev)
         advice = rules.decide(found)
-        if advice.plan is None or not advice.plan.keep:
+        if advice.plan is not None and advice.plan.keep:
+            advice = rules.tried(advice, self._try(advice.plan))
+        line = render.instead(found, advice)
+        if line is None or advice.plan is None:
             return found, advice
-        return found, rules.tried(advice, self._try(advice.plan))
+        wrong = self._wrong_with(line, advice.plan, advice)
+        if wrong:
+            return found, dataclasses.replace(advice, reasons=(
+                *advice.reasons, f'No filter is proposed in place of your own: with it {wrong}.'))
+        return found, dataclasses.replace(advice, instead=line)
+
+    def _wrong_with(self, line: str, plan: rules.Plan, advice: rules.Advice) -> str:
+        """What LVM itself would miss with exactly that line, beside an old filter and without.
+
+        :returns: '' if it sees all of the host's own, and nothing else
+        """
+        change, strangers = self.change, lvm_change.others(advice)
+        before = change.own(plan, advice)
+        try:
+            for more in ('', ' filter = [ "a|.*|" ]'):
+                wrong = change.missing(before, strangers, '--config',
+                                       f'devices {{ {line}{more} }}')
+                if wrong:
+                    return wrong
+        except errors.CommandFailed as failed:
+            return f'LVM fails: {failed}'
+        return ''
 
     def _try(self, plan: rules.Plan) -> frozenset[str]:
         """What LVM would see with a plan, without a change to any file."""

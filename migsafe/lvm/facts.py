@@ -201,7 +201,24 @@ def _device(sysfs: kernel_sysfs.Sysfs, row: reports.Pv, links: dict[str, list[st
     # a path goes into commands that are typed: one that a shell would read otherwise does not
     path = row.path if _PLAIN.match(row.path) else f'/dev/{name}'
     return Device(row.uuid, path, name, place.place(sysfs, name),
-                  filters.steady(links.get(name, ()), name), duplicate=twice or row.duplicate)
+                  filters.steady(links.get(name, ()), name, _shared(sysfs, name)),
+                  duplicate=twice or row.duplicate)
+
+
+def _shared(sysfs: kernel_sysfs.Sysfs, name: str) -> bool:
+    """Whether a disk's WWN is that of another disk too, which is no path of the same one.
+
+    A batch of disks with one value has a link for the last that came.
+    """
+    disk = sysfs.disk(name) or name
+    wwid, above = _wwid(sysfs, disk), set(sysfs.holders(disk))
+    return bool(wwid) and any(
+        _wwid(sysfs, other) == wwid and not above & set(sysfs.holders(other))
+        for other in sysfs.names() - {disk} if sysfs.exists(other) and not sysfs.disk(other))
+
+
+def _wwid(sysfs: kernel_sysfs.Sysfs, name: str) -> str:
+    return sysfs.attribute(name, 'device', 'wwid') or sysfs.attribute(name, 'wwid')
 
 
 def _links(dev: str) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ decides for that name, one accepted name is enough, and a device of which no nam
 accepted (lvm.conf(5), devices/filter). LVM itself is asked what a filter does to the devices that
 are there. Of a device to come only this can be said for sure: it stays out if the last pattern
 rejects everything and all that is accepted before are whole names that no volume can get.
+What a pattern rejects is a matter of LVM's regular expressions; see migsafe.lvm.patterns.
 """
 
 from __future__ import annotations
@@ -23,18 +24,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-#: Patterns that match every name in /dev.
-_ALL = frozenset(('.*', '^.*', '.*$', '^.*$', '.', '/', '^/', '/.*', '^/.*', '^/.*$', '/dev',
-                  '/dev/', '^/dev', '^/dev/', '^/dev/.*', '^/dev/.*$', '/dev/.*', '.*/.*'))
-_WHOLE = re.compile(r'\^(/dev/(?:[A-Za-z0-9_/:=,@+-]|\[[.+]\]|\.)+)\$\Z')
-#: Links that only the disk's own identity makes, the most telling first.
+from migsafe.lvm import patterns as lvm_patterns
+
+#: Links that only the disk's own identity makes, the most telling first. The serial numbers in the
+#: later ones are unique to a vendor and a product.
 _LINKS = tuple(re.compile(pattern) for pattern in (
     r'dm-uuid-(part\d+-)?mpath-[A-Za-z0-9]+\Z', r'md-uuid-[0-9a-f:]+(-part\d+)?\Z',
     r'dm-uuid-CRYPT-[A-Za-z0-9_-]+\Z', r'wwn-0x[0-9a-f]+(-part\d+)?\Z',
-    r'nvme-(eui|uuid)\.[0-9a-f-]+(-part\d+)?\Z', r'scsi-3[0-9a-f]+(-part\d+)?\Z',
-    r'ata-[A-Za-z0-9_-]+\Z', r'nvme-[A-Za-z0-9_.-]+\Z', r'virtio-[A-Za-z0-9_-]+\Z'))
+    r'nvme-(eui|uuid)\.[0-9a-f-]+(-part\d+)?\Z', r'scsi-[23][0-9a-f]+(-part\d+)?\Z',
+    r'scsi-S[A-Za-z0-9_.:+-]+\Z', r'ata-[A-Za-z0-9_.:+-]+\Z',
+    # with the number of the namespace, of which a controller may have several
+    r'nvme-[A-Za-z0-9_.:+-]+_\d+(-part\d+)?\Z', r'nvme-[A-Za-z0-9_.:+-]+\Z',
+    r'virtio-[A-Za-z0-9_.:+-]+\Z', r'usb-[A-Za-z0-9_.:+-]+\Z'))
+#: A WWN of one digit, of all zeros but the last, or of what vendors count up from: nobody's own.
+_PLACEHOLDER = re.compile(
+    r'(?:wwn-0x|scsi-[23]|nvme-eui\.|dm-uuid-(?:part\d+-)?mpath-[23])'
+    r'(?:([0-9a-f])\1*|5?0+[0-9a-f]|0123456789abcdef|(?:deadbeef)+)(?:-part\d+)?\Z')
+#: Links that are made of a disk's WWN, which another disk of the host may have as well.
+_OF_WWN = re.compile(r'(wwn-|scsi-[23]|nvme-(eui|uuid)\.)')
 #: Kernel names that no volume of a guest gets on a host.
 _OWN_NAMES = re.compile(r'(vd|xvd)[a-z]+\d*\Z|mmcblk\d+(p\d+)?\Z')
+#: Partitions of a multipath map that has its WWID for a name, as kpartx makes them.
+_OWN_PARTS = re.compile(r'/dev/mapper/[23][0-9a-f]{16,32}-part\d+\Z')
 #: Names of tables that are no logical volume's: LVM puts one hyphen between its two names.
 _OWN_TABLES = re.compile(r'/dev/mapper/(?!control\Z)([A-Za-z0-9_.]|--)+\Z')
 
@@ -47,25 +58,25 @@ def hole(patterns: Sequence[object]) -> str | None:
     """
     for pattern in patterns:
         kind, body = split(pattern)
-        if kind == 'r' and body in _ALL:
+        if kind == 'r' and lvm_patterns.matches_everything(body):
             return None
         if kind == 'r':
             continue
-        match = _WHOLE.match(body)
-        if kind != 'a' or not match:
+        name = lvm_patterns.whole_name(body)
+        if kind != 'a' or not name:
             return f'{shown(pattern)} accepts more than one whole name'
-        if not _stays(match[1]):
+        if not _stays(name):
             return f'{shown(pattern)} accepts a name that does not stay with one disk of the host'
     return 'it does not end with "r|.*|"'
 
 
-def _stays(body: str) -> bool:
+def _stays(path: str) -> bool:
     """Whether no volume can get a name: not in the order of discovery, not from its content."""
-    path = body.replace('[.]', '.').replace('[+]', '+')
     directory, _, name = path.rpartition('/')
     if directory == '/dev/disk/by-id':
-        return any(pattern.match(name) for pattern in _LINKS)
-    return bool(directory == '/dev' and _OWN_NAMES.match(name) or _OWN_TABLES.match(path))
+        return not _PLACEHOLDER.match(name) and any(pattern.match(name) for pattern in _LINKS)
+    return bool(directory == '/dev' and _OWN_NAMES.match(name) or _OWN_TABLES.match(path)
+                or _OWN_PARTS.match(path))
 
 
 def patterns(value: object) -> tuple[object, ...]:
@@ -94,26 +105,25 @@ def accept(path: str) -> str:
     return f'a|^{path.replace(".", "[.]")}$|'
 
 
-def merged(existing: Iterable[object], paths: Iterable[str]) -> str:
+def only(paths: Iterable[str]) -> str:
     """A setting that lets in some devices alone.
 
-    :param existing: patterns of which those that reject something are kept in front
+    What an old filter rejects is not in it: it would come before what has to be accepted.
     """
-    rejects = [str(pattern) for pattern in existing if split(pattern)[0] == 'r'
-               and split(pattern)[1] not in _ALL]
-    patterns = [*rejects, *(accept(path) for path in paths), 'r|.*|']
-    return 'global_filter = [ ' + ', '.join(
-        '"' + one.replace('\\', '\\\\').replace('"', '\\"') + '"' for one in patterns) + ' ]'
+    patterns = [*(accept(path) for path in paths), 'r|.*|']
+    return 'global_filter = [ ' + ', '.join(f'"{one}"' for one in patterns) + ' ]'
 
 
-def steady(links: Iterable[str], name: str) -> str:
+def steady(links: Iterable[str], name: str, shared: bool = False) -> str:
     """A name of a device that stays the same, and that no volume gets.
 
     :param links: names in /dev/disk/by-id that lead to it
     :param name: its kernel name
+    :param shared: whether another disk of this host has its WWN too
     :returns: a path; '' if there is none
     """
-    names = sorted(links)
+    names = [link for link in sorted(links) if not _PLACEHOLDER.match(link)
+             and not (shared and _OF_WWN.match(link))]
     for pattern in _LINKS:
         for link in names:
             if pattern.match(link):

@@ -49,16 +49,17 @@ def commands(advice: rules.Advice, effective: reports.Settings,
 
 
 def instead(found: facts.Facts, advice: rules.Advice) -> str | None:
-    """A filter to put in place of somebody's own, with what that rejects; None if none can be."""
+    """A filter to put in place of somebody's own; None if none can be.
+
+    It is a proposal before LVM has tried it; see checking.
+    """
     plan = advice.plan
     if plan is None or any(group.role is roles.Role.DOUBT for group in advice.groups):
         return None
-    written = [filters.patterns(found.written[name])
-               for name in ('devices/filter', 'devices/global_filter') if name in found.written]
+    written = {'devices/filter', 'devices/global_filter'} & found.written.keys()
     if not written or not all(device.link for device in plan.keep):
         return None
-    rejects = [pattern for value in written for pattern in value]
-    return filters.merged(rejects, (device.link for device in plan.keep))
+    return filters.only(device.link for device in plan.keep)
 
 
 def guests(found: facts.Facts, groups: Iterable[roles.Judged]) -> list[facts.Active]:

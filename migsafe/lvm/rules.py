@@ -59,6 +59,7 @@ class Advice:
 
     :param reasons: why; what a person has to decide first
     :param plan: what would be written; with RECOMMEND, what is left of it to a person
+    :param instead: a filter in place of somebody's own, which LVM has tried
     """
 
     verdict: Verdict
@@ -66,6 +67,7 @@ class Advice:
     groups: tuple[roles.Judged, ...] = ()
     plan: Plan | None = None
     notes: tuple[str, ...] = ()
+    instead: str = ''
 
 
 _Setting = Callable[[Any], bool]

@@ -31,7 +31,7 @@ CONFIGFS = '/sys/kernel/config'
 PATIENCE = 1.0
 _NUMBER = re.compile(r'Major: (\d+) Minor: (\d+)')
 _PLACE = re.compile(r'Channel ID: (\d+) Target ID: (\d+) LUN: (\d+) Host ID: (?:host)?(\d+)')
-_FILE = re.compile(r'File: (.+?) Size: ')
+_FILE = re.compile(r'File: (.+?) +Size: ')
 
 
 def exports(configfs: str = CONFIGFS, sys: str = '/sys') -> Iterator[tuple[str, str, str]]:

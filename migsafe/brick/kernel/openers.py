@@ -117,6 +117,7 @@ def nodes_of(numbers: Collection[str], sys: str = '/sys') -> Mapping[str, tuple[
     for number in numbers:
         found[f'b{number}'] = (number, '')
         name = sysfs.name_of(number)
+        found[f'{processes.NAMED}{name}'] = (number, '')
         for pattern in () if name is None else (
                 f'{sys}/class/block/{name}/device/scsi_generic/*/dev',
                 f'{sys}/class/block/{name}/device/bsg/*/dev',

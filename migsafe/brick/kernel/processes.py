@@ -42,7 +42,9 @@ ENDED = (errno.ENOENT, errno.ESRCH)
 _KCMP = {'x86_64': 312, 'aarch64': 272, 'ppc64le': 354, 's390x': 343}.get(platform.machine())
 _KCMP_FILES = 2
 _MAPPING = re.compile(r'([0-9a-f]+)-([0-9a-f]+) \S+ \S+ (\S+) (\d+) *(.*)\Z')
-_REGISTERED = re.compile(r'\s*\d+: (/.*)\Z')
+_REGISTERED = re.compile(r'\s*\d+: (.+)\Z')
+#: What stands before the name of a node whose number is not told.
+NAMED = 'named '
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -50,7 +52,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 class Open:
     """One thing that a process has open.
 
-    :param device: number of a device, as statx.kind() has it; '' for another file
+    :param device: number of a device, as statx.kind() has it, or NAMED and the name of a node; ''
+        for another file
     :param on: major:minor of what a file's file system is on
     :param how: "open", "mapped" or "registered with io_uring"
     :param flags: those of the descriptor's open(2), for what is a device
@@ -139,10 +142,10 @@ def _flags(task: pathlib.Path, name: str) -> int:
 
 
 def _registered(task: pathlib.Path, name: str) -> Iterator[Open]:
-    """Files that io_uring keeps. Its fdinfo has their paths alone, see io_uring/fdinfo.c.
+    """Files that io_uring keeps. Its fdinfo has a name, and in newer kernels a path, of each.
 
-    A path proves that somebody uses a device and never that nobody does: what has been unlinked
-    is not seen here.
+    See io_uring/fdinfo.c. That proves that somebody uses a device and never that nobody does: a
+    node of another name, or one that has been unlinked, is not seen here.
     """
     lines = (task / 'fdinfo' / name).read_text('utf-8', 'backslashreplace').splitlines()
     first = next((place for place, line in enumerate(lines, 1) if line.startswith('UserFiles')),
@@ -152,6 +155,9 @@ def _registered(task: pathlib.Path, name: str) -> Iterator[Open]:
         if not match:
             break
         path = re.sub(r'\\([0-7]{3})', lambda found: chr(int(found[1], 8)), match[1])
+        if '/' not in path:
+            yield Open(f'{NAMED}{path}', '', 'registered with io_uring')
+            continue
         for root in (f'{task}/root', ''):
             try:
                 # on the way there may be a server that does not answer

@@ -29,7 +29,14 @@ ELSEWHERE = '/run/elsewhere'
 
 _OPEN = 'import os, sys, time\nfd = os.open(sys.argv[1], os.O_RDWR)\n'
 _READY = 'print("ready", flush=True)\ntime.sleep(100000)\n'
-_MAPPED = _OPEN + 'import mmap\nkept = mmap.mmap(fd, 4096)\nos.close(fd)\n' + _READY
+#: Python's own mmap keeps a descriptor.
+_MAPPED = _OPEN + '''
+import ctypes
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+assert libc.mmap(None, 4096, 3, 1, fd, ctypes.c_long(0)) != ctypes.c_void_p(-1).value
+os.close(fd)
+''' + _READY
 _THREAD = '''
 import ctypes, os, sys, threading, time
 def run():

@@ -11,10 +11,13 @@
 # under the License.
 """Which filters let in what is not there yet."""
 
+import re
+
 import testtools
 from hypothesis import given, strategies
 
 from migsafe.lvm import filters
+from migsafe.lvm import patterns as patterns_
 
 CLOSED = (
     ('r|.*|',),
@@ -24,6 +27,18 @@ CLOSED = (
     ('r|/dev/sdb|', 'a|^/dev/vda3$|', 'r|.*|', 'a|.*|'),
     ('a#^/dev/disk/by-id/nvme-eui[.]0025385b01405f11-part3$#', 'r#.*#'),
     ('a|^/dev/mapper/mpatha$|', 'r|.*|'),
+    # whatever is found in each name of each disk, however it is spelled
+    ('r|.*/|',), ('r|.+|',), ('r|/dev/.*|',), ('r/\\/dev\\/.*/',), ('r|^/dev/.*$|',), ('r|^.+$|',),
+    ('r|d[e]v|',), ('r|[^x]|',), ('r|(sd.*|/dev)|',), ('r|/dev/[a-zA-Z0-9].*|', 'r|/|'),
+    ('r|^/dev/..|',),
+    # names that an escape spells
+    (r'a|^/dev/disk/by-id/nvme-eui\.0025385b01405f11-part3$|', 'r|.*|'),
+    (r'a/^\/dev\/disk\/by-id\/wwn-0x3333333000001770$/', 'r/.*/'),
+    ('a|^/dev/disk/by-id/scsi-SATA_Disk_S1.2-part1$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/scsi-20010b9fd080b7321-part3$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/usb-Kingston_DT_0019E06B-0:0-part1$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/ata-Disk_v1.0_S1-part3$|', 'r|.*|'),
+    ('a|^/dev/mapper/3600140512345678901234567890abcde-part2$|', 'r|.*|'),
 )
 OPEN = (
     (),
@@ -42,7 +57,16 @@ OPEN = (
     ('a|^/dev/md127$|', 'r|.*|'),
     ('r|/dev/sd.*|', 'r|^/dev/mapper/mpath|'),
     ('r|.*',),                                         # LVM would not take that
-    ('r|.+|',),
+    ('r|/dev/sd.*|',), ('r|.*[0-9]|',), ('r|^/dev/[a-z]+$|',), ('r|^.*x|',), ('r|[^d]ev|',),
+    (r'r|\.|',), ('r|{.*}|',), ('r|[|',), ('r|/dev$|',), ('r|(|',), (r'r|\|',), ('r|^dev|',),
+    ('r|/dev/[^a]|',), ('r|.*[$]|',), (r'r|.*\$|',),
+    # everybody's WWN
+    ('a|^/dev/disk/by-id/wwn-0x0000000000000000$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/wwn-0x5000000000000001$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/wwn-0xffffffffffffffff-part1$|', 'r|.*|'),
+    (r'a|^/dev/disk/by-id/wwn-0x3333333000001770\$|', 'r|.*|'),
+    ('a|^/dev/disk/by-id/wwn-0x3333333000001770.*$|', 'r|.*|'),
+    ('a|^/dev/vda+$|', 'r|.*|'),
     (7,),
 )
 
@@ -57,12 +81,21 @@ class FilterTest(testtools.TestCase):
         for patterns in OPEN:
             self.assertIsNotNone(filters.hole(patterns), patterns)
 
-    def test_merged(self):
+    def test_only(self):
         self.assertEqual(
-            'global_filter = [ "r|/dev/vd|", "a|^/dev/disk/by-id/nvme-eui[.]00-part3$|", '
-            '"r|.*|" ]',
-            filters.merged(('r|/dev/vd|', 'a|.*|', 'r|.*|'),
-                           ('/dev/disk/by-id/nvme-eui.00-part3',)))
+            'global_filter = [ "a|^/dev/disk/by-id/nvme-eui[.]00-part3$|", "r|.*|" ]',
+            filters.only(['/dev/disk/by-id/nvme-eui.00-part3']))
+
+    def test_names_that_are_not_one_disks_alone(self):
+        links = ('wwn-0x5000000000000001', 'scsi-33333333000001770', 'ata-Disk_1.0_S1')
+        self.assertEqual('/dev/disk/by-id/scsi-33333333000001770', filters.steady(links, 'sda'))
+        self.assertEqual('/dev/disk/by-id/ata-Disk_1.0_S1',
+                         filters.steady(links, 'sda', shared=True))
+        self.assertEqual('', filters.steady(links[:2], 'sda', shared=True))
+
+    def test_the_name_with_the_namespace_is_preferred(self):
+        links = ('nvme-Disk_S1', 'nvme-Disk_S1_1', 'nvme-Disk_S1_1-part3')
+        self.assertEqual('/dev/disk/by-id/nvme-Disk_S1_1', filters.steady(links[:2], 'nvme0n1'))
 
     def test_steady(self):
         links = ('lvm-pv-uuid-AFoiGu', 'dm-name-x-y', 'scsi-33333333000001770',
@@ -89,9 +122,16 @@ class FilterTest(testtools.TestCase):
             # whatever else is in it: it rejects all, and accepts nothing but whole names before
             split = [filters.split(pattern) for pattern in patterns]
             before = split[:next(n for n, (kind, body) in enumerate(split)
-                                 if kind == 'r' and body in filters._ALL)]
+                                 if kind == 'r' and patterns_.matches_everything(body))]
             for kind, body in before:
                 self.assertTrue(kind == 'r' or body.startswith('^/dev/') and body.endswith('$'))
+
+    @given(strategies.text(alphabet='ad/ev.*+?|()[]^$\\\\-x1', max_size=8),
+           strategies.text(alphabet='sdx1-', min_size=2, max_size=6))
+    def test_what_matches_everything_matches_each(self, body, name):
+        if patterns_.matches_everything(body):
+            text = patterns_._NEEDLESS_END.sub(r'\\1', body)
+            self.assertIsNotNone(re.search(patterns_._translated(text)[0], f'/dev/{name}'))
 
     @given(strategies.from_regex(r'[a-z0-9._:-]{1,20}\Z'))
     def test_what_is_advised_is_closed(self, name):

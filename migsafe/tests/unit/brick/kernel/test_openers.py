@@ -130,7 +130,9 @@ class ExportsTest(testtools.TestCase):
         self.assertEqual(['exported: LIO backstore pscsi_0/held'], self.exported('8:1'))
 
     def test_a_file_backstore_and_a_namespace_on_a_device(self):
-        with mock.patch.object(statx, 'kind', return_value=statx.Kind('b8:1', '0:5')):
+        kinds = {'/proc/1/root/run/x y': statx.Kind('b8:1', '0:5'),
+                 '/proc/1/root/run/x': statx.Kind('b8:1', '0:5')}
+        with mock.patch.object(statx, 'kind', kinds.__getitem__):
             self.backstore('fileio_0', 'TCM FILEIO ID: 0        File: /run/x y  Size: 42  Mode: O')
             self.namespace('/run/x')
             self.assertEqual(['exported: LIO backstore fileio_0/held',
@@ -261,6 +263,19 @@ class ProcessesTest(testtools.TestCase):
             f'flags:\t02\nUserFiles:\t2\n    0: {path}\nUserBufs:\t0\n    1: /dev/null\n')
         self.assertEqual(['process 4000077 (qemu-kvm), registered with io_uring'],
                          self.found('8:1'))
+
+    def test_registered_with_io_uring_by_a_name(self):
+        """Linux 6.1 tells no more."""
+        tree = self.useFixture(trees.Tree())
+        tree.disk('sda')
+        self.kinds['anon_inode:[io_uring]'] = statx.Kind('', processes._anonymous())
+        (self.one / 'fd' / '3').unlink()
+        self.open(self.one, 4, 'anon_inode:[io_uring]')
+        for name, users in (('sda', 1), ('sdb', 0), ('<none>', 0)):
+            (self.one / 'fdinfo' / '4').write_text(
+                f'flags:\t02\nUserFiles:\t1\n    0: {name}\nUserBufs:\t0\n')
+            self.assertEqual(users, len(openers.processes_of(['8:1'], str(self.proc),
+                                                             str(tree.root))))
 
     def test_what_cannot_be_read_is_not_nobody(self):
         for function, suffix in (('open', '/fd'), ('listdir', '/task'), ('readlink', '/ns/mnt')):
