@@ -31,12 +31,13 @@ Identity = frozenset[str]
 
 #: Those that an identity is written with; "serial" is unique only per vendor and product.
 TYPES = ('uuid', 'naa', 'eui', 'name', 't10', 'serial')
-#: Most telling first. A locally assigned NAA, "naa.3...", is unique only where somebody sees to
-#: it, so it is no "naa" here but "local", where all NAAs are compared. tgt makes it of the number
-#: of a target and the LUN, which two storage nodes have alike, and adds an NAA 6 (update_vpd_83()
-#: in usr/spc.c). The kernel (designator_prio() in drivers/scsi/scsi_lib.c) and multipath-tools
-#: (parse_vpd_pg83() in libmultipath/discovery.c) take it last of a page 83h as well.
-ORDER = ('uuid', 'naa', 'eui', 'name', 't10', 'local', 'serial')
+#: Most telling first. A NAA or an EUI is another thing with 16 bytes (NAA 6, NGUID) than with 8,
+#: and a disk may have both. A locally assigned NAA, "naa.3...", is unique only where somebody sees
+#: to it, so it is no "naa" here but "local", where all NAAs are compared. tgt makes it of the
+#: number of a target and the LUN, which two storage nodes have alike, and adds an NAA 6
+#: (update_vpd_83() in usr/spc.c). The kernel (designator_prio() in drivers/scsi/scsi_lib.c) and
+#: multipath-tools (parse_vpd_pg83() in libmultipath/discovery.c) take it last of a page 83h too.
+ORDER = ('uuid', 'naa16', 'naa8', 'eui16', 'eui12', 'eui8', 'name', 't10', 'local', 'serial')
 _LOCAL = 'naa.3'
 #: Bytes of a value. No designator is longer, and a longer serial number says nothing: what is cut
 #: off could be what tells it from another.
@@ -65,6 +66,9 @@ def vpd83(page: bytes) -> Identity:
     found: set[str] = set()
     place = 0
     while place < len(body):
+        if place and (len(body) - place < 4 or not any(body[place:])):
+            # filled up behind the last: what has no header or is all zeros is no designator
+            break
         if place + 4 > len(body) or place + 4 + body[place + 3] > len(body):
             raise errors.BadPage(reason=f'page 83h ends inside its designator at {place + 4}')
         value = body[place + 4:place + 4 + body[place + 3]]
@@ -145,12 +149,16 @@ def read(designators: object) -> Identity:
 def agree(one: Identity, other: Identity) -> bool | None:
     """Whether two identities are of one disk.
 
-    :returns: by the most telling type that both have; None if they have no type in common
+    :returns: by the most telling type that both have; None if they have no type in common. One
+        may have fewer of a type than the other, as the kernel notes one alone. But if each has
+        one that the other has not, they are two disks, whatever else they share: the id of a
+        shelf or a controller, for instance
     """
+    local = any(text.startswith(_LOCAL) for text in (*one, *other))
     for kind in ORDER:
         ours, theirs = _of(one, kind), _of(other, kind)
-        if ours and theirs:
-            return bool(ours & theirs)
+        if ours and theirs and (local or kind != 'local'):
+            return ours <= theirs or theirs <= ours
     return None
 
 
@@ -165,9 +173,20 @@ def words(identity: Identity) -> str:
 
 def _of(identity: Iterable[str], kind: str) -> set[str]:
     if kind == 'local':
-        return _of(identity, 'naa') | {text for text in identity if text.startswith(_LOCAL)}
-    return {text for text in identity
-            if text.startswith(f'{kind}.') and not text.startswith(_LOCAL)}
+        local = {text for text in identity if text.startswith(_LOCAL)}
+        return local | {text for text in identity if text.startswith('naa.')}
+    return {text for text in identity if _kind(text) == kind}
+
+
+def _kind(text: str) -> str:
+    """Of ORDER, one that a designator is compared as."""
+    kind, _, value = text.partition('.')
+    if text.startswith(_LOCAL):
+        return 'local'
+    if kind in ('naa', 'eui'):
+        wide = {32: '16', 24: '12'}.get(len(value), '8')
+        return kind + (wide if kind == 'eui' or wide == '16' else '8')
+    return kind
 
 
 def _few(found: set[str]) -> Identity:

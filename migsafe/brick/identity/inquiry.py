@@ -81,11 +81,16 @@ def identity(fd: int, name: str) -> designators.Identity:
         return _nvme(fd)
     pages = _vpd(fd, 0)
     found: designators.Identity = frozenset()
+    bad: errors.BadPage | None = None
     supported = pages[4:4 + int.from_bytes(pages[2:4], 'big')]
-    if 0x83 in supported:
-        found |= designators.vpd83(_vpd(fd, 0x83))
-    if 0x80 in supported:
-        found |= designators.vpd80(_vpd(fd, 0x80))
+    for page, read in ((0x83, designators.vpd83), (0x80, designators.vpd80)):
+        try:
+            found |= read(_vpd(fd, page)) if page in supported else frozenset()
+        except errors.BadPage as error:
+            # one that is malformed does not take along what the other says
+            bad = error
+    if bad is not None and not found:
+        raise bad
     return found
 
 

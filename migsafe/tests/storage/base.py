@@ -27,7 +27,8 @@ from migsafe.tests.storage import vm
 PROMPT = 10.0
 #: Those of guest/cases.py that begin with a volume that is connected already.
 CONNECTED = frozenset((
-    'activated_again', 'detach', 'failed_connect', 'ghost', 'half_remapped', 'incident_000',
+    'activated_again', 'array_down', 'detach', 'failed_connect', 'ghost', 'half_remapped',
+    'here_before', 'incident_000', 'late_on_map', 'one_wwid', 'opened_late',
     'late_holder', 'neighbours', 'patrolled', 'remapped_while_attached', 'stale', 'twice',
     'two_volumes', 'unwanted_map', 'wrong_at_connect'))
 

@@ -84,7 +84,9 @@ def connect(protocol: str = 'ISCSI', multipath: bool = False,
 
 def main(name: str, *connected: Connected, **arguments: Any) -> None:
     """Run one, and report."""
-    case: Callable[..., Found] = globals()[name]
+    # which imports this module
+    import hostile
+    case: Callable[..., Found] = globals().get(name) or getattr(hostile, name)
     lab.report(**case(*connected, **arguments))
 
 

@@ -47,6 +47,13 @@ class Vpd83Test(testtools.TestCase):
         self.assertEqual(frozenset(), designators.vpd83(page(
             0x83, designator(3, bytes(16)) + designator(3, b'abc') + designator(2, b''))))
 
+    def test_what_is_filled_up_behind_the_last(self):
+        for more in (b'\0', b'\1\3', bytes(9)):
+            self.assertEqual({f'naa.{NAA.hex()}'}, designators.vpd83(
+                page(0x83, designator(3, NAA) + more)))
+        self.assertRaises(errors.BadPage, designators.vpd83,
+                          page(0x83, designator(3, NAA) + b'\1\3\0\x10x'))
+
     def test_malformed(self):
         for bad in (b'', b'\0', b'\0\x80\0\0', page(0x83, b'\1\3\0'), page(0x83, b'\1\3\0\xff'),
                     LIO[:-1]):
@@ -264,3 +271,34 @@ class OthersTest(testtools.TestCase):
         self.assertEqual('naa.12', designators.words(frozenset(('serial.a', 'naa.12'))))
         self.assertEqual('unknown', designators.words(frozenset()))
         self.assertNotIn('\n', designators.words(frozenset(('name.a\nb',))))
+
+
+class ContradictionTest(testtools.TestCase):
+    """The strongest type that both have decides, and a contradiction inside it is another disk."""
+
+    def agree(self, one, other):
+        one, other = frozenset(one.split()), frozenset(other.split())
+        self.assertIs(designators.agree(one, other), designators.agree(other, one))
+        return designators.agree(one, other)
+
+    def test_one_has_fewer(self):
+        self.assertTrue(self.agree('naa.5000c5001234567a', 'naa.5000c5001234567a '
+                                                           'naa.5000c5001234567b'))
+
+    def test_the_id_of_a_shelf_is_shared(self):
+        shelf = 'naa.50060e8000000000'
+        self.assertFalse(self.agree(f'{shelf} naa.50060e8000000001',
+                                    f'{shelf} naa.50060e8000000002'))
+
+    def test_eui_64_and_nguid(self):
+        eui, nguid = 'eui.0025385b01405f11', 'eui.0025385b01405f110000000000000001'
+        self.assertFalse(self.agree(f'{eui} {nguid}', f'{eui} {nguid[:-1]}2'))
+        self.assertTrue(self.agree(f'{eui} {nguid}', eui))
+        # another type, so that nothing can be said
+        self.assertIsNone(self.agree(eui, nguid))
+
+    def test_naa_of_16_bytes_and_of_8(self):
+        wide, narrow = f'naa.{NAA.hex()}', 'naa.5000c5001234567a'
+        self.assertIsNone(self.agree(wide, narrow))
+        self.assertTrue(self.agree(f'{wide} {narrow}', wide))
+        self.assertFalse(self.agree(f'{wide} {narrow}', f'{wide[:-1]}f {narrow}'))
