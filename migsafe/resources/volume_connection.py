@@ -32,6 +32,9 @@ VOLATILE = frozenset((
     'discovery_auth_username', 'encrypted', 'multipath_id', 'qos_specs',
     'target_discovered'))
 
+#: What os-brick's Fibre Channel connector adds.
+DERIVED = frozenset(('targets', 'initiator_target_lun_map'))
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -49,7 +52,35 @@ def address(info: Mapping[str, Any] | None) -> dict[str, Any]:
     data = (info or {}).get('data') or {}
     if not isinstance(data, Mapping):
         raise TypeError('connection_info["data"] is not a dictionary')
-    return {key: value for key, value in data.items() if key not in VOLATILE}
+    found = {key: value for key, value in data.items() if key not in VOLATILE}
+    if (info or {}).get('driver_volume_type') in ('fibre_channel', 'fibre_channel_zone'):
+        return _fibre_channel(found)
+    return found
+
+
+def _fibre_channel(data: dict[str, Any]) -> dict[str, Any]:
+    """An address as Cinder gives it and as os-brick leaves it behind are one.
+
+    os-brick adds what it has derived, and writes names of ports in lower case and as a list
+    (_add_targets_to_connection_properties() of its Fibre Channel connector).
+    """
+    found = {key: value for key, value in data.items() if key not in DERIVED}
+    for key in ('target_wwn', 'target_wwns'):
+        if key in found:
+            found[key] = _names(found[key])
+    zones = found.get('initiator_target_map')
+    if isinstance(zones, Mapping):
+        found['initiator_target_map'] = {
+            str(port).lower(): _names(targets) for port, targets in zones.items()}
+    return found
+
+
+def _names(value: Any) -> Any:
+    """One name or several, as several; what is damaged stays as it is."""
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+        return [name.lower() for name in names]
+    return value
 
 
 def same(one: Mapping[str, Any] | None,

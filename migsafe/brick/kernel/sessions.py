@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import ipaddress
 import os
 import pathlib
 from collections.abc import Iterable
@@ -28,19 +29,19 @@ Target = tuple[str, str, int]
 
 def disks(targets: Iterable[Target], sys: str = '/sys') -> set[str]:
     """Kernel names of the SCSI disks behind some LUNs, of whatever session leads there."""
-    wanted = list(targets)
+    wanted = [(_portal(portal), target, lun) for portal, target, lun in targets]
     found: set[str] = set()
     for session in glob.glob(os.path.join(sys, 'class', 'iscsi_session', 'session*')):
         # it may end while it is looked at
         with contextlib.suppress(FileNotFoundError):
             name, portals = _read(session, 'targetname'), _portals(session, sys)
             for portal, target, lun in wanted:
-                if target == name and (not portal or portal in portals):
+                if target == name and (not any(portal) or portal in portals):
                     found |= _blocks(session, lun)
     return found
 
 
-def _portals(session: str, sys: str) -> set[str]:
+def _portals(session: str, sys: str) -> set[tuple[str, str]]:
     number = os.path.basename(session).removeprefix('session')
     found = set()
     for connection in glob.glob(os.path.join(sys, 'class', 'iscsi_connection',
@@ -48,8 +49,26 @@ def _portals(session: str, sys: str) -> set[str]:
         # where it was told to connect, and where it got to
         for kind in ('persistent_', ''):
             address, port = (_read(connection, f'{kind}{what}') for what in ('address', 'port'))
-            found.add(f'[{address}]:{port}' if ':' in address else f'{address}:{port}')
+            found.add((_address(address), port))
     return found
+
+
+def _portal(text: str) -> tuple[str, str]:
+    """Address and port of a portal, however it is spelled; ('', '') for any.
+
+    An IPv6 address stands in brackets or not, and iscsiadm puts the tag of the portal's group
+    behind a comma.
+    """
+    host, _, port = text.partition(',')[0].rpartition(':')
+    return _address(host.strip('[]')), port
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        # a name
+        return text.lower()
 
 
 def _blocks(session: str, lun: int) -> set[str]:

@@ -14,6 +14,8 @@ import dataclasses
 import json
 import unittest
 
+from os_brick.initiator.connectors import fibre_channel
+
 from migsafe.brick.guard import policy
 from migsafe.resources import base, volume_connection
 from migsafe.tests.unit.resources import cloud as fake
@@ -488,6 +490,32 @@ class TestAddress(unittest.TestCase):
     def test_none_and_empty(self):
         for nothing in (None, {}, {'data': None}, {'data': {}}):
             self.assertEqual({}, volume_connection.address(nothing))
+
+    def test_what_os_brick_leaves_behind_is_the_same_export(self):
+        """Its Fibre Channel connector writes what it has derived into what Cinder gave."""
+        made = fibre_channel.FibreChannelConnector(None)
+        for data in (
+                {'target_wwn': '50:01:43:80:18:3A:02:00', 'target_lun': 3},
+                {'target_wwn': '500143801A2B3C4D', 'target_lun': 3,
+                 'initiator_target_map': {'10008C7CFF523B01': ['500143801A2B3C4D']}},
+                {'target_wwn': ['500143801A2B3C4D', '500143801a2b3c4e'], 'target_lun': 0},
+                {'target_wwns': ['500143801A2B3C4D'], 'target_luns': [7]}):
+            with self.subTest(data):
+                given = {'driver_volume_type': 'fibre_channel', 'data': data}
+                used = copy.deepcopy(given)
+                made._add_targets_to_connection_properties(used['data'])
+                self.assertNotEqual(given, used)
+                self.assertTrue(volume_connection.same(given, used))
+                other = copy.deepcopy(used)
+                other['data']['target_lun'] = 9
+                self.assertFalse(volume_connection.same(given, other))
+
+    def test_another_target_is_another_export(self):
+        one, two = ({'driver_volume_type': 'fibre_channel', 'data': {
+            'target_wwn': wwn, 'target_lun': 3}} for wwn in ('5001', ['5002']))
+        self.assertFalse(volume_connection.same(one, two))
+        two['data']['target_wwn'] = 7
+        self.assertFalse(volume_connection.same(one, two))
 
     def test_error_does_not_quote_the_content(self):
         with self.assertRaises(TypeError) as caught:

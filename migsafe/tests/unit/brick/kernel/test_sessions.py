@@ -55,6 +55,13 @@ class SessionsTest(testtools.TestCase):
         self.assertEqual(set(), self.disks(('172.24.3.101:3260', IQN, 5)))
         self.assertEqual(set(), self.disks())
 
+    def test_a_portal_in_other_spellings(self):
+        for portal in ('[fd00:0:0::1]:3260', 'fd00::1:3260', '[FD00::0001]:3260',
+                       '[fd00::1]:3260,1'):
+            self.assertEqual({'sdc'}, self.disks((portal, IQN, 3)), portal)
+        self.assertEqual({'sda'}, self.disks(('172.24.3.101:3260,1', IQN, 3)))
+        self.assertEqual(set(), self.disks(('[fd00::2]:3260', IQN, 3)))
+
     def test_of_any_portal(self):
         self.assertEqual({'sda', 'sdc'}, self.disks(('', IQN, 3)))
 
