@@ -113,8 +113,9 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
             except processutils.ProcessExecutionError:
                 if pause is None:
                     raise
+                begin = time.monotonic()
                 together.look()
-                time.sleep(pause)
+                time.sleep(max(pause - time.monotonic() + begin, 0))
         raise AssertionError('the last try has returned or raised')
 
     def _remove(self, name: str, together: removal.Together, force: bool = False,

@@ -381,7 +381,8 @@ class FailureTest(DisconnectTest):
         self.useFixture(fixtures.MonkeyPatch(
             'os.path.exists', lambda path: path == '/dev/sda' or exists(path)))
         self.useFixture(fixtures.MonkeyPatch('migsafe.brick.connectors.scsi.time',
-                                             mock.Mock(sleep=self.slept.append)))
+                                             mock.Mock(
+                                                 sleep=self.slept.append, monotonic=lambda: 0)))
 
     def test_a_late_holder_is_named_after_the_first_try(self):
         self.tree.disk('sda')
