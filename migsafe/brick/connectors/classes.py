@@ -74,6 +74,8 @@ class Guarded:
             found = self._checked(connection_properties, info, volume)
         except Exception as wrong:
             # whatever it is, nobody will ever ask to have this disk taken away
+            if isinstance(wrong, refusals.MixedMap):
+                self._take_out(set(self._paths(connection_properties)) - before)
             stays = self._give_back(connection_properties, info, before)
             if stays and isinstance(wrong, refusals.Refused):
                 raise refusals.with_more(wrong, stays) from wrong
@@ -190,6 +192,23 @@ class Guarded:
                     self._take_away({**unnamed, guard_policy.KEY: sorted(was)}, info)))
             return stays
         return ''
+
+    def _take_out(self, names: set[str]) -> None:
+        """Take paths that have come with this connect out of a map that was another volume's.
+
+        Whoever uses that map reads from them until then.
+        """
+        for name in sorted(names):
+            try:
+                self._linuxscsi.multipath_del_path(f'/dev/{name}')
+                done = self.policy.guard.root.remove_scsi(name, [], 0)
+                why = '' if done['done'] else done['reason']
+            except Exception as error:
+                why = masked(error)
+            if why:
+                LOG.error('/dev/%s could not be taken out of the multipath map of another '
+                          'volume, which reads from it: %s. Do it by hand, with "multipathd del '
+                          'path %s".', name, why, name)
 
     @base.synchronized('connect_and_judge', external=True)
     def _take_away(self, properties: dict[str, Any], info: Any) -> None:

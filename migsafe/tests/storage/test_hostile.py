@@ -99,15 +99,11 @@ class TestFirstAttach(base.StorageTestCase):
     def test_where_the_kernel_has_looked_anew(self) -> None:
         self.assert_not_handed_out(rescan=True)
 
-    def test_where_the_namespace_of_another_one_is_open(self) -> None:
-        self.assert_not_handed_out(protocol='NVMEOF')
-
     def assert_not_handed_out(self, **arguments: object) -> None:
         """os-brick hands out what another process has open."""
         found = self.both('here_before', **arguments)
         self.assertIsNone(found.bare['connect']['error'], found.bare['connect'])
-        if 'protocol' not in arguments:
-            self.assertEqual(found.bare['path'], found.bare['connect']['value']['path'])
+        self.assertEqual(found.bare['path'], found.bare['connect']['value']['path'])
         self.assertEqual('WrongDisk', found.guarded['connect']['error'],
                          found.guarded['connect'])
         self.assertIn('since before', found.guarded['connect']['message'])
@@ -121,3 +117,7 @@ class TestFirstAttach(base.StorageTestCase):
         self.assertEqual('MixedMap', found.guarded['connect']['error'],
                          found.guarded['connect'])
         self.assertIn('(LUN 3 of ', found.guarded['connect']['message'])
+        # and what had joined the map in use has left it
+        self.assertEqual(['sda', 'sdb'], found.guarded['paths'])
+        self.assertEqual(found.guarded['before'], found.guarded['after'])
+        self.assertEqual('ok', found.guarded['usable_after'])

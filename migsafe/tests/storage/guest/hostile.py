@@ -104,7 +104,6 @@ def here_before(volume: cases.Connected, rescan: bool = False) -> Found:
 
     :param rescan: whether somebody has had the kernel look at the disk anew
     """
-    nvme = volume.protocol == 'NVMEOF'
     stands = things.opened(volume.path)
     lab.swap(volume.protocol)
     if rescan:
@@ -112,7 +111,7 @@ def here_before(volume: cases.Connected, rescan: bool = False) -> Found:
         pathlib.Path(f'/sys/block/{name}/device/rescan').write_text('1')
     host.settle()
     new = lab.by_number(volume.protocol, volume.multipath, volume_id='another')
-    found = {'nvme': nvme, 'before': host.devices(), 'wwid': host.wwids(), 'path': volume.path,
+    found = {'before': host.devices(), 'wwid': host.wwids(), 'path': volume.path,
              'connect': lab.attempt(lambda: volume.brick.connect_volume(new))}
     return found | {'after': host.devices(), 'usable_after': stands.check(),
                     'sessions': host.sessions()}

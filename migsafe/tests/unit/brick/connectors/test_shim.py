@@ -550,6 +550,27 @@ class ConnectTest(ConnectCase):
         self.assertRaises(refusals.WrongDisk, self.connector.connect_volume, dict(PROPS))
         self.assertTrue(self.taken_back.called)
 
+    def test_paths_that_have_joined_the_map_of_another_volume_are_taken_out(self):
+        self.more_paths('sdc')
+        self.tree.mpath()
+        self.appears = lambda: self.tree.hold(self.tree.disk('sdc'), 'dm-0')
+        for name, lun in (('sda', 4), ('sdb', 4), ('sdc', 3)):
+            place = self.tree.root / 'devices' / f'{name}:2:0:0:{lun}'
+            place.mkdir(parents=True)
+            if name != 'sdc':
+                (self.tree.top / name / 'device').symlink_to(place)
+        commands = []
+        with fixtures.MonkeyPatch(
+                'os_brick.initiator.linuxscsi.LinuxSCSI.multipath_del_path',
+                lambda scsi, path: commands.append(path)), \
+                fixtures.MonkeyPatch(
+                    'os_brick.initiator.connectors.iscsi.ISCSIConnector.connect_volume',
+                    lambda connector, properties: self.appears() or self.result):
+            self.assertRaises(refusals.MixedMap, self.connector.connect_volume, dict(PROPS))
+        self.assertEqual(['/dev/sdc'], commands)
+        self.root.remove_scsi.assert_called_once_with('sdc', [], 0)
+        self.assertFalse(self.taken_back.called)
+
     def test_a_path_that_was_here_before_keeps_all_of_them(self):
         self.tree.disk('sdx')
         self.more_paths('sda', 'sdb', 'sdx')
