@@ -29,6 +29,8 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds after which what is new is looked at for the second time.
 SOON = 60
+#: A disk that was not handed out, and that this host could not let go of again.
+STRAY = 'R4-stray'
 #: (instance uuid, volume id)
 Attached = tuple[str, str]
 
@@ -52,6 +54,7 @@ class Patrol:
         self._guests, self._known, self._look = guests, known, look
         self._stop = threading.Event()
         self._last: dict[Attached, str] | None = None
+        self._strays: dict[Attached, str] | None = None
         self._suspects: set[tuple[Attached, str]] = set()
 
     def start(self) -> None:
@@ -67,11 +70,19 @@ class Patrol:
     def _run(self) -> None:
         while not self._stop.wait(self._pause()):
             try:
-                strays.retry()
+                self.strays()
                 self.once()
             except Exception as error:
                 LOG.error('The volumes of the guests of %s could not be compared with their '
                           'disks; it is tried again: %s', self._host, masked(error))
+
+    def strays(self) -> None:
+        """Take away what was not handed out and could not go, and list what still stays."""
+        strays.retry()
+        found = {('', volume): text for (_, volume), text in strays.left().items()}
+        if found != self._strays:
+            self._journal.set_findings(STRAY, found)
+            self._strays = found
 
     def _pause(self) -> float:
         pause = self._interval * random.uniform(0.8, 1.2)

@@ -9,9 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import time
+from unittest import mock
+
 import fixtures
 
-from migsafe.brick.guard import questions
+from migsafe.brick.guard import questions, strays
 from migsafe.nova.host import identity_check
 from migsafe.tests.unit.journal import base
 
@@ -41,6 +44,17 @@ class PatrolTest(base.JournalTestCase):
 
     def findings(self):
         return [(f.kind, f.instance_uuid, f.key, f.text) for f in self.journal.findings()]
+
+    def test_a_disk_that_could_not_go_is_listed_until_it_has(self):
+        self.addCleanup(strays.clear)
+        strays.remember('/dev/sda', 'vol-9', '/dev/sda stays here', mock.Mock())
+        self.patrol.strays()
+        self.assertEqual([('R4-stray', 'vol-9', '/dev/sda stays here')], [
+            (one.kind, one.key, one.text) for one in self.journal.findings()])
+        with mock.patch('migsafe.brick.guard.strays.time') as clock:
+            clock.monotonic.side_effect = lambda: time.monotonic() + 1000
+            self.patrol.strays()
+        self.assertEqual([], list(self.journal.findings()))
 
     def test_every_disk_is_looked_at_with_what_is_known(self):
         self.assertEqual({}, self.patrol.once())
