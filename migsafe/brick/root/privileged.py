@@ -49,11 +49,15 @@ _DEAD = (errno.ENXIO, errno.ENODEV)
 #: Seconds for a disk to be opened, and to answer before it is removed. A healthy array takes
 #: milliseconds, and the detach of a dead disk must not take long.
 ANSWER = 1.0
+#: The same for one that did not answer the last time: with many paths it adds up.
+AGAIN = 0.2
 #: No question waits longer, whoever asks.
 LONGEST = 10.0
 #: States of a SCSI disk and of an NVMe controller in which a command comes back: any other holds
 #: it until the transport gives up (scsi_device_state_check() in drivers/scsi/scsi_lib.c).
 _ANSWERING = frozenset(('', 'running', 'live'))
+#: Kernel names of the disks that did not answer in time when they were asked last.
+_SILENT: set[str] = set()
 #: The claims that are held: number -> open disks by their kernel names.
 _CLAIMS: dict[int, dict[str, int]] = {}
 _NUMBERS = itertools.count(1)
@@ -178,6 +182,7 @@ def asked(names: Sequence[str], seconds: float, dev: str = '/dev',
         if name in found:
             continue
         answer = answers['identity', name]
+        (_SILENT.add if isinstance(answer, bounded.Silent) else _SILENT.discard)(name)
         found[name] = (_answer('silent', f'no answer within {seconds:g} s')
                        if isinstance(answer, bounded.Silent) else
                        _failed(answer) if isinstance(answer, OSError) else
@@ -261,7 +266,7 @@ def _identity(name: str, sys: str, dev: str) -> designators.Identity:
 
     :raises errors.BadPage: if it answers, and the answer is none
     """
-    answer = asked([name], ANSWER, dev, sys)[name]
+    answer = asked([name], AGAIN if name in _SILENT else ANSWER, dev, sys)[name]
     if answer.get('bad'):
         raise errors.BadPage(reason=answer['reason'])
     return frozenset(answer['identity']) or noted.noted(kernel_sysfs.Sysfs(sys), name)

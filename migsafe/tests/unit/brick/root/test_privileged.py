@@ -12,13 +12,14 @@
 import errno
 import os
 import shutil
+import threading
 from unittest import mock
 
 import testtools
 
 from migsafe.brick import errors
 from migsafe.brick.identity import inquiry
-from migsafe.brick.kernel import sysfs
+from migsafe.brick.kernel import bounded, sysfs
 from migsafe.brick.root import privileged
 from migsafe.tests.unit.brick import trees
 
@@ -121,6 +122,61 @@ class RemovedTest(PrivilegedCase):
         for name in ('../sda', 'sda/..', 'sd\na', '', 'shm!..!sda', '!sda', 'sda!', 'a' * 65):
             self.assertFalse(self.removed(name=name)['done'])
         self.assertRemoved(False)
+
+
+class SilentTest(PrivilegedCase):
+    """The array does not answer."""
+
+    def setUp(self):
+        super().setUp()
+        self.answers = threading.Event()
+        self.addCleanup(self.ended)
+        self.identity.side_effect = lambda fd, name: self.answers.wait() and NAA
+        self.seconds = []
+        ask = bounded.ask
+
+        def asked(questions, seconds, *more):
+            self.seconds.append(seconds)
+            return ask(questions, 0.01 if seconds < 60 and not self.answers.is_set() else 60,
+                       *more)
+        self.patch(bounded, 'ask', asked)
+        privileged._SILENT.clear()
+        self.addCleanup(privileged._SILENT.clear)
+
+    def ended(self):
+        """No question of this test is open in the next."""
+        self.answers.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith('ask '):
+                thread.join()
+
+    def asked(self):
+        return privileged.asked(['sda'], 10.0, str(self.dev), str(self.tree.root))['sda']
+
+    def test_it_is_left(self):
+        self.assertEqual(('silent', []), (self.asked()['state'], self.asked()['identity']))
+
+    def test_what_holds_its_commands_back_is_not_asked(self):
+        state = self.tree.top / 'sda' / 'device' / 'state'
+        for text, asked in (('blocked', False), ('transport-offline', False), ('running', True)):
+            state.write_text(f'{text}\n')
+            self.identity.reset_mock()
+            self.assertEqual('silent', self.asked()['state'])
+            self.assertEqual(asked, self.identity.called)
+
+    def test_the_removal_does_not_wait_as_long_again(self):
+        self.asked()
+        # with the claim, which is asked for in the same way
+        self.patch(privileged, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
+        self.assertTrue(privileged.removed('sda', NAA, str(self.tree.root),
+                                           str(self.dev))['done'])
+        self.assertEqual([10.0, privileged.AGAIN], self.seconds)
+
+    def test_the_kernels_note_of_another_disk_keeps_it(self):
+        (self.tree.top / 'sda' / 'device' / 'wwid').write_text('naa.34\n')
+        self.patch(privileged, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
+        found = privileged.removed('sda', NAA, str(self.tree.root), str(self.dev))
+        self.assertEqual((False, ['naa.34']), (found['done'], found['identity']))
 
 
 class ClaimedTest(PrivilegedCase):
