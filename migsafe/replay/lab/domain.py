@@ -240,10 +240,10 @@ class Domain(fakelibvirt.Domain):
 
     def migrateToURI3(self, dconnuri: str, params: dict[str, Any], flags: int) -> None:
         """Peer to peer: it ends as the hypervisors decide, whoever still watches."""
-        self._effect('migrateToURI3', lambda: self._migrate(params, flags))
+        self._effect('migrateToURI3', lambda: self._migrate(dconnuri, params, flags))
 
-    def _migrate(self, params: dict[str, Any], flags: int) -> None:
-        peer = self._connection.peer()
+    def _migrate(self, dconnuri: str, params: dict[str, Any], flags: int) -> None:
+        peer = self._connection.peer(dconnuri)
         incoming = peer.receive(params['destination_xml'])
         job = self._job = self._connection.new_job()
         try:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -45,9 +46,17 @@ class Connection(fakelibvirt.Connection):
     def _opened(self, path: str) -> bool:
         return any(d.opened(path) for d in self._vms.values())
 
-    def peer(self) -> Connection:
-        """The other host."""
-        return self.others[0]
+    def peer(self, uri: str) -> Connection:
+        """The host that a migration URI leads to.
+
+        :raises libvirtError: if it leads to none.
+        """
+        name = urllib.parse.urlsplit(uri).hostname
+        for other in self.others:
+            if other.hostname == name:
+                return other
+        raise error(f"unable to connect to server at '{name}:16509': Name or service not known",
+                    fakelibvirt.VIR_ERR_INTERNAL_ERROR)
 
     def copies(self, guest: str) -> list[lab_domain.Domain]:
         """This guest's domains on all hosts."""

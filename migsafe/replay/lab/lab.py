@@ -36,20 +36,22 @@ class LabBroken(Exception):
 
 
 class Lab:
-    """A Nova with two hosts that runs case after case.
+    """A Nova with two hosts, or three, that runs case after case.
 
     Use it as a context manager, or call start() and stop().
 
     :param armed: whether migsafe is switched on through the configuration.
     :param log_level: what Nova logs is kept per case from this level on, see CaseResult.log.
+    :param third: whether there is a third host, to which a guest goes on from the second.
     """
 
-    def __init__(self, armed: bool = False, log_level: int = logging.WARNING) -> None:
+    def __init__(self, armed: bool = False, log_level: int = logging.WARNING,
+                 third: bool = False) -> None:
         self.armed = armed
-        self.parts = parts.Parts()
+        self.parts = parts.Parts(third)
         self.stack = stack.Stack(self.parts)
         self.world = self.parts.world
-        self.source, self.destination = self.parts.hosts
+        self.source, self.destination = self.parts.hosts[:2]
         self._log_level = log_level
         #: hosts whose nova-compute met a fault while it started, and may be half ready
         self._shaken: set[str] = set()

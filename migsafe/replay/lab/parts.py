@@ -24,9 +24,14 @@ from migsafe.replay.lab import brick, bus, cinder, cinder_client, hypervisor, sa
 class Parts:
     """The world outside Nova: array, Cinder, kernels, hypervisors, bus."""
 
-    def __init__(self) -> None:
+    def __init__(self, third: bool = False) -> None:
+        """Two hosts, or three.
+
+        :param third: whether there is a host that has no part in the incident.
+        """
         self.incident = san.Incident.load()
-        self.hosts = (self.incident.source, self.incident.destination)
+        self.hosts = (self.incident.source, self.incident.destination,
+                      *((san.THIRD,) if third else ()))
         self.world = world.World()
         self.bus = bus.Bus(self.world)
         self.san = san.San(self.incident, self.world)

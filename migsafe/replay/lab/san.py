@@ -58,7 +58,10 @@ LUNS = 256
 FREE = {
     'destination': (*range(3, 7), *range(51, 81)),
     'source': (*range(7, 11), *range(81, 131)),
+    'third': (*range(11, 15), *range(131, 161)),
 }
+#: The host of no incident, where a guest goes that has been moved already.
+THIRD = 'node12'
 
 
 @dataclasses.dataclass
@@ -136,7 +139,8 @@ class San:
     """All arrays; a volume lives on the array of its backend."""
 
     def __init__(self, incident: Incident, world: lab_world.World) -> None:
-        free = {incident.destination: FREE['destination'], incident.source: FREE['source']}
+        free = {incident.destination: FREE['destination'], incident.source: FREE['source'],
+                THIRD: FREE['third']}
         self._world = world
         self.arrays = {
             'iscsi': Array(incident.target_iqn, incident.target_portal, free),

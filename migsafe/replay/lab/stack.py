@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Nova's own functional test base, set up for the laboratory's two hosts."""
+"""Nova's own functional test base, set up for the laboratory's hosts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from migsafe.replay.lab import world as lab_world
 
 
 class Stack(libvirt_base.ServersTestBase):
-    """API, conductor, scheduler, Placement and two nova-computes; not a test by itself."""
+    """API, conductor, scheduler, Placement and the nova-computes; not a test by itself."""
 
     ADMIN_API = True
     CAST_AS_CALL = False
@@ -115,7 +115,7 @@ class Stack(libvirt_base.ServersTestBase):
         self.host_options = values
         return values
 
-    # -- the two hosts --------------------------------------------------------------------
+    # -- the hosts ------------------------------------------------------------------------
 
     def _get_connection(self, *args: Any, **kwargs: Any) -> hypervisor.Connection:
         hostname = self.parts.world.host()
@@ -132,14 +132,15 @@ class Stack(libvirt_base.ServersTestBase):
         return known[hostname]
 
     def boot_hosts(self) -> None:
-        """Start both nova-computes for the first time."""
+        """Start all nova-computes for the first time."""
         for host in self.parts.hosts:
             life = self.parts.processes[host] = lab_world.Process(host)
             with self.parts.world.entered(life):
                 self.start_compute(hostname=host)
             self._listen(host)
-        first, second = (self.parts.connections[h] for h in self.parts.hosts)
-        first.others, second.others = [second], [first]
+        known = self.parts.connections
+        for host in self.parts.hosts:
+            known[host].others = [known[h] for h in self.parts.hosts if h != host]
 
     def restart_host(self, host: str, life: lab_world.Process) -> None:
         """Start a new nova-compute; silence_host() has ended the one before.

@@ -23,11 +23,11 @@ import testtools
 
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import registry
-from migsafe.replay.lab import case, guests, observe, runner
+from migsafe.replay.lab import case, guests, observe, runner, san
 from migsafe.replay.lab import faults as lab_faults
 from migsafe.replay.lab import lab as lab_lab
 
-SOURCE, DESTINATION = 'node13', 'node11'
+SOURCE, DESTINATION, THIRD = 'node13', 'node11', san.THIRD
 JOB_FAILS = lab_faults.Fault('libvirt', 'migrateToURI3', 'job-fail')
 
 
@@ -47,11 +47,13 @@ class ScenarioTest(testtools.TestCase):
     """One armed laboratory for all tests of a class."""
 
     lab: lab_lab.Lab
+    #: whether there is a third host
+    third = False
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        cls.lab = lab_lab.Lab(armed=True)
+        cls.lab = lab_lab.Lab(armed=True, third=cls.third)
         cls.lab.start()
         cls.addClassCleanup(cls.lab.stop)
 
@@ -79,10 +81,14 @@ class ScenarioTest(testtools.TestCase):
         self.lab.world.reset()
         return server
 
-    def migrate(self, server: guests.Server, *faults: lab_faults.Fault) -> None:
-        """Migrate with faults; each of them must take place."""
+    def migrate(self, server: guests.Server, *faults: lab_faults.Fault,
+                host: str | None = None) -> None:
+        """Migrate with faults; each of them must take place.
+
+        :param host: where to; the destination unless told.
+        """
         plan = self.lab.arm_faults(case.Case('scenario', faults), 'migrate')
-        self.lab.migrate(server)
+        self.lab.migrate(server, host)
         self.lab.world.rule = None
         for connection in self.lab.parts.connections.values():
             connection.next_verdict = 'complete'
