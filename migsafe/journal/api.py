@@ -126,20 +126,44 @@ class Journal(upkeep.Upkeep):
 
     def verdict(self, tx: Tx, verdict: str, reason: str,
                 payload: records.Payload = None) -> Tx:
-        """Record a verdict, before it is acted on, and return the transaction with it.
+        """Record a verdict, before it is acted on, and return the transaction as it is then.
 
-        The same verdict for the same reason again adds no line: a host that stays away for
-        weeks must not fill the disk.
+        A COMMIT or an ABORT that is recorded stays: what comes after it, from another thread
+        that looked earlier, is not written, and the transaction that is returned says what
+        stands. The same verdict for the same reason again adds no line: a host that stays
+        away for weeks must not fill the disk.
         """
         what = 'the verdict'
         values.choice(what, 'verdict', verdict, rows.VERDICTS)
         why, text = values.prose(reason), values.dump(what, payload)
 
         def work(connection: sa.Connection, row: writes.Row) -> Tx:
+            if not writes.decide(connection, row, verdict):
+                return rows.transaction(row, self.database)
             now = writes.last(connection, row, ('verdict',))
             if now is None or (now.status, now.text) != (verdict, why):
                 writes.add(connection, row, 'verdict', status=verdict, text=why, payload=text)
-            row.set(verdict=verdict, reason=why, updated_at=timeutils.utcnow())
+            row.set(reason=why, updated_at=timeutils.utcnow())
+            return rows.transaction(row, self.database)
+        return self._on(tx, what, work)
+
+    def withdraw(self, tx: Tx, wrong: str, reason: str,
+                 payload: records.Payload = None) -> Tx:
+        """Take a COMMIT or an ABORT back that evidence has shown to be wrong: it is open again.
+
+        Nothing but an operator's request leads here, see ``migsafe settle --withdraw``.
+
+        :param wrong: the verdict that is taken back; another one stays
+        :raises JournalTransactionSettled: too late, it was acted on to the end
+        """
+        what = 'the withdrawal of a verdict'
+        values.choice(what, 'verdict', wrong, writes.DECIDED)
+        why, text = values.prose(reason), values.dump(what, payload)
+
+        def work(connection: sa.Connection, row: writes.Row) -> Tx:
+            if row.verdict == wrong:
+                writes.add(connection, row, 'verdict', status='HOLD', text=why, payload=text)
+                row.set(verdict='HOLD', reason=why, updated_at=timeutils.utcnow())
             return rows.transaction(row, self.database)
         return self._on(tx, what, work)
 
@@ -189,7 +213,9 @@ class Journal(upkeep.Upkeep):
                outcomes: Iterable[Outcome] = ()) -> Tx:
         """Mark the transaction as settled; again is harmless.
 
-        :param verdict: recorded with it, where nothing had to be done about it
+        :param verdict: recorded with it, where nothing had to be done about it. If the other
+            one is recorded already, nothing is written but the outcomes: it is not settled,
+            and the transaction that is returned says what stands.
         :param outcomes: of earlier effects, in the same commit
         """
         why, earlier = values.prose(reason), self._checked(outcomes)
@@ -199,8 +225,9 @@ class Journal(upkeep.Upkeep):
         def work(connection: sa.Connection, row: writes.Row) -> Tx:
             writes.outcomes(connection, row, earlier)
             if verdict is not None and row.state != 'settled':
+                if not writes.decide(connection, row, verdict):
+                    return rows.transaction(row, self.database)
                 writes.add(connection, row, 'verdict', status=verdict, text=why)
-                row.set(verdict=verdict)
             if row.state != 'settled':
                 now = timeutils.utcnow()
                 row.set(state='settled', reason=why or row.reason, settled_at=now, updated_at=now)

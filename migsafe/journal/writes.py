@@ -32,6 +32,8 @@ _SAME = sa.select(TABLE).where(*(
 _INTENTS = sa.select(LINE.c.id, LINE.c.resource, LINE.c.key, LINE.c.effect).where(
     LINE.c.id.in_(sa.bindparam('ids', expanding=True)),
     LINE.c.transaction_id == sa.bindparam('transaction_id'), LINE.c.kind == 'intent')
+#: Verdicts that are final: one of them is never exchanged for the other.
+DECIDED = ('COMMIT', 'ABORT')
 # (resource, key, payload as JSON text)
 Capture = tuple[str, str, str | None]
 # (intent id, status, payload as JSON text)
@@ -128,6 +130,23 @@ def begin(connection: sa.Connection, values: dict[str, Any],
         {'resource': resource, 'key': key, 'payload': payload}
         for resource, key, payload in captures])
     return Row(new)
+
+
+def decide(connection: sa.Connection, row: Row, verdict: str) -> bool:
+    """Set the verdict, unless the row has the other of COMMIT and ABORT by now.
+
+    The condition is part of the statement: on a server whose isolation was set to less than
+    what row locks need, the row may not be the one that was read.
+
+    :returns: whether the row has this verdict now
+    """
+    free = sa.or_(COLUMN.verdict.is_(None), COLUMN.verdict.not_in(DECIDED),
+                  COLUMN.verdict == verdict)
+    changed = connection.execute(
+        sa.update(TABLE).where(COLUMN.id == row.id, free), {'verdict': verdict})
+    if changed.rowcount:
+        row.set(verdict=verdict)
+    return bool(changed.rowcount)
 
 
 def last(connection: sa.Connection, row: Row, kinds: tuple[str, ...], **fields: str) -> Any:

@@ -150,6 +150,39 @@ class ApiCases:
                          (record.kind, record.status, record.text, record.payload))
         self.assertRaises(exceptions.JournalBadValue, self.journal.verdict, tx, 'MAYBE', '')
 
+    def test_verdict_that_stands_is_not_turned_round(self):
+        """By one who looked before it was made, with whatever method."""
+        for stands, late in (('COMMIT', 'ABORT'), ('ABORT', 'COMMIT'), ('COMMIT', 'HOLD')):
+            looked = self.begin(self.journal, uuid=f'{stands}-{late}')
+            self.journal.verdict(looked, stands, 'as seen')
+            before = self.journal.records(looked)
+            self.assertEqual((stands, 'as seen', 'open'), self.says(
+                self.journal.verdict(looked, late, 'too late')))
+            self.assertEqual((stands, 'as seen', 'open'), self.says(
+                self.journal.finish(looked, 'too late', verdict=late)))
+            self.assertEqual(before, self.journal.records(looked))
+            self.assertEqual((stands, 'done', 'settled'), self.says(
+                self.journal.finish(looked, 'done', verdict=stands)))
+
+    @staticmethod
+    def says(tx):
+        return tx.verdict, tx.reason, tx.state
+
+    def test_only_the_verdict_that_was_wrong_is_withdrawn(self):
+        tx = self.begin(self.journal)
+        self.journal.verdict(tx, 'COMMIT', 'node11 said so')
+        self.assertEqual('COMMIT', self.journal.withdraw(tx, 'ABORT', 'no').verdict)
+        self.assertRaises(exceptions.JournalBadValue, self.journal.withdraw, tx, 'HOLD', 'no')
+        now = self.journal.withdraw(tx, 'COMMIT', 'runs on node13', {'user': 'root'})
+        self.assertEqual(('HOLD', 'runs on node13', 'open'), self.says(now))
+        record = self.journal.records(tx)[-1]
+        self.assertEqual(('verdict', 'HOLD', 'runs on node13', {'user': 'root'}),
+                         (record.kind, record.status, record.text, record.payload))
+        self.assertEqual('ABORT', self.journal.verdict(now, 'ABORT', 'runs on node13').verdict)
+        self.journal.finish(tx)
+        self.assertRaises(exceptions.JournalTransactionSettled, self.journal.withdraw, tx,
+                          'ABORT', 'too late')
+
     def test_a_long_outage_does_not_fill_the_log(self):
         tx = self.begin(self.journal)
         for _round in range(5):

@@ -208,6 +208,9 @@ class JournalMachine(RuleBasedStateMachine):
         reason = f'because of {self.number} {len(self.lines.get(uuid, ()))} {number}'
 
         def change(_result):
+            if {verdict, self.rows[uuid][1]} == {'COMMIT', 'ABORT'} or (
+                    verdict == 'HOLD' and self.rows[uuid][1] in ('COMMIT', 'ABORT')):
+                return
             self.rows[uuid][1] = verdict
             self.line(uuid, 'verdict', '', '', payload, verdict)
         self.on(uuid, kill, cut, change,
