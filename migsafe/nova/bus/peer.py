@@ -32,6 +32,8 @@ from migsafe.transaction.evidence import GuestState, HostEvidence
 LOG = logging.getLogger(__name__)
 NAMESPACE = 'migsafe'
 VERSION = '1.0'
+#: What a peer may say of a transaction; empty where it has none.
+WORDS = {'state': ('', 'open', 'settled'), 'verdict': ('', 'COMMIT', 'ABORT', 'HOLD')}
 #: More volumes, or longer texts, than any real answer has.
 MAX_ITEMS, MAX_TEXT = 256, 2000
 #: Without a number oslo.messaging tries for ever to send while the broker is
@@ -74,12 +76,18 @@ def parse_evidence(host: str, reply: Any) -> HostEvidence:
     try:
         guest = GuestState(reply.get('guest'))
     except ValueError:
-        guest = GuestState.UNKNOWN
+        # A later version may know more states. What is not understood of an answer is no
+        # answer; that a migration were going on would be more than it says.
+        return HostEvidence(host, GuestState.UNKNOWN, boot_id='', detail=(
+            f'answer is not understood: guest is {_text(reply.get("guest"))[:40]!r}'))
+    if not isinstance(reply.get('job'), bool):
+        return HostEvidence(host, GuestState.UNKNOWN, boot_id='',
+                            detail='answer is not understood: job is not a boolean')
     if guest is GuestState.DEAD or reply.get('host') != host:
         return HostEvidence(host, GuestState.UNKNOWN, boot_id='',
                                detail='answer contradicts itself')
     return HostEvidence(
-        host, guest, job=reply.get('job') is not False,
+        host, guest, job=reply['job'],
         boot_id=_text(reply.get('boot_id')),
         detail=_text(reply.get('detail')),
         rebooted=reply.get('rebooted') if isinstance(
@@ -88,12 +96,12 @@ def parse_evidence(host: str, reply: Any) -> HostEvidence:
 
 def parse_description(reply: Any) -> dict[str, Any] | None:
     """A peer's view of a transaction; None for what is not understood."""
-    if not isinstance(reply, Mapping) or not isinstance(
-            reply.get('known'), bool):
+    if not isinstance(reply, Mapping) or any(
+            not isinstance(reply.get(name), bool) for name in ('known', 'live')) or any(
+            reply.get(name) not in words for name, words in WORDS.items()):
         return None
-    return {'known': reply['known'], 'live': reply.get('live') is not False,
-            'state': _text(reply.get('state')),
-            'verdict': _text(reply.get('verdict')),
+    return {'known': reply['known'], 'live': reply['live'],
+            'state': reply['state'], 'verdict': reply['verdict'],
             'version': _text(reply.get('version')),
             'attachments': _lists(reply.get('attachments'))}
 

@@ -117,9 +117,18 @@ class TestParse(unittest.TestCase):
                 'guest': 'absent', 'job': False, 'host': host})
             self.assertIs(G.UNKNOWN, found.guest)
 
-    def test_missing_job_is_an_active_job(self):
-        found = peer.parse_evidence(HOST, {'guest': 'absent', 'host': HOST})
-        self.assertTrue(found.job)
+    def test_what_is_not_understood_is_no_answer(self):
+        """Not even that a migration goes on: then nothing could be put right."""
+        for odd in ({'guest': 'absent'}, {'guest': 'hibernated', 'job': True},
+                    {'guest': 'absent', 'job': 'maybe'}):
+            found = peer.parse_evidence(HOST, {'host': HOST, 'boot_id': 'b', **odd})
+            self.assertEqual((peer.GuestState.UNKNOWN, False, ''),
+                             (found.guest, found.job, found.boot_id))
+            self.assertIn('not understood', found.detail)
+        plain = {'known': True, 'live': False, 'state': 'open', 'verdict': ''}
+        self.assertIsNotNone(peer.parse_description(plain))
+        for odd in ({'live': None}, {'state': 'parked'}, {'verdict': 'LATER'}, {'known': 1}):
+            self.assertIsNone(peer.parse_description(plain | odd))
 
     def test_kept_volumes_are_never_dropped(self):
         """Two long keys that become the same when cut, one odd value."""
