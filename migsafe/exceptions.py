@@ -142,3 +142,16 @@ class ResourcePluginError(MigsafeError):
     """A resource plugin cannot be used."""
 
     message = 'Resource plugin %(plugin)s cannot be used: %(reason)s. %(cure)s'
+
+
+class Overtaken(MigsafeError):
+    """What a step was about to change is not its transaction's any more."""
+
+    message = ('Migration %(uuid)s of instance %(instance)s stops before %(effect)s: %(reason)s. '
+               'It is looked at again by itself.')
+
+
+class StillThere(MigsafeError):
+    """A device was disconnected without an error, and is there."""
+
+    message = '%(paths)s still there after disconnect'

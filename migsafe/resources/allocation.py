@@ -29,7 +29,7 @@ class Allocation(base.Resource):
         if not allocations.held(move.tx.uuid):
             return
         provider = allocations.provider(move.winner)
-        if not move.superseded and provider not in allocations.held(move.tx.instance_uuid):
+        if not self._others(move) and provider not in allocations.held(move.tx.instance_uuid):
             raise base.Held({'': (
                 f'instance has no allocation on {move.winner}; run '
                 '`nova-manage placement heal_allocations --instance '
@@ -49,13 +49,17 @@ class Allocation(base.Resource):
             # The instance is gone, or has its allocations on a third host.
             self._delete(move)
             return
+        if self._others(move):
+            raise base.Held({'': (
+                f'migration {move.tx.uuid} holds what the instance had on {move.winner}, and '
+                f'{move.later[-1]}; it is given back when that is over')})
         with move.effect(self.name, 'allocation_move', move.tx.uuid):
             allocations.move(move.tx.uuid, move.tx.instance_uuid)
 
     def _withdraw(self, move: Move) -> None:
         """A conductor that went on after a rollback claims a destination for
         an instance that has its source's back: Placement then holds both."""
-        if move.superseded or not (move.loser and move.decision.teardown):
+        if self._others(move) or not (move.loser and move.decision.teardown):
             return
         allocations = move.clients.allocations
         held = allocations.held(move.tx.instance_uuid)
@@ -70,9 +74,16 @@ class Allocation(base.Resource):
             found.append(self._residue(
                 move, move.tx.source_host,
                 f'migration {move.tx.uuid} still holds allocations'))
-        if not move.superseded:
+        if not self._others(move):
             found += self._inspect_instance(move)
         return found
+
+    @staticmethod
+    def _others(move: Move) -> bool:
+        """Whether what the instance holds is none of this transaction's business: it is gone,
+        or a later migration has claimed a host for it and keeps its old claim."""
+        return move.superseded or not all(
+            other.came_to_nothing for other in move.later)
 
     def _inspect_instance(self, move: Move) -> list[Residue]:
         held = move.clients.allocations.held(move.tx.instance_uuid)

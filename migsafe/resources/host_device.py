@@ -16,8 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from migsafe import exceptions
 from migsafe.resources import base
 from migsafe.text import masked
+from migsafe.transaction import history
 from migsafe.transaction.clients import Attachment
 from migsafe.transaction.evidence import NO_QEMU, HostEvidence
 from migsafe.transaction.move import Move, Point, Residue
@@ -87,7 +89,8 @@ class HostDevice(base.Resource):
         """volume id -> connection_info that may be connected on this host.
 
         What this host journalled; where it has no journal of it (older than
-        the plugin), what Cinder holds for this host.
+        the plugin), what Cinder holds for this host. Not what it has seen go: whatever
+        has that number by now is another disk.
         """
         found = dict(move.history.connections)
         if move.local == move.tx.source_host:
@@ -102,7 +105,8 @@ class HostDevice(base.Resource):
                 info = move.clients.volumes.connection_info(attachment.id)
                 if info:
                     found[attachment.volume_id] = info
-        return found
+        return {volume: info for volume, info in found.items()
+                if volume not in move.history.ended}
 
     def _attachments(self, move: Move) -> list[Attachment]:
         return move.clients.volumes.attachments(move.tx.instance_uuid)
@@ -176,11 +180,13 @@ class HostDevice(base.Resource):
                     f'export to {move.local} any more: its LUN may lead to '
                     'another volume now; check the device by hand')
         if connected:
-            with move.effect(self.name, 'disconnect_volume', volume):
+            with move.effect(self.name, history.DISCONNECT, volume):
                 move.clients.devices.disconnect(move.tx.instance_uuid, info)
-            paths = self._paths(move, info)
-        if paths:
-            return f'{", ".join(paths)} still there after disconnect'
+                # Part of the effect: it went well if the device was seen to be gone.
+                paths = self._paths(move, info)
+                if paths:
+                    raise exceptions.StillThere(paths=', '.join(paths))
+            move.history.ended.add(volume)
         if legacy:
             with move.effect(self.name, 'terminate_connection', volume):
                 move.clients.volumes.terminate(move.tx.instance_uuid, volume)

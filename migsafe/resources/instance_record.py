@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 from migsafe.resources import base
-from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.clients import InstanceRow
+from migsafe.transaction.move import MIGRATING, Move, Point, Residue
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
 
@@ -25,7 +26,6 @@ from migsafe.transaction.verdict import Verdict
 TERMINAL = frozenset(('cancelled', 'completed', 'done', 'error', 'failed',
                       'finished', 'reverted', 'confirmed'))
 FINAL = {Verdict.COMMIT: 'completed', Verdict.ABORT: 'failed'}
-MIGRATING = 'migrating'
 
 
 class InstanceRecord(base.Resource):
@@ -87,16 +87,23 @@ class InstanceRecord(base.Resource):
             if now.host != move.winner:
                 found.append(self._residue('R5', move, (
                     f'instance.host is {now.host}')))
-            if now.task_state == MIGRATING:
-                found.append(self._residue('R6', move, 'stuck in migrating'))
-            elif now.vm_state == 'error' and self._vm_state(move):
-                found.append(self._residue(
-                    'R6', move, 'vm_state is error though the guest is well'))
+            found += self._task(move, now)
         status = move.clients.records.migration_status(move.tx.uuid)
         if self._wrong(move, status):
             found.append(self._residue(
                 'R12', move, f'migration {move.tx.uuid} is {status}'))
         return found
+
+    def _task(self, move: Move, now: InstanceRow) -> list[Residue]:
+        """Nova starts no other operation while this one's task is there: after another one has
+        been asked for, the task is that one's."""
+        if move.later:
+            return []
+        if now.task_state == MIGRATING:
+            return [self._residue('R6', move, 'stuck in migrating')]
+        if now.vm_state == 'error' and self._vm_state(move):
+            return [self._residue('R6', move, 'vm_state is error though the guest is well')]
+        return []
 
     def _wrong(self, move: Move, status: str | None) -> bool:
         if status is None:

@@ -12,8 +12,9 @@
 """Which attachments in Cinder are of the host that lost, and may go.
 
 While the instance is busy with the migration, all that its rows do not need
-are. Afterwards a resize or a shelve reserves new ones, which for a moment no
-row names and no host has: then only those count that are known to be old.
+are. Afterwards a resize, a shelve or the next migration reserves new ones, which
+for a moment no row names and no host has: then only those count that are known to
+be old, or that a journal says were made for this one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ OLD = 'old attachment '
 
 def remember(move: Move, left: Iterable[Attachment]) -> None:
     """Journal what could not be deleted yet; each once."""
-    if move.freed or move.superseded:
+    if not move.newest or move.superseded:
         return
     for attachment in left:
         note = OLD + attachment.id
@@ -42,26 +43,27 @@ def remember(move: Move, left: Iterable[Attachment]) -> None:
 def losers(move: Move, attachments: Sequence[Attachment],
            rows: Iterable[VolumeRow]) -> list[Attachment]:
     """Attachments that this transaction may delete."""
-    known = _known(move)
-    if move.instance is None or (move.freed and not move.superseded):
+    mine = known(move)
+    if move.instance is None or (move.freed and not (move.superseded or move.later)):
         # Deleted: nobody needs any of them, but only those of the loser
         # have been looked at.
         return [a for a in attachments
-                if a.id in known or a.host == move.loser]
+                if a.id in mine or a.host == move.loser]
     volumes = {row.volume_id for row in rows}
-    return [a for a in attachments if a.id in known
-            or (not move.superseded and a.volume_id in volumes)]
+    return [a for a in attachments if a.id in mine
+            or (move.newest and not move.superseded and a.volume_id in volumes)]
 
 
-def _known(move: Move) -> set[str]:
+def known(move: Move) -> set[str]:
+    """What this transaction captured or made, of the host that lost."""
     if move.loser == move.tx.source_host:
-        known = {str(c.get('attachment_id')) for c in
+        found = {str(c.get('attachment_id')) for c in
                  move.history.captured('volume_connection').values()}
     else:
-        known = _made(move.history.attachments.values())
-        if move.freed and move.loser != move.local:
-            known |= _made(move.peer_attachments().values())
-    return known | {note.removeprefix(OLD) for note in move.history.notes
+        found = _made(move.history.attachments.values())
+        if not move.newest and move.loser != move.local:
+            found |= _made(move.peer_attachments().values())
+    return found | {note.removeprefix(OLD) for note in move.history.notes
                     if note.startswith(OLD)}
 
 

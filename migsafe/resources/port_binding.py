@@ -33,11 +33,18 @@ class PortBinding(base.Resource):
     def _bind(self, move: Move) -> None:
         if not self.inspect(move):
             return
+        if move.later:
+            # Which one is active is for the later operation to say.
+            with move.effect(self.name, 'unbind', '', {'host': move.loser}):
+                move.clients.network.unbind(move.tx.instance_uuid, move.loser)
+            return
         with move.effect(self.name, 'bind', '', {'host': move.winner}):
             move.clients.network.bind(move.tx.instance_uuid, move.winner,
                                       move.loser)
 
     def inspect(self, move: Move) -> list[Residue]:
+        if move.later:
+            return self._left(move)
         if move.superseded or not move.tx.dest_host:
             return []
         found = []
@@ -53,3 +60,16 @@ class PortBinding(base.Resource):
                     'R8', self.name, port, move.winner,
                     f'binding is {hosts.get(move.winner, "missing")}'))
         return found
+
+    def _left(self, move: Move) -> list[Residue]:
+        """What this transaction has left on the loser, if no later operation needs it there."""
+        now = move.instance
+        if now is None or not move.tx.dest_host or move.loser == now.host or any(
+                move.loser in (other.source_host, other.dest_host)
+                for other in move.later if not other.over):
+            return []
+        ports = move.clients.network.bindings(move.tx.instance_uuid, (move.loser,))
+        return [Residue('R8', self.name, port, move.loser,
+                        f'{hosts[move.loser]} binding still exists')
+                for port, hosts in sorted(ports.items())
+                if hosts.get(move.loser) == 'INACTIVE']

@@ -112,17 +112,16 @@ class VolumeConnection(base.Resource):
 
     def _act(self, move: Move, point: Point) -> None:
         if point is Point.RECORDS:
-            if not (move.superseded or move.freed):
-                self._rows(move)
+            self._rows(move)
         else:
             self._exports(move)
+            self._look_again(move)
 
     def inspect(self, move: Move) -> list[Residue]:
         attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
         found = []
-        if not (move.superseded or move.freed):
-            for row in self._volumes(move):
-                found += self._inspect_row(move, row, attachments)
+        for row in self._wrong_ones(move, attachments):
+            found += self._inspect_row(move, row, attachments)
         found += [
             Residue('R3', self.name, a.volume_id, a.host or move.loser,
                        f'attachment {a.id} still exists'
@@ -135,8 +134,8 @@ class VolumeConnection(base.Resource):
         target = self._target(move, row, attachments)
         if target is None:
             return [Residue(
-                'R2', self.name, row.volume_id, move.winner,
-                f'no attachment of {move.winner} found in Cinder')]
+                'R2', self.name, row.volume_id, self._owner(move),
+                f'no attachment of {self._owner(move)} found in Cinder')]
         if row.attachment_id != target.attachment_id:
             return [Residue(
                 'R2', self.name, row.volume_id, move.winner,
@@ -148,21 +147,77 @@ class VolumeConnection(base.Resource):
                                'that runs the guest')]
         return []
 
+    def _wrong_ones(self, move: Move, attachments: list[Attachment]) -> list[VolumeRow]:
+        """The rows that this transaction has to answer for.
+
+        As long as it is the instance's newest operation, all of them. Afterwards one that names
+        what was made for the loser, which is not right for anybody any more; and one that names
+        something else although the winner's attachment is still there and nothing else has
+        been asked for since: a host that was not asked and keeps no journal may have written it.
+        """
+        rows = self._volumes(move)
+        if move.newest and not move.superseded:
+            return rows
+        if move.instance is None:
+            return []
+        mine = loser_attachments.known(move)
+        quiet = not (move.superseded or move.later) and move.instance.task_state is None
+        found = []
+        for row in rows:
+            if row.attachment_id in mine:
+                found.append(row)
+            elif quiet and row.attachment_id:
+                target = self._target(move, row, attachments)
+                if target and target.attachment_id not in (None, row.attachment_id):
+                    found.append(row)
+        return found
+
     def _rows(self, move: Move) -> None:
         """Compare and swap every row that is not the winner's."""
+        if move.instance is None:
+            return
         attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
         move.listed = attachments
         held = {}
-        for row in self._volumes(move):
+        for row in self._wrong_ones(move, attachments):
             target = self._target(move, row, attachments)
             if target is None or target.connection_info is None:
                 held[row.volume_id] = (
-                    f'no attachment of {move.winner} found in Cinder; '
+                    f'no attachment of {self._owner(move)} found in Cinder; '
                     f'row {row.bdm_id} is left as it is')
             elif not self._agrees(row, target):
                 held.update(self._swap(move, row, target))
+        move.unrighted |= held.keys()
         if held:
             raise base.Held(held)
+
+    def _look_again(self, move: Move) -> None:
+        """Until its devices were let go of, the loser may have been writing rows, and a write
+        that had been on its way comes after the rows were put right.
+
+        :raises Held: one of them is wrong again; the next attempt puts it right, and takes
+            away what was made for it
+        """
+        rows = self._wrong_ones(move, move.listed)
+        wrong = {}
+        for row in rows:
+            target = self._target(move, row, move.listed)
+            if target and target.connection_info and not self._agrees(row, target) \
+                    and row.volume_id not in move.unrighted:
+                wrong[row.volume_id] = (
+                    f'row {row.bdm_id} names attachment {row.attachment_id}, and was right '
+                    f'before {move.loser} had let go of its devices')
+        if wrong:
+            move.rows_wrong = True
+            raise base.Held(wrong)
+
+    @staticmethod
+    def _owner(move: Move) -> str:
+        """The host whose attachments the rows have to name: the winner, or where the instance
+        has gone since."""
+        if move.superseded and move.instance and move.instance.host:
+            return move.instance.host
+        return move.winner
 
     def _agrees(self, row: VolumeRow, target: Target) -> bool:
         return (row.attachment_id == target.attachment_id
@@ -208,6 +263,7 @@ class VolumeConnection(base.Resource):
         except Exception:
             loser_attachments.remember(move, self._not_kept(move, move.listed))
             raise
+        move.listed = attachments
         return self._not_kept(move, attachments)
 
     def _not_kept(self, move: Move, attachments: list[Attachment]
@@ -233,7 +289,7 @@ class VolumeConnection(base.Resource):
         """Attachments that stay: what rows name, and what the winner has."""
         rows = self._volumes(move)
         keep = {row.attachment_id for row in rows if row.attachment_id}
-        if move.superseded or move.freed:
+        if move.superseded or not move.newest:
             return keep  # only what is known to be the loser's goes then
         for row in rows:
             target = self._target(move, row, attachments)
@@ -252,6 +308,8 @@ class VolumeConnection(base.Resource):
 
     def _target(self, move: Move, row: VolumeRow,
                 attachments: list[Attachment]) -> Target | None:
+        if move.superseded:
+            return self._owners_target(move, row, attachments)
         captured = move.history.capture(self.name, row.volume_id)
         if row.attachment_id is None and not captured.get('attachment_id'):
             return self._legacy_target(move, row, captured)
@@ -269,6 +327,20 @@ class VolumeConnection(base.Resource):
         if info is not None:
             info.setdefault('serial', row.volume_id)
         return Target(found.id, info)
+
+    def _owners_target(self, move: Move, row: VolumeRow,
+                       attachments: list[Attachment]) -> Target | None:
+        """What a row has to say of an instance that has gone on, by Cinder alone."""
+        if move.overtaken and not move.overtaken.over:
+            return None
+        theirs = [a for a in attachments if a.volume_id == row.volume_id
+                  and a.host == self._owner(move) and a.id != row.attachment_id]
+        if len(theirs) != 1:
+            return None
+        info = move.clients.volumes.connection_info(theirs[0].id)
+        if info is not None:
+            info.setdefault('serial', row.volume_id)
+        return Target(theirs[0].id, info)
 
     def _pick(self, move: Move, row: VolumeRow, captured: dict[str, Any],
               mine: list[Attachment]) -> Attachment | None:

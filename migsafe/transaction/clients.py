@@ -21,6 +21,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from migsafe.journal.records import Transaction
 from migsafe.transaction.evidence import HostEvidence
 
 ConnectionInfo = dict[str, Any]
@@ -56,15 +57,33 @@ class InstanceRow:
     vm_state: str | None
 
 
+LIVE_MIGRATION = 'live-migration'
+
+
 @dataclasses.dataclass(frozen=True)
 class OtherMove:
-    """A resize, cold migration or evacuation that is not over."""
+    """Another migration of the instance, of any kind, as Nova has recorded it.
+
+    :param over: whether Nova needs nothing of either host for it any more
+    """
 
     kind: str
     uuid: str
     status: str
     source_host: str
     dest_host: str
+    over: bool = False
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether it is over and has left the instance where it was."""
+        return self.over and self.status in ('cancelled', 'error', 'failed')
+
+    @property
+    def only_asked_for(self) -> bool:
+        """Whether it is a live migration that the conductor is still about to check: nothing
+        was done for it on a compute host."""
+        return self.kind == LIVE_MIGRATION and self.status == 'accepted'
 
     def __str__(self) -> str:
         return (f'{self.kind} {self.uuid} from {self.source_host} to '
@@ -93,14 +112,17 @@ class Records(Protocol):
     def instance(self, uuid: str) -> InstanceRow | None:
         """The instance, or None when it is deleted."""
 
-    def moves(self, uuid: str) -> list[OtherMove]:
-        """What else moves the instance, or waits to be confirmed."""
+    def later(self, tx: Transaction) -> list[OtherMove]:
+        """What Nova has recorded of the instance after a transaction, the oldest first.
+
+        Where it has no record of the transaction itself, all that is not over.
+        """
 
     def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
         """Make ``host`` the instance's host if it is one of ``expected``."""
 
     def release_task(self, uuid: str, vm_state: str | None) -> None:
-        """End ``migrating``; restore ``vm_state`` if it is ERROR now."""
+        """End ``migrating`` of this transaction; restore ``vm_state`` if it is ERROR now."""
 
     def migration_status(self, uuid: str) -> str | None:
         """The status of a migration; None when there is no such record."""
@@ -161,6 +183,9 @@ class Network(Protocol):
 
     def bind(self, instance_uuid: str, winner: str, loser: str) -> None:
         """Make ``winner`` the active binding and drop those of ``loser``."""
+
+    def unbind(self, instance_uuid: str, host: str) -> None:
+        """Drop the bindings of a host that are not active, and change nothing else."""
 
 
 class Allocations(Protocol):

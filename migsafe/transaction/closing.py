@@ -39,17 +39,31 @@ class Outcome:
     :param held: (resource, key) -> why it is not settled; empty when clean
     :param kept: volume id -> why its device stays on the loser
     :param records_wrong: whether a reboot may still read another host's LUNs
+    :param over: whether it is settled, if need be without a verdict
     """
 
     verdict: Verdict
     held: Mapping[tuple[str, str], str]
     kept: Mapping[str, str] = dataclasses.field(default_factory=dict)
     records_wrong: bool = False
+    over: bool = False
 
     @property
     def clean(self) -> bool:
         """Whether nothing is left to do."""
-        return self.verdict is not Verdict.HOLD and not self.held
+        return not self.held and (self.over or self.verdict is not Verdict.HOLD)
+
+
+def ended(tx: Transaction | None) -> Outcome:
+    """How a transaction has ended, as the journal says now.
+
+    :param tx: as it was just read; None if it is not there any more
+    """
+    if tx is None:
+        return Outcome(Verdict.HOLD, {('transaction', ''): 'the journal has it no more'})
+    known = Verdict(tx.verdict) if tx.verdict else Verdict.HOLD
+    return Outcome(known, {} if tx.state == 'settled' else {('transaction', ''): (
+        f'the journal has {tx.verdict} for it: {tx.reason}')}, over=tx.state == 'settled')
 
 
 class Closer:

@@ -13,18 +13,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from oslo_log import log as logging
 
+from migsafe import exceptions
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.resources import base
 from migsafe.text import masked
-from migsafe.transaction import closing, verdict
+from migsafe.transaction import belief, closing, verdict
 from migsafe.transaction import history as transaction_history
-from migsafe.transaction.clients import Clients
+from migsafe.transaction.clients import Clients, OtherMove
 from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
 from migsafe.transaction.move import FREED, Move, Point
 from migsafe.transaction.subject import Subject
@@ -64,19 +66,23 @@ class Engine:
                 for resource in self._resources
                 for key, payload in resource.capture(subject).items()]
 
-    def decide(self, tx: Transaction,
-               evidence: Evidence) -> tuple[Transaction, verdict.Decision]:
-        """Decide, and make the verdict durable before it is acted on."""
-        if tx.verdict in verdict.DECIDED:
-            decision = verdict.stand(verdict.Verdict(tx.verdict), evidence)
-            if decision.verdict is verdict.Verdict.HOLD:
+    def decide(self, tx: Transaction, evidence: Evidence,
+               decision: verdict.Decision | None = None
+               ) -> tuple[Transaction, verdict.Decision]:
+        """Decide, and make the verdict durable before it is acted on.
+
+        :param decision: what to decide, where more than evidence is known
+        :returns: what the journal says by then: if another thread was first, its verdict
+        """
+        if tx.verdict not in verdict.DECIDED:
+            decision = decision or verdict.decide(evidence)
+            if decision.verdict.value == tx.verdict:
                 return tx, decision
-        else:
-            decision = verdict.decide(evidence)
-        if decision.verdict.value != tx.verdict:
             tx = self._journal.verdict(tx, decision.verdict.value,
                                        decision.reason, evidence.as_payload())
-        return tx, decision
+            if tx.verdict == decision.verdict.value:
+                return tx, decision
+        return tx, verdict.stand(verdict.Verdict(tx.verdict), evidence)
 
     def settle_local(self, tx: Transaction,
                      here: HostEvidence) -> closing.Outcome:
@@ -93,17 +99,24 @@ class Engine:
                     else Evidence(other, here))
         decision = verdict.stand(verdict.Verdict(tx.verdict), evidence)
         return self._carry_out(tx, self.history(tx), evidence, decision,
-                               (Point.DEVICES, Point.DONE), True)
+                               (Point.DEVICES, Point.DONE), True,
+                               self._clients.records.later(tx))
 
-    def _overtaken(self, tx: Transaction, history: transaction_history.History) -> bool:
+    def _moved_on(self, tx: Transaction, history: transaction_history.History,
+                  later: Sequence[OtherMove]) -> bool:
         """The instance was usable again and has been moved to the loser.
 
         What is left there is in use by it, and is no longer ours.
         """
-        if FREED not in history.notes or tx.verdict not in verdict.DECIDED:
+        ends = (verdict.Verdict(tx.verdict) if tx.verdict in verdict.DECIDED
+                else belief.recorded(tx, later))
+        if ends is None:
             return False
-        loser = (tx.source_host if tx.verdict == verdict.Verdict.COMMIT.value
-                 else tx.dest_host)
+        loser = tx.source_host if ends is verdict.Verdict.COMMIT else tx.dest_host
+        if FREED not in history.notes and not any(
+                other.over and not other.came_to_nothing and other.dest_host == loser
+                for other in later):
+            return False
         now = self._clients.records.instance(tx.instance_uuid)
         return now is not None and now.host == loser
 
@@ -117,29 +130,57 @@ class Engine:
         :returns: what is left; the journal says the same
         """
         history = self.history(tx)
-        if self._overtaken(tx, history):
-            self._journal.finish(tx, 'the instance has moved on since')
-            return closing.Outcome(verdict.Verdict(tx.verdict), {})
-        told = (None if tx.verdict in verdict.DECIDED
-                else self.witness.verdict_of_peer(tx))
-        if told:
-            tx = self._journal.verdict(tx, told[0], f'decided by {told[1]}')
+        later = self._clients.records.later(tx)
+        if self._moved_on(tx, history, later):
+            tx = self._journal.finish(tx, 'the instance has moved on since')
+            return closing.ended(tx)
         evidence = self.witness.gather(tx, history, silent)
-        tx, decision = self.decide(tx, evidence)
+        if history.withdrawn == tx.verdict:
+            tx = self._withdraw(tx, evidence)
+        tx, decision = self.decide(tx, evidence, self._weighed(tx, evidence, later))
+        if history.withdrawn == tx.verdict:
+            decision = belief.unrefuted(decision, verdict.Verdict(tx.verdict))
         return self._carry_out(tx, history, evidence, decision,
-                               tuple(points), False)
+                               tuple(points), False, later)
+
+    def _withdraw(self, tx: Transaction, evidence: Evidence) -> Transaction:
+        """An operator has asked for it; evidence has to agree."""
+        why = belief.refuted(verdict.Verdict(tx.verdict), tx, evidence)
+        if why is None:
+            return tx
+        LOG.warning('The verdict %s of live migration %s of instance %s is withdrawn: %s',
+                    tx.verdict, tx.uuid, tx.instance_uuid, why)
+        return self._journal.withdraw(tx, str(tx.verdict), f'withdrawn: {why}',
+                                      evidence.as_payload())
+
+    def _weighed(self, tx: Transaction, evidence: Evidence,
+                 later: Sequence[OtherMove]) -> verdict.Decision | None:
+        """What is seen, what is recorded and what the other host says, in this order."""
+        if tx.verdict in verdict.DECIDED:
+            return None
+        decision = belief.judge(tx, evidence, later)
+        said = self.witness.verdict_of_peer(tx)
+        if said is None:
+            return decision
+        wanted, who = verdict.Verdict(said[0]), said[1]
+        word = belief.told(wanted, tx, evidence,
+                           self._clients.records.instance(tx.instance_uuid))
+        if word is not belief.Word.BELIEVED:
+            return belief.weigh(decision, wanted, who, word)
+        return dataclasses.replace(verdict.stand(wanted, evidence),
+                                   reason=f'decided by {who}')
 
     def _carry_out(self, tx: Transaction, history: transaction_history.History,
                    evidence: Evidence, decision: verdict.Decision,
-                   points: tuple[Point, ...],
-                   local_only: bool) -> closing.Outcome:
+                   points: tuple[Point, ...], local_only: bool,
+                   later: Sequence[OtherMove]) -> closing.Outcome:
         if decision.verdict is verdict.Verdict.HOLD:
             self._closer.postpone(tx, decision.reason)
             return closing.Outcome(decision.verdict,
                            {('transaction', ''): decision.reason})
         move = Move(tx, history, decision, evidence, self._host,
                        self._journal, self._clients,
-                       self._clients.records.instance(tx.instance_uuid))
+                       self._clients.records.instance(tx.instance_uuid), later)
         needed = move.needed_elsewhere(local_only)
         if needed:
             self._closer.postpone(tx, needed)
@@ -163,7 +204,7 @@ class Engine:
                 self._journal.note(move.tx, FREED)
             for resource in self._at(resources, move, point):
                 found = self._call(resource, move, point)
-                rows_wrong |= point is Point.RECORDS and bool(found)
+                rows_wrong |= move.rows_wrong or point is Point.RECORDS and bool(found)
                 failed.update(found)
         held: dict[tuple[str, str], str] = {}
         for resource in resources if Point.DONE in points else ():
@@ -186,6 +227,8 @@ class Engine:
         except base.Held as held:
             return {(resource.name, key): _at_point(point) + reason
                     for key, reason in held.keys.items()}
+        except exceptions.Overtaken as overtaken:
+            return {(resource.name, ''): _at_point(point) + str(overtaken)}
         except Exception as error:
             LOG.warning('%s of instance %s, migration %s: %s failed: %s',
                         resource.name, move.tx.instance_uuid, move.tx.uuid,

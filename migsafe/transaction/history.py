@@ -22,6 +22,8 @@ from migsafe.journal.records import Record
 CREATE = 'attachment_create'
 CONNECT = 'connect_volume'
 DISCONNECT = 'disconnect_volume'
+#: An operator's request to take a verdict back.
+WITHDRAW = 'withdraw'
 LEGACY_CONNECT = 'initialize_connection'
 
 
@@ -36,7 +38,9 @@ class History:
     :param failed: effects whose outcome is not ``ok``
     :param holds: (resource, key) that is held
     :param settled: (resource, key) that was verified
+    :param ended: volumes whose device here was seen to be gone after a disconnect
     :param dead_hosts: hosts that an operator declared dead
+    :param withdrawn: a verdict that an operator has asked to take back, if any
     """
 
     captures: dict[tuple[str, str], Any] = dataclasses.field(
@@ -48,7 +52,9 @@ class History:
     open_intents: dict[int, Record] = dataclasses.field(
         default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
+    ended: set[str] = dataclasses.field(default_factory=set)
     dead_hosts: set[str] = dataclasses.field(default_factory=set)
+    withdrawn: str = ''
     holds: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     settled: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     notes: set[str] = dataclasses.field(default_factory=set)
@@ -69,6 +75,7 @@ def _on_intent(history: History, record: Record) -> None:
     if record.effect == CONNECT and isinstance(record.payload, dict):
         # Durable before the effect: from here on it may be connected.
         history.connections[record.key] = record.payload
+        history.ended.discard(record.key)
 
 
 def _on_outcome(history: History, record: Record) -> None:
@@ -84,7 +91,9 @@ def _on_outcome(history: History, record: Record) -> None:
     elif effect == CONNECT and payload:
         history.connections[record.key] = payload
     elif effect == DISCONNECT:
+        # What has that number from now on is somebody else's.
         history.connections.pop(record.key, None)
+        history.ended.add(record.key)
 
 
 def _on_capture(history: History, record: Record) -> None:
@@ -92,8 +101,18 @@ def _on_capture(history: History, record: Record) -> None:
 
 
 def _on_request(history: History, record: Record) -> None:
-    if record.effect == 'peer_is_dead' and isinstance(record.payload, dict):
-        history.dead_hosts.add(str(record.payload.get('host', '')))
+    payload = record.payload if isinstance(record.payload, dict) else {}
+    if record.effect == 'peer_is_dead' and payload:
+        history.dead_hosts.add(str(payload.get('host', '')))
+    elif record.effect == WITHDRAW:
+        # Whoever looks where the guest is has looked at both hosts.
+        history.dead_hosts.clear()
+        history.withdrawn = str(payload.get('verdict') or '')
+
+
+def _on_verdict(history: History, record: Record) -> None:
+    """A verdict after the request is the answer to it."""
+    history.withdrawn = ''
 
 
 def _on_note(history: History, record: Record) -> None:
@@ -112,6 +131,7 @@ def _on_settled(history: History, record: Record) -> None:
 
 HANDLERS = {'intent': _on_intent, 'outcome': _on_outcome,
             'capture': _on_capture, 'request': _on_request, 'note': _on_note,
+            'verdict': _on_verdict,
             'hold': _on_hold, 'settled': _on_settled}
 
 

@@ -15,22 +15,29 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from migsafe import exceptions
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.transaction import verdict
-from migsafe.transaction.clients import Attachment, Clients, InstanceRow
+from migsafe.transaction.clients import (
+    LIVE_MIGRATION,
+    Attachment,
+    Clients,
+    InstanceRow,
+    OtherMove,
+)
 from migsafe.transaction.evidence import Evidence, GuestState
 from migsafe.transaction.history import History
 
 #: Noted before an instance with something still held becomes usable again.
 FREED = 'freed'
 
-
+MIGRATING = 'migrating'
 #: Task states in which nothing but a live migration moves an instance.
-QUIET = (None, 'migrating')
+QUIET = (None, MIGRATING)
 
 
 class Point(enum.IntEnum):
@@ -83,6 +90,7 @@ class Move:
     :param journal: this host's journal
     :param clients: the cloud
     :param instance: the instance's row, None when it is deleted
+    :param later: what Nova has recorded of the instance after this transaction
     """
 
     tx: Transaction
@@ -93,12 +101,17 @@ class Move:
     journal: Journal
     clients: Clients
     instance: InstanceRow | None
+    later: Sequence[OtherMove] = ()
     #: volume id -> why its device could not be removed; filled at DEVICES
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
     #: whether the loser's devices have been dealt with at all
     released: bool = False
     #: whether what is kept was seen by a look at the devices, and not for want of an answer
     seen: bool = False
+    #: whether a row may still lead another host's LUNs to whoever reads it
+    rows_wrong: bool = False
+    #: volumes whose rows could not be put right
+    unrighted: set[str] = dataclasses.field(default_factory=set)
     #: the attachments as they were when the rows were put right
     listed: list[Attachment] = dataclasses.field(default_factory=list)
     _described: Mapping[str, Any] | None = None
@@ -121,13 +134,25 @@ class Move:
         return self.evidence.of(self.loser).guest is GuestState.DEAD
 
     @property
+    def overtaken(self) -> OtherMove | None:
+        """A later operation that moves the instance, or has moved it."""
+        return next((other for other in self.later if not (
+            other.came_to_nothing or other.only_asked_for)), None)
+
+    @property
+    def newest(self) -> bool:
+        """This is still the instance's newest operation, and it was never given back: whatever
+        of it is not as it was captured, this transaction has made."""
+        return not (self.freed or self.later)
+
+    @property
     def superseded(self) -> bool:
         """The instance is deleted, or something else has moved it by now.
 
         Then its records belong to whatever did that; only what this
         transaction itself made may still be removed.
         """
-        if self.instance is None:
+        if self.instance is None or self.overtaken:
             return True
         if self.freed:
             return self.instance.host != self.winner
@@ -157,13 +182,39 @@ class Move:
             return f'the instance is on {self.loser} by its record'
         if now.host is None and now.task_state:
             return f'the instance is being unshelved ({now.task_state})'
+        others = [other for other in self.later if not (
+            other.over or other.only_asked_for)]
         if now.task_state in QUIET and now.vm_state != 'resized':
-            return None
+            # Nothing works on any other kind then, whatever its record says.
+            others = [other for other in others if now.task_state == MIGRATING
+                      and other.kind == LIVE_MIGRATION]
         return next((
             f'{other}; if nothing works on it any more, `openstack server '
             f'set --state active {now.uuid}` says so'
-            for other in self.clients.records.moves(now.uuid)
+            for other in others
             if self.loser in (other.source_host, other.dest_host)), None)
+
+    def ask_again(self, effect: str) -> None:
+        """Whether what is about to be changed is still this transaction's.
+
+        :raises Overtaken: since it was looked at the instance was deleted, moved or given
+            another operation; the next attempt sees that
+        """
+        now = self.clients.records.instance(self.tx.instance_uuid)
+        later = self.clients.records.later(self.tx)
+        known = {other.uuid: other for other in self.later}
+        new = [other for other in later if known.get(other.uuid) != other]
+        before = self.instance
+        if new:
+            why = str(new[0])
+        elif now is None and before is not None:
+            why = 'the instance was deleted'
+        elif now and before and now.host not in (before.host, self.winner):
+            why = f'the instance is on {now.host} by its record'
+        else:
+            return
+        raise exceptions.Overtaken(
+            uuid=self.tx.uuid, instance=self.tx.instance_uuid, effect=effect, reason=why)
 
     def peer_attachments(self) -> dict[str, list[str]]:
         """Attachments that the other host made, by volume."""
@@ -184,7 +235,12 @@ class Move:
 
     def effect(self, resource: str, effect: str, key: str,
                payload: Any = None) -> Effect:
-        """Journal an effect around a ``with`` block."""
+        """Journal an effect around a ``with`` block; first ask whether it is still this
+        transaction's to cause.
+
+        :raises Overtaken: it is not
+        """
+        self.ask_again(effect)
         return Effect(self.journal, self.tx, resource, effect, key, payload)
 
 

@@ -22,6 +22,9 @@ from nova import objects
 from nova.network import constants, neutron
 from nova.objects import fields
 
+#: Status of a binding that no guest uses (neutron_lib.constants.INACTIVE).
+INACTIVE = 'INACTIVE'
+
 
 class Network:
     """See :class:`migsafe.transaction.clients.Network`."""
@@ -68,6 +71,13 @@ class Network:
         if loser:
             api.setup_networks_on_host(context, instance, host=loser,
                                        teardown=True)
+
+
+    def unbind(self, instance_uuid: str, host: str) -> None:
+        client = neutron.get_client(nova_context.get_admin_context(), admin=True)
+        for port, hosts in self.bindings(instance_uuid, (host,)).items():
+            if hosts.get(host) == INACTIVE:
+                client.delete_port_binding(port, host)
 
 
 def _still_migrating(port: Any, host: str, hosts: Iterable[str]) -> str:

@@ -28,14 +28,20 @@ from oslo_serialization import jsonutils
 from migsafe.brick import errors
 from migsafe.brick.guard import policy, questions
 from migsafe.brick.identity import designators
+from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
 from migsafe.text import masked
-from migsafe.transaction.clients import ConnectionInfo, InstanceRow, OtherMove, VolumeRow
+from migsafe.transaction.clients import (
+    LIVE_MIGRATION,
+    ConnectionInfo,
+    InstanceRow,
+    OtherMove,
+    VolumeRow,
+)
 
 LOG = logging.getLogger(__name__)
 
-LIVE_MIGRATION = 'live-migration'
 #: Statuses after which a resize or an evacuation needs nothing of either host
 #: any more (nova.objects.fields.MigrationStatus); "finished" is not one, for a
 #: resize then waits to be confirmed or reverted.
@@ -114,13 +120,18 @@ class Records:
         except exception.InstanceNotFound:
             return None
 
-    def moves(self, uuid: str) -> list[OtherMove]:
-        found = objects.MigrationList.get_by_filters(
-            nova_context.get_admin_context(), {'instance_uuid': uuid})
-        return [OtherMove(m.migration_type, m.uuid, m.status,
-                             m.source_compute or '', m.dest_compute or '')
-                for m in found
-                if m.migration_type != LIVE_MIGRATION and m.status not in OVER]
+    def later(self, tx: Transaction) -> list[OtherMove]:
+        found = sorted(objects.MigrationList.get_by_filters(
+            nova_context.get_admin_context(), {'instance_uuid': tx.instance_uuid}),
+            key=lambda m: m.id)
+        # What recovery began has a uuid of its own, or the journal may not know the id.
+        own = tx.migration_id or next(
+            (m.id for m in found if m.uuid == tx.uuid), None)
+        moves = [(m.id, OtherMove(
+            m.migration_type, m.uuid, m.status, m.source_compute or '',
+            m.dest_compute or '', over=m.status in OVER)) for m in found]
+        return [move for number, move in moves
+                if (number > own if own else not move.over)]
 
     def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
         instance = self._instance(uuid)

@@ -24,11 +24,12 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import evidence
 from migsafe.nova.host import attempt as host_attempt
+from migsafe.transaction import closing
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.engine import Engine
 from migsafe.transaction.evidence import GuestState
-from migsafe.transaction.move import Point
+from migsafe.transaction.move import FREED, Point
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Participant:
                 return None
             now = self.journal.get(tx.uuid, tx.role)
             if now is None or now.state == 'settled':
-                return Outcome(Verdict(tx.verdict or 'ABORT'), {})
+                return closing.ended(now)
             outcome = (self._settle_destination(now)
                        if now.role == DESTINATION
                        else self.engine.settle(now, points=points))
@@ -149,40 +150,32 @@ class Participant:
         return Outcome(Verdict.HOLD, {('transaction', ''): why})
 
     def _follow(self, tx: Transaction, verdict: str) -> Outcome:
-        """The source is done, and what it decided stands."""
-        if verdict == Verdict.COMMIT.value:
-            # It left this one open because something failed on this side:
-            # nobody else has seen that, so all of it is looked at.
-            if tx.verdict != verdict:
-                tx = self.journal.verdict(tx, verdict,
-                                          'the source has committed')
-            return self.engine.settle(tx)
-        if verdict != Verdict.ABORT.value:
-            return self.engine.settle(tx)
-        if tx.verdict == Verdict.COMMIT.value:
+        """The source is done. What it decided is weighed like any other word of another host,
+        and all of it is looked at: it may have been done before this host was, and then nobody
+        else knows what this one has left, in Cinder and in the rows as well."""
+        if verdict == Verdict.ABORT.value and tx.verdict == Verdict.COMMIT.value:
             why = (f'{tx.source_host} has settled it as ABORT, but '
                    f'{self.host} as COMMIT; look at both hosts by hand')
             self.journal.postpone(tx, self.conf.recovery_backoff_max, why)
             return Outcome(Verdict.HOLD, {('transaction', ''): why})
+        if verdict != Verdict.ABORT.value:
+            return self.engine.settle(tx)
         now = self.clients.records.instance(tx.instance_uuid)
         if now is not None and now.host == self.host:
-            # The source saw to it that the instance was its own before that.
-            self.journal.finish(tx, 'the instance has moved on since',
-                                verdict=verdict)
-            return Outcome(Verdict.ABORT, {})
-        return self._let_go(tx, Verdict.ABORT)
+            # The source saw to it that the instance was its own before that. A guest that is
+            # here says something else: then nothing is done, and nothing is said of it.
+            here = self.clients.guests.evidence(tx.instance_uuid)
+            return closing.ended(self.journal.finish(
+                tx, 'the instance has moved on since',
+                verdict=None if here.guest.may_run else verdict))
+        if FREED not in self.engine.history(tx).notes:
+            # What the source has settled it has given back to its owner.
+            self.journal.note(tx, FREED)
+        return self.engine.settle(tx)
 
-    def _let_go(self, tx: Transaction, verdict: Verdict) -> Outcome:
+    def _let_go(self, tx: Transaction) -> Outcome:
         return self.engine.settle_local(
-            self._decided(tx, verdict),
-            self.clients.guests.evidence(tx.instance_uuid))
-
-    def _decided(self, tx: Transaction,
-                 verdict: Verdict) -> Transaction:
-        if tx.verdict == verdict.value:
-            return tx
-        return self.journal.verdict(tx, verdict.value,
-                                    'decided by the other host')
+            tx, self.clients.guests.evidence(tx.instance_uuid))
 
     # -- what the other host asks for -----------------------------------
 
@@ -199,31 +192,51 @@ class Participant:
         if tx.instance_uuid != instance_uuid:
             return _refused(f'migration {uuid} is not of instance '
                             f'{instance_uuid} on {self.host}')
-        if tx.verdict not in (None, verdict.value, 'HOLD'):
-            return _refused(f'{self.host} has journalled {tx.verdict}')
         return self._release(tx, verdict)
 
     def _release(self, tx: Transaction,
                  verdict: Verdict) -> dict[str, Any]:
-        guest = self.clients.guests.evidence(tx.instance_uuid)
-        if guest.guest in (GuestState.HERE, GuestState.POSTCOPY):
-            return _refused(f'the guest is on {self.host}: {guest}')
-        if tx.state == 'settled':
+        refusal = self._not_to_release(tx, verdict)
+        if refusal:
+            return _refused(refusal)
+        if tx.state != 'settled':
+            # First the verdict, then the look: pre_live_migration registers its
+            # attempt first and then reads the verdict, so one sees the other.
+            tx = self.journal.verdict(tx, verdict.value, 'decided by the other host')
+        if tx.verdict not in (verdict.value, None):
+            return _refused(f'{self.host} has journalled {tx.verdict}')
+        if tx.state == 'settled' and not self.attempts.live(tx.uuid):
             return {'state': 'done', 'kept': {}}
-        # First the verdict, then the look: pre_live_migration registers its
-        # attempt first and then reads the verdict, so one sees the other.
-        tx = self._decided(tx, verdict)
         busy = self._busy(tx, verdict)
         if busy:
             return {'state': 'busy', 'reason': busy}
         with self._exclusive(tx, self.conf.rpc_timeout / 3) as mine:
             if not mine:
                 return {'state': 'busy', 'reason': 'being settled already'}
-            outcome = self._let_go(tx, verdict)
+            outcome = self._let_go(tx)
             self._forget(tx, outcome)
         if outcome.held and not outcome.kept:
             return _refused('; '.join(outcome.held.values()))
         return {'state': 'done', 'kept': dict(outcome.kept)}
+
+    def _not_to_release(self, tx: Transaction, verdict: Verdict) -> str:
+        """Why a message alone is not enough; empty if nothing speaks against it."""
+        guest = self.clients.guests.evidence(tx.instance_uuid)
+        if guest.guest in (GuestState.HERE, GuestState.POSTCOPY):
+            return f'the guest is on {self.host}: {guest}'
+        if tx.verdict == verdict.value or tx.state == 'settled':
+            return ''
+        if guest.guest is GuestState.IN_TRANSFER and verdict is Verdict.ABORT:
+            source = self.clients.peer.describe(tx.source_host, tx.uuid)
+            if not source or source['verdict'] != verdict.value:
+                return (f'the guest is coming in to {self.host}, and {tx.source_host} does not '
+                        f'say that it has decided {verdict.value}: {guest}')
+        now = self.clients.records.instance(tx.instance_uuid)
+        if now is not None and now.host == self.host \
+                and guest.guest is not GuestState.HANDED_OVER:
+            return (f'{self.host} is the host of the instance by its record, and only the other '
+                    f'host says {verdict.value}: {guest}')
+        return ''
 
     def _busy(self, tx: Transaction, verdict: Verdict) -> str:
         """What this process is doing with the instance, if anything."""
@@ -245,8 +258,9 @@ class Participant:
         tx = self.journal.begin(
             uuid, DESTINATION, instance_uuid, '', self.host,
             dest_boot_id=evidence.boot_id())
-        tx = self.journal.verdict(tx, verdict.value,
-                                  'rolled back before it arrived here')
+        if tx.verdict is None and not tx.source_host:
+            tx = self.journal.verdict(tx, verdict.value,
+                                      'rolled back before it arrived here')
         return self._release(tx, verdict)
 
 

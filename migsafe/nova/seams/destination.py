@@ -116,8 +116,12 @@ def _committed(participant: Participant, tx: Transaction) -> None:
     if here.guest is not GuestState.HERE:
         return
     try:
-        participant.journal.finish(tx, f'arrived [{here}]',
-                                   verdict=Verdict.COMMIT.value)
+        now = participant.journal.finish(tx, f'arrived [{here}]',
+                                         verdict=Verdict.COMMIT.value)
+        if now.verdict != Verdict.COMMIT.value:
+            LOG.error('Live migration %s of instance %s has arrived on %s, whose journal has %s '
+                      'for it (%s); look at both hosts, and see `migsafe settle --withdraw`',
+                      tx.uuid, tx.instance_uuid, participant.host, now.verdict, now.reason)
     except exceptions.JournalError as error:
         # The guest is here and Nova knows it; recovery writes it down.
         LOG.warning('Outcome of live migration %s not journalled: %s',

@@ -132,27 +132,23 @@ def _record(attempt: host_attempt.Attempt, kind: Kind, wrapped: Any, args: Any,
         if kind is DISCONNECT:
             attempt.kept[key] = masked(error)
         raise
-    if kind is DISCONNECT:
-        _read_back(attempt, key, named, wrapped)
     check_fence(attempt)
     return result
 
 
-def _read_back(attempt: host_attempt.Attempt, key: str, named: Arguments,
-               wrapped: Any) -> None:
-    """Look whether the device is gone: Nova's volume drivers swallow some
-    failures of os-brick, and the export must not go before the device."""
+def _left(attempt: host_attempt.Attempt, named: Arguments, wrapped: Any) -> str:
+    """Why a disconnect that raised nothing did not end the connection, if so.
+
+    Nova's volume drivers swallow some failures of os-brick, and the export must not go before
+    the device.
+    """
     try:
         paths = devices.own_paths(
             wrapped.__self__, attempt.journal.host, attempt.instance_uuid,
             named['connection_info'])
     except Exception as error:
-        why = f'could not be looked at: {masked(error)}'
-    else:
-        why = f'{", ".join(paths)} still there' if paths else ''
-    if why:
-        attempt.failures.append(f'{DISCONNECT.effect} {key}')
-        attempt.kept[key] = why
+        return f'could not be looked at: {masked(error)}'
+    return f'{", ".join(paths)} still there' if paths else ''
 
 
 def _journalled(attempt: host_attempt.Attempt, kind: Kind, key: str, named: Arguments,
@@ -169,6 +165,13 @@ def _journalled(attempt: host_attempt.Attempt, kind: Kind, key: str, named: Argu
         attempt.pending.append((intent, 'error',
                                 {'error': type(error).__name__}))
         raise
+    left = _left(attempt, named, wrapped) if kind is DISCONNECT else ''
+    if left:
+        # What is journalled as ended is never looked for again.
+        attempt.failures.append(f'{DISCONNECT.effect} {key}')
+        attempt.kept[key] = left
+        attempt.pending.append((intent, 'unknown', {'error': 'still there'}))
+        return result
     attempt.pending.append((intent, 'ok', kind.after(named, result)))
     return result
 

@@ -70,7 +70,7 @@ class Calls:
 
 CHANGES = ('delete_attachment', 'terminate', 'to_host', 'release_task',
            'finish_migration', 'replace_connection', 'disconnect',
-           'remove_directory', 'bind', 'move_allocations',
+           'remove_directory', 'bind', 'unbind', 'move_allocations',
            'delete_allocations', 'withdraw_allocations', 'peer.release')
 
 
@@ -117,8 +117,8 @@ class Records:
         self.calls('instance', uuid)
         return self.row
 
-    def moves(self, uuid):
-        self.calls('moves', uuid)
+    def later(self, tx):
+        self.calls('later', tx.uuid)
         return self.others
 
     def to_host(self, uuid, host, expected):
@@ -222,6 +222,12 @@ class Network:
     def bind(self, instance_uuid, winner, loser):
         self.calls('bind', winner, loser)
         self.ports = {port: {winner: 'ACTIVE'} for port in self.ports}
+
+    def unbind(self, instance_uuid, host):
+        self.calls('unbind', host)
+        for hosts in self.ports.values():
+            if hosts.get(host) == 'INACTIVE':
+                del hosts[host]
 
 
 class Allocations:
@@ -408,6 +414,6 @@ def move(cloud, verdict=Verdict.ABORT, *, teardown=True, history=None,
     made = Move(
         transaction(cloud, **tx), history or cloud.history(),
         Decision(verdict, teardown, 'because'), evidence, cloud.local,
-        Journal(), cloud.clients(), cloud.records.row)
+        Journal(), cloud.clients(), cloud.records.row, cloud.records.others)
     made.released, made.kept = released, dict(kept or {})
     return made

@@ -301,7 +301,9 @@ class TestExports(Case):
             self.row(0), attachment_id='a-new')
         self.cloud.volumes.add('a-new', fake.volume(0), DST,
                                fake.info(DST, 0))
-        self.resource.revert(fake.move(self.cloud, released=True), EXPORTS)
+        move = fake.move(self.cloud, released=True)
+        self.assertIn('was right before', self.held(move, EXPORTS)[fake.volume(0)])
+        self.assertTrue(move.rows_wrong)
         self.assertIn('a-new', self.cloud.volumes.rows)
 
     def test_failed_deletion_is_an_error_outcome(self):
@@ -398,7 +400,8 @@ class TestFreed(Case):
             self.cloud.records.rows[fake.volume(0)] = dataclasses.replace(
                 self.row(0), attachment_id='a-leaked')
         self.cloud.volumes.delete_attachment = slow
-        self.resource.revert(self.move(), EXPORTS)
+        held = self.held(self.move(), EXPORTS)
+        self.assertIn('a-leaked', held[fake.volume(0)])
         self.assertIn('a-leaked', self.cloud.volumes.rows)
 
 

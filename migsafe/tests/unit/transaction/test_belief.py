@@ -1,0 +1,118 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is believed: own libvirt before Nova's records, records before the other host's word."""
+
+import itertools
+import unittest
+
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import belief
+from migsafe.transaction.clients import InstanceRow, OtherMove
+from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
+from migsafe.transaction.verdict import Decision, Verdict, decide
+
+SRC, DST, THIRD, G = fake.SRC, fake.DST, fake.THIRD, GuestState
+COMMIT, ABORT, HOLD = Verdict.COMMIT, Verdict.ABORT, Verdict.HOLD
+TX = fake.transaction(fake.Cloud())
+
+
+def evidence(source, destination, job=False):
+    return Evidence(HostEvidence(SRC, source, job), HostEvidence(DST, destination))
+
+
+def row(host):
+    return InstanceRow(fake.INSTANCE, host, host, None, 'active')
+
+
+def later(source, dest, status='completed', over=True, kind='live-migration'):
+    return OtherMove(kind, 'the-next', status, source, dest, over)
+
+
+class TestTold(unittest.TestCase):
+    def test_every_row(self):
+        for verdict, guest, host in itertools.product((COMMIT, ABORT), G, (SRC, DST, THIRD)):
+            with self.subTest(verdict=verdict, guest=guest, host=host):
+                seen = (evidence(guest, G.UNKNOWN) if verdict is COMMIT
+                        else evidence(G.UNKNOWN, guest))
+                names = host == (DST if verdict is COMMIT else SRC)
+                expected = (
+                    belief.Word.CONTRADICTED if guest in (G.HERE, G.POSTCOPY) else
+                    belief.Word.BELIEVED if names or guest is G.HANDED_OVER else
+                    belief.Word.NOT_ENOUGH)
+                self.assertIs(expected, belief.told(verdict, TX, seen, row(host)))
+
+    def test_deleted_instance_belongs_to_nobody(self):
+        self.assertIs(belief.Word.BELIEVED, belief.told(
+            COMMIT, TX, evidence(G.ABSENT, G.UNKNOWN), None))
+
+    def test_a_word_beside_what_is_seen(self):
+        for word, said, seen, expected in (
+                (belief.Word.CONTRADICTED, COMMIT, ABORT, HOLD),
+                (belief.Word.CONTRADICTED, COMMIT, COMMIT, HOLD),
+                (belief.Word.NOT_ENOUGH, COMMIT, COMMIT, COMMIT),
+                (belief.Word.NOT_ENOUGH, COMMIT, HOLD, HOLD),
+                (belief.Word.NOT_ENOUGH, COMMIT, ABORT, HOLD),
+                (belief.Word.NOT_ENOUGH, ABORT, COMMIT, HOLD)):
+            found = belief.weigh(Decision(seen, True, 'as seen'), said, DST, word)
+            self.assertIs(expected, found.verdict)
+            if expected is not seen:
+                for part in (DST, said.value, 'as seen'):
+                    self.assertIn(part, found.reason)
+
+
+class TestRecorded(unittest.TestCase):
+    def judge(self, seen, *others):
+        return belief.judge(TX, seen, others).verdict
+
+    def test_nothing_later_is_evidence_alone(self):
+        for source, destination in itertools.product(G, G):
+            seen = evidence(source, destination)
+            self.assertEqual(decide(seen), belief.judge(TX, seen, ()))
+
+    def test_gone_on_from_the_destination_had_arrived(self):
+        nowhere = evidence(G.ABSENT, G.ABSENT)
+        self.assertIs(ABORT, self.judge(nowhere))
+        for status in ('completed', 'error', 'running'):
+            self.assertIs(COMMIT, self.judge(nowhere, later(DST, THIRD, status)))
+        self.assertIs(COMMIT, self.judge(
+            evidence(G.ABSENT, G.UNKNOWN), later(DST, THIRD)))
+
+    def test_not_against_a_guest_that_may_be_here(self):
+        for state in G:
+            if not state.may_run:
+                continue
+            found = self.judge(evidence(state, G.ABSENT), later(DST, THIRD))
+            self.assertIs(HOLD, found, state)
+
+    def test_gone_on_from_the_source_is_no_proof_against_a_guest_that_is_seen(self):
+        self.assertIs(COMMIT, self.judge(evidence(G.ABSENT, G.HERE), later(SRC, THIRD)))
+        self.assertIs(HOLD, self.judge(evidence(G.HANDED_OVER, G.ABSENT), later(SRC, THIRD)))
+        self.assertIs(ABORT, self.judge(evidence(G.ABSENT, G.ABSENT), later(SRC, THIRD)))
+
+    def test_job_comes_first(self):
+        self.assertIs(HOLD, self.judge(evidence(G.HERE, G.ABSENT, True), later(DST, THIRD)))
+
+    def test_from_elsewhere_says_nothing(self):
+        seen = evidence(G.ABSENT, G.HERE)
+        self.assertEqual(decide(seen), belief.judge(TX, seen, (later(THIRD, DST),)))
+
+
+class TestRefuted(unittest.TestCase):
+    def test_every_row(self):
+        for source, destination in itertools.product(G, G):
+            found = belief.refuted(COMMIT, TX, evidence(source, destination))
+            self.assertEqual(source is G.HERE and not destination.may_run, bool(found))
+            found = belief.refuted(ABORT, TX, evidence(source, destination))
+            self.assertEqual(destination is G.HERE and not source.may_run, bool(found))
+
+    def test_not_while_a_job_is_active(self):
+        self.assertIsNone(belief.refuted(COMMIT, TX, evidence(G.HERE, G.ABSENT, True)))

@@ -1,0 +1,130 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is believed of where a guest belongs, when it is not only seen but told or recorded.
+
+The order is: this host's own libvirt, its own journal, Nova's records, the other host's word.
+A lower one never overrules a higher one; where two of them contradict each other it is HOLD,
+and the reason says who said what.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+
+from migsafe.journal.records import Transaction
+from migsafe.transaction.clients import InstanceRow, OtherMove
+from migsafe.transaction.evidence import Evidence, GuestState
+from migsafe.transaction.verdict import Decision, Verdict, decide, winner
+
+G = GuestState
+
+
+class Word(enum.Enum):
+    """What becomes of the other host's word for a verdict."""
+
+    #: Journalled as the verdict.
+    BELIEVED = 'believed'
+    #: Not enough alone: evidence decides, and must not say the opposite.
+    NOT_ENOUGH = 'not enough'
+    #: A guest is seen where it must not be. It is not journalled.
+    CONTRADICTED = 'contradicted'
+
+
+#: (the guest on the host that the verdict takes it from, whether Nova's record of the instance
+#: names the host that the verdict gives it to) -> what becomes of the word.
+TOLD: dict[tuple[GuestState, bool], Word] = {
+    (guest, recorded): (Word.BELIEVED if recorded else Word.NOT_ENOUGH)
+    for guest in G for recorded in (True, False)}
+TOLD |= {(guest, recorded): Word.CONTRADICTED
+         for guest in (G.HERE, G.POSTCOPY) for recorded in (True, False)}
+#: libvirt itself said that it gave the guest away.
+TOLD[G.HANDED_OVER, False] = Word.BELIEVED
+
+
+def told(verdict: Verdict, tx: Transaction, evidence: Evidence,
+         instance: InstanceRow | None) -> Word:
+    """Whether the other host's verdict may become this host's.
+
+    :param instance: Nova's record; nobody runs an instance that is deleted
+    """
+    owner = winner(verdict, tx.source_host, tx.dest_host)
+    loser = evidence.source if verdict is Verdict.COMMIT else evidence.destination
+    return TOLD[loser.guest, instance is None or instance.host == owner]
+
+
+def recorded(tx: Transaction, later: Sequence[OtherMove]) -> Verdict | None:
+    """What the next operation of the instance says of this one's end.
+
+    It was sent to the host that Nova's record named then. That it named the destination is
+    proof, since nothing moves the record there but an arrival; that it named the source only
+    says that nobody had seen one.
+
+    :param later: what Nova has recorded after it, the oldest first
+    """
+    if not later or not tx.dest_host:
+        return None
+    return {tx.dest_host: Verdict.COMMIT, tx.source_host: Verdict.ABORT}.get(
+        later[0].source_host)
+
+
+def judge(tx: Transaction, evidence: Evidence, later: Sequence[OtherMove]) -> Decision:
+    """Decide; what was moved on since is where it was moved from, whoever has it now.
+
+    :param later: what Nova has recorded of the instance after this transaction
+    """
+    decision, known = decide(evidence), recorded(tx, later)
+    seen = G.HERE in (evidence.source.guest, evidence.destination.guest)
+    if known is None or decision.verdict is known or evidence.source.job \
+            or evidence.destination.job or (seen and known is Verdict.ABORT):
+        return decision
+    if known is Verdict.COMMIT and not evidence.source.guest.may_run:
+        return Decision(known, True, (
+            f'{later[0]}, which shows that it had arrived on {tx.dest_host} '
+            f'[{evidence.source}; {evidence.destination}]'))
+    return Decision(Verdict.HOLD, False, (
+        f'{later[0]}, but by what is seen it is {decision.verdict.value}: '
+        f'{decision.reason}'))
+
+
+def weigh(decision: Decision, said: Verdict, who: str, word: Word) -> Decision:
+    """A decision from evidence, beside a word that alone is not enough."""
+    if word is Word.CONTRADICTED:
+        return Decision(Verdict.HOLD, False, (
+            f'{who} says {said.value}, but the guest is seen where it must not be then: '
+            f'{decision.reason}. If its journal is wrong, see `migsafe settle --withdraw` there'))
+    if decision.verdict in (said, Verdict.HOLD):
+        return decision
+    return Decision(Verdict.HOLD, False, (
+        f'{who} says {said.value}, which nothing here confirms, and by what is seen it is '
+        f'{decision.verdict.value}: {decision.reason}'))
+
+
+def refuted(standing: Verdict, tx: Transaction, evidence: Evidence) -> str | None:
+    """Why a journalled verdict may be taken back at an operator's request; None if it may not.
+
+    The guest must be seen where the verdict takes it from, and must certainly not run where the
+    verdict gives it to.
+    """
+    owner = evidence.of(winner(standing, tx.source_host, tx.dest_host))
+    loser = evidence.source if owner is evidence.destination else evidence.destination
+    if loser.guest is not G.HERE or loser.job or owner.job or owner.guest.may_run:
+        return None
+    return f'the guest runs on {loser.host} and not on {owner.host} [{loser}; {owner}]'
+
+
+def unrefuted(decision: Decision, standing: Verdict) -> Decision:
+    """The standing decision, with why it was not taken back."""
+    return dataclasses.replace(decision, reason=(
+        f'{standing.value} is not withdrawn, because it does not show that the guest runs on '
+        f'the other host and on it alone: {decision.reason}'))
