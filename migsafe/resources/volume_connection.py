@@ -153,7 +153,8 @@ class VolumeConnection(base.Resource):
         As long as it is the instance's newest operation, all of them. Afterwards one that names
         what was made for the loser, which is not right for anybody any more; and one that names
         something else although the winner's attachment is still there and nothing else has
-        been asked for since: a host that was not asked and keeps no journal may have written it.
+        been asked for since: a host that keeps no journal may have written it. What leads
+        to the winner's is asked of Cinder then, as its owner may have had it changed.
         """
         rows = self._volumes(move)
         if move.newest and not move.superseded:
@@ -168,7 +169,7 @@ class VolumeConnection(base.Resource):
                 found.append(row)
             elif quiet and row.attachment_id:
                 target = self._target(move, row, attachments)
-                if target and target.attachment_id not in (None, row.attachment_id):
+                if target and target.connection_info and not self._agrees(row, target):
                     found.append(row)
         return found
 
@@ -317,9 +318,9 @@ class VolumeConnection(base.Resource):
         found = self._pick(move, row, captured, mine)
         if found is None:
             return None
-        if found.id == captured.get('attachment_id'):
+        if move.newest and found.id == captured.get('attachment_id'):
             return Target(found.id, captured.get('connection_info'))
-        if found.id == row.attachment_id and move.winner == \
+        if move.newest and found.id == row.attachment_id and move.winner == \
                 move.tx.dest_host and row.connection_info and not same(
                     row.connection_info, captured.get('connection_info')):
             return Target(found.id, row.connection_info)

@@ -27,6 +27,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.journal.api import Journal, Outcome
 from migsafe.journal.records import Transaction
+from migsafe.nova.host.lease import Lease
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class Attempt:
     #: attachments are left to the settlement, which deletes each one only
     #: once its device is gone
     keep_attachments: bool = False
+    #: for how long the other host waits for this one; None for a host that leads
+    lease: Lease | None = None
 
     def intent(self, resource: str, effect: str, key: str,
                payload: Any) -> int:
@@ -74,6 +77,18 @@ class Attempt:
                                      outcomes=self.pending)
         self.pending.clear()
         return intent
+
+    def stopped(self) -> str:
+        """Why this attempt must not go on; empty if it may. It stays so."""
+        if not self.fenced.is_set():
+            why = self.lease.lost() if self.lease else ''
+            if not why:
+                return ''
+            LOG.warning('Live migration %s of instance %s stops here: %s', self.uuid,
+                        self.instance_uuid, why)
+            self.failures.append('lease')
+            self.fenced.set()
+        return 'it was rolled back by its source, or has to be taken for that'
 
     def flush(self) -> None:
         """Make the last outcome durable by itself."""

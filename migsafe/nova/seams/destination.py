@@ -13,15 +13,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from nova import exception, objects
+from nova.conf import CONF
 from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import evidence, records
-from migsafe.nova.host import registry
+from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.nova.seams import effects, rollback, source
 from migsafe.text import masked
@@ -57,16 +59,27 @@ def pre_live_migration(wrapped: Any, manager: Any, args: Any,
                     'enforce)')) from None
             LOG.error('Live migration %s is NOT protected on this host: %s',
                       migration.uuid, masked(error))
+        if attempt.tx is not None:
+            attempt.lease = lease.Lease(
+                lease.PART * CONF.rpc_response_timeout,
+                functools.partial(lease.refusal, participant.clients, attempt.tx,
+                                  _plugin(call)))
         result = wrapped(*args, **kwargs)
         effects.check_fence(attempt)
     return result
 
 
+def _plugin(call: dict[str, Any]) -> bool:
+    """Whether the source has migsafe: it puts the migration into migrate_data before the call,
+    and Nova fills that in only after it."""
+    data = call['migrate_data']
+    return bool(data is not None and 'migration' in data and data.migration)
+
+
 def _migration(call: dict[str, Any]) -> Any:
     """The source puts it into migrate_data; one without migsafe does not."""
-    data = call['migrate_data']
-    if data is not None and 'migration' in data and data.migration:
-        return data.migration
+    if _plugin(call):
+        return call['migrate_data'].migration
     return objects.Migration.get_by_instance_and_status(
         call['context'], call['instance'].uuid, 'preparing')
 

@@ -197,9 +197,10 @@ def should_disconnect_target(wrapped: Any, driver: Any, args: Any,
 def check_fence(attempt: host_attempt.Attempt) -> None:
     """Stop a late step of a migration that the other side has rolled back.
 
-    :raises nova.exception.MigrationError: once fenced
+    :raises nova.exception.MigrationError: once fenced, or when it is so late that the source
+        has to be asked, and does not say that it still waits
     """
-    if attempt.fenced.is_set():
+    if attempt.stopped():
         raise exception.MigrationError(reason=(
             f'live migration {attempt.uuid} of instance '
             f'{attempt.instance_uuid} was rolled back by its source while '

@@ -36,6 +36,7 @@ from migsafe.nova.seams import (
     service,
     source,
     swap,
+    volume_rows,
 )
 
 MANAGER = 'nova.compute.manager'
@@ -119,6 +120,8 @@ SEAMS: tuple[Seam, ...] = (
     _manager('_init_instance', 'context instance', gates.init_instance),
     _manager('_reset_live_migration', 'context instance',
              gates.reset_live_migration),
+    # what a destination writes into Nova's database
+    _seam('nova.objects.block_device', 'BlockDeviceMapping.save', '', volume_rows.saved),
     # external effects
     _seam(CINDER, 'API.attachment_create', 'ctx volume_id',
           effects.journalled(effects.CREATE)),

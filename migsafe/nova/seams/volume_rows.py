@@ -20,12 +20,17 @@ import datetime
 from collections.abc import Iterable
 from typing import Any
 
+from nova import context as nova_context
+from nova import objects
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from migsafe import exceptions
+from migsafe.nova.clients import records
+from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host.participant import SOURCE, Participant
+from migsafe.nova.seams import effects
 from migsafe.resources import volume_connection
 from migsafe.text import masked
 from migsafe.transaction.clients import VolumeRow
@@ -56,6 +61,52 @@ def reread(participant: Participant, instance_uuid: str,
             bdm.attachment_id = row.attachment_id
             bdm.connection_info = jsonutils.dumps(row.connection_info)
             bdm.obj_reset_changes(['attachment_id', 'connection_info'])
+
+
+def saved(wrapped: Any, bdm: Any, args: Any, kwargs: Any) -> Any:
+    """A wrapt wrapper: what a destination writes into a row in its part of a migration.
+
+    Nova has no conditional write for it. So a step that is late asks before it writes, and once
+    more afterwards, and puts the row back if it was not its own any more.
+
+    :raises nova.exception.MigrationError: it is not
+    """
+    attempt = host_attempt.current()
+    if attempt is None or attempt.tx is None or attempt.lease is None:
+        return wrapped(*args, **kwargs)
+    if attempt.fenced.is_set():
+        # Nova's own way back, which would write over what the source has put right.
+        bdm.obj_reset_changes()
+        return None
+    if not attempt.lease.overdue():
+        return wrapped(*args, **kwargs)
+    effects.check_fence(attempt)
+    before = _row(bdm)
+    if 'attachment_id' not in bdm.obj_what_changed() \
+            and before.attachment_id != bdm.attachment_id:
+        attempt.fenced.set()
+    else:
+        result = wrapped(*args, **kwargs)
+        if not attempt.stopped():
+            return result
+        _put_back(attempt, bdm, before)
+    effects.check_fence(attempt)
+
+
+def _row(bdm: Any) -> VolumeRow:
+    now = objects.BlockDeviceMapping.get_by_volume_and_instance(
+        nova_context.get_admin_context(), bdm.volume_id, bdm.instance_uuid)
+    return records.volume_row(now)
+
+
+def _put_back(attempt: host_attempt.Attempt, bdm: Any, before: VolumeRow) -> None:
+    now = _row(bdm)
+    if now.attachment_id not in (bdm.attachment_id, before.attachment_id):
+        return
+    LOG.warning('Row %s of volume %s of instance %s was written too late and is put back',
+                now.bdm_id, now.volume_id, attempt.instance_uuid)
+    records.Records(None).replace_connection(
+        attempt.instance_uuid, now, before.attachment_id, before.connection_info or {})
 
 
 def foreign(participant: Participant, instance_uuid: str) -> str | None:

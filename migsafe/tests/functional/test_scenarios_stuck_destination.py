@@ -1,0 +1,131 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A destination that is stuck while its source gives up, and goes on after that."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from unittest import mock
+
+import oslo_messaging as messaging
+
+from migsafe.nova.host import lease
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
+
+
+class Stuck:
+    """A fault plan: pre_live_migration hangs before an effect, and that host answers nothing."""
+
+    def __init__(self, world, name):
+        self._world, self._name = world, name
+        self.go_on, self.hangs, self.ended = (threading.Event() for _ in range(3))
+        self.unanswered = []
+
+    def around(self, effect, call, later):
+        if effect.name == 'pre_live_migration':
+            threading.Thread(target=self._world.carry(self._deliver), args=(call,)).start()
+            self.hangs.wait(60)
+            raise messaging.MessagingTimeout('No reply')
+        if (effect.host, effect.name) == (DESTINATION, self._name):
+            self.hangs.set()
+            self.go_on.wait(60)
+        elif effect.host == SOURCE and effect.kind == 'rpc' and not self.go_on.is_set():
+            self.unanswered.append(effect.name)
+            raise messaging.MessagingTimeout('No reply')
+        return call()
+
+    def _deliver(self, call):
+        with contextlib.suppress(Exception):
+            # nobody waits for this reply
+            call()
+        self.ended.set()
+
+
+class TestStuck(scenarios.ScenarioTest):
+
+    def stuck(self, name):
+        """The source has rolled back and freed the instance; the destination hangs."""
+        server = self.guest()
+        own = self.luns(server)
+        plan = self.lab.world.rule = Stuck(self.lab.world, name)
+        self.lab.migrate(server)
+        self.assertIn('migsafe.guest_evidence', plan.unanswered)
+        self.assertFalse(plan.ended.is_set())
+        self.assertEqual(own, self.luns(server))
+        self.assertIsNone(self.lab.show(server)['OS-EXT-STS:task_state'])
+        # it is not settled while that host may still write
+        tx, = self.transactions(SOURCE)
+        self.assertEqual(('ABORT', 'open'), (tx.verdict, tx.state))
+        return server, own, plan
+
+    def goes_on(self, plan):
+        plan.go_on.set()
+        self.assertTrue(plan.ended.wait(120))
+        self.lab.world.rule = None
+
+    def ends(self, server):
+        self.recover()
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertClean(server, SOURCE)
+
+    def test_asks_when_it_is_late(self):
+        for name in ('attachments.create', 'attachments.complete'):
+            with self.subTest(name):
+                self.lab.clean()
+                self._forget()
+                server, own, plan = self.stuck(name)
+                self.lab.pass_time(40)
+                self.goes_on(plan)
+                self.assertIn('stops here', self.lab.log())
+                self.assertEqual(own, self.luns(server))
+                self.ends(server)
+
+    def without_a_clock(self):
+        """A host whose clocks stood still as well knows nothing of it."""
+        return mock.patch.object(lease.Lease, 'overdue', return_value=False)
+
+    def test_does_not_know_that_it_is_late(self):
+        server, own, plan = self.stuck('attachments.create')
+        with self.without_a_clock() as asked:
+            self.goes_on(plan)
+        self.assertTrue(asked.called)
+        self.assertNotEqual(own, self.luns(server))
+        self.ends(server)
+
+    def test_next_operation_puts_it_right(self):
+        """Not one pass of recovery."""
+        server, own, plan = self.stuck('attachments.create')
+        with self.without_a_clock():
+            self.goes_on(plan)
+        self.assertNotEqual(own, self.luns(server))
+        step = self.do(server, 'hard_reboot')
+        self.assertEqual((), step.harms)
+        self.assertEqual(own, self.luns(server))
+        self.ends(server)
+
+    def test_without_the_plugin_at_that_time(self):
+        with mock.patch('migsafe.nova.seams.service._arm', return_value=None):
+            self.assertTrue(self.lab.restart(DESTINATION))
+        self.addCleanup(self.lab.restart, DESTINATION)
+        self.assertIsNone(self.participant(DESTINATION))
+        server, own, plan = self.stuck('attachments.create')
+        self.goes_on(plan)
+        self.assertNotEqual(own, self.luns(server))
+        self.assertTrue(self.lab.restart(DESTINATION))
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual(own, self.luns(server))
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertUnharmed(server, SOURCE)
