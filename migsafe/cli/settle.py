@@ -9,7 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``migsafe settle``: asks nova-compute for an attempt now, or tells it that a host is dead.
+"""``migsafe settle``: asks nova-compute for an attempt now, or tells it what an operator knows.
+
+That is, that a host is dead, or that a guest is where a verdict says that it is not.
 
 The command settles nothing by itself. It writes a request into the journal, where the recovery
 of nova-compute, which has the evidence and the connections, finds it.
@@ -24,6 +26,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.cli import base, codes, config, residue, show
 from migsafe.journal import Journal, Transaction
+from migsafe.transaction import history
 
 COLUMNS = ('UUID', 'Host', 'Role', 'Instance', 'Result', 'Verdict', 'Reason')
 POLL = 0.5
@@ -34,6 +37,13 @@ If {host} does run one of these guests, two copies of it will write to the same 
 will be destroyed. Power it off or fence it FIRST, and look at its console, not at the state of
 its service.
 Type the name of the host to go on: """
+WITHDRAWAL = """\
+You are about to say that instance {instance} runs on {host}, against what is journalled
+of live migration {uuid} here ({verdict}), or was told. If nova-compute sees the guest
+there and not on the other host, it will take back a verdict to the contrary, and any word that
+{host} is dead, and will bring the instance's records, devices and exports to {host}.
+Look for the guest on BOTH hosts first (virsh list --all).
+Type the name of the host that it runs on to go on: """
 
 
 class Settle(base.Command):
@@ -49,6 +59,10 @@ class Settle(base.Command):
         parser.add_argument(
             '--peer-is-dead', metavar='HOST', help='declare that the other host is powered off '
             'or fenced and runs no guest; asks for confirmation')
+        parser.add_argument(
+            '--withdraw', metavar='HOST', help='take back a wrong verdict, or a wrong '
+            '--peer-is-dead, of one migration: the guest runs on this host. Done only if '
+            'nova-compute sees it there and not on the other one; asks for confirmation')
         parser.add_argument('--yes', action='store_true',
                             help='do not ask; for scripts that have fenced the host')
         parser.add_argument('--wait', type=float, default=60.0, metavar='SECONDS',
@@ -57,6 +71,10 @@ class Settle(base.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Write the requests, wait, and return one row per transaction."""
+        if parsed_args.withdraw is not None and (
+                not parsed_args.uuid or parsed_args.peer_is_dead is not None):
+            raise exceptions.MigsafeError(
+                '--withdraw is for one migration: give its uuid, and not --peer-is-dead.')
         with config.opened(self.conf) as journal:
             chosen = self._choose(journal, parsed_args)
             if not chosen:
@@ -65,8 +83,10 @@ class Settle(base.Command):
             if parsed_args.peer_is_dead and not parsed_args.yes:
                 dead = parsed_args.peer_is_dead
                 self.confirm(WARNING.format(host=show.text(dead), count=len(chosen)), dead)
+            if parsed_args.withdraw is not None:
+                self._confirm_withdrawal(chosen, parsed_args.withdraw)
             for tx in chosen:
-                self._request(journal, tx, parsed_args.peer_is_dead)
+                self._request(journal, tx, parsed_args)
             rows = self._wait(journal, chosen, parsed_args.wait)
         settled = all(row[4] == 'settled' for row in rows)
         self.exit_code = codes.REPAIRED if settled else codes.FOUND
@@ -95,14 +115,28 @@ class Settle(base.Command):
                 'see "migsafe journal list --state open"')
         return fits
 
+    def _confirm_withdrawal(self, chosen: list[Transaction], host: str) -> None:
+        for tx in chosen:
+            sides = [show.cell(tx, 'source_host'), show.cell(tx, 'dest_host')]
+            if not host or host not in sides:
+                raise exceptions.JournalBadValue(
+                    what=f'that the guest runs on {show.text(host)}',
+                    reason=f'migration {show.cell(tx, "uuid")} was from '
+                    f'{show.text(sides[0])} to {show.text(sides[1])}')
+            self.confirm(WITHDRAWAL.format(
+                instance=show.cell(tx, 'instance_uuid'), uuid=show.cell(tx, 'uuid'),
+                verdict=show.cell(tx, 'verdict'), host=show.text(host)), host)
+
     @staticmethod
-    def _request(journal: Journal, tx: Transaction, dead: str | None) -> None:
+    def _request(journal: Journal, tx: Transaction, args: argparse.Namespace) -> None:
         payload = {'user': base.operator(), 'at': timeutils.utcnow().isoformat()}
         try:
-            if dead is None:
+            if args.withdraw is not None:
+                journal.request(tx, history.WITHDRAW, {'host': args.withdraw, **payload})
+            elif args.peer_is_dead is None:
                 journal.request(tx, 'settle', payload)
             else:
-                journal.request(tx, 'peer_is_dead', {'host': dead, **payload})
+                journal.request(tx, 'peer_is_dead', {'host': args.peer_is_dead, **payload})
         except (exceptions.JournalTransactionSettled, exceptions.JournalNotFound):
             # NOTE: nova-compute was faster; the result below says so.
             return

@@ -110,21 +110,22 @@ def weigh(decision: Decision, said: Verdict, who: str, word: Word) -> Decision:
         f'{decision.verdict.value}: {decision.reason}'))
 
 
-def refuted(standing: Verdict, tx: Transaction, evidence: Evidence) -> str | None:
-    """Why a journalled verdict may be taken back at an operator's request; None if it may not.
+def borne_out(host: str, evidence: Evidence) -> str | None:
+    """Why it is so, as an operator says, that a guest is on one host; None if nothing shows it.
 
-    The guest must be seen where the verdict takes it from, and must certainly not run where the
-    verdict gives it to.
+    It must be seen there, and certainly not run on the other one. Then a verdict to the contrary
+    may be taken back, and the other host's word for it be disregarded.
     """
-    owner = evidence.of(winner(standing, tx.source_host, tx.dest_host))
-    loser = evidence.source if owner is evidence.destination else evidence.destination
-    if loser.guest is not G.HERE or loser.job or owner.job or owner.guest.may_run:
+    there = evidence.of(host)
+    other = evidence.source if there is evidence.destination else evidence.destination
+    if there.host != host or there.guest is not G.HERE or there.job or other.job \
+            or other.guest.may_run:
         return None
-    return f'the guest runs on {loser.host} and not on {owner.host} [{loser}; {owner}]'
+    return f'the guest runs on {host} and not on {other.host} [{there}; {other}]'
 
 
-def unrefuted(decision: Decision, standing: Verdict) -> Decision:
-    """The standing decision, with why it was not taken back."""
+def not_borne_out(decision: Decision, host: str) -> Decision:
+    """The decision, with why an operator's word has changed nothing."""
     return dataclasses.replace(decision, reason=(
-        f'{standing.value} is not withdrawn, because it does not show that the guest runs on '
-        f'the other host and on it alone: {decision.reason}'))
+        f'not withdrawn, because it is not seen that the guest runs on {host} and on no other '
+        f'host: {decision.reason}'))

@@ -135,31 +135,38 @@ class Engine:
             tx = self._journal.finish(tx, 'the instance has moved on since')
             return closing.ended(tx)
         evidence = self.witness.gather(tx, history, silent)
-        if history.withdrawn == tx.verdict:
-            tx = self._withdraw(tx, evidence)
-        tx, decision = self.decide(tx, evidence, self._weighed(tx, evidence, later))
-        if history.withdrawn == tx.verdict:
-            decision = belief.unrefuted(decision, verdict.Verdict(tx.verdict))
+        why = belief.borne_out(history.guest_on, evidence) if history.guest_on else None
+        if why:
+            tx = self._withdraw(tx, history.guest_on, evidence, why)
+        tx, decision = self.decide(tx, evidence, self._weighed(
+            tx, evidence, later, told=not why))
+        if history.guest_on and not why:
+            decision = belief.not_borne_out(decision, history.guest_on)
         return self._carry_out(tx, history, evidence, decision,
                                tuple(points), False, later)
 
-    def _withdraw(self, tx: Transaction, evidence: Evidence) -> Transaction:
-        """An operator has asked for it; evidence has to agree."""
-        why = belief.refuted(verdict.Verdict(tx.verdict), tx, evidence)
-        if why is None:
+    def _withdraw(self, tx: Transaction, host: str, evidence: Evidence,
+                  why: str) -> Transaction:
+        """Take back a verdict for the other host: an operator has asked for it, and what is
+        seen agrees."""
+        if tx.verdict not in verdict.DECIDED or host == verdict.winner(
+                verdict.Verdict(tx.verdict), tx.source_host, tx.dest_host):
             return tx
         LOG.warning('The verdict %s of live migration %s of instance %s is withdrawn: %s',
                     tx.verdict, tx.uuid, tx.instance_uuid, why)
         return self._journal.withdraw(tx, str(tx.verdict), f'withdrawn: {why}',
                                       evidence.as_payload())
 
-    def _weighed(self, tx: Transaction, evidence: Evidence,
-                 later: Sequence[OtherMove]) -> verdict.Decision | None:
-        """What is seen, what is recorded and what the other host says, in this order."""
+    def _weighed(self, tx: Transaction, evidence: Evidence, later: Sequence[OtherMove],
+                 told: bool) -> verdict.Decision | None:
+        """What is seen, what is recorded and what the other host says, in this order.
+
+        :param told: whether the other host is asked at all
+        """
         if tx.verdict in verdict.DECIDED:
             return None
         decision = belief.judge(tx, evidence, later)
-        said = self.witness.verdict_of_peer(tx)
+        said = self.witness.verdict_of_peer(tx) if told else None
         if said is None:
             return decision
         wanted, who = verdict.Verdict(said[0]), said[1]

@@ -22,7 +22,7 @@ from migsafe.journal.records import Record
 CREATE = 'attachment_create'
 CONNECT = 'connect_volume'
 DISCONNECT = 'disconnect_volume'
-#: An operator's request to take a verdict back.
+#: An operator's request to take back a verdict, or that a host is dead.
 WITHDRAW = 'withdraw'
 LEGACY_CONNECT = 'initialize_connection'
 
@@ -40,7 +40,8 @@ class History:
     :param settled: (resource, key) that was verified
     :param ended: volumes whose device here was seen to be gone after a disconnect
     :param dead_hosts: hosts that an operator declared dead
-    :param withdrawn: a verdict that an operator has asked to take back, if any
+    :param guest_on: the host on which an operator says that the guest is, against a verdict
+        or against the other host's word
     """
 
     captures: dict[tuple[str, str], Any] = dataclasses.field(
@@ -54,7 +55,7 @@ class History:
     failed: list[str] = dataclasses.field(default_factory=list)
     ended: set[str] = dataclasses.field(default_factory=set)
     dead_hosts: set[str] = dataclasses.field(default_factory=set)
-    withdrawn: str = ''
+    guest_on: str = ''
     holds: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     settled: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     notes: set[str] = dataclasses.field(default_factory=set)
@@ -105,14 +106,14 @@ def _on_request(history: History, record: Record) -> None:
     if record.effect == 'peer_is_dead' and payload:
         history.dead_hosts.add(str(payload.get('host', '')))
     elif record.effect == WITHDRAW:
-        # Whoever looks where the guest is has looked at both hosts.
-        history.dead_hosts.clear()
-        history.withdrawn = str(payload.get('verdict') or '')
+        history.guest_on = str(payload.get('host') or '')
+        history.dead_hosts.discard(history.guest_on)
 
 
 def _on_verdict(history: History, record: Record) -> None:
-    """A verdict after the request is the answer to it."""
-    history.withdrawn = ''
+    """What is decided after the request is the answer to it."""
+    if record.status != 'HOLD':
+        history.guest_on = ''
 
 
 def _on_note(history: History, record: Record) -> None:

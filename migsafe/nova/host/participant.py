@@ -117,6 +117,9 @@ class Participant:
         """The source leads. The destination finds out, or takes over."""
         if self._arriving(tx):
             return self._left(tx, 'the guest is still being received')
+        if self.engine.history(tx).guest_on:
+            # An operator's request, which is to be answered from evidence.
+            return self.engine.settle(tx)
         source = self.clients.peer.describe(tx.source_host, tx.uuid)
         if source is None:
             # It may have decided and not be able to say so now.

@@ -121,6 +121,30 @@ class TestSettle(base.CommandTestCase):
             self.assertEqual(1, code, err)
         self.assertEqual([], self.requests(self.one))
 
+    def test_withdrawal_needs_the_name_typed(self):
+        self.journal.verdict(self.one, 'COMMIT', 'node11 said so')
+        for typed in ('', 'yes\n', 'node11\n'):
+            code, _out, err = self.run_command(
+                'settle', 'm-1', '--withdraw', 'node13', '--yes', '--wait', '0', typed=typed)
+            self.assertEqual(1, code)
+            for part in ('Nothing was done', 'i-1', 'm-1', 'COMMIT', 'virsh list'):
+                self.assertIn(part, err)
+        self.assertEqual([], self.requests(self.one))
+        self.run_command('settle', 'm-1', '--withdraw', 'node13', '--wait', '0',
+                         typed='node13\n')
+        (effect, payload), = self.requests(self.one)
+        self.assertEqual(('withdraw', 'node13'), (effect, payload['host']))
+        self.assertTrue(payload['user'])
+        self.assertEqual('COMMIT', self.journal.get('m-1').verdict)
+
+    def test_withdrawal_of_one_migration_between_these_hosts(self):
+        for args in (('--all', '--withdraw', 'node13'), ('m-1', '--withdraw', 'node99'),
+                     ('m-1', '--withdraw', ''), ('--instance', 'i-1', '--withdraw', 'node13'),
+                     ('m-1', '--withdraw', 'node13', '--peer-is-dead', 'node11')):
+            code, _out, err = self.run_command('settle', *args, typed=f'{args[-1]}\n')
+            self.assertEqual(1, code, err)
+        self.assertEqual([], self.requests(self.one) + self.requests(self.two))
+
     def test_only_transactions_with_that_peer(self):
         other = self.journal.begin('m-3', 'source', 'i-3', 'node13', 'node17')
         self.run_command('settle', '--all', '--peer-is-dead', 'node17', '--yes', '--wait', '0')

@@ -106,13 +106,16 @@ class TestRecorded(unittest.TestCase):
         self.assertEqual(decide(seen), belief.judge(TX, seen, (later(THIRD, DST),)))
 
 
-class TestRefuted(unittest.TestCase):
+class TestBorneOut(unittest.TestCase):
     def test_every_row(self):
         for source, destination in itertools.product(G, G):
-            found = belief.refuted(COMMIT, TX, evidence(source, destination))
-            self.assertEqual(source is G.HERE and not destination.may_run, bool(found))
-            found = belief.refuted(ABORT, TX, evidence(source, destination))
-            self.assertEqual(destination is G.HERE and not source.may_run, bool(found))
+            seen = evidence(source, destination)
+            self.assertEqual(source is G.HERE and not destination.may_run,
+                             bool(belief.borne_out(SRC, seen)))
+            self.assertEqual(destination is G.HERE and not source.may_run,
+                             bool(belief.borne_out(DST, seen)))
 
-    def test_not_while_a_job_is_active(self):
-        self.assertIsNone(belief.refuted(COMMIT, TX, evidence(G.HERE, G.ABSENT, True)))
+    def test_not_while_a_job_is_active_and_not_of_a_third_host(self):
+        self.assertIsNone(belief.borne_out(SRC, evidence(G.HERE, G.ABSENT, True)))
+        self.assertIsNone(belief.borne_out(THIRD, evidence(G.HERE, G.ABSENT)))
+        self.assertIsNone(belief.borne_out(THIRD, evidence(G.ABSENT, G.HERE)))

@@ -1,0 +1,176 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The other host says what is not so: its journal is of yesterday, or it lies."""
+
+from __future__ import annotations
+
+from migsafe.nova.bus import peer
+from migsafe.replay.lab import case
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE, THIRD
+
+
+class Says:
+    """A fault plan: a host answers a question with another verdict than it has.
+
+    :param times: how often
+    """
+
+    def __init__(self, verdict, times, then=None):
+        self._verdict, self._left, self._then = verdict, times, then
+        self.said = 0
+
+    def around(self, effect, call, later):
+        answer = self._then.around(effect, call, later) if self._then else call()
+        if effect.name == 'migsafe.describe' and self._left:
+            self._left -= 1
+            self.said += 1
+            return {**answer, 'known': True, 'live': False, 'verdict': self._verdict}
+        return answer
+
+
+class TestFalseWord(scenarios.ScenarioTest):
+
+    third = True
+
+    def journalled(self, host):
+        return {tx.verdict for tx in self.participant(host).journal.list(newest=True, limit=1)}
+
+    def test_destination_says_commit_of_a_guest_that_runs_on_the_source(self):
+        server = self.guest()
+        own = self.luns(server)
+        plan = self.lab.arm_faults(case.Case('lie', (JOB_FAILS,)), 'migrate')
+        lies = self.lab.world.rule = Says('COMMIT', 2, plan)
+        self.lab.migrate(server)
+        for connection in self.lab.parts.connections.values():
+            connection.next_verdict = 'complete'
+        self.lab.recover()
+        self.assertEqual(2, lies.said)
+        self.lab.world.rule = None
+        self.assertNotIn('COMMIT', self.journalled(SOURCE))
+        self.assertUnharmed(server, SOURCE)
+        self.assertIn('node11 says COMMIT', self.lab.log())
+        # the honest peer afterwards
+        self.recover()
+        self.assertEqual(own, self.luns(server))
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def shut_off(self):
+        """The guest is shut off on the source, whose nova-compute died in the transfer."""
+        server = self.guest()
+        self.migrate(server, scenarios.kill(SOURCE, 'libvirt', 'jobStats'), JOB_FAILS)
+        self.lab.parts.connections[SOURCE].power_cycle()
+        return server
+
+    def test_destination_says_commit_of_a_guest_that_is_shut_off_on_the_source(self):
+        server = self.shut_off()
+        lies = self.lab.world.rule = Says('COMMIT', 2)
+        self.assertTrue(self.lab.restart(SOURCE))
+        for _ in range(2):
+            self.lab.recover()
+        self.assertEqual(2, lies.said)
+        self.lab.world.rule = None
+        self.assertNotIn('COMMIT', self.journalled(SOURCE))
+        self.assertEqual([], self.lab.world.harms)
+        self.assertEqual([0, 1], self.exports(server, SOURCE))
+        self.assertTrue(self.directory(server, SOURCE))
+        self.assertEqual(SOURCE, self.lab.show(server)['OS-EXT-SRV-ATTR:host'])
+        self.recover()
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertClean(server, SOURCE)
+
+    def test_source_says_abort_of_a_guest_that_runs_on_the_destination(self):
+        server = self.guest()
+        self.migrate(server, scenarios.SOURCE_DIES)
+        lies = self.lab.world.rule = Says('ABORT', 2)
+        self.assertTrue(self.lab.restart(SOURCE))
+        with self.lab.world.entered(self.lab.parts.processes[DESTINATION]):
+            for _ in range(2):
+                self.participant(DESTINATION).recovery.once()
+        self.assertGreater(lies.said, 0)
+        self.lab.world.rule = None
+        self.assertNotIn('ABORT', self.journalled(DESTINATION))
+        self.assertUnharmed(server, DESTINATION)
+        self.recover()
+        self.assertClean(server, DESTINATION)
+
+    def test_release_by_a_third_host_in_the_middle_of_the_transfer(self):
+        server, answers = self.guest(), []
+
+        class InTheMiddle:
+            def __init__(self, test):
+                self._test = test
+
+            def around(self, effect, call, later):
+                if effect.name == 'jobStats' and not answers:
+                    answers.append(self._test.asks_to_release(server))
+                return call()
+        self.lab.world.rule = InTheMiddle(self)
+        self.lab.migrate(server)
+        self.lab.world.rule = None
+        self.assertEqual('refused', answers[0]['state'])
+        self.assertIn('is coming in', answers[0]['reason'])
+        self.recover()
+        self.assertClean(server, DESTINATION)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def asks_to_release(self, server):
+        tx, = self.participant(DESTINATION).journal.unsettled()
+        with self.lab.world.entered(self.lab.parts.processes[THIRD]):
+            return peer.Peer(5).release(DESTINATION, tx.uuid, server.uuid, 'ABORT')
+
+
+class TestWithdrawal(scenarios.ScenarioTest):
+
+    def test_of_a_verdict_that_was_wrong(self):
+        server = self.guest()
+        own = self.luns(server)
+        self.migrate(server, scenarios.kill(SOURCE, 'journal', 'the verdict', when='before'),
+                     JOB_FAILS)
+        self.assertTrue(self.lab.restart(SOURCE))
+        journal = self.participant(SOURCE).journal
+        tx, = journal.unsettled()
+        # as a version before this one made it of the other host's word
+        journal.verdict(tx, 'COMMIT', 'decided by node11')
+        self.recover()
+        tx, = self.transactions(SOURCE)
+        self.assertEqual('COMMIT', tx.verdict)
+        self.assertUnharmed(server, SOURCE)
+        journal.request(tx, 'withdraw', {'host': DESTINATION, 'user': 'operator'})
+        self.recover()
+        tx, = self.transactions(SOURCE)
+        self.assertEqual('COMMIT', tx.verdict)
+        self.assertIn('not withdrawn', tx.reason)
+        journal.request(tx, 'withdraw', {'host': SOURCE, 'user': 'operator'})
+        self.recover()
+        self.assertEqual(own, self.luns(server))
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_of_a_wrong_word_that_a_host_is_dead(self):
+        server = self.guest()
+        self.migrate(server, scenarios.SOURCE_DIES)
+        self.lab.stack.silence_host(DESTINATION)
+        self.assertTrue(self.lab.restart(SOURCE))
+        journal = self.participant(SOURCE).journal
+        tx, = journal.unsettled()
+        for what in ('peer_is_dead', 'withdraw'):
+            journal.request(tx, what, {'host': DESTINATION, 'user': 'operator'})
+        self.recover()
+        tx, = self.transactions(SOURCE)
+        self.assertEqual('HOLD', tx.verdict)
+        self.assertUnharmed(server, DESTINATION)
+        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        self.assertTrue(self.lab.restart(DESTINATION))
+        self.recover()
+        self.assertClean(server, DESTINATION)
