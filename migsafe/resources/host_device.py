@@ -52,7 +52,8 @@ class HostDevice(base.Resource):
                        f'{", ".join(paths)} still connected'
                        f'{_because(move.kept.get(volume))}')
             for volume, info in self.connections(move).items()
-            if (paths := self._paths(move, info))]
+            if volume not in move.history.ended
+            and (paths := self._paths(move, info))]
 
     def _release(self, move: Move) -> None:
         if not move.loser_is_dead:
@@ -89,8 +90,8 @@ class HostDevice(base.Resource):
         """volume id -> connection_info that may be connected on this host.
 
         What this host journalled; where it has no journal of it (older than
-        the plugin), what Cinder holds for this host. Not what it has seen go: whatever
-        has that number by now is another disk.
+        the plugin), what Cinder holds for this host. See ``ended`` of the history for
+        what it has seen go: whatever has that number by now is another disk.
         """
         found = dict(move.history.connections)
         if move.local == move.tx.source_host:
@@ -105,8 +106,7 @@ class HostDevice(base.Resource):
                 info = move.clients.volumes.connection_info(attachment.id)
                 if info:
                     found[attachment.volume_id] = info
-        return {volume: info for volume, info in found.items()
-                if volume not in move.history.ended}
+        return found
 
     def _attachments(self, move: Move) -> list[Attachment]:
         return move.clients.volumes.attachments(move.tx.instance_uuid)
@@ -169,7 +169,7 @@ class HostDevice(base.Resource):
     def _disconnect(self, move: Move, volume: str, info: dict[str, Any],
                     guest: HostEvidence, mapped: set[str]) -> str | None:
         """Disconnect one volume here; the reason if it has to stay."""
-        paths = self._paths(move, info)
+        paths = [] if volume in move.history.ended else self._paths(move, info)
         legacy = self._legacy(move, volume)
         connected = paths or volume in move.history.connections
         if (connected or legacy) and guest.guest not in NO_QEMU:

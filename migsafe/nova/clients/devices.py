@@ -19,9 +19,15 @@ from typing import Any
 
 from nova import context as nova_context
 from nova import exception, objects
+from nova.conf import CONF
 from nova.virt.libvirt.volume import fs
 from nova.volume import cinder
 
+from migsafe.brick import errors
+from migsafe.brick.connectors import shim
+from migsafe.brick.guard import identity_check, policy, questions
+from migsafe.brick.identity import designators
+from migsafe.brick.kernel import sysfs
 from migsafe.transaction.clients import ConnectionInfo
 
 #: driver_volume_type -> whether os-brick's get_volume_paths() itself leaves
@@ -56,6 +62,9 @@ def own_paths(driver: Any, host: str, instance_uuid: str,
               info: ConnectionInfo) -> list[str]:
     """Block devices of a connection on this host that are only this guest's.
 
+    A LUN number that was given up is used again at once: what says itself that it is another
+    disk is not one of them.
+
     :param driver: the libvirt driver of this host
     :param host: this host
     """
@@ -65,7 +74,26 @@ def own_paths(driver: Any, host: str, instance_uuid: str,
     connector = driver._get_volume_driver(info).connector
     found = [str(path) for path in connector.get_volume_paths(info['data'])
              if LOOKED_UP[kind] or os.path.lexists(path)]
+    found = [path for path in found if not _another_disk(host, path, info['data'])]
     return [] if found and _shared(host, instance_uuid, info) else found
+
+
+def _another_disk(host: str, path: str, data: Mapping[str, Any]) -> bool:
+    """Whether a disk says that it is not the volume that was connected here by this number.
+
+    Where either does not say who it is, it cannot be told, and counts as the volume. So does a
+    multipath map: one of its paths may be the volume's.
+    """
+    if not (data.get(policy.KEY) and CONF.migsafe.device_guards):
+        return False
+    name = sysfs.kernel_name(path)
+    if name is None or name.startswith('dm-'):
+        return False
+    try:
+        wanted = questions.Wanted(policy.name_of(data), designators.read(data[policy.KEY]))
+    except errors.BadPage:
+        return False
+    return bool(identity_check.Patrol(shim.policy('refuse', host).guard).look(path, wanted))
 
 
 def _counted(driver: Any, info: ConnectionInfo) -> bool:

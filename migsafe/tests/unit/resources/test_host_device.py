@@ -128,6 +128,18 @@ class TestHere(Case):
         self.assertEqual({fake.volume(1)}, set(kept))
         self.assertIn('still there', kept[fake.volume(1)])
 
+    def test_number_that_is_in_use_again_is_not_ours(self):
+        """The device went, and at once another tenant's has its LUN number."""
+        move = fake.move(self.cloud)
+        self.release(move)
+        for number in range(2):
+            move.history.connections.pop(fake.volume(number))
+            self.cloud.devices.add(fake.info(DST, number))
+        self.cloud.calls.made.clear()
+        self.assertEqual({}, self.release(move))
+        self.assertEqual([], self.resource.inspect(move))
+        self.assertEqual([], self.cloud.changes())
+
     def test_error_does_not_show_a_secret(self):
         self.cloud.calls.errors['disconnect'] = OSError(
             f"{{'auth_password': '{fake.SECRET}'}}")

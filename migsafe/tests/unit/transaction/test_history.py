@@ -110,8 +110,24 @@ class TestRead(unittest.TestCase):
             self.assertIn('v', history.read([*log, _record(
                 4, 'outcome', history.DISCONNECT, status=status,
                 ref=3)]).connections)
-        self.assertNotIn('v', history.read([*log, _record(
-            4, 'outcome', history.DISCONNECT, status='ok', ref=3)]).connections)
+            self.assertEqual(set(), history.read([*log, _record(
+                4, 'outcome', history.DISCONNECT, status=status, ref=3)]).ended)
+        over = [*log, _record(4, 'outcome', history.DISCONNECT, status='ok', ref=3)]
+        self.assertNotIn('v', history.read(over).connections)
+        self.assertEqual({'v'}, history.read(over).ended)
+        again = history.read([*over, _record(5, 'intent', history.CONNECT,
+                                             payload={'data': {}})])
+        self.assertEqual(({'v'}, set()), (set(again.connections), again.ended))
+
+    def test_withdrawal_stands_until_it_is_decided(self):
+        log = [_record(1, 'request', 'peer_is_dead', payload={'host': 'node11'}),
+               _record(2, 'request', 'peer_is_dead', payload={'host': 'node12'}),
+               _record(3, 'request', history.WITHDRAW, payload={'host': 'node11'}),
+               _record(4, 'verdict', '', status='HOLD')]
+        found = history.read(log)
+        self.assertEqual(({'node12'}, 'node11'), (found.dead_hosts, found.guest_on))
+        found = history.read([*log, _record(5, 'verdict', '', status='ABORT')])
+        self.assertEqual(({'node12'}, ''), (found.dead_hosts, found.guest_on))
 
     def test_connection_info_after_the_connect_is_the_better_one(self):
         """os-brick adds device_path and multipath_id."""

@@ -16,6 +16,7 @@ from unittest import mock
 
 from nova import exception, objects
 
+from migsafe.brick.guard import identity_check, policy
 from migsafe.nova.clients import devices
 from migsafe.tests.unit.resources import cloud as fake
 
@@ -92,6 +93,46 @@ class TestUsedByOthers(unittest.TestCase):
     def test_all_projects_are_asked(self):
         self.used()
         self.assertEqual([{'volume_id': VOLUME, 'all_tenants': 1}], self.cinder.asked)
+
+
+class TestOwnPaths(unittest.TestCase):
+    """A LUN number that is in use again is not the device that was disconnected."""
+
+    def setUp(self):
+        super().setUp()
+        self.conf = types.SimpleNamespace(migsafe=types.SimpleNamespace(device_guards=True))
+        for name, value in (('CONF', self.conf), ('_shared', lambda *args: False)):
+            patched = mock.patch.object(devices, name, value)
+            patched.start()
+            self.addCleanup(patched.stop)
+
+    def own(self, said, kernel_name='sdb', noted=('naa.6001405000000000000000000000000a',)):
+        connector = types.SimpleNamespace(get_volume_paths=lambda data: ['/dev/disk/by-path/x'])
+        driver = types.SimpleNamespace(_get_volume_driver=lambda info: types.SimpleNamespace(
+            connector=connector))
+        data = {'volume_id': VOLUME, **({policy.KEY: list(noted)} if noted else {})}
+        with mock.patch.object(devices.sysfs, 'kernel_name', return_value=kernel_name), \
+                mock.patch.object(identity_check.Patrol, 'look', return_value=said) as look:
+            found = devices.own_paths(driver, DST, MINE, {
+                'driver_volume_type': 'iscsi', 'data': data})
+        self.looked = look.call_count
+        return found
+
+    def test_another_disk_is_not_ours(self):
+        self.assertEqual([], self.own('its identity is another'))
+        self.assertEqual(1, self.looked)
+
+    def test_what_cannot_be_told_is_ours(self):
+        for said in ('', None):
+            self.assertEqual(['/dev/disk/by-path/x'], self.own(said))
+
+    def test_what_is_not_asked_is_ours(self):
+        for given in ({'noted': ()}, {'kernel_name': None}, {'kernel_name': 'dm-3'},
+                      {'noted': ('\0',)}):
+            self.assertEqual(['/dev/disk/by-path/x'], self.own('another', **given), given)
+            self.assertEqual(0, self.looked, given)
+        self.conf.migsafe.device_guards = False
+        self.assertEqual(['/dev/disk/by-path/x'], self.own('another'))
 
 
 if __name__ == '__main__':
