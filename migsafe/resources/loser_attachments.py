@@ -34,19 +34,30 @@ def remember(move: Move, left: Iterable[Attachment]) -> None:
     if not move.newest or move.superseded:
         return
     for attachment in left:
-        note = OLD + attachment.id
-        if note not in move.history.notes:
-            move.journal.note(move.tx, note)
-            move.history.notes.add(note)
+        _note(move, attachment.id)
+
+
+def replaced(move: Move, wrong: str | None, right: str | None) -> None:
+    """Journal what a row named that was put right; nobody else would know whose it was."""
+    if wrong and wrong != right and wrong not in known(move):
+        _note(move, wrong)
+
+
+def _note(move: Move, attachment_id: str) -> None:
+    note = OLD + attachment_id
+    if note not in move.history.notes:
+        move.journal.note(move.tx, note)
+        move.history.notes.add(note)
 
 
 def losers(move: Move, attachments: Sequence[Attachment],
            rows: Iterable[VolumeRow]) -> list[Attachment]:
     """Attachments that this transaction may delete."""
     mine = known(move)
-    if move.instance is None or (move.freed and not (move.superseded or move.later)):
-        # Deleted: nobody needs any of them, but only those of the loser
-        # have been looked at.
+    touched = any(move.loser in (o.source_host, o.dest_host) for o in move.later)
+    if move.instance is None or not (move.newest or move.superseded or touched):
+        # Deleted, or given back and not moved to the loser since: nobody needs any of the
+        # loser's there, but only those have been looked at.
         return [a for a in attachments
                 if a.id in mine or a.host == move.loser]
     volumes = {row.volume_id for row in rows}

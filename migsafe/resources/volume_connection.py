@@ -20,7 +20,8 @@ from typing import Any
 from migsafe.brick.guard import policy
 from migsafe.resources import base, loser_attachments
 from migsafe.transaction.clients import Attachment, VolumeRow
-from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.move import QUIET, Move, Point, Residue
 from migsafe.transaction.subject import Subject
 
 #: Keys of connection_info['data'] that do not say where a volume is. Who it is,
@@ -31,6 +32,8 @@ VOLATILE = frozenset((
     'discovery_auth_method', 'discovery_auth_password',
     'discovery_auth_username', 'encrypted', 'multipath_id', 'qos_specs',
     'target_discovered'))
+#: The domain is on that host: it has not been moved from there.
+PRESENT = frozenset((GuestState.HERE, GuestState.SHUT_OFF))
 
 #: What os-brick's Fibre Channel connector adds.
 DERIVED = frozenset(('targets', 'initiator_target_lun_map'))
@@ -152,9 +155,10 @@ class VolumeConnection(base.Resource):
 
         As long as it is the instance's newest operation, all of them. Afterwards one that names
         what was made for the loser, which is not right for anybody any more; and one that names
-        something else although the winner's attachment is still there and nothing else has
-        been asked for since: a host that keeps no journal may have written it. What leads
-        to the winner's is asked of Cinder then, as its owner may have had it changed.
+        something else although the winner has the guest and its attachment is still there, and
+        nothing else has moved the instance since: a host that keeps no journal may have written
+        it. What leads to the winner's is asked of Cinder then, as its owner may have had it
+        changed.
         """
         rows = self._volumes(move)
         if move.newest and not move.superseded:
@@ -162,7 +166,8 @@ class VolumeConnection(base.Resource):
         if move.instance is None:
             return []
         mine = loser_attachments.known(move)
-        quiet = not (move.superseded or move.later) and move.instance.task_state is None
+        quiet = not move.superseded and move.instance.task_state in QUIET \
+            and move.evidence.of(move.winner).guest in PRESENT
         found = []
         for row in rows:
             if row.attachment_id in mine:
@@ -232,6 +237,8 @@ class VolumeConnection(base.Resource):
                           'to': target.attachment_id}):
             done = move.clients.records.replace_connection(
                 move.tx.instance_uuid, row, target.attachment_id, info)
+        if done and not move.newest:
+            loser_attachments.replaced(move, row.attachment_id, target.attachment_id)
         return {} if done else {
             row.volume_id: f'row {row.bdm_id} was changed by something else '
                            'in the meantime; looked at again later'}

@@ -127,5 +127,8 @@ class TestStuck(scenarios.ScenarioTest):
         self.recover()
         self.assertUnharmed(server, SOURCE)
         self.assertEqual(own, self.luns(server))
+        # no journal says whose the directory is
+        self.assertEqual(set(), self.kinds(server) - {'R11'})
+        self.assertEqual([], self.transactions(SOURCE))
         self.assertTrue(self.do(server, 'hard_reboot').done)
         self.assertUnharmed(server, SOURCE)
