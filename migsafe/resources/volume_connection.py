@@ -13,92 +13,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from migsafe.brick.guard import policy
-from migsafe.resources import base, loser_attachments
+from migsafe.resources import base, loser_attachments, volume_target
 from migsafe.transaction.clients import Attachment, VolumeRow
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.move import QUIET, Move, Point, Residue
 from migsafe.transaction.subject import Subject
 
-#: Keys of connection_info['data'] that do not say where a volume is. Who it is,
-#: is noted where it is connected, and is the same on every host.
-VOLATILE = frozenset((
-    policy.KEY, 'access_mode', 'auth_method', 'auth_password',
-    'auth_username', 'cacheable', 'device_path', 'discard',
-    'discovery_auth_method', 'discovery_auth_password',
-    'discovery_auth_username', 'encrypted', 'multipath_id', 'qos_specs',
-    'target_discovered'))
 #: The domain is on that host: it has not been moved from there.
 PRESENT = frozenset((GuestState.HERE, GuestState.SHUT_OFF))
-
-#: What os-brick's Fibre Channel connector adds.
-DERIVED = frozenset(('targets', 'initiator_target_lun_map'))
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """What a volume's row has to say under the verdict."""
-
-    attachment_id: str | None
-    connection_info: dict[str, Any] | None = dataclasses.field(repr=False)
-
-
-def address(info: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The part of a connection_info that leads to a disk (LUN, target, ...).
-
-    :raises TypeError: for a connection_info whose ``data`` is no dictionary
-    """
-    data = (info or {}).get('data') or {}
-    if not isinstance(data, Mapping):
-        raise TypeError('connection_info["data"] is not a dictionary')
-    found = {key: value for key, value in data.items() if key not in VOLATILE}
-    if (info or {}).get('driver_volume_type') in ('fibre_channel', 'fibre_channel_zone'):
-        return _fibre_channel(found)
-    return found
-
-
-def _fibre_channel(data: dict[str, Any]) -> dict[str, Any]:
-    """An address as Cinder gives it and as os-brick leaves it behind are one.
-
-    os-brick adds what it has derived, and writes names of ports in lower case and as a list
-    (_add_targets_to_connection_properties() of its Fibre Channel connector).
-    """
-    found = {key: value for key, value in data.items() if key not in DERIVED}
-    for key in ('target_wwn', 'target_wwns'):
-        if key in found:
-            found[key] = _names(found[key])
-    zones = found.get('initiator_target_map')
-    if isinstance(zones, Mapping):
-        found['initiator_target_map'] = {
-            str(port).lower(): _names(targets) for port, targets in zones.items()}
-    return found
-
-
-def _names(value: Any) -> Any:
-    """One name or several, as several; what is damaged stays as it is."""
-    names = [value] if isinstance(value, str) else value
-    if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
-        return [name.lower() for name in names]
-    return value
-
-
-def same(one: Mapping[str, Any] | None,
-         other: Mapping[str, Any] | None) -> bool:
-    """Whether both lead to the same disk; what is damaged leads nowhere."""
-    try:
-        return address(one) == address(other)
-    except TypeError:
-        return False
 
 
 class VolumeConnection(base.Resource):
     """R1, R2 and the Cinder half of R3."""
 
-    name = 'volume_connection'
+    name = volume_target.NAME
     commit_points = (Point.RECORDS, Point.EXPORTS)
     revert_points = (Point.RECORDS, Point.EXPORTS)
 
@@ -134,17 +66,17 @@ class VolumeConnection(base.Resource):
 
     def _inspect_row(self, move: Move, row: VolumeRow,
                      attachments: list[Attachment]) -> list[Residue]:
-        target = self._target(move, row, attachments)
+        target = volume_target.target(move, row, attachments)
         if target is None:
             return [Residue(
-                'R2', self.name, row.volume_id, self._owner(move),
-                f'no attachment of {self._owner(move)} found in Cinder')]
+                'R2', self.name, row.volume_id, volume_target.owner(move),
+                f'no attachment of {volume_target.owner(move)} found in Cinder')]
         if row.attachment_id != target.attachment_id:
             return [Residue(
                 'R2', self.name, row.volume_id, move.winner,
                 f'row has attachment {row.attachment_id}, '
                 f'{move.winner} has {target.attachment_id}')]
-        if not same(row.connection_info, target.connection_info):
+        if not volume_target.same(row.connection_info, target.connection_info):
             return [Residue('R1', self.name, row.volume_id, move.winner,
                                'connection_info is not that of the host '
                                'that runs the guest')]
@@ -173,7 +105,7 @@ class VolumeConnection(base.Resource):
             if row.attachment_id in mine:
                 found.append(row)
             elif quiet and row.attachment_id:
-                target = self._target(move, row, attachments)
+                target = volume_target.target(move, row, attachments)
                 if target and target.connection_info and not self._agrees(row, target):
                     found.append(row)
         return found
@@ -186,10 +118,10 @@ class VolumeConnection(base.Resource):
         move.listed = attachments
         held = {}
         for row in self._wrong_ones(move, attachments):
-            target = self._target(move, row, attachments)
+            target = volume_target.target(move, row, attachments)
             if target is None or target.connection_info is None:
                 held[row.volume_id] = (
-                    f'no attachment of {self._owner(move)} found in Cinder; '
+                    f'no attachment of {volume_target.owner(move)} found in Cinder; '
                     f'row {row.bdm_id} is left as it is')
             elif not self._agrees(row, target):
                 held.update(self._swap(move, row, target))
@@ -207,7 +139,7 @@ class VolumeConnection(base.Resource):
         rows = self._wrong_ones(move, move.listed)
         wrong = {}
         for row in rows:
-            target = self._target(move, row, move.listed)
+            target = volume_target.target(move, row, move.listed)
             if target and target.connection_info and not self._agrees(row, target) \
                     and row.volume_id not in move.unrighted:
                 wrong[row.volume_id] = (
@@ -217,20 +149,12 @@ class VolumeConnection(base.Resource):
             move.rows_wrong = True
             raise base.Held(wrong)
 
-    @staticmethod
-    def _owner(move: Move) -> str:
-        """The host whose attachments the rows have to name: the winner, or where the instance
-        has gone since."""
-        if move.superseded and move.instance and move.instance.host:
-            return move.instance.host
-        return move.winner
-
-    def _agrees(self, row: VolumeRow, target: Target) -> bool:
+    def _agrees(self, row: VolumeRow, target: volume_target.Target) -> bool:
         return (row.attachment_id == target.attachment_id
-                and same(row.connection_info, target.connection_info))
+                and volume_target.same(row.connection_info, target.connection_info))
 
     def _swap(self, move: Move, row: VolumeRow,
-              target: Target) -> dict[str, str]:
+              target: volume_target.Target) -> dict[str, str]:
         info = _with_what_was_noted(move, row, target.connection_info or {})
         with move.effect(self.name, 'bdm_restore', row.volume_id,
                          {'from': row.attachment_id,
@@ -300,7 +224,7 @@ class VolumeConnection(base.Resource):
         if move.superseded or not move.newest:
             return keep  # only what is known to be the loser's goes then
         for row in rows:
-            target = self._target(move, row, attachments)
+            target = volume_target.target(move, row, attachments)
             if target and target.attachment_id:
                 keep.add(target.attachment_id)
             else:
@@ -313,80 +237,6 @@ class VolumeConnection(base.Resource):
         if move.instance is None:
             return []
         return move.clients.records.volumes(move.tx.instance_uuid)
-
-    def _target(self, move: Move, row: VolumeRow,
-                attachments: list[Attachment]) -> Target | None:
-        if move.superseded:
-            return self._owners_target(move, row, attachments)
-        captured = move.history.capture(self.name, row.volume_id)
-        if row.attachment_id is None and not captured.get('attachment_id'):
-            return self._legacy_target(move, row, captured)
-        mine = [a for a in attachments if a.volume_id == row.volume_id]
-        found = self._pick(move, row, captured, mine)
-        if found is None:
-            return None
-        if move.newest and found.id == captured.get('attachment_id'):
-            return Target(found.id, captured.get('connection_info'))
-        if move.newest and found.id == row.attachment_id and move.winner == \
-                move.tx.dest_host and row.connection_info and not same(
-                    row.connection_info, captured.get('connection_info')):
-            return Target(found.id, row.connection_info)
-        info = move.clients.volumes.connection_info(found.id)
-        if info is not None:
-            info.setdefault('serial', row.volume_id)
-        return Target(found.id, info)
-
-    def _owners_target(self, move: Move, row: VolumeRow,
-                       attachments: list[Attachment]) -> Target | None:
-        """What a row has to say of an instance that has gone on, by Cinder alone."""
-        if move.overtaken and not move.overtaken.over:
-            return None
-        theirs = [a for a in attachments if a.volume_id == row.volume_id
-                  and a.host == self._owner(move) and a.id != row.attachment_id]
-        if len(theirs) != 1:
-            return None
-        info = move.clients.volumes.connection_info(theirs[0].id)
-        if info is not None:
-            info.setdefault('serial', row.volume_id)
-        return Target(theirs[0].id, info)
-
-    def _pick(self, move: Move, row: VolumeRow, captured: dict[str, Any],
-              mine: list[Attachment]) -> Attachment | None:
-        """The winner's attachment of a volume, among those that exist."""
-        source_id = captured.get('attachment_id')
-        by_id = {a.id: a for a in mine}
-        if move.winner == move.tx.source_host and source_id:
-            return by_id.get(str(source_id))
-        if move.winner == move.tx.dest_host:
-            for attachment_id in self._made(move, row.volume_id):
-                if attachment_id in by_id:
-                    return by_id[attachment_id]
-        hosts = [a for a in mine if a.host == move.winner
-                 and a.id != (source_id if move.winner != move.tx.source_host
-                              else None)]
-        if len(hosts) == 1:
-            return hosts[0]
-        named = by_id.get(row.attachment_id or '')
-        if named and named.id != source_id and named.host in (
-                None, move.winner) and move.winner == move.tx.dest_host:
-            return named
-        return None
-
-    def _made(self, move: Move, volume_id: str) -> list[str]:
-        """What the destination's journal says it made for a volume."""
-        if move.local == move.tx.dest_host:
-            return move.history.attachments.get(volume_id, [])[::-1]
-        return move.peer_attachments().get(volume_id, [])[::-1]
-
-    def _legacy_target(self, move: Move, row: VolumeRow,
-                       captured: dict[str, Any]) -> Target | None:
-        """Without attachments the row's connection_info is all there is."""
-        source_info = captured.get('connection_info')
-        if move.winner == move.tx.source_host:
-            return Target(None, source_info) if source_info else None
-        if source_info and same(row.connection_info, source_info):
-            return Target(None, move.history.connections.get(row.volume_id))
-        return Target(None, row.connection_info)
 
 
 def _with_what_was_noted(move: Move, row: VolumeRow,
@@ -408,7 +258,7 @@ def _with_what_was_noted(move: Move, row: VolumeRow,
             continue
         if noted.get(policy.KEY):
             data.setdefault(policy.KEY, noted[policy.KEY])
-        if known is here and same(here, info) and noted.get('device_path'):
+        if known is here and volume_target.same(here, info) and noted.get('device_path'):
             data.setdefault('device_path', noted['device_path'])
     return {**info, 'data': data}
 

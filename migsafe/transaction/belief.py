@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from migsafe.journal.records import Transaction
 from migsafe.transaction.clients import InstanceRow, OtherMove
 from migsafe.transaction.evidence import Evidence, GuestState
-from migsafe.transaction.verdict import Decision, Verdict, decide, winner
+from migsafe.transaction.verdict import Decision, Verdict, decide, stand, winner
 
 G = GuestState
 
@@ -108,6 +108,22 @@ def weigh(decision: Decision, said: Verdict, who: str, word: Word) -> Decision:
     return Decision(Verdict.HOLD, False, (
         f'{who} says {said.value}, which nothing here confirms, and by what is seen it is '
         f'{decision.verdict.value}: {decision.reason}'))
+
+
+def weighed(tx: Transaction, evidence: Evidence, later: Sequence[OtherMove],
+            said: tuple[str, str] | None, instance: InstanceRow | None) -> Decision:
+    """What to decide from all that is known.
+
+    :param said: the verdict that the other host has journalled, and its name
+    """
+    decision = judge(tx, evidence, later)
+    if said is None:
+        return decision
+    wanted, who = Verdict(said[0]), said[1]
+    word = told(wanted, tx, evidence, instance)
+    if word is not Word.BELIEVED:
+        return weigh(decision, wanted, who, word)
+    return dataclasses.replace(stand(wanted, evidence), reason=f'decided by {who}')
 
 
 def borne_out(host: str, evidence: Evidence) -> str | None:

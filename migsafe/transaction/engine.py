@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -165,17 +164,9 @@ class Engine:
         """
         if tx.verdict in verdict.DECIDED:
             return None
-        decision = belief.judge(tx, evidence, later)
-        said = self.witness.verdict_of_peer(tx) if told else None
-        if said is None:
-            return decision
-        wanted, who = verdict.Verdict(said[0]), said[1]
-        word = belief.told(wanted, tx, evidence,
-                           self._clients.records.instance(tx.instance_uuid))
-        if word is not belief.Word.BELIEVED:
-            return belief.weigh(decision, wanted, who, word)
-        return dataclasses.replace(verdict.stand(wanted, evidence),
-                                   reason=f'decided by {who}')
+        return belief.weighed(
+            tx, evidence, later, self.witness.verdict_of_peer(tx) if told else None,
+            self._clients.records.instance(tx.instance_uuid))
 
     def _carry_out(self, tx: Transaction, history: transaction_history.History,
                    evidence: Evidence, decision: verdict.Decision,

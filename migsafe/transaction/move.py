@@ -29,6 +29,7 @@ from migsafe.transaction.clients import (
     InstanceRow,
     OtherMove,
 )
+from migsafe.transaction.effect import Effect
 from migsafe.transaction.evidence import Evidence, GuestState
 from migsafe.transaction.history import History
 
@@ -242,30 +243,3 @@ class Move:
         """
         self.ask_again(effect)
         return Effect(self.journal, self.tx, resource, effect, key, payload)
-
-
-class Effect:
-    """Intent before, outcome after; an exception is an ``error`` outcome."""
-
-    def __init__(self, journal: Journal, tx: Transaction,
-                 resource: str, effect: str, key: str,
-                 payload: Any = None) -> None:
-        self._journal, self._tx = journal, tx
-        self._args = (resource, effect, key, payload)
-        self._intent = 0
-        self.result: Any = None
-
-    def __enter__(self) -> Effect:
-        resource, effect, key, payload = self._args
-        self._intent = self._journal.intent(self._tx, resource, effect, key,
-                                            payload)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None,
-                 error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self._journal.outcome(self._tx, self._intent, 'ok', self.result)
-        elif isinstance(error, Exception):
-            # The exception's class is enough; its text may carry secrets.
-            self._journal.outcome(self._tx, self._intent, 'error',
-                                  {'error': type(error).__name__})

@@ -78,7 +78,7 @@ def own_paths(driver: Any, host: str, instance_uuid: str,
     return [] if found and _shared(host, instance_uuid, info) else found
 
 
-def _another_disk(host: str, path: str, data: Mapping[str, Any]) -> bool:
+def _another_disk(host: str, path: str, data: dict[str, Any]) -> bool:
     """Whether a disk says that it is not the volume that was connected here by this number.
 
     Where either does not say who it is, it cannot be told, and counts as the volume. So does a

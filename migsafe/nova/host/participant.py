@@ -24,6 +24,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import evidence
 from migsafe.nova.host import attempt as host_attempt
+from migsafe.nova.host import word
 from migsafe.transaction import closing
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
@@ -199,7 +200,7 @@ class Participant:
 
     def _release(self, tx: Transaction,
                  verdict: Verdict) -> dict[str, Any]:
-        refusal = self._not_to_release(tx, verdict)
+        refusal = word.refusal(self.clients, tx, verdict)
         if refusal:
             return _refused(refusal)
         if tx.state != 'settled':
@@ -221,25 +222,6 @@ class Participant:
         if outcome.held and not outcome.kept:
             return _refused('; '.join(outcome.held.values()))
         return {'state': 'done', 'kept': dict(outcome.kept)}
-
-    def _not_to_release(self, tx: Transaction, verdict: Verdict) -> str:
-        """Why a message alone is not enough; empty if nothing speaks against it."""
-        guest = self.clients.guests.evidence(tx.instance_uuid)
-        if guest.guest in (GuestState.HERE, GuestState.POSTCOPY):
-            return f'the guest is on {self.host}: {guest}'
-        if tx.verdict == verdict.value or tx.state == 'settled':
-            return ''
-        if guest.guest is GuestState.IN_TRANSFER and verdict is Verdict.ABORT:
-            source = self.clients.peer.describe(tx.source_host, tx.uuid)
-            if not source or source['verdict'] != verdict.value:
-                return (f'the guest is coming in to {self.host}, and {tx.source_host} does not '
-                        f'say that it has decided {verdict.value}: {guest}')
-        now = self.clients.records.instance(tx.instance_uuid)
-        if now is not None and now.host == self.host \
-                and guest.guest is not GuestState.HANDED_OVER:
-            return (f'{self.host} is the host of the instance by its record, and only the other '
-                    f'host says {verdict.value}: {guest}')
-        return ''
 
     def _busy(self, tx: Transaction, verdict: Verdict) -> str:
         """What this process is doing with the instance, if anything."""

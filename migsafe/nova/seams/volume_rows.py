@@ -31,7 +31,7 @@ from migsafe.nova.clients import records
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.nova.seams import effects
-from migsafe.resources import volume_connection
+from migsafe.resources import volume_target
 from migsafe.text import masked
 from migsafe.transaction.clients import VolumeRow
 
@@ -144,10 +144,10 @@ def _journalled(participant: Participant, instance_uuid: str,
         info = history.connections.get(row.volume_id)
         made = history.attachments.get(row.volume_id, [None])
         if tx.role == SOURCE:
-            captured = history.capture(volume_connection.VolumeConnection.name, row.volume_id)
+            captured = history.capture(volume_target.NAME, row.volume_id)
             info = captured.get('connection_info')
             made = [captured.get('attachment_id')]
         if info and row.attachment_id in made \
-                and volume_connection.same(row.connection_info, info):
+                and volume_target.same(row.connection_info, info):
             return True
     return False

@@ -17,7 +17,7 @@ import unittest
 from os_brick.initiator.connectors import fibre_channel
 
 from migsafe.brick.guard import policy
-from migsafe.resources import base, volume_connection
+from migsafe.resources import base, volume_connection, volume_target
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import InstanceRow, VolumeRow
 from migsafe.transaction.history import History
@@ -486,13 +486,13 @@ class TestLegacyFlow(Case):
 
 class TestAddress(unittest.TestCase):
     def test_lun_and_target_only(self):
-        found = volume_connection.address(fake.info(SRC, 0))
+        found = volume_target.address(fake.info(SRC, 0))
         self.assertEqual(fake.FIRST_LUN[SRC], found['target_lun'])
         self.assertNotIn('auth_password', found)
 
     def test_none_and_empty(self):
         for nothing in (None, {}, {'data': None}, {'data': {}}):
-            self.assertEqual({}, volume_connection.address(nothing))
+            self.assertEqual({}, volume_target.address(nothing))
 
     def test_what_os_brick_leaves_behind_is_the_same_export(self):
         """Its Fibre Channel connector writes what it has derived into what Cinder gave."""
@@ -522,5 +522,5 @@ class TestAddress(unittest.TestCase):
 
     def test_error_does_not_quote_the_content(self):
         with self.assertRaises(TypeError) as caught:
-            volume_connection.address({'data': [fake.SECRET]})
+            volume_target.address({'data': [fake.SECRET]})
         self.assertNotIn(fake.SECRET, str(caught.exception))
