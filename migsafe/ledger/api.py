@@ -87,8 +87,9 @@ class Ledger(Rows):
 
     def settle(self, thing: Thing, keys: Iterable[str], state: str, *, intent: str = '',
                attachment: str | None = None, read: records.Export | None = None,
-               error: str = '', look_at_target: bool = False, **facts: Any) -> bool:
-        """Record what became of exports: mapped or gone, with what was learned of them.
+               error: str = '', look_at_target: bool = False, again: float | None = None,
+               **facts: Any) -> bool:
+        """Record what became of exports: mapped, removed or gone, with what was learned of them.
 
         Nothing is changed where somebody else has taken the export up meanwhile; the target is
         left alone if none of the peers that are named with it is as it should be.
@@ -100,13 +101,16 @@ class Ledger(Rows):
             since it was read
         :param look_at_target: whether the target has to be looked at, in case that nobody
             removes it now
+        :param again: seconds after which it has to be looked at again, None for never
         :param facts: target, lun, identity
         :returns: whether it is recorded for all of the peers
         """
         what = f'the outcome for {thing.kind} {thing.id}'
         values.choice(what, 'state', state, tuple(ENDS))
-        changed: dict[str, Any] = {'state': state, 'error': values.prose(error), 'due_at': None,
-                                   'attempts': 0, 'updated_at': timeutils.utcnow()}
+        now = timeutils.utcnow()
+        changed: dict[str, Any] = {
+            'state': state, 'error': values.prose(error), 'attempts': 0, 'updated_at': now,
+            'due_at': None if again is None else now + datetime.timedelta(seconds=again)}
         for name, limit in (('target', values.TEXT_LIMIT), ('lun', 64)):
             if name in facts:
                 changed[name] = values.prose(facts[name])[:limit]
@@ -132,6 +136,14 @@ class Ledger(Rows):
         return self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
                             self._match(read, intents, attachment))
 
+    def doubt(self, thing: Thing, keys: Iterable[str], error: str) -> bool:
+        """Record that what somebody is just making was unmapped meanwhile: it cannot be settled.
+        """
+        now = timeutils.utcnow()
+        return self._update(f'the doubt about {thing.kind} {thing.id}', thing, list(keys),
+                            {'error': values.prose(error), 'due_at': now, 'updated_at': now},
+                            lambda row: row.state == 'mapping')
+
     def renew(self, thing: Thing, keys: Iterable[str]) -> bool:
         """Say that this process is still at work on its intents; see :class:`Busy`."""
         return self._update(f'the work on {thing.kind} {thing.id}', thing, list(keys),
@@ -142,6 +154,15 @@ class Ledger(Rows):
         """Have the target looked at later, in case that nobody removes it now."""
         self._store.write(f'that the target of {thing.kind} {thing.id} is looked at',
                           lambda connection: self._look(connection, thing))
+
+    def mark_target(self, thing: Thing, mark: str) -> None:
+        """Write on the target, in place of an attachment, what the next intent takes away."""
+        def work(connection: sa.Connection) -> None:
+            self._lock(connection, thing)
+            connection.execute(sa.update(TABLE).where(
+                self._rows(thing), COLUMN.peer == '').values(
+                    attachment=mark[:64], updated_at=timeutils.utcnow()))
+        self._store.write(f'that the target of {thing.kind} {thing.id} is marked', work)
 
     def claim(self, export: records.Export) -> bool:
         """Take an export up to undo it, unless somebody changed it since it was read.

@@ -24,8 +24,11 @@ from migsafe.journal import records, rows, values
 from migsafe.ledger import models
 
 #: mapping: it is being made, and may be there. mapped: it is there. unmapping: it has to go, and
-#: may be gone. gone: it is not there.
-STATES = ('mapping', 'mapped', 'unmapping', 'gone')
+#: may be gone. removed: the driver says that it is gone, and that was not seen yet, or not often
+#: enough. gone: it is not there.
+STATES = ('mapping', 'mapped', 'unmapping', 'removed', 'gone')
+#: Stands for the attachment of what Cinder's own copying maps to this host.
+COPY = 'copied by cinder-volume'
 KINDS = ('volume', 'snapshot')
 #: What says who a connector is; the rest of it (ip, platform) may change between two calls.
 NAMES = ('initiator', 'wwpns', 'wwnns', 'nqn')
@@ -123,6 +126,12 @@ class Export(records.Row):
             return f'the target of {of}'
         names = ', '.join(self.initiators) or 'no initiator'
         return f'the export of {of} to host {self.host or "(none)"} ({names})'
+
+
+def peer_of(row: Export) -> Peer:
+    """The peer of a row."""
+    return Peer(row.peer, row.host, tuple(row.initiators),
+                jsonutils.dumps(row.connector) if row.connector else None)
 
 
 EXPORT: dict[str, rows.Check] = {

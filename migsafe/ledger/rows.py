@@ -29,7 +29,7 @@ TABLE = models.EXPORTS
 COLUMN = TABLE.c
 PAGE = 500
 #: What an intent ends in -> the intent.
-ENDS = {'mapped': 'mapping', 'gone': 'unmapping'}
+ENDS = {'mapped': 'mapping', 'removed': 'unmapping', 'gone': 'unmapping'}
 
 
 class Rows:

@@ -17,7 +17,7 @@ connector leaves the service, since it may carry more than names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import oslo_messaging as messaging
@@ -26,7 +26,7 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.cinder.bus import search, unrecorded
-from migsafe.cinder.facts import attachments, writers
+from migsafe.cinder.facts import attachments, mappings, writers
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.journal import values
 from migsafe.ledger import records
@@ -96,19 +96,18 @@ class Endpoint:
         if subject is None:
             yield from (f'{row}: Cinder has no such volume' for row in rows)
             return
-        attached = [row for row in attachments.of_volume(thing.id) if row.peer]
+        attached = [row for row in attachments.of_volume(thing.id) if row.has]
         for row in rows:
             if not any(one.explains(row) for one in attached):
                 yield f'{row} is {row.state}, but no attachment has it'
             if row.state == 'mapped' and self._guard.mapped(subject, row) is False:
                 yield f'{row} is in the ledger, but not in the array'
         for one in attached:
-            if one.peer not in {row.peer for row in rows}:
+            if one.peer and one.peer not in {row.peer for row in rows}:
                 yield f'attachment {one.id} of host {one.host} is not in the ledger'
-        for mapping in mapped:
-            if mapping.initiators and not search.explained(mapping, rows, attached):
-                yield f'the array maps it to {mapping}, which neither the ledger nor an ' \
-                      'attachment has'
+        for mapping in mappings.strangers(self._guard.inspector, mapped, [*rows, *attached]):
+            yield f'the array maps it to {mapping}, which neither the ledger nor an ' \
+                  'attachment has'
         for writer in writers.unexplained(opened, attached):
             yield f'{writer.who} has it open, but no attachment explains it'
 
@@ -144,7 +143,17 @@ class Endpoint:
         for row in rows:
             if row.state != 'gone':
                 self._guard.recovery.one(row, vouched=True)
+        for row in self._targets(rows):
+            self._guard.recovery.one(row, vouched=True)
         return {'exports': [shown(row) for row in self._of_host(volume, host)]}
+
+    def _targets(self, rows: Iterable[records.Export]) -> list[records.Export]:
+        """The targets of what these are of that are there, and have nothing mapped through them.
+        """
+        things = dict.fromkeys(Thing(row.kind, row.resource) for row in rows)
+        found = [self._guard.ledger.of(thing) for thing in things]
+        return [target for target, *mapped in found if target.state != 'gone'
+                and all(row.state == 'gone' for row in mapped)]
 
     def _of_host(self, volume: Any, host: Any) -> list[records.Export]:
         """The exports to one host of a volume, or of a snapshot of that id."""

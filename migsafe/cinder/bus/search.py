@@ -26,10 +26,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.cinder.facts import attachments
+from migsafe.cinder.facts import attachments, mappings
 from migsafe.cinder.inspectors import Mapping
 from migsafe.journal import values
-from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 
 #: Mappings in a page: some three queries of Cinder's database and of the ledger for each.
@@ -100,9 +99,9 @@ class Walks:
                 continue
             rows = [row for row in self._guard.ledger.of(thing) if row.peer
                     and row.state != 'gone']
-            attached = [row for row in attachments.of_volume(thing.id) if row.peer] \
+            attached = [row for row in attachments.of_volume(thing.id) if row.has] \
                 if thing.kind == 'volume' else []
-            if explained(mapping, rows, attached):
+            if not mappings.strangers(self._guard.inspector, [mapping], [*rows, *attached]):
                 continue
             if thing.kind == 'volume' and subject is not None and self._guard.has(subject):
                 # NOTE: it may have come or gone since the array was asked; who looks at the
@@ -123,15 +122,6 @@ class Walks:
             if match:
                 return _named(kind, match[1].lower().replace('_', '-'))
         return None, None
-
-
-def explained(mapping: Mapping, rows: Iterable[records.Export],
-              attached: Iterable[attachments.Attachment]) -> bool:
-    """Whether a mapping is to a peer that is known; one to nobody is."""
-    peers: list[records.Export | attachments.Attachment] = [*rows, *attached]
-    if not mapping.initiators:
-        return not mapping.host or mapping.host in {peer.host for peer in peers}
-    return any(mapping.initiators & attachments.lower(peer.initiators) for peer in peers)
 
 
 def _named(kind: str, identifier: str) -> tuple[Thing, Any]:

@@ -72,10 +72,10 @@ def take_up(guard: Any, thing: Thing, host: str, initiator: str) -> None:
         raise refused('the array does not have it. It has: '
                       f'{"; ".join(map(str, found)) or "no mapping of this volume"}.')
     by_hand = f'Unmap it in the array by hand: {mapping}.'
-    attached = [row for row in attachments.of_volume(thing.id) if row.peer]
+    attached = [row for row in attachments.of_volume(thing.id) if row.has]
     if attached:
-        raise refused(f'the volume is attached to host {attached[0].host}, which could lose it '
-                      f'too. {by_hand}')
+        raise refused(f'the volume is attached to host {attached[0].host or "(not named)"}, which '
+                      f'could lose it too. {by_hand}')
     connector = _connector(host, mapping.initiators)
     if connector is None:
         raise refused(f'it is to initiators of which no single host has a connector. {by_hand}')

@@ -29,14 +29,25 @@ from migsafe.ledger import records
 
 LOG = logging.getLogger(__name__)
 
+#: Statuses of an attachment without a connector that has nothing yet, or nothing any more: Nova
+#: reserves it before a host is known. In any other one somebody has the volume.
+NOT_YET = ('reserved', 'detached', 'deleted')
+#: What Cinder calls a volume that somebody has, and its attach_status.
+USED = ('in-use', 'attaching', 'detaching')
+ATTACHED = ('attached', 'attaching', 'detaching', 'error_detaching')
+
 
 @dataclasses.dataclass(frozen=True)
 class Attachment:
-    """One attachment.
+    """One attachment, or somebody who must be there because Cinder calls the volume in use.
 
+    :param id: empty where there is no attachment
+    :param host: that its connector names; what Cinder has as attached_host, without one
     :param peer: key of the peer whose connector it has; empty while it has none
     :param initiators: of that peer, in lower case
     :param address: of that peer, see :func:`address`
+    :param unclear: it has the volume, but no connector says where: os-attach makes such ones
+        (Zun, scripts, instances from before Queens), and so does a connector that cannot be read
     """
 
     id: str
@@ -45,16 +56,41 @@ class Attachment:
     peer: str = ''
     initiators: frozenset[str] = frozenset()
     address: str = ''
+    unclear: bool = False
+
+    def __str__(self) -> str:
+        """Name it in a message."""
+        if not self.id:
+            return ('somebody has it: Cinder calls the volume in use, and no attachment says by '
+                    'whom ("openstack volume set --state available --detached", once you know '
+                    'that nobody has)')
+        where = f'on host {self.host or "(not named)"}'
+        return f'attachment {self.id} has it {where}{" (no connector)" if self.unclear else ""}'
+
+    @property
+    def has(self) -> bool:
+        """Whether it has the volume, wherever that is."""
+        return bool(self.peer) or self.unclear
 
     def explains(self, export: records.Export) -> bool:
         """Whether to take an export away could take it away from this attachment.
 
         Arrays map to an initiator or to a host. A connector may name one more initiator than it
-        did before an upgrade, and is another peer then, on the same host.
+        did before an upgrade, and is another peer then, on the same host. Without a connector
+        any export may be its own: what os-attach was told of a host is only a name.
         """
-        return bool(self.peer) and bool(
-            self.peer == export.peer or (self.host and self.host == export.host)
-            or self.initiators & lower(export.initiators))
+        return self.unclear or self.names(export)
+
+    def names(self, export: records.Export) -> bool:
+        """Whether its connector is for this export.
+
+        Without one, it is an export that was not made for an attachment, on the same host.
+        """
+        if not self.peer:
+            return self.unclear and export.attachment in ('', self.id) and (
+                self.host in ('', export.host))
+        return bool(self.peer == export.peer or (self.host and self.host == export.host)
+                    or self.initiators & lower(export.initiators))
 
 
 def lower(names: Iterable[str]) -> frozenset[str]:
@@ -63,37 +99,46 @@ def lower(names: Iterable[str]) -> frozenset[str]:
 
 
 def of_volume(volume_id: str) -> list[Attachment]:
-    """The attachments of a volume that are not deleted, with or without a connector.
+    """Who has a volume, and who has reserved it, as far as Cinder knows.
 
     :raises Exception: whatever the database raises; nothing is known then
     """
-    found = objects.VolumeAttachmentList.get_all_by_volume_id(
-        context.get_admin_context(), volume_id)
-    return [_attachment(row) for row in found]
+    return of_volumes((volume_id,)).get(volume_id, [])
 
 
 def of_volumes(identifiers: Collection[str]) -> dict[str, list[Attachment]]:
     """The same of many volumes, in one query.
 
-    Cinder's objects would ask once more for each attachment, for what Cinder before Ocata left.
-    Without that, such an attachment seems to have no connector.
+    Every shape of row that Cinder 26 to 29 can have is read here, and nowhere else. Cinder's own
+    objects would ask once more for each attachment, for what Cinder before Ocata left of its
+    connector; without that it has none, which is somebody all the same.
     """
     if not identifiers:
         return {}
     found = db_api.volume_get_all(context.get_admin_context(), filters={'id': sorted(identifiers)})
-    return {volume.id: [_attachment(row) for row in volume.volume_attachment
-                        if row.attach_status != fields.VolumeAttachStatus.DETACHED]
-            for volume in found}
+    return {volume.id: _of(volume) for volume in found}
+
+
+def _of(volume: Any) -> list[Attachment]:
+    """Of a row of Cinder's table of volumes."""
+    rows = [_attachment(row) for row in volume.volume_attachment
+            if row.attach_status != fields.VolumeAttachStatus.DETACHED]
+    if (volume.status in USED or volume.attach_status in ATTACHED) and not any(
+            row.has for row in rows):
+        rows.append(Attachment('', '', '', unclear=True))
+    return rows
 
 
 def explain(rows: Iterable[Attachment], export: records.Export) -> bool:
     """Whether one of the attachments of its volume explains an export, or a target."""
-    return any(row.explains(export) if export.peer else bool(row.peer) for row in rows)
+    return any(row.explains(export) if export.peer else row.has for row in rows)
 
 
 def _attachment(row: Any) -> Attachment:
     """What an object of Cinder says, or a row of its database."""
-    named = Attachment(row.id, row.instance_uuid or '', row.attached_host or '')
+    named = Attachment(
+        row.id, row.instance_uuid or '', row.attached_host or '',
+        unclear=bool(row.connector or row.attached_host or row.attach_status not in NOT_YET))
     if not row.connector:
         return named
     try:
@@ -106,7 +151,7 @@ def _attachment(row: Any) -> Attachment:
         return named
     return dataclasses.replace(
         named, host=peer.host, peer=peer.key, initiators=lower(peer.initiators),
-        address=address(connector))
+        address=address(connector), unclear=False)
 
 
 def address(connector: Any) -> str:

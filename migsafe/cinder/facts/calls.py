@@ -37,6 +37,8 @@ OVERTAKEN = ('An export of %s %s was unmapped, but another call has taken it up 
              'row in the ledger is left to that one. Compare with "migsafe export verify".')
 
 _CALL: contextvars.ContextVar[Call | None] = contextvars.ContextVar('migsafe_call', default=None)
+_LEAVING: contextvars.ContextVar[str] = contextvars.ContextVar('migsafe_leaving', default='')
+_COPYING: contextvars.ContextVar[bool] = contextvars.ContextVar('migsafe_copying', default=False)
 _INSIDE: contextvars.ContextVar[bool] = contextvars.ContextVar('migsafe_inside', default=False)
 
 
@@ -76,6 +78,36 @@ def attaching(attachment: str) -> Iterator[Call]:
         yield call
     finally:
         _CALL.reset(token)
+
+
+def leaving() -> str:
+    """The attachment that the manager is just deleting; empty if it deletes none."""
+    return _LEAVING.get()
+
+
+@contextlib.contextmanager
+def detaching(attachment: str) -> Iterator[None]:
+    """Say which attachment the manager deletes when the calls below have succeeded."""
+    token = _LEAVING.set(attachment)
+    try:
+        yield
+    finally:
+        _LEAVING.reset(token)
+
+
+def copying() -> bool:
+    """Whether this is Cinder's own copying of data, on this very host."""
+    return _COPYING.get()
+
+
+@contextlib.contextmanager
+def copy() -> Iterator[None]:
+    """Say that the calls below are those of Cinder's own copying."""
+    token = _COPYING.set(True)
+    try:
+        yield
+    finally:
+        _COPYING.reset(token)
 
 
 def inside() -> bool:

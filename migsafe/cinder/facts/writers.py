@@ -22,7 +22,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.cinder.facts import attachments, calls
+from migsafe.cinder.facts import attachments, calls, mappings
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -40,7 +40,7 @@ UNRECORDED = ('Nothing that migsafe or Cinder knows of has made the mapping to {
               '{backend} {volume} --from-host {host} --initiator {initiator}; if the host is '
               'powered off, with --host-is-fenced.')
 #: And where the driver could take something else away with it.
-BY_HAND = ('Nothing that migsafe or Cinder knows of has made the mapping to %s. If nothing uses '
+BY_HAND = ('Nothing that migsafe or Cinder knows of has made a mapping to %s. If nothing uses '
            'the volume there, unmap it in the array by hand.')
 
 
@@ -119,42 +119,47 @@ def known(thing: Thing, subject: Any, peer: records.Peer, inspector: Any) -> Kno
         inspector.list_exports(subject), inspector.writers(subject))
 
 
-def others(facts: Known, exports: Iterable[records.Export], own: frozenset[str],
+def others(facts: Known, exports: Iterable[records.Export], inspector: Any,
            incarnation: str) -> list[Other]:
     """All that could write the volume and are not explained.
 
     :param exports: of the volume in the ledger, none of them gone
-    :param own: names of this host; Cinder's own copying, which has no attachment, is kept
-        apart from attachments by the status of the volume
+    :param inspector: that has told the mappings
     :param incarnation: of this process; a copy that another one has begun may have ended with it
     """
     exports, found = list(exports), list[Other]()
-    known_names, dead = set(facts.initiators), frozenset[str]()
+    dead = frozenset[str]()
     for export in exports:
-        known_names |= attachments.lower(export.initiators)
+        if _seen_gone(facts, export, inspector):
+            continue
         if export.fenced and not any(row.explains(export) for row in facts.live):
             # NOTE: its session lingers, and the array may be slow to take the mapping away.
             dead |= attachments.lower(export.initiators)
             continue
-        if export.peer == facts.mine.key or any(
-                row.explains(export) for row in facts.attached):
+        if export.peer == facts.mine.key or any(row.names(export) for row in facts.attached):
             continue
-        if (not export.attachment and export.host in own
-                and export.incarnation == incarnation):
+        if export.attachment == records.COPY and export.incarnation == incarnation:
             continue
         found.append(Other(f'host {export.host or "(not named)"} has an export of it '
                            f'({export.state}, {", ".join(export.initiators) or "no initiator"})',
                            export))
-    for mapping in facts.mappings or ():
-        if mapping.initiators and not mapping.initiators & known_names:
-            name = min(mapping.initiators)
-            others_too = exports or any(row.peer for row in facts.live)
-            found.append(Other(f'the array maps it to {mapping}', initiator=name,
-                               cure=BY_HAND % name if others_too else ''))
+    others_too = exports or any(row.has for row in facts.live)
+    for mapping in mappings.strangers(inspector, facts.mappings or (), [
+            *exports, *(row for row in facts.attached if row.has)], coming=[facts.mine]):
+        name = min(mapping.initiators, default='')
+        found.append(Other(
+            f'the array maps it to {mapping}', initiator=name,
+            cure=BY_HAND % (name or mapping.host) if others_too or not name else ''))
     found += [Other(f'{writer.who} has it open', cure=writer.cure)
               for writer in unexplained(facts.writers or (), facts.attached,
                                         facts.initiators | dead)]
     return found
+
+
+def _seen_gone(facts: Known, export: records.Export, inspector: Any) -> bool:
+    """Whether the driver has said that an export is removed, and the array says so now."""
+    return export.state == 'removed' and facts.mappings is not None and (
+        mappings.any_is_to(inspector, facts.mappings, export) is False)
 
 
 def unexplained(found: Sequence[Writer], attached: Sequence[attachments.Attachment],
@@ -172,7 +177,7 @@ def unexplained(found: Sequence[Writer], attached: Sequence[attachments.Attachme
     left = [writer for writer in found if not writer.initiators & mine
             and not any(_is_of(writer, row) for row in attached)]
     by_address = [writer for writer in left if writer.address and not writer.initiators]
-    hosts = {row.host for row in attached if row.peer} - {
+    hosts = {row.host for row in attached if row.has} - {
         row.host for row in attached for writer in found if _is_of(writer, row)}
     if len({writer.address for writer in by_address}) > len(hosts):
         return left

@@ -19,6 +19,7 @@ import stevedore
 from oslo_log import log as logging
 
 from migsafe import exceptions
+from migsafe.cinder.inspectors import conformance
 from migsafe.cinder.inspectors.base import Inspector, Mapping, Writer
 from migsafe.text import masked
 
@@ -49,4 +50,10 @@ def load(driver: Any) -> Inspector:
         raise exceptions.ConfigError(
             group=str(driver.configuration.config_group), option=OPTION,
             reason=f'{ascii(name)[:80]} is no inspector')
+    try:
+        conformance.check(made)
+    except conformance.NotConforming as error:
+        raise exceptions.ConfigError(
+            group=str(driver.configuration.config_group), option=OPTION,
+            reason=f'{ascii(name)[:80]} is refused, since {error}') from error
     return made

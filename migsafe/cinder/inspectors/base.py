@@ -18,7 +18,15 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from migsafe import exceptions
 from migsafe.brick.identity.designators import Identity
+
+
+class BadAnswer(exceptions.MigsafeError):
+    """An inspector says something that nothing can be compared with."""
+
+    message = ('an inspector tells of %(what)s with %(found)s: initiators have to be a frozenset '
+               'of names in lower case, and everything else a text')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Mapping:
 
     :param volume: name of the volume there
     :param initiators: in lower case; empty where the array knows hosts by name only
-    :param host: its name in the array, empty if it has none
+    :param host: its name in the array, of a group or a host there; empty if it has none
     """
 
     volume: str
@@ -35,6 +43,13 @@ class Mapping:
     host: str = ''
     target: str = ''
     lun: str = ''
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be found again, and so would count as gone.
+
+        :raises BadAnswer: a field is not what it should be
+        """
+        _check('a mapping', self.initiators, self.volume, self.host, self.target, self.lun)
 
     def __str__(self) -> str:
         """To whom, and what an administrator of the array needs to find it."""
@@ -61,6 +76,19 @@ class Writer:
     address: str = ''
     cure: str = ''
 
+    def __post_init__(self) -> None:
+        """See :meth:`Mapping.__post_init__`."""
+        _check('a writer', self.initiators, self.who, self.address, self.cure)
+
+
+def _check(what: str, initiators: object, *texts: object) -> None:
+    if not isinstance(initiators, frozenset) or any(
+            not isinstance(name, str) or not name or name != name.lower() for name in initiators):
+        raise BadAnswer(what=what, found=f'the initiators {ascii(initiators)[:200]}')
+    for text in texts:
+        if not isinstance(text, str):
+            raise BadAnswer(what=what, found=f'{ascii(text)[:200]}, which is no text')
+
 
 class Inspector(abc.ABC):
     """Asks one array. Made once per backend, after the driver was set up.
@@ -73,6 +101,18 @@ class Inspector(abc.ABC):
 
     #: Whether the array can be asked at all.
     can_tell = True
+    #: Whether the array maps volumes to hosts. Where it does not, whoever has a key can open one,
+    #: and nothing is mapped through anything.
+    maps = True
+    #: Whether each mapping names its initiators, so that one without any is to nobody. Where this
+    #: is False, one that has a ``host`` only is to somebody who cannot be compared.
+    tells_initiators = False
+    #: Whether ``Mapping.host`` is what a connector calls its host. False: it is a name of the
+    #: array's own, which is never compared with one of a connector.
+    tells_hosts = False
+    #: Seconds for which the array may go on to give answers from before a change. What is to be
+    #: gone has to be looked for twice then, that long apart.
+    lag = 0.0
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver

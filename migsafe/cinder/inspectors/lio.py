@@ -42,6 +42,8 @@ class LioInspector(base.Inspector):
     :param root: gives rtslib's root
     """
 
+    tells_initiators = True
+
     def __init__(self, driver: Any, root: Callable[[], Any] = _root) -> None:
         super().__init__(driver)
         self._root = root

@@ -66,6 +66,8 @@ class NetAppInspector(base.Inspector):
     answer is None then.
     """
 
+    tells_initiators = True
+
     def __init__(self, driver: Any) -> None:
         super().__init__(driver)
         library = getattr(driver, 'library', None)

@@ -68,6 +68,8 @@ class RbdInspector(base.Inspector):
     :raises WrongDriver: it is another driver
     """
 
+    maps = False
+
     def __init__(self, driver: Any) -> None:
         if not isinstance(driver, rbd.RBDDriver):
             raise WrongDriver(driver=type(driver).__name__)

@@ -13,17 +13,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from oslo_utils import timeutils
 
-from migsafe.cinder.facts import attachments, writers
+from migsafe.cinder.exports import targets
+from migsafe.cinder.facts import attachments
 from migsafe.cinder.recovery import verdicts
 from migsafe.ledger import api, records
 
 #: Statuses of a volume or snapshot in which Cinder copies nothing; those of errors are more.
 SETTLED = ('available', 'in-use', 'reserved', 'attaching', 'detaching')
+#: Cinder has asked to take it away.
+REMOVED = ('unmapping', 'removed')
 #: The same for a migration.
 NOT_MIGRATING = (None, '', 'success', 'error')
 
@@ -42,7 +46,8 @@ class Case:
         self._guard, self._subject, self._export = guard, subject, export
         self._others = [row for row in known
                         if row.peer and row.peer != export.peer and row.state != 'gone']
-        self.attached = [row for row in attachments.of_volume(export.resource) if row.peer] \
+        self._known = known
+        self.attached = [row for row in attachments.of_volume(export.resource) if row.has] \
             if export.kind == 'volume' else []
 
     def decide(self, vouched: bool) -> tuple[verdicts.Verdict, str]:
@@ -50,8 +55,14 @@ class Case:
 
         :param vouched: somebody says that no host has it open, should the array not know
         """
-        verdict, reason = verdicts.decide(self._facts(vouched))
-        export = self._export
+        facts, export = self._facts(vouched), self._export
+        verdict, reason = verdicts.decide(facts)
+        if verdict is verdicts.Verdict.REVERT and not export.peer:
+            carried = targets.carried(self._guard.inspector, self._subject, self._known)
+            verdict, reason = verdicts.decide(dataclasses.replace(
+                facts, carries=None if carried is None and not vouched else bool(carried)))
+            if carried:
+                return verdict, f'{reason}: {carried}'
         if verdict is verdicts.Verdict.REVERT and export.state == 'mapped' and not (
                 vouched or export.fenced) and self._copy_ended(export):
             doubt = self._copying()
@@ -63,23 +74,30 @@ class Case:
         """Gather them; the array is asked only if its answer decides."""
         export, live = self._export, self._live()
         # NOTE: a target that is not live has nothing mapped through it.
-        ended = vouched or bool(export.attachment) or not export.peer or self._copy_ended(export)
-        needless = live or export.fenced or export.state == 'unmapping' or (
+        ended = vouched or export.attachment not in ('', records.COPY) or not export.peer or (
+            self._copy_ended(export))
+        needless = live is not False or export.fenced or export.state in REMOVED or (
             export.state == 'mapped' and not ended)
         written = None if needless else self._written()
         return verdicts.Facts(
-            export.state, live, export.before == 'mapped', ended,
+            'unmapping' if export.state in REMOVED else export.state, live,
+            export.before == 'mapped', ended,
             False if vouched and written is None else written, bool(export.fenced))
 
-    def _live(self) -> bool:
+    def _live(self) -> bool | None:
+        """Whether somebody has it by Cinder's records; None if it may be this that he has."""
         export = self._export
-        if not export.peer:
-            return bool(self.attached or self._others)
-        return self._has_attachment(export) or any(
-            same_host(row, export) and self._stands(row) for row in self._others)
+        if self._others and not export.peer:
+            return True
+        if export.peer and (self._has_attachment(export) or any(
+                same_host(row, export) and self._stands(row) for row in self._others)):
+            return True
+        if any(one.unclear for one in self.attached):
+            return None
+        return bool(self.attached) and not export.peer
 
     def _has_attachment(self, row: records.Export) -> bool:
-        return any(one.explains(row) for one in self.attached) or leaving(row)
+        return any(one.peer and one.explains(row) for one in self.attached) or leaving(row)
 
     def _stands(self, row: records.Export) -> bool:
         """Whether a row may not be taken away, and with it what could take it away as well.
@@ -90,13 +108,13 @@ class Case:
             return True
         if row.state == 'mapping':
             return self._in_flight(row)
-        return row.state == 'mapped' and not row.attachment and not self._copy_ended(row)
+        return (row.state == 'mapped' and row.attachment in ('', records.COPY)
+                and not self._copy_ended(row))
 
     def _copy_ended(self, row: records.Export) -> bool:
         """Whether a process of this service made it to copy on its own host, and has ended."""
         ledger = self._guard.ledger
-        return bool(not row.attachment and row.peer
-                    and row.host in writers.own_names(self._guard.host)
+        return bool(row.peer and row.attachment == records.COPY
                     and row.service == ledger.service and row.incarnation != ledger.incarnation)
 
     def _copying(self) -> str:

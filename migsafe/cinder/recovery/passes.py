@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import random
 import threading
 from collections.abc import Iterable, Iterator
@@ -24,24 +25,16 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.cinder.facts import attachments, calls
-from migsafe.cinder.recovery import evidence, sweep, verdicts
+from migsafe.cinder.recovery import bounded, evidence, sweep, undoing, verdicts
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is due; the first pause after a failure.
-POLL = 5.0
 #: Seconds that recovery waits for a volume that somebody works on.
 LINE_SECONDS = 1.0
 PURGE_INTERVAL = datetime.timedelta(hours=24)
-
-
-class StillMapped(exceptions.MigsafeError):
-    """The array was told to take a mapping away and still has it."""
-
-    message = 'the driver reports no error, but the array still has %(export)s'
 
 
 class Recovery:
@@ -56,7 +49,10 @@ class Recovery:
         self.since = timeutils.utcnow()
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        #: Within the service's own thread; rounds that are asked for are done by who asks.
+        self._bounded: bounded.Bounded | None = None
         self._sweep = sweep.Sweep(guard)
+        self._undoing = undoing.Undoing(guard)
         self._purged: datetime.datetime | None = None
 
     def start(self) -> None:
@@ -75,13 +71,14 @@ class Recovery:
         self._wake.set()
 
     def _run(self) -> None:
+        self._bounded = bounded.Bounded()
         while not self._stop.is_set():
             try:
                 self.round(timeutils.utcnow())
             except Exception as error:
                 LOG.error('Recovery of exports of %s failed and is tried again: %s',
                           self._guard.backend, masked(error))
-            self._wake.wait(POLL * random.uniform(0.8, 1.2))
+            self._wake.wait(undoing.POLL * random.uniform(0.8, 1.2))
             self._wake.clear()
 
     def round(self, now: datetime.datetime | None = None) -> None:
@@ -109,9 +106,17 @@ class Recovery:
         for export in exports:
             if self._stop.is_set():
                 return
-            targets.append(export) if _is_target(export) else self.one(export)
+            targets.append(export) if _is_target(export) else self._turn(export)
         for export in targets:
+            self._turn(export)
+
+    def _turn(self, export: records.Export) -> None:
+        """Look at one row, and go on if its volume hangs: one LUN is not all of them."""
+        if self._bounded is None or export.problems():
             self.one(export)
+        else:
+            self._bounded.run(Thing(export.kind, export.resource),
+                              functools.partial(self.one, export))
 
     def one(self, export: records.Export, *, vouched: bool = False) -> None:
         """Look at one row; whatever goes wrong stays with it.
@@ -164,15 +169,18 @@ class Recovery:
         if subject is None or not self._guard.has(subject):
             self._elsewhere(thing, export_now, subject)
             return
+        if export.state == 'removed' and self._undoing.seen(thing, subject, export_now):
+            return
         case = evidence.Case(self._guard, subject, export, list(known.values()))
         verdict, reason = case.decide(vouched)
         if verdict is verdicts.Verdict.REVERT:
             if self.revert(thing, export, subject, reason) and not case.attached:
-                self._revert_target(thing, subject)
+                self._undoing.target(thing, subject, vouched)
         elif verdict is verdicts.Verdict.HOLD:
             self._hold(thing, export, reason)
         elif export.state != 'mapped' or export.due_at is not None:
-            ledger.settle(thing, [export.peer], 'mapped', read=export_now)
+            ledger.settle(thing, [export.peer], 'mapped', read=export_now,
+                          error='' if export.peer or case.attached else reason)
 
     def _elsewhere(self, thing: Thing, export: records.Export, subject: Any) -> None:
         """The volume is not there under this id, or not here."""
@@ -209,73 +217,15 @@ class Recovery:
         return bool(subject is not None and self._guard.has(subject)
                     and self._guard.mapped(subject, export))
 
+    def revert(self, thing: Thing, export: records.Export, subject: Any, reason: str) -> bool:
+        """Take an export away, see :meth:`undoing.Undoing.revert`."""
+        return self._undoing.revert(thing, export, subject, reason)
+
     def _hold(self, thing: Thing, export: records.Export, reason: str) -> None:
         if export.error != reason:
             LOG.warning('%s is left as it is: %s', export, reason)
-        self._guard.ledger.fail(thing, [export.peer], reason, self._pause(export),
+        self._guard.ledger.fail(thing, [export.peer], reason, self._undoing.pause(export),
                                 read=export)
-
-    def _pause(self, export: records.Export) -> float:
-        longest = float(self._guard.conf.migsafe.recovery_backoff_max)
-        pause: float = min(POLL * 2 ** min(export.attempts, 16), longest)
-        return pause * random.uniform(0.8, 1.2)
-
-    def revert(self, thing: Thing, export: records.Export, subject: Any, reason: str) -> bool:
-        """Take an export away, and ask the array whether it is.
-
-        The caller is alone at the volume.
-
-        :param subject: the volume or snapshot
-        :returns: whether it is gone; if not, it is tried again later
-        """
-        ledger = self._guard.ledger
-        if not ledger.claim(export):
-            LOG.info('%s is left alone for now: it has changed, or another service is at work on '
-                     'its volume', export)
-            return False
-        try:
-            if self._guard.mapped(subject, export) is not False:
-                with calls.entering(), self._guard.working(thing, [export.peer]):
-                    self._undo(subject, export)
-                if self._guard.mapped(subject, export):
-                    raise StillMapped(export=export)
-        except Exception as error:
-            LOG.warning('%s cannot be taken away and is tried again: %s', export, masked(error))
-            ledger.fail(thing, [export.peer], masked(error), self._pause(export))
-            return False
-        if not ledger.settle(thing, [export.peer], 'gone', error=reason):
-            LOG.error(calls.OVERTAKEN, thing.kind, thing.id)
-            return False
-        LOG.info('%s was taken away: %s', export, reason)
-        return True
-
-    def _revert_target(self, thing: Thing, subject: Any) -> None:
-        """Take the target away with the last mapping, as Cinder does; it is not asked for again.
-        """
-        target, *mapped = self._guard.ledger.of(thing)
-        if target.state != 'gone' and all(row.state == 'gone' for row in mapped):
-            self.revert(thing, target, subject, 'nothing is mapped through it')
-
-    def _undo(self, subject: Any, export: records.Export) -> None:
-        from cinder import context
-        driver = self._guard.driver
-        form = '_snapshot' if export.kind == 'snapshot' else ''
-        if export.peer:
-            getattr(driver, f'terminate_connection{form}')(subject, export.connector, force=False)
-        else:
-            admin = context.get_admin_context()
-            if not subject['provider_location']:
-                # NOTE: drivers find the target by what Cinder keeps of it. If Cinder was killed
-                # before it could, they find none, and say so without an error. To make what is
-                # there tells it again, as it does for each attachment after the first.
-                made = getattr(driver, f'create_export{form}')(
-                    admin, subject, self._any_connector(export))
-                subject.update(made or {})
-            getattr(driver, f'remove_export{form}')(admin, subject)
-
-    def _any_connector(self, export: records.Export) -> dict[str, Any]:
-        rows = self._guard.ledger.of(Thing(export.kind, export.resource))
-        return next((row.connector for row in rows if row.connector), {})
 
     def _purge(self) -> None:
         now, days = timeutils.utcnow(), self._guard.conf.migsafe.retention_days

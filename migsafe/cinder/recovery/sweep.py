@@ -84,7 +84,7 @@ class Sweep:
     def _fresh(self, export: records.Export) -> bool:
         """Whether a call of this very process may be at it: an intent that is not due yet."""
         return (export.incarnation == self._guard.ledger.incarnation
-                and export.state != 'mapped' and export.due_at is not None
+                and export.state not in ('mapped', 'removed') and export.due_at is not None
                 and export.due_at > timeutils.utcnow())
 
 

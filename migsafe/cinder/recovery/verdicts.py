@@ -30,24 +30,28 @@ class Facts:
     """What is known of one row of the ledger.
 
     :param state: mapping, mapped or unmapping
-    :param live: an attachment of Cinder has this peer's connector; for a target: any peer's
+    :param live: an attachment of Cinder has this peer's connector; for a target: any peer's;
+        None: somebody has the volume, and Cinder does not know by which export
     :param before: it was mapped before the intent
     :param ended: what it was made for ends with that: an attachment, or a copy by a process of
         Cinder that has ended. Not so for a copy that may go on, or for a caller of
         os-initialize_connection
     :param written: whether this peer has the volume open; None: the array cannot tell
     :param fenced: an operator said that the host of this peer is powered off or cut off
+    :param carries: whether the array has more mapped through it, for a target; None: it cannot
+        tell. False for what is no target
     """
 
     state: str
-    live: bool
+    live: bool | None
     before: bool = False
     ended: bool = True
     written: bool | None = None
     fenced: bool = False
+    carries: bool | None = False
 
 
-Wanted = tuple[str, bool | None, bool | None, bool | None, bool | str | None, bool | None]
+Wanted = tuple[str, bool | str | None, bool | None, bool | None, bool | str | None, bool | None]
 
 #: State, live, before, ended, written, fenced; None: whatever it is. The first row that fits
 #: decides, and what no row fits is HOLD.
@@ -56,6 +60,14 @@ TABLE: tuple[tuple[Wanted, Verdict, str], ...] = (
     (('mapping', True, None, None, None, None), Verdict.KEEP, 'its attachment is there'),
     (('mapped', True, None, None, None, None), Verdict.KEEP, 'its attachment is there'),
     (('unmapping', True, None, None, None, None), Verdict.HOLD, 'an attachment still has it'),
+    # Old records are somebody's: to keep what is there is all that is safe.
+    (('mapped', 'unknown', None, None, None, None), Verdict.KEEP,
+     'somebody has the volume, and Cinder does not know by which export'),
+    (('mapping', 'unknown', True, None, None, None), Verdict.KEEP, 'it was there before'),
+    (('mapping', 'unknown', False, None, None, None), Verdict.HOLD,
+     'somebody has the volume, and Cinder does not know by which export'),
+    (('unmapping', 'unknown', None, None, None, None), Verdict.HOLD,
+     'somebody has the volume, and Cinder does not know by which export'),
     # A dead host's session lingers: what the array says of it does not count.
     (('mapping', False, None, None, None, True), Verdict.REVERT, 'its host is fenced'),
     (('mapped', False, None, None, None, True), Verdict.REVERT, 'its host is fenced'),
@@ -80,11 +92,21 @@ TABLE: tuple[tuple[Wanted, Verdict, str], ...] = (
 )
 
 
+#: What is to be taken away carries more than what was made here -> what is done instead.
+CARRIES = {
+    True: (Verdict.HOLD, 'more is mapped through it'),
+    None: (Verdict.KEEP, 'the array cannot tell what else is mapped through it: it goes when '
+                         'Cinder removes it'),
+}
+
+
 def decide(facts: Facts) -> tuple[Verdict, str]:
     """Look the facts up; give the verdict and the reason."""
-    found = (facts.state, facts.live, facts.before, facts.ended,
-             'unknown' if facts.written is None else facts.written, facts.fenced)
+    found = (facts.state, 'unknown' if facts.live is None else facts.live, facts.before,
+             facts.ended, 'unknown' if facts.written is None else facts.written, facts.fenced)
     for wanted, verdict, reason in TABLE:
         if all(want is None or want == have for want, have in zip(wanted, found, strict=True)):
+            if verdict is Verdict.REVERT and facts.carries is not False:
+                return CARRIES[facts.carries]
             return verdict, reason
     return Verdict.HOLD, 'there is no rule for it'

@@ -28,8 +28,8 @@ from migsafe import conf, exceptions, ledger
 from migsafe.brick.connectors import shim
 from migsafe.brick.guard import policy
 from migsafe.cinder import inspectors
-from migsafe.cinder.exports import steps
-from migsafe.cinder.facts import attachments, calls
+from migsafe.cinder.exports import making, steps
+from migsafe.cinder.facts import backups, calls, looks, mappings
 from migsafe.cinder.recovery import passes
 from migsafe.cinder.wrapping import methods, seams
 from migsafe.conf import files
@@ -68,6 +68,8 @@ class Guard:
         self.cluster = cluster
         opening.check_cluster(self.conf, self.host, cluster)
         self.lines = calls.Lines()
+        self.looks = looks.Looks(self)
+        self.backups = backups.Backups(self)
         self.recovery = passes.Recovery(self)
         self.exports = steps.Exports(self)
         self._opening = threading.Lock()
@@ -155,7 +157,7 @@ class Guard:
     def detaching(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Tell the device guards which volume it is; connection_info does not always say."""
         volume = methods.argument(getattr(type(self.driver), name), 2, args, kwargs)
-        with policy.naming(str(volume['id'])):
+        with policy.naming(str(volume['id'])), calls.copy():
             return wrapped(*args, **kwargs)
 
     def export(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -170,9 +172,11 @@ class Guard:
         subject = methods.argument(function, method.thing, args, kwargs)
         connector = methods.argument(function, method.connector, args, kwargs)
 
-        def into_the_driver() -> Any:
+        def into_the_driver(*instead: Any) -> Any:
+            """Call it as it was called, or with another connector."""
+            given, named = methods.replaced(function, method.connector, args, kwargs, *instead)
             with calls.entering():
-                return wrapped(*args, **kwargs)
+                return wrapped(*given, **named)
         try:
             thing = Thing.of(method.kind, subject['id'])
             with self.lines.waiting(thing):
@@ -181,6 +185,17 @@ class Guard:
         except exceptions.MigsafeError as error:
             LOG.error('%s of %s is refused: %s', name, method.kind, error)
             raise cinder_exception.VolumeBackendAPIException(data=str(error)) from error
+
+    def copying(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Know Cinder's own copying, by a driver, from all others who ask for a connection."""
+        with calls.copy():
+            return wrapped(*args, **kwargs)
+
+    def giving(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Remember what cinder-backup is told to read: it asks for a connection to it."""
+        device, is_snapshot = result = wrapped(*args, **kwargs)
+        self.backups.give(device, is_snapshot)
+        return result
 
     @contextlib.contextmanager
     def working(self, thing: Thing, keys: Sequence[str]) -> Iterator[None]:
@@ -198,6 +213,7 @@ class Guard:
         is taken away if Cinder could not.
 
         :param update: the manager's own attachment_update
+        :raises VolumeBackendAPIException: somebody has taken the mapping away meanwhile
         """
         thing = Thing('volume', str(volume['id']))
         try:
@@ -207,7 +223,11 @@ class Guard:
                 except Exception:
                     self._give_up(call)
                     raise
-                self._confirm(call)
+                try:
+                    self._confirm(call)
+                except exceptions.MigsafeError as error:
+                    LOG.error('Attachment %s is not given away: %s', attachment, error)
+                    raise cinder_exception.VolumeBackendAPIException(data=str(error)) from error
         except Exception:
             # NOTE: not before this: recovery leaves a volume alone while a call goes on.
             self.recovery.nudge()
@@ -258,17 +278,16 @@ class Guard:
         return wrapped(*args, **kwargs)
 
     def _confirm(self, call: calls.Call) -> None:
+        """Record that what was mapped stays.
+
+        :raises MigsafeError: somebody has taken it up to unmap it, or that is not known; an
+            attachment without a mapping is not given away
+        """
         for thing, keys, facts in call.outcomes:
-            try:
-                if not self.ledger.settle(thing, keys, 'mapped', attachment=call.attachment,
-                                          **facts):
-                    LOG.warning('Attachment %s was made, and is being deleted already, or made '
-                                'anew: %s %s is left to that call', call.attachment, thing.kind,
-                                thing.id)
-            except exceptions.MigsafeError as error:
-                # NOTE: Cinder has the attachment, and recovery will see it there.
-                LOG.error('Attachment %s is made, but not recorded as such yet: %s',
-                          call.attachment, error)
+            if not self.ledger.settle(thing, keys, 'mapped', attachment=call.attachment, **facts):
+                peers = [row for row in self.ledger.of(thing) if row.peer in keys and row.peer]
+                raise making.Overtaken(kind=thing.kind, id=thing.id, host=', '.join(
+                    row.host for row in peers) or '(not named)')
 
     def _give_up(self, call: calls.Call) -> None:
         for thing, keys in call.begun:
@@ -286,9 +305,7 @@ class Guard:
             return None
         if not (export.key if isinstance(export, records.Peer) else export.peer):
             return bool(found)
-        names = attachments.lower(export.initiators)
-        return any(mapping.initiators & names or (
-            mapping.host and mapping.host == export.host) for mapping in found)
+        return mappings.any_is_to(self.inspector, found, export)
 
     def stop(self) -> None:
         """End recovery and let go of the ledger."""
@@ -309,6 +326,9 @@ STEPS: dict[str, Step] = {
     'update_migrated_volume': Guard.migrated,
     'unmanage': Guard.unmanage,
     'unmanage_snapshot': Guard.unmanage,
+    '_attach_volume': Guard.copying,
+    '_attach_snapshot': Guard.copying,
+    'get_backup_device': Guard.giving,
     '_detach_volume': Guard.detaching,
     **dict.fromkeys(methods.METHODS, Guard.export),
 }

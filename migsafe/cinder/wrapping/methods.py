@@ -53,6 +53,16 @@ def _names(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)[1:]
 
 
+def replaced(function: Callable[..., Any], place: int | None, args: Any, kwargs: Any,
+             *instead: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with another one in a place, if one is given."""
+    if not instead or place is None:
+        return tuple(args), dict(kwargs)
+    if place < len(args):
+        return (*args[:place], instead[0], *args[place + 1:]), dict(kwargs)
+    return tuple(args), {**kwargs, _names(function)[place]: instead[0]}
+
+
 def argument(function: Callable[..., Any], place: int | None, args: Any, kwargs: Any) -> Any:
     """An argument by its place, also if the caller has named it; None if it is not given.
 

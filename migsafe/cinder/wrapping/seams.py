@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The two methods of Cinder's VolumeManager that the guard has to know of.
+"""The methods of Cinder's VolumeManager that the guard has to know of.
 
-A driver is not told which attachment it maps a volume for, nor whether Cinder could record it
-afterwards. Only the manager knows both, and has the endpoints of the service's RPC server.
+A driver is not told which attachment it maps or unmaps a volume for, nor whether Cinder could
+record it afterwards, nor whether it is Cinder itself that wants to read the volume. Only the
+manager knows, and it has the endpoints of the service's RPC server.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ from cinder.volume import manager
 from migsafe import exceptions
 from migsafe.brick.guard import policy
 from migsafe.cinder.bus import endpoint
+from migsafe.cinder.facts import attachments, calls
 
 #: Method -> its leading parameters, the same in Cinder 26 to 29.
 PARAMETERS = {'attachment_update': ('self', 'context', 'vref', 'connector', 'attachment_id'),
+              'attachment_delete': ('self', 'context', 'attachment_id', 'vref'),
+              'detach_volume': ('self', 'context', 'volume_id', 'attachment_id', 'volume'),
+              '_attach_volume': ('self', 'ctxt', 'volume', 'properties', 'remote'),
               '_detach_volume': ('self', 'ctxt', 'attach_info', 'volume', 'properties'),
               'init_host': ('self', 'added_to_cluster')}
 
@@ -68,10 +73,38 @@ def attachment_update(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> An
     return guard.attach(given['attachment_id'], given['vref'], lambda: wrapped(*args, **kwargs))
 
 
-def detach_volume(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    """The manager's own copying: tell the device guards which volume it is."""
+def attachment_delete(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Cinder unmaps the volume, and only then deletes the attachment."""
+    if getattr(instance.driver, 'migsafe_guard', None) is None:
+        return wrapped(*args, **kwargs)
     given = inspect.signature(wrapped).bind(*args, **kwargs).arguments
-    with policy.naming(str(given['volume']['id'])):
+    with calls.detaching(str(given['attachment_id'])):
+        return wrapped(*args, **kwargs)
+
+
+def detach_volume(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """The same of os-detach, which names no attachment if there is only one."""
+    if getattr(instance.driver, 'migsafe_guard', None) is None:
+        return wrapped(*args, **kwargs)
+    given = inspect.signature(wrapped).bind(*args, **kwargs).arguments
+    attachment = given.get('attachment_id')
+    if not attachment:
+        there = [one for one in attachments.of_volume(str(given['volume_id'])) if one.id]
+        attachment = there[0].id if len(there) == 1 else ''
+    with calls.detaching(str(attachment)):
+        return wrapped(*args, **kwargs)
+
+
+def copy_begins(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """The manager's own copying; that of a driver is known in the driver."""
+    with calls.copy():
+        return wrapped(*args, **kwargs)
+
+
+def copy_ends(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Tell the device guards too which volume it is."""
+    given = inspect.signature(wrapped).bind(*args, **kwargs).arguments
+    with policy.naming(str(given['volume']['id'])), calls.copy():
         return wrapped(*args, **kwargs)
 
 
@@ -85,5 +118,6 @@ def init_host(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
 
 
 WRAPPERS: dict[str, Callable[..., Any]] = {
-    'attachment_update': attachment_update, '_detach_volume': detach_volume,
+    'attachment_update': attachment_update, 'attachment_delete': attachment_delete,
+    'detach_volume': detach_volume, '_attach_volume': copy_begins, '_detach_volume': copy_ends,
     'init_host': init_host}

@@ -20,7 +20,7 @@ from unittest import mock
 from cinder import exception, objects
 
 from migsafe import ledger
-from migsafe.cinder.exports import steps
+from migsafe.cinder.exports import intents, targets
 from migsafe.cinder.facts import calls
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -39,7 +39,7 @@ class TestCluster(world.World):
     def stale(self):
         """The other one takes node13's export of an old attachment away."""
         self.attach(self.reserve())
-        objects.VolumeAttachmentList.get_all(self.admin)[0].destroy()
+        self.forget(objects.VolumeAttachmentList.get_all(self.admin)[0].id)
         row = self.row()
         self.assertTrue(self.other.claim(row))
 
@@ -50,7 +50,7 @@ class TestCluster(world.World):
         """What happens when a call looks again whether the other one has ended."""
         # NOTE: the module's own, since oslo.db sleeps too.
         clock = mock.Mock(monotonic=time.monotonic, sleep=mock.Mock(side_effect=action))
-        return mock.patch.object(steps, 'time', clock)
+        return mock.patch.object(intents, 'time', clock)
 
     def end(self, _seconds):
         """The other one's driver has done it."""
@@ -79,7 +79,7 @@ class TestCluster(world.World):
 
     def test_who_has_died_blocks_nobody(self):
         self.stale()
-        self.other.intend(self.thing, [steps._peer(self.row())], 'unmapping')
+        self.other.intend(self.thing, [records.peer_of(self.row())], 'unmapping')
         with mock.patch.object(calls, 'LINE_SECONDS', 30), self.meanwhile(self.expire) as waited:
             self.attach(self.reserve())
         self.assertEqual(1, waited.sleep.call_count)
@@ -108,7 +108,7 @@ class TestCluster(world.World):
 
     def test_a_target_that_is_used_at_the_last_moment(self):
         """The other one maps between the look at attachments and the intent."""
-        attachment, real = self.reserve(), steps.targets.user
+        attachment, real = self.reserve(), targets.user
         self.attach(attachment)
         peer, mapped = records.Peer.of(world.NODE11), []
 
@@ -119,7 +119,7 @@ class TestCluster(world.World):
                 self.other.settle(self.thing, [peer.key], 'mapped')
                 self.make_attached()
             return found
-        with mock.patch.object(steps.targets, 'user', late):
+        with mock.patch.object(targets, 'user', late):
             self.detach(attachment)
         self.assertIn(self.volume.id, self.array.targets)
 

@@ -27,7 +27,7 @@ from cinder.tests.unit import fake_constants
 from migsafe.cinder import inspectors
 from migsafe.cinder.bus import endpoint, search, unrecorded
 from migsafe.cli import base, codes, main
-from migsafe.tests.cinder import test_second_writer, world
+from migsafe.tests.cinder import world
 
 STRANGER = 'iqn.1994-05.com.redhat:77'
 
@@ -63,7 +63,7 @@ class Commands(world.World):
     def stale(self):
         attachment = self.reserve()
         self.attach(attachment)
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
 
 
 class TestExportCommands(Commands):
@@ -104,7 +104,7 @@ class TestExportCommands(Commands):
             code, rows, err = self.run_command('verify', *volumes)
             self.assertEqual((codes.ERROR, []), (code, rows))
             self.assertIn('The array was NOT asked', err)
-        self.guard.__dict__['inspector'] = test_second_writer.Inspector(self.service.driver)
+        self.guard.__dict__['inspector'] = world.Inspector(self.service.driver)
         self.assertEqual((codes.CLEAN, [], ''), self.run_command('verify', self.volume.id))
         self.array.targets[self.volume.id] = {'iqn.someone-else'}
         code, rows, _err = self.run_command('verify')
@@ -114,7 +114,7 @@ class TestExportCommands(Commands):
         self.assertIn('iqn.someone-else', text)
 
     def inspect(self, *opened):
-        made = self.guard.__dict__['inspector'] = test_second_writer.Inspector(
+        made = self.guard.__dict__['inspector'] = world.Inspector(
             self.service.driver)
         made.opened = opened
         return made
@@ -256,7 +256,7 @@ class TestExportCommands(Commands):
         self.attach(self.reserve())
         self.array.targets[self.volume.id].add(STRANGER)
         refused('attached to host node13', 'by hand')
-        objects.VolumeAttachmentList.get_all(self.admin)[0].destroy()
+        self.forget(objects.VolumeAttachmentList.get_all(self.admin)[0].id)
         refused('the ledger has the export', 'export revert --from-host node13')
         self.assertEqual(2, len(self.array.exports()))
         self.assertIn('Name one volume', self.take()[2])
@@ -283,8 +283,8 @@ class TestExportCommands(Commands):
         self.assertEqual(codes.FOUND, self.run_command(
             'revert', self.volume.id, '--from-host', 'node13')[0])
         self.assertEqual(1, len(self.array.exports()))
-        objects.VolumeAttachmentList.get_all(self.admin)[0].destroy()
-        made = self.guard.__dict__['inspector'] = test_second_writer.Inspector(
+        self.forget(objects.VolumeAttachmentList.get_all(self.admin)[0].id)
+        made = self.guard.__dict__['inspector'] = world.Inspector(
             self.service.driver)
         made.opened = (world.NODE13['initiator'],)
         self.assertEqual(codes.FOUND, self.run_command(

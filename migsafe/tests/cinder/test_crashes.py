@@ -139,6 +139,10 @@ class TestPlain(Crashes):
 class TestGuarded(Crashes):
     """None with the guard, also at the points that it adds."""
 
+    def setUp(self):
+        super().setUp()
+        self.inspect()
+
     def test_every_point(self):
         for scenario, (_plain, least) in SCENARIOS.items():
             for kind in KINDS:
@@ -146,3 +150,16 @@ class TestGuarded(Crashes):
                 self.assertGreaterEqual(points, least)
                 self.assertEqual(({}, {}), (dict(leaks), dict(lost)), (scenario, kind))
                 self.assertEqual([], self.guard.ledger.due(), (scenario, kind))
+
+
+class TestGuardedWithoutAnInspector(Crashes):
+    """No mapping either; a target stays, as with plain Cinder: others may be mapped through it."""
+
+    def leaks(self):
+        return self.array.exports() - self.live()
+
+    def test_every_point(self):
+        for scenario in ('attaching', 'detaching'):
+            points, leaks, lost = self.all_points(getattr(self, scenario), world.Killed)
+            self.assertEqual(({}, {}), (dict(leaks), dict(lost)), scenario)
+            self.assertEqual([], self.guard.ledger.due(), scenario)

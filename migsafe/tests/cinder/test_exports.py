@@ -13,6 +13,7 @@
 
 import contextvars
 import os
+import threading
 import time
 from unittest import mock
 
@@ -24,6 +25,7 @@ from migsafe.brick import refusals
 from migsafe.brick.connectors import classes
 from migsafe.brick.guard import kept_devices
 from migsafe.cinder.facts import attachments, calls
+from migsafe.cinder.recovery import bounded
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import test_driver, world
@@ -103,6 +105,7 @@ class TestFailures(world.World):
     """What fails is kept, and tried until the array agrees."""
 
     def test_a_failed_terminate(self):
+        self.inspect()
         attachment = self.reserve()
         self.attach(attachment)
         failing = mock.patch.object(world.ArrayDriver, 'terminate_connection',
@@ -113,7 +116,7 @@ class TestFailures(world.World):
             self.assertEqual(1, len(self.array.exports()))
         # Somebody deletes the attachment in spite of it, as "volume attachment delete" of an
         # operator on a service that is down does.
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
         with failing:
             self.recover()
         self.assertEqual(1, len(self.array.exports()))
@@ -124,6 +127,7 @@ class TestFailures(world.World):
         self.assertEqual({}, self.array.targets)
 
     def test_a_failed_remove_export_that_cinder_ignores(self):
+        self.inspect()
         attachment = self.reserve()
         self.attach(attachment)
         with mock.patch.object(world.ArrayDriver, 'remove_export',
@@ -136,6 +140,7 @@ class TestFailures(world.World):
 
     def test_it_is_taken_away_at_once(self):
         """By the thread of recovery, which runs beside the service."""
+        self.inspect()
         attachment = self.reserve()
         volume = objects.Volume.get_by_id(self.admin, self.volume.id)
         # NOTE: Cinder's database in memory has one connection, of this thread.
@@ -153,6 +158,47 @@ class TestFailures(world.World):
             while self.array.targets and time.monotonic() < deadline:
                 time.sleep(0.02)
             self.assertEqual({}, self.array.targets, write)
+
+    def test_one_volume_hangs(self):
+        """The others go on, and this one is not begun once more."""
+        self.inspect()
+        other = objects.Volume.get_by_id(self.admin, self.make_volume().id)
+        first = objects.Volume.get_by_id(self.admin, self.volume.id)
+        for volume in (first, other):
+            volume.update(self.service.driver.create_export(self.admin, volume, world.NODE13))
+            self.array.targets[volume.id].add(world.NODE13['initiator'])
+            self.guard.ledger.fail(Thing('volume', volume.id), ['', records.Peer.of(
+                world.NODE13).key], 'it failed')
+        # NOTE: Cinder's database in memory has one connection, of this thread.
+        self.mock_object(attachments, 'of_volume', return_value=[])
+        self.mock_object(attachments, 'thing', side_effect=lambda _kind, identifier: {
+            volume.id: volume for volume in (first, other)}[identifier])
+        self.mock_object(attachments, 'of_volumes', return_value={})
+        self.mock_object(bounded, 'SECONDS', 0.2)
+        going, real, begun = threading.Event(), world.ArrayDriver.terminate_connection, []
+
+        def terminate(driver, volume, connector, **kwargs):
+            if volume.id == first.id:
+                begun.append(volume.id)
+                going.wait(60)
+            return real(driver, volume, connector, **kwargs)
+        self.patch('migsafe.tests.cinder.world.ArrayDriver.terminate_connection', terminate)
+        self.addCleanup(going.set)
+        test_driver.START(self.guard.recovery)
+        self.addCleanup(self.guard.recovery._thread.join, 30)
+        self.addCleanup(self.guard.recovery.stop)
+        self.wait(lambda: begun and other.id not in self.array.targets)
+        self.guard.recovery.nudge()
+        self.assertEqual([first.id], begun)
+        going.set()
+        self.wait(lambda: not self.array.exports())
+
+    @staticmethod
+    def wait(until):
+        deadline = time.monotonic() + 120
+        while not until() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert until()
 
     def test_a_live_attachment_is_never_taken_away(self):
         attachment = self.reserve()
@@ -183,7 +229,7 @@ class TestFailures(world.World):
         self.attach(attachment)
         row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
         self.guard.ledger.intend(Thing('volume', self.volume.id), [_peer(row)], 'unmapping')
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
         volume = objects.Volume.get_by_id(self.admin, self.volume.id)
         volume.host = 'node@other#pool'
         volume.save()
@@ -196,7 +242,7 @@ class TestFailures(world.World):
         """The guest may still run: without an inspector nobody knows."""
         attachment = self.reserve()
         self.attach(attachment)
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
         self.restart()
         self.assertEqual(1, len(self.array.exports()))
         row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
@@ -207,7 +253,7 @@ class TestFailures(world.World):
         self.inject(self.points().index('after initialize_connection'))
         self.assertIsInstance(self.quietly(self.attach, attachment), world.Killed)
         self.faults.quiet = True
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
         objects.Volume.get_by_id(self.admin, self.volume.id).destroy()
         self.restart()
         self.assertEqual([], self.guard.ledger.due())
@@ -229,8 +275,7 @@ class TestFailures(world.World):
 
 
 def _peer(row):
-    from migsafe.cinder.exports import steps
-    return steps._peer(row)
+    return records.peer_of(row)
 
 
 class TestOvertaken(world.World):
@@ -251,7 +296,9 @@ class TestOvertaken(world.World):
     def test_a_detach_before_the_outcome_is_recorded(self):
         attachment = self.reserve()
         with self.before('_confirm', lambda: self.detach(attachment)):
-            self.attach(attachment)
+            error = self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                                      attachment)
+        self.assertIn('is not given away', str(error))
         self.assertEqual(({}, ['gone', 'gone'], []),
                          (self.array.targets, self.states(), self.guard.ledger.due()))
         self.attach(self.reserve(fake_constants.UUID2), world.NODE11)
@@ -261,9 +308,12 @@ class TestOvertaken(world.World):
         """The target is not recorded as mapped either, without being due."""
         attachment = self.reserve()
         volume = objects.Volume.get_by_id(self.admin, self.volume.id)
-        with self.before('_confirm', lambda: self.service.driver.terminate_connection(
-                volume, dict(world.NODE13))):
-            self.attach(attachment)
+
+        def half():
+            with calls.detaching(attachment):
+                self.service.driver.terminate_connection(volume, dict(world.NODE13))
+        with self.before('_confirm', half):
+            self.assertRaises(exception.VolumeBackendAPIException, self.attach, attachment)
         self.assertEqual(['mapping', 'gone'], self.states())
         self.assertEqual([''], [row.peer for row in self.guard.ledger.due()])
 
@@ -349,8 +399,9 @@ class TestSharedTarget(world.World):
         own = {'host': 'node', 'initiator': 'iqn.1994-05.com.redhat:0'}
         volume = objects.Volume.get_by_id(self.admin, self.volume.id)
         driver = self.service.driver
-        driver.create_export(self.admin, volume, own)
-        driver.initialize_connection(volume, own)
+        with calls.copy():
+            driver.create_export(self.admin, volume, own)
+            driver.initialize_connection(volume, own)
         self.assertEqual(2, len(self.array.exports()))
         driver._detach_volume(self.admin, None, volume, own)
         self.kept()
@@ -443,9 +494,10 @@ class TestOwnDevice(world.World):
         self.brick = GuardedBrick('node')
         self.volume = objects.Volume.get_by_id(self.admin, self.volume.id)
         self.driver = self.service.driver
-        self.volume.update(self.driver.create_export(self.admin, self.volume, self.OWN))
-        self.volume.save()
-        self.driver.initialize_connection(self.volume, self.OWN)
+        with calls.copy():
+            self.volume.update(self.driver.create_export(self.admin, self.volume, self.OWN))
+            self.volume.save()
+            self.driver.initialize_connection(self.volume, self.OWN)
 
     def hold(self):
         self.brick.policy.may_remove.side_effect = refusals.VolumeHeld(

@@ -25,7 +25,7 @@ from migsafe.cinder import inspectors
 from migsafe.cinder.bus import endpoint
 from migsafe.cinder.facts import writers
 from migsafe.ledger.records import Thing
-from migsafe.tests.cinder import test_second_writer, world
+from migsafe.tests.cinder import world
 
 BOTH = {world.NODE13['initiator'], world.NODE11['initiator']}
 
@@ -48,7 +48,7 @@ class Evacuation(world.World):
 
     def reset(self):
         """What an operator does when the old attachment cannot be deleted."""
-        objects.VolumeAttachment.get_by_id(self.admin, self.old).destroy()
+        self.forget(self.old)
 
     def fence(self, host='node13', *volumes):
         return endpoint.Endpoint(self.guard).export_fence(
@@ -65,12 +65,6 @@ class Evacuation(world.World):
         for word in words:
             self.assertIn(word, str(error))
         self.assertEqual(before, self.array.exports())
-
-    def inspect(self, *opened):
-        made = self.guard.__dict__['inspector'] = test_second_writer.Inspector(
-            self.service.driver)
-        made.opened = tuple(name['initiator'] for name in opened)
-        return made
 
 
 class TestPlainCinder(Evacuation):
@@ -185,7 +179,7 @@ class TestFenced(Evacuation):
         new = self.reserve()
         with mock.patch.object(world.ArrayDriver, 'terminate_connection', return_value=False):
             self.detach(self.old)
-        self.assertEqual('unmapping', self.row().state)
+        self.assertEqual('removed', self.row().state)
         self.assertIn('the array still has', self.row().error)
         self.attach(new, world.NODE11)
         self.recover()
@@ -257,23 +251,30 @@ class TestFenced(Evacuation):
         self.assertEqual({world.NODE11['initiator']}, self.mapped())
 
     def test_force_detach_of_all(self):
-        """One of the two hosts is not fenced: its failure is Cinder's to know."""
-        self.attach(self.reserve(), world.NODE11)
+        """Who has it is named: others would lose it, fenced or not. Alone, it goes."""
+        new = self.reserve()
+        self.attach(new, world.NODE11)
         self.fence()
         volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        driver = self.service.driver
+        error = self.assertRaises(exception.VolumeBackendAPIException,
+                                  driver.terminate_connection, volume, None, force=True)
+        for word in ('node13', 'node11', new):
+            self.assertIn(word, str(error))
+        self.assertEqual(BOTH, self.mapped())
+        self.detach(new)
         with self.away():
-            self.assertRaises(exception.VolumeDriverException,
-                              self.service.driver.terminate_connection, volume, None, force=True)
-            self.fence('node11')
-            self.assertTrue(self.service.driver.terminate_connection(volume, None, force=True))
+            self.assertTrue(driver.terminate_connection(volume, None, force=True))
 
     def test_killed_after_the_mark(self):
+        self.inspect()
         self.reset()
         self.fence()
         self.restart()
         self.assertEqual({}, self.array.targets)
 
     def test_killed_at_each_point_of_taking_it_away(self):
+        self.inspect()
         for kind in (world.Killed, exception.VolumeDriverException):
             number = 0
             while True:
@@ -281,7 +282,7 @@ class TestFenced(Evacuation):
                 attachment = self.reserve(volume=volume)
                 self.attach(attachment, world.NODE13, volume)
                 self.fence('node13', volume.id)
-                objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+                self.forget(attachment)
                 self.inject(number, kind)
                 self.quietly(self.guard.recovery.round)
                 hit = self.faults.struck

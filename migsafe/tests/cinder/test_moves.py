@@ -21,7 +21,7 @@ from migsafe import exceptions
 from migsafe.cinder.bus import endpoint
 from migsafe.ledger.api import Ledger
 from migsafe.ledger.records import Thing
-from migsafe.tests.cinder import test_second_writer, world
+from migsafe.tests.cinder import world
 
 AWAY = exceptions.JournalUnavailable(database='the ledger', reason='it is away', cure='Wait.')
 
@@ -86,7 +86,7 @@ class Migration(world.World):
         self.assertIn((self.new.id, world.NODE13['initiator']), self.array.exports())
         self.assertEqual({'node13': 'mapped'}, self.rows())
         self.assertEqual({}, self.rows(self.new))
-        objects.VolumeAttachment.get_by_id(self.admin, self.copy).destroy()     # --detached
+        self.forget(self.copy)     # --detached
         error = self.assertRaises(exception.VolumeBackendAPIException, self.attach,
                                   self.reserve(fake_constants.UUID2), world.NODE11)
         self.assertIn('node13', str(error))
@@ -131,7 +131,7 @@ class TestMigration(Migration):
     def test_cinder_is_killed_before_it_gives_the_attachments_away(self):
         """Neither volume's record says for sure what is whose."""
         self.service.driver.migsafe_guard.__dict__['inspector'] = \
-            test_second_writer.Inspector(self.service.driver)
+            world.Inspector(self.service.driver)
         with mock.patch.object(objects.Volume, 'finish_volume_migration',
                                side_effect=world.Killed):
             self.assertRaises(world.Killed, self.migrate)
@@ -144,7 +144,7 @@ class TestMigration(Migration):
         with mock.patch.object(world.ArrayDriver, 'terminate_connection',
                                side_effect=exception.VolumeDriverException('array is away')):
             self.quietly(self.migrate)
-        objects.VolumeAttachment.get_by_id(self.admin, self.old).destroy()
+        self.forget(self.old)
         with mock.patch.object(self.first, 'delete_volume'):
             self.migrate_again()
         self.assertIn((self.volume.id, world.NODE13['initiator']), self.array.exports())
@@ -166,7 +166,7 @@ class TestWithinABackend(Migration):
         with mock.patch.object(world.ArrayDriver, 'terminate_connection',
                                side_effect=exception.VolumeDriverException('array is away')):
             self.quietly(self.migrate)
-        objects.VolumeAttachment.get_by_id(self.admin, self.old).destroy()
+        self.forget(self.old)
         with mock.patch.object(self.first, 'delete_volume'), mock.patch.object(self, 'detach'):
             self.migrate()
         self.assertEqual({'node13': 'mapped'}, self.rows())
@@ -181,12 +181,12 @@ class TestWithinABackend(Migration):
 
     def test_killed_before_the_attachments_are_given_away(self):
         """The inspector sees no session, as of an array that is slow to say so."""
-        self.guard.__dict__['inspector'] = test_second_writer.Inspector(self.service.driver)
+        self.guard.__dict__['inspector'] = world.Inspector(self.service.driver)
         with mock.patch.object(objects.Volume, 'finish_volume_migration',
                                side_effect=world.Killed):
             self.assertRaises(world.Killed, self.migrate)
         self.restart()
-        self.guard.__dict__['inspector'] = test_second_writer.Inspector(self.service.driver)
+        self.guard.__dict__['inspector'] = world.Inspector(self.service.driver)
         self.recover()
         self.assertIn((self.new.id, world.NODE13['initiator']), self.array.exports())
 
@@ -200,7 +200,7 @@ class TestForgotten(world.World):
         with mock.patch.object(world.ArrayDriver, 'terminate_connection',
                                side_effect=exception.VolumeDriverException('array is away')):
             self.assertRaises(exception.VolumeBackendAPIException, self.detach, attachment)
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
 
     def test_unmanage(self):
         self.failed()
@@ -230,7 +230,7 @@ class TestForgotten(world.World):
 
     def test_the_array_still_has_what_cinder_has_deleted(self):
         self.failed()
-        inspector = test_second_writer.Inspector(self.service.driver)
+        inspector = world.Inspector(self.service.driver)
         self.guard.__dict__['inspector'] = inspector
         objects.Volume.get_by_id(self.admin, self.volume.id).destroy()
         self.recover()

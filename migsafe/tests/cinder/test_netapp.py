@@ -25,7 +25,6 @@ from unittest import mock
 
 import fixtures
 from cinder import exception as cinder_exception
-from cinder import objects
 from cinder.tests.unit import fake_constants
 from cinder.volume import configuration, manager
 from cinder.volume.drivers.netapp import options as na_opts
@@ -529,7 +528,7 @@ class TestTheGuard(Backend):
         """The driver finds no igroup, takes the LUN for unmapped and reports success."""
         attachment = self.reserve()
         self.attach(attachment, NODE11)
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
         sessions = self.array_ontap.records['protocols/san/iscsi/sessions']
         sessions[:] = [session for session in sessions
                        if session['initiator']['name'] != NODE11['initiator']]
@@ -550,7 +549,7 @@ class TestTheGuard(Backend):
         """Its attachment was reset, and its host is logged in."""
         attachment = self.reserve()
         self.attach(attachment, NODE13)
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
+        self.forget(attachment)
         self.recover()
         self.assertEqual({NODE13['initiator']}, self.mapped())
         refused = self.assertRaises(cinder_exception.VolumeBackendAPIException, self.attach,

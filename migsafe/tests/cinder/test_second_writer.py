@@ -26,33 +26,6 @@ from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
 
 
-class Inspector(inspectors.Inspector):
-    """Tells what the dictionary of the test's array holds."""
-
-    #: initiators, and addresses of hosts of which the array knows nothing else
-    opened, addresses = (), ()
-
-    def list_exports(self, volume):
-        mapped = self.driver.array.targets.get(world._name(volume))
-        if mapped is None:
-            return []
-        return [inspectors.Mapping(volume['name'], frozenset((name,))) for name in mapped] or [
-            inspectors.Mapping(volume['name'])]
-
-    def list_all(self):
-        for volume in self.driver.array.targets:
-            yield from self.list_exports({'id': volume, 'name': f'volume-{volume}'})
-
-    def writers(self, volume):
-        return [inspectors.Writer(f'initiator {name}', frozenset((name,)))
-                for name in self.opened] + [
-            inspectors.Writer(f'client at {address}', address=address, cure='Wait for it.')
-            for address in self.addresses]
-
-    def identity(self, volume):
-        return frozenset(('naa.6001405' + volume['id'].replace('-', '')[:25],))
-
-
 class TestSecondWriter(world.World):
     """With the ledger alone."""
 
@@ -60,12 +33,7 @@ class TestSecondWriter(world.World):
         """An export whose attachment is gone."""
         attachment = self.reserve(volume=volume)
         self.attach(attachment, world.NODE13, volume)
-        objects.VolumeAttachment.get_by_id(self.admin, attachment).destroy()
-
-    def inspect(self, *opened, addresses=()):
-        made = self.guard.__dict__['inspector'] = Inspector(self.service.driver)
-        made.opened = tuple(name['initiator'] for name in opened)
-        made.addresses = addresses
+        self.forget(attachment)
 
     def refused(self, *words):
         before = self.array.exports()
@@ -231,11 +199,20 @@ class TestSecondWriter(world.World):
         driver, backup = self.service.driver, {'host': 'backup1', 'initiator': 'iqn.backup'}
         volume = objects.Volume.get_by_id(self.admin, self.volume.id)
         volume.status = 'in-use'
-        self.assertRaises(exception.VolumeBackendAPIException,
-                          driver.initialize_connection, volume, backup)
-        volume.status = 'backing-up'
+        for status in ('in-use', 'backing-up'):
+            volume.status = status
+            self.assertRaises(exception.VolumeBackendAPIException,
+                              driver.initialize_connection, volume, backup)
+        # What says that it is cinder-backup is that it has asked for the volume first.
+        with mock.patch.object(world.ArrayDriver, 'get_backup_device',
+                               return_value=(volume, False)):
+            self.service.get_backup_device(self.admin, mock.Mock())
+        driver.create_export(self.admin, volume, backup)
         driver.initialize_connection(volume, backup)
         self.assertEqual(2, len(self.array.exports()))
+        for another in ({**backup, 'initiator': 'iqn.another'}, world.NODE11):
+            self.assertRaises(exception.VolumeBackendAPIException, driver.create_export,
+                              self.admin, volume, another)
         driver.terminate_connection(volume, backup)
         volume.status = 'in-use'
         self.recover()
@@ -326,7 +303,7 @@ class TestIdentity(world.World):
     """What the array says of a volume's identity goes with its connection_info."""
 
     def test_it_is_added(self):
-        self.guard.__dict__['inspector'] = Inspector(self.service.driver)
+        self.guard.__dict__['inspector'] = world.Inspector(self.service.driver)
         info = self.attach(self.reserve())
         self.assertEqual(['naa.6001405' + self.volume.id.replace('-', '')[:25]],
                          info[policy.KEY])
@@ -355,7 +332,7 @@ class TestTerminatedBefore(world.World):
         self.array.targets.clear()
 
     def test_the_array_says_that_it_is_gone(self):
-        self.guard.__dict__['inspector'] = Inspector(self.service.driver)
+        self.guard.__dict__['inspector'] = world.Inspector(self.service.driver)
         self.detach(self.attachment)
         self.assertEqual(set(), self.live())
         self.recover()
@@ -368,7 +345,7 @@ class TestTerminatedBefore(world.World):
         self.assertEqual(1, len(self.live()))
 
     def test_the_array_does_not_answer(self):
-        made = self.guard.__dict__['inspector'] = Inspector(self.service.driver)
+        made = self.guard.__dict__['inspector'] = world.Inspector(self.service.driver)
         made.list_exports = mock.Mock(side_effect=OSError('no answer'))
         self.assertRaises(exception.VolumeBackendAPIException, self.detach, self.attachment)
         self.assertEqual(1, len(self.live()))

@@ -17,6 +17,8 @@ write of the ledger and every write of Cinder's database that an attachment
 needs; their number is found by counting them in a run without a fault.
 """
 
+import contextvars
+
 import cinder.db
 import fixtures
 from cinder import context, objects
@@ -27,6 +29,7 @@ from cinder.tests.unit import fake_constants
 from cinder.tests.unit import utils as cinder_utils
 from cinder.volume import manager
 
+from migsafe.cinder import inspectors
 from migsafe.journal import store
 from migsafe.tests.cinder import test_driver
 
@@ -86,6 +89,19 @@ class Array:
 
     def __init__(self):
         self.targets = {}
+        #: what it was told to take away, in order: the array's own log
+        self.removed = []
+
+    def unmap(self, volume, initiator):
+        if initiator in self.targets.get(volume, ()):
+            self.targets[volume].discard(initiator)
+            self.removed.append((volume, initiator))
+
+    def drop(self, volume):
+        """Remove a target, and with it whatever is mapped through it, as LIO does."""
+        for initiator in sorted(self.targets.get(volume, ())):
+            self.unmap(volume, initiator)
+        self.targets.pop(volume, None)
 
     def exports(self):
         return {(volume, initiator) for volume, initiators in self.targets.items()
@@ -114,8 +130,9 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
 
     def terminate_connection(self, volume, connector, **kwargs):
         self.faults.at('before terminate_connection')
-        mapped = self.array.targets.get(_name(volume), set())
-        mapped.discard(connector['initiator']) if connector else mapped.clear()
+        for initiator in sorted(self.array.targets.get(_name(volume), ())):
+            if not connector or initiator == connector['initiator']:
+                self.array.unmap(_name(volume), initiator)
         self.faults.at('after terminate_connection')
         return len(volume.volume_attachment) > 1
 
@@ -123,7 +140,7 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
         self.faults.at('before remove_export')
         # As Cinder's iSCSI targets do it: who has no location is said to have no target.
         if volume['provider_location']:
-            self.array.targets.pop(_name(volume), None)
+            self.array.drop(_name(volume))
         self.faults.at('after remove_export')
 
     create_export_snapshot = create_export
@@ -131,7 +148,7 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
     remove_export_snapshot = remove_export
 
     def terminate_connection_snapshot(self, snapshot, connector, **kwargs):
-        self.array.targets.get(snapshot['id'], set()).discard(connector['initiator'])
+        self.array.unmap(snapshot['id'], connector['initiator'])
 
 
 def _name(thing):
@@ -139,10 +156,40 @@ def _name(thing):
     return getattr(thing, '_name_id', None) or thing['id']
 
 
+class Inspector(inspectors.Inspector):
+    """Tells what the dictionary of the test's array holds."""
+
+    tells_initiators = True
+    #: initiators, and addresses of hosts of which the array knows nothing else
+    opened, addresses = (), ()
+
+    def list_exports(self, volume):
+        mapped = self.driver.array.targets.get(_name(volume))
+        if mapped is None:
+            return []
+        return [inspectors.Mapping(volume['name'], frozenset((name,))) for name in mapped] or [
+            inspectors.Mapping(volume['name'])]
+
+    def list_all(self):
+        for volume in self.driver.array.targets:
+            yield from self.list_exports({'id': volume, 'name': f'volume-{volume}'})
+
+    def writers(self, volume):
+        return [inspectors.Writer(f'initiator {name}', frozenset((name,)))
+                for name in self.opened] + [
+            inspectors.Writer(f'client at {address}', address=address, cure='Wait for it.')
+            for address in self.addresses]
+
+    def identity(self, volume):
+        return frozenset(('naa.6001405' + volume['id'].replace('-', '')[:25],))
+
+
 class World(test_driver.Backends):
     """Has a backend, a volume, and calls as the API service and Nova make them."""
 
     guarded, driver, options = True, DRIVER, {}
+    #: made by inspect(); without one, the array cannot be asked
+    inspector = None
 
     def setUp(self):
         super().setUp()
@@ -173,8 +220,22 @@ class World(test_driver.Backends):
             self.service = manager.VolumeManager(host='node@array', service_name='array')
         self.service.driver.do_setup(self.admin)
         self.service.driver.set_initialized()
+        if self.guarded and self.inspector is not None:
+            self.guard.__dict__['inspector'] = self.inspector
         self.service.stats = {'pools': {}, 'allocated_capacity_gb': 0}
         self.addCleanup(self.shut)
+
+    def inspect(self, *opened, addresses=(), kind=None):
+        """Have an inspector from now on, also after the next start, that tells the array's word.
+
+        :param opened: connectors of who has the volumes open
+        :param addresses: of who does and is known by that alone
+        """
+        made = self.inspector = self.guard.__dict__['inspector'] = (kind or Inspector)(
+            self.service.driver)
+        made.opened = tuple(name['initiator'] for name in opened)
+        made.addresses = addresses
+        return made
 
     def shut(self):
         if self.guarded:
@@ -208,6 +269,15 @@ class World(test_driver.Backends):
                 self.admin, attachment, objects.Volume.get_by_id(self.admin, found.volume_id))
         objects.Volume.get_by_id(self.admin, found.volume_id).finish_detach(attachment)
 
+    def forget(self, attachment):
+        """Do what ``openstack volume set --state available --detached`` does."""
+        found = objects.VolumeAttachment.get_by_id(self.admin, attachment)
+        found.destroy()
+        volume = objects.Volume.get_by_id(self.admin, found.volume_id)
+        if not volume.volume_attachment:
+            volume.update({'status': 'available', 'attach_status': 'detached'})
+            volume.save()
+
     def live(self):
         """(volume, initiator) of every attachment with a connector."""
         found = objects.VolumeAttachmentList.get_all(self.admin)
@@ -231,6 +301,10 @@ class World(test_driver.Backends):
         self.faults.quiet = True
         self.boot()
         self.recover()
+
+    def aside(self, call, *args):
+        """Make a call as another thread would, which is in no call; tell what ended it."""
+        return contextvars.Context().run(self.quietly, call, *args)
 
     def quietly(self, call, *args):
         """Make a call that may fail or be killed; tell what ended it."""

@@ -11,6 +11,7 @@
 # under the License.
 """What is done about an export, for every combination of facts."""
 
+import dataclasses
 import itertools
 
 from oslotest import base
@@ -24,8 +25,8 @@ YES_NO = (True, False)
 def everything():
     """All that can be known of a row."""
     for state, live, before, ended, written, fenced in itertools.product(
-            ('mapping', 'mapped', 'unmapping'), YES_NO, YES_NO, YES_NO, (True, False, None),
-            YES_NO):
+            ('mapping', 'mapped', 'unmapping'), (True, False, None), YES_NO, YES_NO,
+            (True, False, None), YES_NO):
         yield verdicts.Facts(state, live, before, ended, written, fenced)
 
 
@@ -33,6 +34,9 @@ def expected(facts):
     """Said once more, in other words than the table's."""
     if facts.live:
         return HOLD if facts.state == 'unmapping' else KEEP
+    if facts.live is None:
+        return KEEP if facts.state == 'mapped' or (
+            facts.state == 'mapping' and facts.before) else HOLD
     if facts.fenced or facts.state == 'unmapping':
         return REVERT
     if facts.state == 'mapping':
@@ -54,11 +58,11 @@ class TestVerdicts(base.BaseTestCase):
             self.assertEqual(expected(facts), verdict, facts)
             self.assertNotIn('no rule', reason, facts)
             count += 1
-        self.assertEqual(3 * 2 ** 4 * 3, count)
+        self.assertEqual(3 * 3 * 2 ** 3 * 3, count)
 
     def test_what_an_attachment_has_is_never_taken_away(self):
         for facts in everything():
-            if facts.live:
+            if facts.live is not False:
                 self.assertIsNot(REVERT, verdicts.decide(facts)[0], facts)
 
     def test_who_writes_keeps_it_unless_the_host_is_fenced_or_cinder_wants_it_gone(self):
@@ -74,11 +78,23 @@ class TestVerdicts(base.BaseTestCase):
 
     @staticmethod
     def _first(facts):
-        found = (facts.state, facts.live, facts.before, facts.ended,
+        found = (facts.state, 'unknown' if facts.live is None else facts.live, facts.before,
+                 facts.ended,
                  'unknown' if facts.written is None else facts.written, facts.fenced)
         return next(place for place, (wanted, _verdict, _reason) in enumerate(verdicts.TABLE)
                     if all(want is None or want == have
                            for want, have in zip(wanted, found, strict=True)))
+
+    def test_what_carries_more_is_never_taken_away(self):
+        """And a target of which that is not known stays, without being looked at for ever."""
+        seen = set()
+        for facts in everything():
+            verdict, reason = verdicts.decide(facts)
+            for carries, instead in ((True, HOLD), (None, KEEP)):
+                found = verdicts.decide(dataclasses.replace(facts, carries=carries))
+                self.assertEqual(instead if verdict is REVERT else verdict, found[0])
+                seen.add(found[1] == reason)
+        self.assertEqual({True, False}, seen)
 
     def test_a_state_that_there_is_no_rule_for(self):
         self.assertEqual((HOLD, 'there is no rule for it'),
