@@ -17,7 +17,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import random
 import time
 from typing import Any
 
@@ -25,7 +24,7 @@ import host
 import lab
 
 from migsafe.brick.kernel import sysfs
-from migsafe.lvm import checking, client, filters, render, rules
+from migsafe.lvm import checking, client, render, rules
 
 Found = dict[str, Any]
 ETC = pathlib.Path('/etc/lvm')
@@ -341,44 +340,3 @@ def filter_of_links() -> Found:
                      + device.link + '$|", "r|.*|" ]\n}\n')
     return {'advice': advice, 'without': without, 'filtered': look(), 'link': device.link,
             'with': rediscovered(disk), 'version': host.run('lvm', 'version')}
-
-
-#: Of what filters are made: {own} is the host's disk, {link} a name of it that stays, {other} a
-#: guest's.
-_PIECES = (
-    'a|^{own}$|', 'a|{own}|', 'a|^{link}$|', 'a|.*|', 'a|^/dev/vd|', 'a|^{other}$|', 'a|/sd|',
-    'r|.*|', 'r|.*/|', 'r|.+|', 'r|/dev/.*|', r'r/\/dev\//', 'r|^/dev/.*$|', 'r|d[e]v|', 'r|[^x]|',
-    'r|(sd.*|/dev)|', 'r|/dev/vd|', 'r|^/dev/mapper|', 'r|{other}|', 'r|[^d]ev|', r'r|\.|',
-    'r|/dev/disk|', 'r|by-id|', r'r|\/sd[a-c]$|', 'r|{{.*}}|')
-
-
-def generated(volume: Volume, seed: int, count: int) -> Found:
-    """Filters that somebody may have written, each tried by LVM itself.
-
-    :param seed: of what is drawn
-    """
-    draw = random.Random(seed)
-    other = volume.brick.connect_volume(volume.properties)['path']
-    host.settle()
-    own_path = f'/dev/{own_disk()}'
-    links = [str(path) for path in pathlib.Path('/dev/disk/by-id').iterdir()
-             if os.path.realpath(path) == own_path and path.name.startswith(('wwn-', 'scsi-3'))]
-    names = {'own': own_path, 'other': os.path.realpath(other), 'link': sorted(links)[0]}
-    before, found = LOCAL.read_text(), []
-    for _ in range(count):
-        pieces = [piece.format(**names) for piece in draw.sample(_PIECES, draw.randint(1, 4))]
-        quoted = ', '.join('"' + piece.replace('\\', r'\\') + '"' for piece in pieces)
-        LOCAL.write_text(f'{before}\ndevices {{ global_filter = [ {quoted} ] }}\n')
-        seen, advice = _pvs(), check().look()[1]
-        found.append({
-            'filter': pieces, 'closed': filters.hole(pieces) is None, 'seen': seen,
-            'verdict': advice.verdict.value, 'instead': advice.instead,
-            'with': (_pvs('--config', f'devices {{ {advice.instead} }}')
-                     if advice.instead else None)})
-    LOCAL.write_text(before)
-    return {'own': own_path, 'other': names['other'], 'found': found}
-
-
-def _pvs(*more: str) -> list[str]:
-    """The disks that LVM itself takes."""
-    return host.run('pvs', '--noheadings', '-o', 'pv_name', *more).split()
