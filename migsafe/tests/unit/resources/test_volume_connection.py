@@ -508,17 +508,17 @@ class TestAddress(unittest.TestCase):
                 used = copy.deepcopy(given)
                 made._add_targets_to_connection_properties(used['data'])
                 self.assertNotEqual(given, used)
-                self.assertTrue(volume_connection.same(given, used))
+                self.assertTrue(volume_target.same(given, used))
                 other = copy.deepcopy(used)
                 other['data']['target_lun'] = 9
-                self.assertFalse(volume_connection.same(given, other))
+                self.assertFalse(volume_target.same(given, other))
 
     def test_another_target_is_another_export(self):
         one, two = ({'driver_volume_type': 'fibre_channel', 'data': {
             'target_wwn': wwn, 'target_lun': 3}} for wwn in ('5001', ['5002']))
-        self.assertFalse(volume_connection.same(one, two))
+        self.assertFalse(volume_target.same(one, two))
         two['data']['target_wwn'] = 7
-        self.assertFalse(volume_connection.same(one, two))
+        self.assertFalse(volume_target.same(one, two))
 
     def test_error_does_not_quote_the_content(self):
         with self.assertRaises(TypeError) as caught:
