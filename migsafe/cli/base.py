@@ -23,10 +23,13 @@ from migsafe import exceptions
 from migsafe.cli import codes, config, show
 from migsafe.journal import files
 
+#: Who started the command; it may go on as the owner of the journal.
+CALLER = os.getuid()
+
 
 def operator() -> str:
     """Return who runs the command, also through sudo."""
-    name = files.user_name(os.getuid())
+    name = files.user_name(CALLER)
     behind = os.environ.get('SUDO_USER', '')
     return f'{behind} (as {name})' if behind and behind != name else name
 

@@ -17,11 +17,13 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 
+import sqlalchemy as sa
 from oslo_config import cfg
 
 import migsafe.conf
 from migsafe import exceptions, journal
 from migsafe.conf import files
+from migsafe.journal import opening, rights
 
 NOVA_CONF = '/etc/nova/nova.conf'
 # What nova-compute reads by itself, with the directories of the same names.
@@ -92,7 +94,7 @@ def _unreadable(name: str, option: str) -> exceptions.ConfigError:
            else f'no such {"file" if option == "--config-file" else "directory"}')
     return exceptions.ConfigError(
         f'{name} cannot be read: {why}. Run the command as the user of nova-compute '
-        f'(sudo -u nova ...) or as root, or name another one with {option}.')
+        f'(sudo -u nova ...), or name another one with {option}.')
 
 
 def _check(conf: cfg.ConfigOpts, option: str, names: Sequence[str]) -> None:
@@ -105,12 +107,22 @@ def _check(conf: cfg.ConfigOpts, option: str, names: Sequence[str]) -> None:
         ) from None
 
 
+def become_owner(url: sa.URL) -> None:
+    """Go on as the user who owns a SQLite file, if root runs the command; for good.
+
+    :raises JournalInsecure: root cannot become that user
+    """
+    if url.get_backend_name() == 'sqlite' and url.database:
+        rights.become_owner(url.database)
+
+
 @contextlib.contextmanager
 def opened(conf: cfg.ConfigOpts, host: str | None = None) -> Iterator[journal.Journal]:
-    """Open the journal of a host without creating or upgrading anything.
+    """Open the journal of a host, as its owner, without creating or upgrading anything.
 
     :param host: instead of that of the configuration
     """
+    become_owner(opening.journal_url(conf, host or conf.host))
     found = journal.open_journal(conf, host or conf.host, create=False)
     try:
         yield found

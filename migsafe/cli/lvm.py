@@ -14,9 +14,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Any
+
+from oslo_config import cfg
 
 from migsafe import exceptions
 from migsafe.brick import errors
@@ -25,6 +28,7 @@ from migsafe.brick.identity import designators, proof
 from migsafe.brick.kernel import holders, host_groups, kinds
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.cli import base, codes, config, residue
+from migsafe.journal import opening, rights
 from migsafe.lvm import services
 from migsafe.text import masked
 
@@ -123,15 +127,11 @@ class LvmRelease(base.Command):
 
     def _noted(self) -> list[tuple[str, designators.Identity]]:
         """The volumes of this host's unsettled migrations."""
-        found = []
         try:
-            with config.opened(self.conf) as journal:
-                for tx in residue.unsettled(journal, None, all_hosts=False):
-                    for line in journal.records(tx, kinds=('capture', 'intent', 'outcome')):
-                        found += _identities(line)
+            return _identities(_apart(self.conf))
         except (exceptions.MigsafeError, OSError) as error:
             self.say(f'The journal proves nothing, because it cannot be read: {masked(error)}')
-        return found
+        return []
 
     def _confirm(self, unproven: list[str]) -> None:
         stdin = self.app.stdin or sys.stdin
@@ -141,16 +141,36 @@ class LvmRelease(base.Command):
             raise exceptions.MigsafeError('Not confirmed; nothing is released.')
 
 
-def _identities(line: Any) -> list[tuple[str, designators.Identity]]:
-    """The volume of a line of the journal, if it says who it is."""
-    payload = line.payload if isinstance(line.payload, dict) else {}
-    info = payload.get('connection_info', payload)
-    data = info.get('data') if isinstance(info, dict) else None
-    try:
-        identity = designators.read(data.get(policy.KEY) or () if isinstance(data, dict) else ())
-    except errors.BadPage:
-        return []
-    return [(str(line.key), identity)] if identity else []
+def _apart(conf: cfg.ConfigOpts) -> list[Any]:
+    """What the journal says of volumes, read with the rights of its owner; this stays root."""
+    url = opening.journal_url(conf, conf.host)
+    if url.get_backend_name() != 'sqlite' or not url.database:
+        return _said(conf)
+    found: list[Any] = rights.apart(url.database, lambda: _said(conf))
+    return found
+
+
+def _said(conf: cfg.ConfigOpts) -> list[Any]:
+    """[volume, what it calls itself] of the lines of unsettled migrations."""
+    found = []
+    with config.opened(conf) as journal:
+        for tx in residue.unsettled(journal, None, all_hosts=False):
+            for line in journal.records(tx, kinds=('capture', 'intent', 'outcome')):
+                payload = line.payload if isinstance(line.payload, dict) else {}
+                info = payload.get('connection_info', payload)
+                data = info.get('data') if isinstance(info, dict) else None
+                if isinstance(data, dict) and data.get(policy.KEY):
+                    found.append([str(line.key), data[policy.KEY]])
+    return found
+
+
+def _identities(said: list[Any]) -> list[tuple[str, designators.Identity]]:
+    found = []
+    for key, words in said:
+        with contextlib.suppress(errors.BadPage):
+            if identity := designators.read(words):
+                found.append((str(key), identity))
+    return found
 
 
 def _lv(sysfs: kernel_sysfs.Sysfs, name: str) -> holders.Node | None:

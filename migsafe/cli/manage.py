@@ -73,6 +73,7 @@ def sync(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
     for name in chosen(conf, args):
         url = KINDS[name].url(conf, conf.host)
+        config.become_owner(url)
         if url.get_backend_name() == 'sqlite' and url.database:
             files.check_maker(url.database)
         print(f'The schema of the {name} is {KINDS[name].sync(conf, conf.host)}.')
@@ -84,6 +85,7 @@ def show_version(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     code = codes.CLEAN
     for name in chosen(conf, args):
         kind = KINDS[name]
+        config.become_owner(kind.url(conf, conf.host))
         found, wanted = kind.versions(conf, conf.host)
         print(f'{kind.prefix}found: {found or "none"}\n{kind.prefix}needed: {wanted}')
         if found != wanted:

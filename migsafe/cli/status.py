@@ -98,6 +98,7 @@ class Checks(upgradecheck.UpgradeCommands):
         """The schema of the journal."""
         try:
             conf = self._load()
+            config.become_owner(opening.journal_url(conf, conf.host))
             found, wanted = opening.versions(conf, conf.host)
         except exceptions.MigsafeError as exc:
             return _bad(show.text(exc))
@@ -116,6 +117,7 @@ class Checks(upgradecheck.UpgradeCommands):
         """The journal can be reached, is its owner's alone, and nothing in it is unsettled."""
         try:
             conf = self._load()
+            config.become_owner(opening.journal_url(conf, conf.host))
             if opening.versions(conf, conf.host)[0] is None:
                 return _good()
             with config.opened(conf) as journal:

@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -32,25 +33,17 @@ MIN_FREE_BYTES = 16 * 1024 * 1024
 LOCK_SECONDS = 60.0
 
 
+def shell(word: str) -> str:
+    """Return a word so that a shell takes it for one word and a terminal for text."""
+    return shlex.quote(''.join(char if char.isprintable() else '?' for char in word))
+
+
 def user_name(uid: int) -> str:
     """Return the name of a user, or its number when it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def expected_owner(directory: str, *, create: bool) -> int:
-    """Return the uid that must own the journal.
-
-    The service that creates it must own it. The commands are also run by root; then the owner
-    of the directory counts, and SQLite gives -wal and -shm files it makes to the owner of the
-    database (findCreateFileMode in os_unix.c).
-    """
-    if os.geteuid() == 0 and not create:
-        with contextlib.suppress(FileNotFoundError):
-            return os.stat(directory).st_uid
-    return os.geteuid()
 
 
 def ensure_directory(path: str) -> None:
@@ -103,32 +96,26 @@ def check(path: str, owner: int) -> None:
         except FileNotFoundError:
             continue
         _check_one(name, found, owner, stat.S_ISREG, 'a regular file', '0600')
+        if name.endswith('-journal'):
+            raise exceptions.JournalInsecure(
+                path=name, reason='a database in WAL mode never has one, and SQLite would undo '
+                'changes by it and delete the file that it names',
+                cure='Find out who put it there and move it away.')
 
 
 def check_maker(path: str) -> None:
-    """Refuse to let a command of root's make or upgrade a file that its service cannot use then.
-
-    What root makes belongs to root, and the service, which owns the directory, refuses it.
+    """Refuse to let a command of root's make a directory that its service cannot use then.
 
     :param path: of the database file
-    :raises JournalUnavailable: with the user that can do it, or that there is no directory yet
+    :raises JournalUnavailable: there is no directory yet
     """
-    if os.geteuid() != 0:
-        return
     directory = os.path.dirname(path)
-    try:
-        owner = os.stat(directory).st_uid
-    except FileNotFoundError:
+    if os.geteuid() == 0 and not os.path.isdir(directory):
         raise exceptions.JournalUnavailable(
             database=path, reason=f'there is no directory {directory}, and what root makes is '
             'of no use to the service',
             cure='The service makes both when it starts with migsafe enabled; or the command '
-            'reads another configuration: see --config-file.') from None
-    if owner != 0:
-        name = user_name(owner)
-        raise exceptions.JournalInsecure(
-            path=directory, reason=f'it belongs to {name}, who could not use what root makes',
-            cure=f'Run the command as its owner: sudo -u {name} migsafe-manage ...')
+            'reads another configuration: see --config-file.')
 
 
 def _check_one(path: str, found: os.stat_result, owner: int, is_kind: object, kind: str,
@@ -141,13 +128,13 @@ def _check_one(path: str, found: os.stat_result, owner: int, is_kind: object, ki
         have, want = user_name(found.st_uid), user_name(owner)
         raise exceptions.JournalInsecure(
             path=path, reason=f'it belongs to {have}, not to {want}',
-            cure=f'If it is the right one: chown {want} {path}. A command of the operator is '
-            f'run as its owner: sudo -u {have} migsafe ...')
+            cure=f'If it is the right one: chown {shell(want)} {shell(path)}. A command of the '
+            f'operator is run as its owner: sudo -u {shell(have)} migsafe ...')
     loose = stat.S_IMODE(found.st_mode)
     if loose & 0o077:
         raise exceptions.JournalInsecure(
             path=path, reason=f'its mode is {loose:04o}, others could get at it',
-            cure=f'Run: chmod {mode} {path}')
+            cure=f'Run: chmod {mode} {shell(path)}')
 
 
 def check_mount(path: str) -> None:
@@ -185,7 +172,7 @@ def exclusive(directory: str, name: str) -> Iterator[None]:
             if time.monotonic() > deadline:
                 raise exceptions.JournalUnavailable(
                     database=path, reason='another process is creating or upgrading it',
-                    cure=f'Look for it with: fuser {path}')
+                    cure=f'Look for it with: fuser {shell(path)}')
             time.sleep(0.02)
         yield
     finally:

@@ -19,7 +19,7 @@ from oslo_config import cfg
 from sqlalchemy import exc as sa_exc
 
 from migsafe import exceptions
-from migsafe.journal import api, errors, files, schema, store
+from migsafe.journal import api, errors, files, rights, schema, store
 
 _HOST = re.compile(r'[A-Za-z0-9_@:%+\-][A-Za-z0-9_.@:%+\-]{0,200}')
 
@@ -84,7 +84,7 @@ def open_store(url: sa.URL, *, create: bool, chain: schema.Chain = schema.JOURNA
     owner = os.geteuid()
     if path is not None:
         with errors.translated(path, 'opening', chain.advice):
-            owner = files.expected_owner(os.path.dirname(path), create=create)
+            rights.require(path)
             _prepare(path, owner, create, chain)
     opened = store.Store(url, owner, advice=chain.advice)
     try:
@@ -128,12 +128,11 @@ def store_versions(url: sa.URL,
                    chain: schema.Chain = schema.JOURNAL) -> tuple[str | None, str]:
     """Return what :func:`versions` does, of one database."""
     path = url.database if url.get_backend_name() == 'sqlite' else None
-    owner = os.geteuid()
     if path is not None:
+        rights.require(path)
         if not os.path.lexists(path):
             return None, schema.head(chain)
-        owner = files.expected_owner(os.path.dirname(path), create=False)
-    opened = store.Store(url, owner, advice=chain.advice)
+    opened = store.Store(url, os.geteuid(), advice=chain.advice)
     try:
         opened.open()
         return schema.current(opened.engine, chain), schema.head(chain)

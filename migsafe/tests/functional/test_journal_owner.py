@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""root runs the commands on the journal of the service's user.
+"""Root runs the commands on the journal of the service's user, as that user.
 
 Whatever files SQLite makes meanwhile must be the service's, or it could not start again. Run by
 another user than root, the service and the operator are one user, and the same must hold.
@@ -24,7 +24,7 @@ import tempfile
 from oslotest import base as oslo_base
 
 from migsafe import exceptions, journal
-from migsafe.journal import schema
+from migsafe.journal import rights, schema
 from migsafe.tests.unit.journal import base
 
 NOBODY = 65534
@@ -45,17 +45,28 @@ class TestOwner(oslo_base.BaseTestCase):
         # NOTE: the service's user may not be able to read the sources that are still to load,
         # the schema's among them, so the journal is there when it comes.
         schema.known()
-        journal.open_journal(self.conf, 'node13').close()
+        made = journal.open_journal(self.conf, 'node13')
+        made.begin('m-0', 'source', 'i-0', 'node13', 'node11')
+        made.get('m-0')
+        made.close()
         for path in (self.state, *self.state.iterdir()):
             os.chown(path, self.owner, -1)
 
     def as_service(self, act):
         """Do something as the service's user in a process that is killed afterwards."""
+        self.apart(act, lambda: os.setuid(self.owner), create=True)
+
+    def as_operator(self, act):
+        """The same as a command of root's does it, in a process that is killed as well."""
+        self.apart(act, lambda: rights.become_owner(str(self.state / 'node13.sqlite')),
+                   create=False)
+
+    def apart(self, act, become, create):
         child = os.fork()
         if child == 0:
             try:
-                os.setuid(self.owner)
-                opened = journal.open_journal(self.conf, 'node13')
+                become()
+                opened = journal.open_journal(self.conf, 'node13', create=create)
                 act(opened)
                 os.kill(os.getpid(), signal.SIGKILL)
             finally:
@@ -74,19 +85,16 @@ class TestOwner(oslo_base.BaseTestCase):
         self.check_files('', '-wal')
         # NOTE: what was not yet in the database is in the log; the index of the log is made anew.
         (self.state / 'node13.sqlite-shm').unlink()
-        opened = journal.open_journal(self.conf, 'node13', create=False)
-        opened.request(opened.get('m-1'), 'settle', {'user': 'root'})
+        self.as_operator(lambda j: j.request(j.get('m-1'), 'settle', {'user': 'root'}))
         self.check_files('', '-wal', '-shm')
-        opened.close()
+        self.as_operator(lambda j: j.close())
         self.check_files('')
-        opened = journal.open_journal(self.conf, 'node13', create=False)
-        opened.note(opened.get('m-1'), 'with new companions')
+        self.as_operator(lambda j: j.note(j.get('m-1'), 'with new companions'))
         self.check_files('', '-wal', '-shm')
         self.as_service(lambda j: j.note(j.get('m-1'), 'the service goes on'))
         self.check_files('', '-wal', '-shm')
-        self.assertEqual(['request', 'note', 'note'],
-                         [line.kind for line in opened.records(opened.get('m-1'))])
-        opened.close()
+        self.as_operator(lambda j: self.assertEqual(
+            ['request', 'note', 'note'], [line.kind for line in j.records(j.get('m-1'))]))
 
     def test_root_as_the_service_does_not_take_it_over(self):
         self.as_service(lambda j: j.begin('m-1', 'source', 'i-1', 'node13', 'node11'))

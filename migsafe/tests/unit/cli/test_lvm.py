@@ -17,6 +17,7 @@ import fixtures
 from migsafe.brick.kernel import sysfs
 from migsafe.brick.root import privileged
 from migsafe.cli import codes
+from migsafe.journal import rights
 from migsafe.lvm import services
 from migsafe.tests.unit.brick import trees
 from migsafe.tests.unit.brick.kernel import test_place
@@ -74,6 +75,7 @@ class LvmTest(base.CommandTestCase):
 
     def release(self, *paths, euid=0, typed=''):
         with mock.patch('os.geteuid', return_value=euid), \
+                mock.patch.object(rights, 'owner', return_value=0), \
                 mock.patch.object(privileged.default, 'set_client_mode'), \
                 mock.patch.object(privileged, 'opened_by', return_value=[]), \
                 mock.patch.object(privileged, 'look', side_effect=lambda name, exclusive: {

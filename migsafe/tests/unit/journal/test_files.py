@@ -16,7 +16,7 @@ import stat
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.journal import files, opening
+from migsafe.journal import files, opening, rights
 from migsafe.tests.unit.journal import base
 
 
@@ -111,12 +111,22 @@ class TestModes(base.JournalTestCase):
                 exc = self.assertRaises(exceptions.JournalInsecure, self.open)
             self.assertIn(f'{path}: it belongs to 54321', str(exc))
 
-    def test_root_may_use_the_commands_on_the_services_journal(self):
+    def test_root_does_not_open_what_another_can_replace(self):
         self.open().close()
-        owner = os.stat(self.state).st_uid
-        with mock.patch('os.geteuid', return_value=0):
-            self.assertEqual(owner, files.expected_owner(self.state, create=False))
-            self.assertEqual(0, files.expected_owner(self.state, create=True))
+        with mock.patch('os.geteuid', return_value=0), \
+                mock.patch.object(rights, 'owner', return_value=54321):
+            exc = self.assertRaises(exceptions.JournalInsecure, self.open, create=False)
+            versions = self.assertRaises(exceptions.JournalInsecure, opening.versions, self.conf,
+                                         self.host)
+        for found in (exc, versions):
+            self.assertIn('sudo -u 54321 migsafe', str(found))
+
+    def test_a_rollback_journal_is_refused(self):
+        self.open().close()
+        with open(self.path + '-journal', 'wb'):
+            os.chmod(self.path + '-journal', 0o600)
+        exc = self.assertRaises(exceptions.JournalInsecure, self.open)
+        self.assertIn(f'{self.path}-journal: a database in WAL mode never has one', str(exc))
 
     def test_a_link_is_refused(self):
         self.open().close()
