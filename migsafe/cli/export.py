@@ -298,6 +298,23 @@ class ExportRevert(_Export):
         return list(dict.fromkeys(row['resource'] for row in found if row['kind'] == 'volume'))
 
 
+class ExportUnfence(_Export):
+    """Take back that a host is fenced: it may have volumes again, and what it has counts."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the host."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('fenced_host', metavar='HOST',
+                            help='the host that was declared fenced')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Take it back, and return what the host has."""
+        backend, host = self.backend(parsed_args), parsed_args.fenced_host
+        backend.call('export_unfence', since='1.3', host=host, user=base.operator()[:100])
+        return COLUMNS, [_row(row) for row in backend.exports(host=host)]
+
+
 def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     cells = []
     for name in FIELDS:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, type] = {
     'export show': export.ExportShow,
     'export verify': export.ExportVerify,
     'export revert': export.ExportRevert,
+    'export unfence': export.ExportUnfence,
 }
 
 

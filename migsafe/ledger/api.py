@@ -13,6 +13,7 @@
 
 import datetime
 import functools
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -42,6 +43,15 @@ class Busy(exceptions.MigsafeError):
                'it stops to count at %(until)s UTC.')
 
 
+class HostFenced(exceptions.MigsafeError):
+    """Nothing is mapped to a host of which an operator has said that it is off."""
+
+    message = ('%(kind)s %(id)s is not mapped to host %(host)s: it or its initiator is fenced '
+               '(%(by)s), and what it had is still mapped there. A connector that names it does '
+               'not prove that it is back. If it is: migsafe --config-file '
+               '/etc/cinder/cinder.conf export unfence --backend %(backend)s %(fenced)s')
+
+
 class Ledger(Rows):
     """Write-ahead ledger of the exports of one backend; each mutating call is one durable commit.
     """
@@ -55,6 +65,7 @@ class Ledger(Rows):
         :param judge: gets the exports of the volume, and raises if this one must not be made;
             nobody can change them until this is committed
         :raises Busy: another service of the cluster is at work on the volume
+        :raises HostFenced: something is to be mapped to a host that is fenced
         """
         what = f'the intent for {thing.kind} {thing.id}'
         values.choice(what, 'state', state, tuple(ENDS.values()))
@@ -69,6 +80,8 @@ class Ledger(Rows):
             if busy is not None:
                 raise Busy(kind=thing.kind, id=thing.id, service=busy.service, export=busy,
                            state=busy.state, until=busy.due_at)
+            if state == 'mapping':
+                self._refuse_fenced(connection, thing, wanted)
             if judge is not None:
                 judge([row for row in known if row.peer and row.state != 'gone'])
             there = {row.peer: row for row in known}
@@ -214,12 +227,9 @@ class Ledger(Rows):
 
     def revived(self, host: str) -> int:
         """Take back that a host is fenced, on everything it has; return on how many."""
-        what = f'that host {ascii(host)[:80]} is not fenced'
-        where = COLUMN.backend == self.backend, COLUMN.fenced > '', COLUMN.host == host
-        if not self._store.read(what, lambda connection: connection.execute(
-                sa.select(COLUMN.id).where(*where).limit(1)).first()):
-            return 0
-        return self._change(what, where, {'fenced': ''})
+        return self._change(f'that host {ascii(host)[:80]} is not fenced',
+                            (COLUMN.backend == self.backend, COLUMN.fenced > '',
+                             COLUMN.state != 'gone', COLUMN.host == host), {'fenced': ''})
 
     def swap(self, one: Thing, other: Thing) -> None:
         """Record that two volumes have exchanged their ids, as a migration of Cinder ends."""
@@ -258,6 +268,26 @@ class Ledger(Rows):
             return connection.execute(sa.update(TABLE).where(*where).values(
                 **changed, updated_at=timeutils.utcnow())).rowcount
         return self._store.write(what, work)
+
+    def _refuse_fenced(self, connection: sa.Connection, thing: Thing,
+                       peers: Sequence[records.Peer]) -> None:
+        """Keep what is fenced out, by each name that it could be known by.
+
+        :raises HostFenced: with the mark
+        """
+        marked = connection.execute(sa.select(
+            COLUMN.host, COLUMN.initiators, COLUMN.fenced).where(
+                COLUMN.backend == self.backend, COLUMN.fenced > '',
+                COLUMN.state != 'gone').distinct()).all()
+        for peer in peers if marked else ():
+            names = [jsonutils.dumps(name).lower() for name in peer.initiators]
+            for host, initiators, by in marked:
+                known = initiators.lower()
+                if (peer.host and peer.host == host) or any(name in known for name in names):
+                    raise HostFenced(
+                        kind=thing.kind, id=thing.id, host=ascii(peer.host)[1:-1] or '(not named)',
+                        by=values.prose(by), backend=shlex.quote(self.service),
+                        fenced=shlex.quote(host))
 
     def _match(self, read: records.Export | None, intents: Sequence[str],
                attachment: str | None) -> Match:

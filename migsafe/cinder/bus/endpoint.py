@@ -35,7 +35,8 @@ from migsafe.ledger.records import Thing
 LOG = logging.getLogger(__name__)
 
 #: 1.1: export_fence, and export_list with a host. 1.2: export_search and export_take_up.
-NAMESPACE, VERSION = 'migsafe', '1.2'
+#: 1.3: export_unfence.
+NAMESPACE, VERSION = 'migsafe', '1.3'
 PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
          'lun', 'identity', 'service', 'fenced', 'error', 'attempts')
@@ -56,7 +57,7 @@ class OwnHost(exceptions.MigsafeError):
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.2.
+    """RPC namespace ``migsafe``, version 1.3.
 
     :param guard: of the backend
     """
@@ -185,6 +186,22 @@ class Endpoint:
                     'away, and does not count as a second writer any more', who, host, count)
         guard.recovery.nudge()
         return {'marked': count}
+
+    def export_unfence(self, context: Any, host: Any, user: Any,
+                       **_later: Any) -> dict[str, Any]:
+        """Take back that a host is fenced: what it has counts, and it may have volumes again.
+
+        :param user: who says so
+        """
+        host, guard = _host(host), self._guard
+        who = values.word('a host', 'who says so', user, USER_LIMIT, empty=False)
+        count = guard.ledger.revived(host)
+        if not count:
+            raise NoSuchExport(backend=guard.backend, volume='(any) that is fenced',
+                               host=ascii(host)[:80])
+        LOG.warning('Operator %s says that host %s is not fenced any more: what it has '
+                    '(%d exports) counts again', who, host, count)
+        return {'unmarked': count}
 
 
 def _host(name: Any) -> str:

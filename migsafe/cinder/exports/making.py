@@ -93,10 +93,7 @@ class Making(Intents):
     def _intend(self, thing: Thing, subject: Any, peers: list[records.Peer]) -> list[str]:
         call = calls.current()
         attachment = call.attachment if call else records.COPY if calls.copying() else ''
-        ledger, judging = self._guard.ledger, None
-        if peers[-1].host and ledger.revived(peers[-1].host):
-            LOG.warning('Host %s was said to be fenced, and attaches volumes again: what it has '
-                        'counts again', peers[-1].host)
+        judging = None
         if peers[-1].key and thing.kind == 'volume' and not _multiattach(subject):
             judging = functools.partial(self._judge, thing, subject, peers[-1])
         try:

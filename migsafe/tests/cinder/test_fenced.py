@@ -309,7 +309,15 @@ class TestFenced(Evacuation):
 
 
 class TestTheHostIsBack(Evacuation):
-    """What attaches volumes is not dead."""
+    """A connector says what its caller likes, so that it takes nothing back.
+
+    Cinder lets each member of a project give a connector for a volume of his own.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.other = self.make_volume()
+        self.stuck()
 
     def stuck(self):
         """An export that the array keeps, of a host that is fenced."""
@@ -319,47 +327,68 @@ class TestTheHostIsBack(Evacuation):
             self.recover()
         self.assertNotEqual('', self.row().fenced)
 
+    def kept_out(self, connector, volume=None):
+        """It is not mapped, the mark stands, and the evacuation goes on."""
+        before = self.array.exports()
+        error = self.assertRaises(
+            exception.VolumeBackendAPIException, self.attach,
+            self.reserve(fake_constants.UUID2, volume or self.volume), connector,
+            volume or self.volume)
+        for word in ('is fenced', 'alice', 'export unfence --backend'):
+            self.assertIn(word, str(error))
+        self.assertEqual(before, self.array.exports())
+        self.assertNotEqual('', self.row().fenced)
+        with self.away():
+            self.attach(self.reserve(), world.NODE11)
+        self.assertEqual(BOTH, self.mapped())
+
+    def unfence(self, host='node13'):
+        return endpoint.Endpoint(self.guard).export_unfence(None, host=host, user='bob')
+
     def test_the_same_volume(self):
-        self.stuck()
-        self.attach(self.reserve(), world.NODE13)
-        self.assertEqual(('mapped', ''), (self.row().state, self.row().fenced))
-        self.refused('node13', instance=fake_constants.UUID2)
+        self.kept_out(world.NODE13)
 
     def test_another_volume(self):
+        """A tenant's own."""
+        self.kept_out(world.NODE13, self.other)
+
+    def test_its_name_alone(self):
+        self.kept_out({'host': 'node13', 'initiator': 'iqn.of-nobody'}, self.other)
+
+    def test_its_initiator_under_another_name(self):
+        self.kept_out({**world.NODE13, 'host': 'node99',
+                       'initiator': world.NODE13['initiator'].upper()}, self.other)
+
+    def test_under_another_connector(self):
+        self.kept_out({**world.NODE13, 'nqn': 'nqn.2014-08.org.nvmexpress:13'}, self.other)
+
+    def test_an_operator_takes_it_back(self):
         """The stuck export counts again, though nothing has changed about it."""
-        self.stuck()
-        other = self.make_volume()
-        self.attach(self.reserve(fake_constants.UUID2, other), world.NODE13, other)
+        self.assertEqual({'unmarked': 1}, self.unfence())
+        self.attach(self.reserve(fake_constants.UUID2, self.other), world.NODE13, self.other)
         self.assertEqual(('unmapping', ''), (self.row().state, self.row().fenced))
         with self.away():
             self.refused('node13')
+        self.assertRaises(endpoint.NoSuchExport, self.unfence)
+        self.assertRaises(exceptions.JournalBadValue, self.unfence, 'a\nb')
 
-    def test_under_another_connector(self):
-        self.stuck()
-        other = self.make_volume()
-        self.attach(self.reserve(fake_constants.UUID2, other),
-                    {**world.NODE13, 'nqn': 'nqn.2014-08.org.nvmexpress:13'}, other)
-        self.assertEqual('', self.row().fenced)
+    def test_nothing_is_left_of_it(self):
+        """The array has let go of all that was marked: the mark has nothing to say any more."""
+        self.recover()
+        self.assertEqual('gone', self.row().state)
+        self.attach(self.reserve(fake_constants.UUID2, self.other), world.NODE13, self.other)
+        self.attach(self.reserve(), world.NODE13)
+        self.assertEqual(('mapped', ''), (self.row().state, self.row().fenced))
 
-    def test_an_attach_that_is_refused_shows_it_too(self):
-        volume = self.make_volume()
-        self.attach(self.reserve(fake_constants.UUID2, volume), world.NODE11, volume)
-        self.stuck()
-        self.assertRaises(exception.VolumeBackendAPIException, self.attach,
-                          self.reserve(fake_constants.UUID3, volume), world.NODE13, volume)
-        self.assertEqual('', self.row().fenced)
-
-    def test_another_host_shows_nothing(self):
-        self.stuck()
-        other = self.make_volume()
-        self.attach(self.reserve(fake_constants.UUID2, other), world.NODE11, other)
+    def test_another_host(self):
+        self.attach(self.reserve(fake_constants.UUID2, self.other), world.NODE11, self.other)
         self.assertNotEqual('', self.row().fenced)
 
-    def test_a_detach_shows_nothing(self):
+    def test_a_detach(self):
         """An evacuation detaches with its connector."""
-        other = self.make_volume()
-        attachment = self.reserve(fake_constants.UUID2, other)
-        self.attach(attachment, world.NODE13, other)
-        self.stuck()
+        self.unfence()
+        attachment = self.reserve(fake_constants.UUID2, self.other)
+        self.attach(attachment, world.NODE13, self.other)
+        self.fence()
         self.detach(attachment)
         self.assertNotEqual('', self.row().fenced)

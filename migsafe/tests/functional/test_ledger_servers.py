@@ -289,10 +289,13 @@ class Cases:
         self.assertEqual(2, other.fence('node13', 'by alice at noon', ['v1', 'v3', 'v9']))
         self.assertEqual({'v1', 'v3'}, {row.resource for row in service.due(timeutils.utcnow())})
         self.assertEqual(5, other.fence('node13', 'by alice at one'))
-        service.intend(things[0], [ONE], 'mapping')
+        for number in (0, 4):
+            self.assertRaises(api.HostFenced, service.intend, things[number], [ONE], 'mapping')
+        service.intend(things[0], [ONE], 'unmapping')
+        service.settle(things[0], [ONE.key], 'gone')
         marked = {(row.resource, row.host): row.fenced for row in service.exports() if row.peer}
-        self.assertEqual(('', 'by alice at one', ''), (
-            marked['v0', 'node13'], marked['v1', 'node13'], marked['v1', 'node11']))
+        self.assertEqual(('by alice at one', ''), (
+            marked['v1', 'node13'], marked['v1', 'node11']))
         self.assertEqual((4, 0), (other.revived('node13'), service.revived('node13')))
         self.assertEqual({''}, {row.fenced for row in service.exports()})
 
@@ -330,7 +333,6 @@ class TestPostgreSQL(Cases, base.BaseTestCase):
         """Do as the driver does; return how many rows the server read for it."""
         with self.engine.connect() as connection:
             before = self.rows_read()
-            service.revived('node13')
             service.intend(thing, [records.Peer(), ONE], 'mapping', judge=alone)
             service.settle(thing, [ONE.key], 'mapped', target='t', lun='1')
             service.intend(thing, [ONE], 'unmapping')

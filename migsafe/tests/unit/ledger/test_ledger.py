@@ -260,11 +260,21 @@ class TestFenced(LedgerTestCase):
         self.assertTrue(self.ledger.claim(row))
         self.assertEqual(self.BY, self.marks()['node13'])
 
-    def test_a_new_mapping_clears_it(self):
+    def test_nothing_is_mapped_to_it(self):
         self.ledger.fence('node13', self.BY)
+        before = self.ledger.of(VOLUME)
+        found = self.assertRaises(api.HostFenced, self.intend, ONE)
+        self.assertIn(f'is fenced ({self.BY})', str(found))
+        self.assertEqual(before, self.ledger.of(VOLUME))
+        self.assertEqual(self.BY, self.marks()['node13'])
+
+    def test_a_new_mapping_clears_the_mark_of_one_that_is_gone(self):
+        self.ledger.fence('node13', self.BY)
+        for thing in (VOLUME, self.other):
+            self.ledger.intend(thing, [self.one], 'unmapping')
+            self.ledger.settle(thing, [self.one.key], 'gone')
         self.intend(ONE)
         self.assertEqual('', self.marks()['node13'])
-        self.assertEqual(self.BY, self.marks(self.other)['node13'])
 
     def test_the_host_is_back(self):
         self.assertEqual(0, self.ledger.revived('node13'))
