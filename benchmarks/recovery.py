@@ -43,7 +43,7 @@ class Forgetful(list):
 
 def measure(lab, count):
     """Leave ``count`` transactions, recover, and look."""
-    from migsafe import nova
+    from migsafe.nova import arming
     from migsafe.nova.host import registry
     lab.clean()
     server = lab.new_server(1)
@@ -57,7 +57,7 @@ def measure(lab, count):
     tracemalloc.start()
     begun = time.perf_counter()
     with lab.world.entered(lab.parts.processes[lab.source]):
-        nova.recover_once(manager)
+        arming.recover_once(manager)
     seconds = time.perf_counter() - begun
     peak = tracemalloc.get_traced_memory()[1]
     gc.collect()

@@ -12,6 +12,7 @@
 """The command ``migsafe-status``: does anything stand in the way of a start or an upgrade?"""
 
 import importlib.metadata
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
@@ -26,6 +27,11 @@ from migsafe.journal import opening
 # themselves are checked by migsafe.nova.seams.table when nova-compute starts.
 SUPPORTED_NOVA = (31, 33, 34)
 ENTRY_POINTS = 'os_vif'
+LOAD = """
+from importlib import metadata
+for found in metadata.entry_points(group='os_vif', name='migsafe'):
+    found.load().check()
+"""
 
 
 def _good() -> upgradecheck.Result:
@@ -78,6 +84,21 @@ class Checks(upgradecheck.UpgradeCommands):
             return _bad(f'The entry point migsafe in the group {ENTRY_POINTS} is '
                           'missing, so that nova-compute never loads it. Install the package '
                           'again: pip install --force-reinstall --no-deps migsafe')
+        return _good()
+
+    def check_load(self) -> upgradecheck.Result:
+        """What os_vif does with that entry point, and what nova-compute imports then.
+
+        In a process of its own, because Nova may patch the one that imports it.
+        """
+        # NOTE: with the installation of this program alone; -P leaves the directory out in which
+        # it happens to be run.
+        done = subprocess.run([sys.executable, '-P', '-c', LOAD], capture_output=True, text=True,
+                              check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f'it ended with {done.returncode}'])[-1]
+            return _bad(f'nova-compute cannot load migsafe: {show.text(last)}. Install it and '
+                        'what it needs again, into the environment of nova-compute.')
         return _good()
 
     def check_enabled(self) -> upgradecheck.Result:
@@ -134,6 +155,7 @@ class Checks(upgradecheck.UpgradeCommands):
     _upgrade_checks = (
         ('Supported Nova', check_nova),
         ('os_vif entry point', check_entry_point),
+        ('Load as os_vif does', check_load),
         ('Options', check_enabled),
         ('Journal schema', check_schema),
         ('Journal', check_journal),

@@ -59,7 +59,7 @@ class Armed(fixtures.Fixture):
 
         import migsafe.conf
         import migsafe.journal.api
-        import migsafe.nova
+        import migsafe.nova.arming
         import migsafe.nova.clients.evidence
         import migsafe.nova.host.recovery
         import migsafe.nova.seams.table
@@ -85,7 +85,7 @@ class Armed(fixtures.Fixture):
             owner, name = _owner(seam)
             if owner is not None and name in vars(owner):
                 self.addCleanup(setattr, owner, name, inspect.getattr_static(owner, name))
-        migsafe.nova.arm(conf)
+        migsafe.nova.arming.arm(conf)
 
     def _commit(self, real: Any) -> Any:
         from migsafe.journal import errors
@@ -110,5 +110,5 @@ def _but_killed(real: Any) -> Any:
 
 def recover_once(manager: Any) -> None:
     """One recovery pass for one ComputeManager."""
-    import migsafe.nova
-    migsafe.nova.recover_once(manager)
+    import migsafe.nova.arming
+    migsafe.nova.arming.recover_once(manager)

@@ -265,7 +265,7 @@ class Cases:
             threads = [threading.Thread(target=run, args=args) for args in (
                 (services[0].swap, one, other),
                 (services[1].intend, other, [records.Peer(), TWO], 'mapping'),
-                (services[1].fence, 'node11', 'by alice'))]
+                (services[1].fence, 'node13', 'by alice'))]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -275,6 +275,7 @@ class Cases:
                      for row in services[0].of(thing) if row.peer}
             self.assertEqual(other.id, hosts['node13'])
             self.assertIn(hosts['node11'], (one.id, other.id))
+            services[1].revived('node13')
             services[1].adopt(other, one)
             self.assertEqual([], [row for row in services[0].of(other) if row.state != 'gone'])
             self.assertEqual(['', 'node11', 'node13'],

@@ -13,7 +13,7 @@
 
 As little as possible. Nova's fake libvirt and Cinder are completed, and in an
 armed run migsafe is switched on the way an operator does it: by configuration,
-with ``migsafe.nova.arm`` called where nova-compute's own start would call it.
+with ``migsafe.nova.arming.arm`` called where nova-compute's own start would call it.
 All of it waits for Nova's modules to be imported by Nova's tests, so that the
 tests decide about eventlet before anything else is loaded.
 """
@@ -92,11 +92,11 @@ def _switch_on(conf: Any, state_dir: pathlib.Path) -> None:
 
 
 def _arm(state_dir: pathlib.Path, module: ModuleType) -> None:
-    import migsafe.nova
+    import migsafe.nova.arming
 
     conf = module.CONF
     _switch_on(conf, state_dir)
-    migsafe.nova.arm(conf)
+    migsafe.nova.arming.arm(conf)
     # The runner counts these: a run whose processes were not armed would
     # compare plain Nova with plain Nova.
     proof = {"pid": os.getpid(), "wrapped": _wrapped_methods()}

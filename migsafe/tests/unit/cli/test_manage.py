@@ -25,6 +25,8 @@ from migsafe.ledger import opening
 from migsafe.tests.unit.cli import base
 from migsafe.tests.unit.journal import base as journal_base
 
+LOAD = status.LOAD
+
 
 class ToolTestCase(base.CommandTestCase):
     """Runs a tool that prints to the process's own streams."""
@@ -172,6 +174,7 @@ class TestUpgradeCheck(ToolTestCase):
         point = importlib.metadata.EntryPoint('migsafe', 'x', 'os_vif')
         self.points = self.useFixture(journal_base.fixtures.MockPatchObject(
             importlib.metadata, 'entry_points', mock.Mock(return_value=[point]))).mock
+        self.useFixture(journal_base.fixtures.MockPatchObject(status, 'LOAD', 'pass'))
         self.open().close()
 
     def check(self, code, *wanted):
@@ -206,6 +209,15 @@ class TestUpgradeCheck(ToolTestCase):
     def test_entry_point(self):
         self.points.return_value = []
         self.check(2, ('os_vif entry point', 'Install the package again'))
+
+    def test_an_entry_point_that_can_be_loaded(self):
+        with mock.patch.object(status, 'LOAD', LOAD):
+            self.check(0)
+
+    def test_an_entry_point_that_cannot_be_loaded(self):
+        broken = 'import sys; sys.modules["migsafe.text"] = None'
+        with mock.patch.object(status, 'LOAD', f'{broken}\n{LOAD}'):
+            self.check(2, ('Load as os_vif does', 'migsafe.text'))
 
     def test_options(self):
         self.write_conf(enabled='false')

@@ -92,6 +92,29 @@ table.apply.__defaults__ = ((dataclasses.replace(
 """
 
 
+#: All of migsafe that is imported before load() is called.
+ALONE = """
+import sys
+import os_vif
+import migsafe.nova.loader
+result = sorted(name for name in sys.modules if name.split('.')[0] == 'migsafe')
+"""
+
+#: A file of migsafe is damaged, or what it needs is missing: {0} cannot be imported. What was
+#: imported before the service began does not count.
+MISSING = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == {0!r}:
+            raise ImportError('half an upgrade')
+sys.meta_path.insert(0, Missing())
+for name in [name for name in sys.modules if name.split('.')[0] == 'migsafe'
+             or name == {0!r}]:
+    del sys.modules[name]
+"""
+
+
 #: What an armed manager does, of which there is none without a hypervisor.
 REPORT = """
     from migsafe.journal import open_journal
@@ -137,12 +160,44 @@ class TestLoader(unittest.TestCase):
         self.assertEqual((False, None),
                          (found['wrapped'], found.get('raised')))
 
+    def test_a_misspelt_option(self):
+        """oslo.config passes over what it does not know."""
+        state = self.state()
+        path = self.config(enable='true', state_path=state)
+        found = child.run(COMPUTE, path=path)
+        self.assertEqual((False, None), (found['wrapped'], found.get('raised')))
+        row = self.status(path)
+        self.assertEqual('unknown', row['State'])
+
     def test_mismatch_stops_nova_compute(self):
         found = child.run(BREAK + COMPUTE,
                           path=self.config(enabled='true'))
         kind, message = found['raised']
         self.assertEqual('SeamMismatch', kind)
         self.assertIn('ComputeManager.gone', message)
+
+    def test_code_that_cannot_be_imported_stops_nova_compute(self):
+        for name in ('migsafe.conf', 'migsafe.exceptions', 'migsafe.text', 'migsafe.nova.arming',
+                     'migsafe.nova.seams.table', 'migsafe.nova.host.status', 'alembic'):
+            with self.subTest(name):
+                found = child.run(MISSING.format(name) + COMPUTE,
+                                  path=self.config(enabled='true', device_guards='true'))
+                kind, message = found['raised']
+                self.assertEqual('NotProtected', kind)
+                self.assertIn('half an upgrade', message)
+                self.assertIn('enforce', message)
+
+    def test_code_that_cannot_be_imported_may_be_put_up_with(self):
+        for options in ({'enabled': 'true', 'enforce': 'false'}, {}):
+            with self.subTest(options):
+                found = child.run(MISSING.format('migsafe.conf') + COMPUTE,
+                                  path=self.config(**options))
+                self.assertEqual((False, None),
+                                 (found['wrapped'], found.get('raised')))
+
+    def test_the_loader_imports_os_vif_alone(self):
+        found = child.run(ALONE, preamble='')
+        self.assertEqual(['migsafe', 'migsafe.nova', 'migsafe.nova.loader'], found)
 
     def test_guards_that_cannot_become_root_stop_nova_compute(self):
         path = self.config(enabled='true', device_guards='true')

@@ -79,7 +79,7 @@ ARM = """
 import logging
 from nova.conf import CONF
 import migsafe.conf
-import migsafe.nova
+import migsafe.nova.arming
 from migsafe import exceptions
 lines = []
 class Keep(logging.Handler):
@@ -96,8 +96,8 @@ if not early:
         del manager.ComputeManager._power_on
 raised = ''
 try:
-    migsafe.nova.arm(CONF)
-    migsafe.nova.arm(CONF)
+    migsafe.nova.arming.arm(CONF)
+    migsafe.nova.arming.arm(CONF)
     armed_early = 'nova.compute.manager' in sys.modules
     if early and broken:
         from migsafe.nova.seams import table
