@@ -17,6 +17,28 @@ it. None of them carries a payload, a password or a token.
 
 from typing import Any
 
+from migsafe.masking import one_line
+from migsafe.text import shell
+
+
+class Words(dict[str, Any]):
+    """Values of a template, each on one line and harmless to a terminal.
+
+    ``%(shell:NAME)s`` is a value as a word of a command to type.
+    """
+
+    def __getitem__(self, key: str) -> Any:
+        """Clean what was chosen by others; numbers stay numbers."""
+        value = super().__getitem__(key)
+        return value if isinstance(value, int | float) else one_line(value)
+
+    def __missing__(self, key: str) -> str:
+        """Quote the value that a key with the prefix names."""
+        prefix, _, name = key.partition(':')
+        if prefix != 'shell':
+            raise KeyError(key)
+        return shell(super().__getitem__(name))
+
 
 class MigsafeError(Exception):
     """Base of all errors that migsafe raises on purpose.
@@ -31,7 +53,7 @@ class MigsafeError(Exception):
 
     def __init__(self, message: str | None = None, **kwargs: Any) -> None:
         self.kwargs = kwargs
-        super().__init__(self.message % kwargs if message is None else message)
+        super().__init__(self.message % Words(kwargs) if message is None else message)
 
 
 class ConfigError(MigsafeError):
@@ -93,7 +115,7 @@ class JournalFileCorrupt(JournalCorrupt, JournalUnavailable):
     message = (
         'The journal %(database)s is damaged: %(reason)s. It is left untouched. Restore it from a '
         'backup, or move it away to start an empty one (what it held is then settled only by '
-        'evidence): mv %(database)s %(database)s.damaged'
+        'evidence): mv %(shell:database)s %(shell:database)s.damaged'
     )
 
 

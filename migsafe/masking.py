@@ -18,11 +18,16 @@ import re
 from oslo_utils import strutils
 
 MASK = '***'
+#: What a terminal obeys or shows in another order, no database keeps (NUL, lone surrogates), or a
+#: log takes for the end of a line; \t and \n are left to whoever makes one line of a text.
+CONTROL = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069'
+                     '\ufeff\ud800-\udfff]')
 # NOTE: strutils knows auth_password and its like, but neither Ceph's keyring, nor NVMe's in-band
 # authentication (dhchap_*), nor the names that a driver of another vendor may choose. What merely
 # looks like a secret is masked too: nobody misses it in a message or a table.
 _PARTS = ('passw|passphrase|secret|token|keyring|credential|private|authorization|chap_|dhchap|'
-          'auth_key|api_key|access_key|master_key|luks_key|hostkey|encryption_key|cephx|psk')
+          'auth_key|api_?key|access_key|master_key|luks_key|hostkey|encryption_key|session_?key|'
+          'cephx|psk|provider_auth|passcode|cookie|pwd|pass(?![a-z])|_pw(?![a-z])')
 _WHOLE = 'key|auth'
 #: Identifiers that only sound like secrets, and that an operator needs.
 PUBLIC = frozenset({'secret_uuid', 'secret_type', 'auth_method', 'discovery_auth_method',
@@ -36,18 +41,29 @@ _QUOTE = r'\\*["\']'
 _VALUE = (rf'(?:[bu](?=["\']))?(?:(?P<quote>{_QUOTE})(?:(?!(?P=quote))(?:\\.|.))*+(?:(?P=quote))?'
           r'|[\[{(][^][{}()]*+[\]})]?'
           r'|(?!(?:none|null|true|false)\b)(?:(?:bearer|basic|digest)\s+)?[^\s"\']++)')
-_NAME = rf'(?P<name>(?<![\w.-])[\w.-]*?(?:{_PARTS})[\w.-]*+)'
+# NOTE: the part is looked for once, and the name is taken whole: a word may be "password" 8,000
+# times, and trying again from each of them would take the square of its length.
+_NAME = rf'(?P<name>(?<![\w.-])(?=[\w.-]*?(?:{_PARTS}))[\w.-]++)'
 _NAMED = (
     # name: value, "name": "value", name='value', <name>value, name -v value (of iscsiadm)
     rf'(?P<before>{_NAME}(?:(?:{_QUOTE})?\s*[:=]\s*|>'
     rf'|(?:{_QUOTE})?[\s,]+(?:{_QUOTE})?--?[a-z]+(?:{_QUOTE})?[\s,=]+))',
     # --name value, ['--name', 'value']
-    rf'(?P<before>(?<![\w-])--(?P<name>[\w-]*?(?:{_PARTS})[\w-]*+)(?:{_QUOTE})?[\s,=]+)',
+    rf'(?P<before>(?<![\w-])--(?P<name>(?=[\w-]*?(?:{_PARTS})|(?:{_WHOLE})(?![\w-]))[\w-]++)'
+    rf'(?:{_QUOTE})?[\s,=]+)',
     # Words of any text as well, so these need an equals sign or quotes.
     rf'(?P<before>(?:(?<![\w.-])|(?<=\\[nrt]))(?P<name>{_WHOLE})(?:\s*=|{_QUOTE}\s*:)\s*)',
 )
 _BY_NAME = tuple(re.compile(before + _VALUE, re.IGNORECASE | re.DOTALL) for before in _NAMED)
 _BY_SHAPE = (
+    # A token in the place of the user.
+    (re.compile(r'(://)[^\s:@"/]++@'), rf'\1{MASK}@'),
+    (re.compile(r'\b(bearer\s+)[^\s"\',;]++', re.IGNORECASE), rf'\1{MASK}'),
+    # Cinder's column: a method, a user and the secret.
+    (re.compile(r'(provider_auth(?:\\*["\'])?\s*[:=]\s*)\w+[ ]\S+[ ][^\s"\']++', re.IGNORECASE),
+     rf'\1{MASK}'),
+    # Its value has spaces.
+    (re.compile(r'\b((?:set-)?cookie\s*:\s*)[^\n"\']++', re.IGNORECASE), rf'\1{MASK}'),
     # The last @ of a word ends the password: it may hold one, and a transport URL has several.
     (re.compile(r'(://[^\s:@"/]*):[^\s"]{0,1000}@'), rf'\1:{MASK}@'),
     # NVMe: TP 8006 (DH-HMAC-CHAP), TP 8011 (TLS)
@@ -60,13 +76,18 @@ _BY_SHAPE = (
 
 
 def mask(text: str) -> str:
-    """Return ``text`` without the values of the secrets in it."""
+    """Return ``text`` without the values of the secrets in it, and without control characters."""
     for pattern, instead in _BY_SHAPE:
         text = pattern.sub(instead, text)
     for pattern in _BY_NAME:
         text = pattern.sub(_hide, text)
     masked: str = strutils.mask_password(text, MASK)
-    return masked
+    return CONTROL.sub('?', masked)
+
+
+def one_line(value: object) -> str:
+    """Return text of others as part of one line: with nothing that a terminal or a log obeys."""
+    return CONTROL.sub('?', str(value)).translate({9: ' ', 10: ' '})
 
 
 def _hide(found: re.Match[str]) -> str:

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from migsafe import masking
 
@@ -33,6 +34,14 @@ def masked(error: BaseException) -> str:
     text = ' '.join(masking.mask(_start(str(error))).split())
     cut = text if len(text) <= LIMIT else text[:LIMIT] + '...'
     return f'{type(error).__name__}: {cut}' if cut else type(error).__name__
+
+
+def shell(word: object) -> str:
+    """A word of a command that a message tells to type: one word to a shell, text to a terminal.
+
+    :param word: as its bearer chose it; what cannot be printed cannot be typed either
+    """
+    return shlex.quote(''.join(char if char.isprintable() else '?' for char in str(word)))
 
 
 def _start(text: str) -> str:

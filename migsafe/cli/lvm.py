@@ -30,7 +30,7 @@ from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.cli import base, codes, config, residue
 from migsafe.journal import opening, rights
 from migsafe.lvm import services
-from migsafe.text import masked
+from migsafe.text import masked, shell
 
 COLUMNS = ('Logical volume', 'Device', 'VG uuid', 'Stands on')
 RELEASED = ('Released',)
@@ -65,7 +65,7 @@ class LvmList(base.Command):
                          ', '.join(disks) or 'nothing'))
             if not disks:
                 ghosts.append(f'{found} is a ghost: its disk was torn away. Stop what uses it, '
-                              f'then: dmsetup remove --uuid {ascii(found.dm_uuid)}')
+                              f'then: dmsetup remove --uuid {shell(found.dm_uuid)}')
         self.found(ghosts)
         return COLUMNS, rows
 

@@ -27,6 +27,7 @@ from oslo_db import exception as db_exception
 from sqlalchemy import exc as sa_exc
 
 from migsafe import exceptions, masking
+from migsafe.text import shell
 
 BUSY = re.compile('database (schema |table )?is locked|database is busy|lock timeout|'
                   'lock wait timeout', re.IGNORECASE)
@@ -112,7 +113,7 @@ def translate(exc: BaseException, database: str, what: str,
             return exceptions.JournalUnavailable(
                 database=database, reason=f'{what}: {reason} ({text})',
                 cure=cure.replace('SYNC', advice.sync).replace('OPTION', advice.option)
-                .replace('FILE', database))
+                .replace('FILE', shell(database)))
     return exceptions.JournalUnavailable(
         database=database, reason=f'{what}: {type(exc).__name__}: {text}',
         cure='Check that the database answers; nothing was changed.')

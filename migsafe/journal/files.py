@@ -19,23 +19,18 @@ import contextlib
 import fcntl
 import os
 import pwd
-import shlex
 import stat
 import time
 from collections.abc import Iterator
 
 from migsafe import exceptions
+from migsafe.text import shell
 
 COMPANIONS = ('-wal', '-shm', '-journal')
 # NOTE: room for a few payloads of the largest size. A migration that starts with less might
 # not get its verdict written.
 MIN_FREE_BYTES = 16 * 1024 * 1024
 LOCK_SECONDS = 60.0
-
-
-def shell(word: str) -> str:
-    """Return a word so that a shell takes it for one word and a terminal for text."""
-    return shlex.quote(''.join(char if char.isprintable() else '?' for char in word))
 
 
 def user_name(uid: int) -> str:

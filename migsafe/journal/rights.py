@@ -31,6 +31,7 @@ from typing import Any, NoReturn
 
 from migsafe import exceptions
 from migsafe.journal import files
+from migsafe.text import shell
 
 LINKS = 40
 ANSWER_BYTES = 64 * 1024 * 1024
@@ -74,7 +75,7 @@ def _parts(path: str) -> list[str]:
 
 def _loose(path: str, why: str) -> exceptions.JournalInsecure:
     return exceptions.JournalInsecure(
-        path=path, reason=why, cure=f'Run: chmod go-w {files.shell(path)}; or name another '
+        path=path, reason=why, cure=f'Run: chmod go-w {shell(path)}; or name another '
         'directory in [migsafe].')
 
 
@@ -92,7 +93,7 @@ def require(path: str) -> None:
         name = files.user_name(uid)
         raise exceptions.JournalInsecure(
             path=directory, reason=f'root does not open what {name} can replace',
-            cure=f'Run the command as its owner: sudo -u {files.shell(name)} migsafe ...')
+            cure=f'Run the command as its owner: sudo -u {shell(name)} migsafe ...')
 
 
 def become_owner(path: str) -> None:
@@ -182,4 +183,4 @@ def _hear(reader: int, path: str) -> bytes:
 def _silent(path: str, why: str) -> exceptions.JournalUnavailable:
     return exceptions.JournalUnavailable(
         database=path, reason=why, cure=f'Look at it as its owner, with: migsafe journal list; '
-        f'and for what keeps it busy: fuser -v {files.shell(path)}')
+        f'and for what keeps it busy: fuser -v {shell(path)}')

@@ -11,18 +11,14 @@
 # under the License.
 """Bounds on what may be written, checked before the database sees it."""
 
-import re
 from typing import Any
 
 from oslo_serialization import jsonutils
 
-from migsafe import exceptions
+from migsafe import exceptions, masking
 
 PAYLOAD_LIMIT = 4 * 1024 * 1024
 TEXT_LIMIT = 16 * 1024
-# NOTE: PostgreSQL refuses NUL, no database takes a lone surrogate, and control characters in a
-# reason that came over the bus could rewrite the terminal of the operator who reads it.
-_UNPRINTABLE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]')
 
 
 def dump(what: str, payload: Any) -> str | None:
@@ -51,7 +47,7 @@ def dump(what: str, payload: Any) -> str | None:
 
 def prose(text: object) -> str:
     """Return free text made harmless and cut to ``TEXT_LIMIT`` characters; it never fails."""
-    clean = _UNPRINTABLE.sub('?', str(text))
+    clean = masking.CONTROL.sub('?', str(text))
     if len(clean) <= TEXT_LIMIT:
         return clean
     return f'{clean[:TEXT_LIMIT]}... ({len(clean)} characters)'
@@ -63,7 +59,7 @@ def word(what: str, name: str, value: object, limit: int, *, empty: bool = True)
     :raises JournalBadValue: no text, too long, empty, or with control characters
     """
     if not isinstance(value, str) or len(value) > limit or not (value or empty) \
-            or _UNPRINTABLE.search(value) or '\n' in value or '\t' in value:
+            or masking.CONTROL.search(value) or '\n' in value or '\t' in value:
         raise exceptions.JournalBadValue(
             what=what, reason=f'{name} must be printable text of {0 if empty else 1} to {limit} '
             f'characters, got {ascii(value)[:60]}')

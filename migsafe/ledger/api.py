@@ -13,7 +13,6 @@
 
 import datetime
 import functools
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -49,7 +48,8 @@ class HostFenced(exceptions.MigsafeError):
     message = ('%(kind)s %(id)s is not mapped to host %(host)s: it or its initiator is fenced '
                '(%(by)s), and what it had is still mapped there. A connector that names it does '
                'not prove that it is back. If it is: migsafe --config-file '
-               '/etc/cinder/cinder.conf export unfence --backend %(backend)s %(fenced)s')
+               '/etc/cinder/cinder.conf export unfence --backend %(shell:backend)s '
+               '%(shell:fenced)s')
 
 
 class Ledger(Rows):
@@ -65,11 +65,15 @@ class Ledger(Rows):
         :param judge: gets the exports of the volume, and raises if this one must not be made;
             nobody can change them until this is committed
         :raises Busy: another service of the cluster is at work on the volume
+        :raises JournalBadValue: something is to be mapped to what cannot name an initiator
         :raises HostFenced: something is to be mapped to a host that is fenced
         """
         what = f'the intent for {thing.kind} {thing.id}'
         values.choice(what, 'state', state, tuple(ENDS.values()))
         wanted = list(peers)
+        if state == 'mapping':
+            for name in (name for peer in wanted for name in peer.initiators):
+                values.word('a connector', 'each initiator', name, 255)
         fields = {'state': state, 'error': '', 'service': self.service,
                   'incarnation': self.incarnation}
 
@@ -286,8 +290,7 @@ class Ledger(Rows):
                 if (peer.host and peer.host == host) or any(name in known for name in names):
                     raise HostFenced(
                         kind=thing.kind, id=thing.id, host=ascii(peer.host)[1:-1] or '(not named)',
-                        by=values.prose(by), backend=shlex.quote(self.service),
-                        fenced=shlex.quote(host))
+                        by=values.prose(by), backend=self.service, fenced=host)
 
     def _match(self, read: records.Export | None, intents: Sequence[str],
                attachment: str | None) -> Match:

@@ -19,7 +19,7 @@ from typing import Any
 
 from oslo_serialization import jsonutils
 
-from migsafe import exceptions
+from migsafe import exceptions, masking
 from migsafe.journal import records, rows, values
 from migsafe.ledger import models
 
@@ -124,8 +124,8 @@ class Export(records.Row):
         of = f'{self.kind} {self.resource}'
         if not self.peer:
             return f'the target of {of}'
-        names = ', '.join(self.initiators) or 'no initiator'
-        return f'the export of {of} to host {self.host or "(none)"} ({names})'
+        names = ', '.join(map(str, self.initiators)) or 'no initiator'
+        return masking.one_line(f'the export of {of} to host {self.host or "(none)"} ({names})')
 
 
 def peer_of(row: Export) -> Peer:

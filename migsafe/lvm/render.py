@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from migsafe import masking
 from migsafe.lvm import change, facts, filters, reports, roles, rules
+from migsafe.text import shell
 
 AFTER = ('The initramfs holds a copy of /etc/lvm: renew it with "update-initramfs -u -k all" or '
          '"dracut -f --regenerate-all", and reboot one host to see that all its own comes back.')
@@ -37,14 +39,15 @@ def commands(advice: rules.Advice, effective: reports.Settings,
         return [] if doubts else added
     file = facts.devices_file(effective, etc)
     if not plan.keep and not doubts:
-        made = [f'mkdir -p -m 0700 {file.parent}', f'touch {file}']
+        made = [f'mkdir -p -m 0700 {shell(file.parent)}', f'touch {shell(file)}']
     else:
         # one file with all of them at once: the first entry of a file in use hides all others
-        made = [f'lvm lvmdevices --devicesfile {change.NEW} --adddev {device.path}'
+        made = [f'lvm lvmdevices --devicesfile {change.NEW} --adddev {shell(device.path)}'
                 for device in plan.keep]
-        made += [f'lvm lvmdevices --devicesfile {change.NEW} --adddev {device.path}  # only if '
-                 f'{roles.shown(group)} is the host\'s own' for device, group in doubts]
-        made.append(f'mv {file.with_name(change.NEW)} {file}')
+        made += [f'lvm lvmdevices --devicesfile {change.NEW} --adddev {shell(device.path)}  '
+                 f'# only if {masking.one_line(roles.shown(group))} is the host\'s own'
+                 for device, group in doubts]
+        made.append(f'mv {shell(file.with_name(change.NEW))} {shell(file)}')
     return made + (added if plan.enable else [])
 
 

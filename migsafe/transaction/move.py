@@ -21,6 +21,7 @@ from typing import Any
 from migsafe import exceptions
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
+from migsafe.text import shell
 from migsafe.transaction import verdict
 from migsafe.transaction.clients import (
     LIVE_MIGRATION,
@@ -191,7 +192,7 @@ class Move:
                       and other.kind == LIVE_MIGRATION]
         return next((
             f'{other}; if nothing works on it any more, `openstack server '
-            f'set --state active {now.uuid}` says so'
+            f'set --state active {shell(now.uuid)}` says so'
             for other in others
             if self.loser in (other.source_host, other.dest_host)), None)
 

@@ -29,6 +29,7 @@ from migsafe.brick.identity import designators, noted
 from migsafe.brick.kernel import address, counters, holders
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.brick.root.interface import Root
+from migsafe.text import shell
 
 #: Seconds for which a short opener (udev, blkid, a scan of LVM) gets the benefit of the doubt, and
 #: for which the counters of I/O of a device that is used may go on.
@@ -229,7 +230,7 @@ class Guard:
         is_map = uuid.startswith('mpath-')
         if multipath and not is_map and not name.startswith('nvme'):
             raise refusals.NotMultipath(volume=wanted.volume, host=self.host,
-                                        device=f'/dev/{name}')
+                                        device=shell(f'/dev/{name}'))
         paths = list(dict.fromkeys([*(slaves if is_map else [name]), *also]))
         seen = self.root.ask(paths, FIRST_ANSWER)
         if not every:
@@ -331,7 +332,7 @@ class Guard:
               left: str = refusals.LEFT) -> refusals.VolumeHeld:
         return refusals.VolumeHeld(
             volume=wanted.volume, host=self.host, device=device, holder=holder, left=left,
-            way_out=refusals.WAYS_OUT % {'device': device.split(',')[0]})
+            way_out=refusals.WAYS_OUT % {'device': shell(device.split(',')[0])})
 
     def _unjudged(self, wanted: Wanted, device: str, reason: str) -> refusals.Unjudged:
         return refusals.Unjudged(volume=wanted.volume, host=self.host, device=device,

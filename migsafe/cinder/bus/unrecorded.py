@@ -24,6 +24,7 @@ from migsafe.cinder.facts import attachments
 from migsafe.cinder.inspectors import Mapping
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
+from migsafe.text import shell
 
 LOG = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def _write(guard: Any, thing: Thing, mapping: Mapping, peer: records.Peer, refus
     def judge(exports: Sequence[records.Export]) -> None:
         if exports:
             raise refused(f'the ledger has {exports[0]} ({exports[0].state}). Revert that first: '
-                          f'export revert --from-host {exports[0].host or "HOST"}.')
+                          f'export revert --from-host {shell(exports[0].host or "HOST")}.')
     LOG.warning('An operator takes up in the ledger, as an export to host %s, that the array '
                 'maps volume %s to %s', peer.host, thing.id, mapping)
     ledger.intend(thing, [peer], 'mapping', attachment=FOUND, judge=judge)

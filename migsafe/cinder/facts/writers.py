@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from migsafe.cinder.facts import attachments, calls, mappings
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
+from migsafe.text import shell
 
 LOG = logging.getLogger(__name__)
 
@@ -62,8 +62,8 @@ def _cure(other: Other, *, volume: str, backend: str, **_: Any) -> str:
     host = other.export.host if other.export else ''
     text = UNRECORDED if other.initiator else CURE
     return other.cure or text.format(
-        revert=REVERT, backend=shlex.quote(backend), volume=volume,
-        host=shlex.quote(host or 'HOST'), initiator=shlex.quote(other.initiator))
+        revert=REVERT, backend=shell(backend), volume=shell(volume),
+        host=shell(host or 'HOST'), initiator=shell(other.initiator))
 
 
 class NotKnown(exceptions.MigsafeError):

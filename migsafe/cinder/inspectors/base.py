@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from migsafe import exceptions
+from migsafe import exceptions, masking
 from migsafe.brick.identity.designators import Identity
 
 
@@ -57,7 +57,7 @@ class Mapping:
             ('as', self.volume), ('group or host', self.host if self.initiators else ''),
             ('target', self.target), ('LUN', self.lun)) if name]
         whom = ', '.join(sorted(self.initiators)) or self.host or 'nobody'
-        return f'{whom} ({", ".join(there)})'
+        return masking.one_line(f'{whom} ({", ".join(there)})')
 
 
 @dataclasses.dataclass(frozen=True)

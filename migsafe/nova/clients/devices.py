@@ -28,6 +28,7 @@ from migsafe.brick.connectors import shim
 from migsafe.brick.guard import identity_check, policy, questions
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import sysfs
+from migsafe.text import shell
 from migsafe.transaction.clients import ConnectionInfo
 
 #: driver_volume_type -> whether os-brick's get_volume_paths() itself leaves
@@ -165,4 +166,4 @@ def _not_known(host: str, volume_id: str, attachment_id: str,
             f'(attachment {attachment_id}, {attachment.get("status")}), maybe '
             f'on {host}, so its device there stays for now; if nothing works '
             'on that attachment any more, delete it with `openstack volume '
-            f'attachment delete {attachment_id}`')
+            f'attachment delete {shell(attachment_id)}`')

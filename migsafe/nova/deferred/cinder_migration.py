@@ -24,6 +24,7 @@ from typing import Any
 from nova import context as nova_context
 from nova import exception
 
+from migsafe.text import shell
 from migsafe.transaction.clients import Records
 
 
@@ -74,7 +75,7 @@ class Ending:
         if not new:
             return (f'its device is gone from {self._host}, but Cinder migrates it to a '
                     f'volume that instance {instance} does not have any more; end that with '
-                    f'"cinder reset-state --reset-migration-status {volume}"')
+                    f'"cinder reset-state --reset-migration-status {shell(volume)}"')
         if why := self.busy(instance) or self._away(instance, volume):
             return why
         self._api.migrate_volume_completion(context, volume, new[0], error=False)
@@ -88,7 +89,7 @@ class Ending:
         return (f'its device is gone from {self._host}, but instance {instance} is on {now.host} '
                 f'by now, and the migration of volume {volume} by Cinder can be ended only on '
                 f'{self._host}; bring it back with "openstack server migrate --host '
-                f'{self._host} {instance}".')
+                f'{shell(self._host)} {shell(instance)}".')
 
     def _rename(self, context: Any, instance: str, volume: str) -> str | None:
         """Give the row the id that Cinder has given to its volume.

@@ -29,7 +29,7 @@ from oslo_log import log as logging
 
 from migsafe.journal.api import Journal
 from migsafe.nova.deferred import findings
-from migsafe.text import masked
+from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Deletions:
         text = (f'Volume {volume} is to be deleted with instance {instance}, but its device on '
                 f'{self._host} has to stay for now. nova-compute deletes it by itself, after the '
                 'device and the attachment. Cinder deletes no volume with a snapshot: to keep it, '
-                f'"openstack volume snapshot create --force --volume {volume} NAME".')
+                f'"openstack volume snapshot create --force --volume {shell(volume)} NAME".')
         LOG.warning('%s: %s', KIND, text)
         self._noted.put(attached, text)
         return True

@@ -26,7 +26,7 @@ from oslo_log import log as logging
 from migsafe.brick.guard import kept_devices
 from migsafe.journal.api import Journal
 from migsafe.nova.deferred import findings
-from migsafe.text import masked
+from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Legacy:
                 'has no attachment, so that this is not tried again by itself: once the device '
                 'is gone, remove its export in the array and tell Cinder by "cinder reset-state '
                 '--state available --attach-status detached --reset-migration-status '
-                f'{volume}".')
+                f'{shell(volume)}".')
         LOG.error('%s: %s', KIND, text)
         self._noted.put((instance, volume), text)
         if instance:

@@ -26,7 +26,7 @@ from migsafe.nova.clients import evidence, records
 from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.nova.seams import effects, rollback, source
-from migsafe.text import masked
+from migsafe.text import masked, shell
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
@@ -210,4 +210,4 @@ def rollback_live_migration_at_destination(wrapped: Any, manager: Any,
         f'rollback of live migration{name} of instance {instance.uuid} was '
         f'refused on {participant.host}: {reason}. What is left of it here is '
         'removed when it is settled; see `migsafe residue list --instance '
-        f'{instance.uuid}` on {participant.host}'))
+        f'{shell(instance.uuid)}` on {participant.host}'))

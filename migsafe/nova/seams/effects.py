@@ -27,6 +27,7 @@ from nova import exception
 
 from migsafe.nova.clients import devices
 from migsafe.nova.host import attempt as host_attempt
+from migsafe.nova.seams import faults
 from migsafe.text import masked
 from migsafe.transaction import history
 
@@ -155,7 +156,8 @@ def _journalled(attempt: host_attempt.Attempt, kind: Kind, key: str, named: Argu
                 wrapped: Any, args: Any, kwargs: Any) -> Any:
     check_fence(attempt)
     if kind is DISCONNECT and attempt.keep_devices:
-        raise exception.MigrationError(reason=attempt.keep_devices)
+        raise faults.discreet(
+            exception.MigrationError(reason=attempt.keep_devices), 'live migration')
     intent = attempt.intent(kind.resource, kind.effect, key,
                             kind.before(named))
     try:

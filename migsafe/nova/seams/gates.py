@@ -32,8 +32,8 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, volume_rows
-from migsafe.text import masked
+from migsafe.nova.seams import effects, faults, volume_rows
+from migsafe.text import masked, shell
 from migsafe.transaction.evidence import GuestState
 
 LOG = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ def blocked(participant: Participant, instance_uuid: str) -> str | None:
                 f'live migration {tx.uuid} of instance {instance_uuid} from '
                 f'{tx.source_host} to {tx.dest_host} is not settled: {reason}.'
                 ' It is tried again by itself; `migsafe settle '
-                f'{tx.uuid}` on {participant.host} tries now, `migsafe '
-                f'journal show {tx.uuid}` shows what is left')
+                f'{shell(tx.uuid)}` on {participant.host} tries now, `migsafe '
+                f'journal show {shell(tx.uuid)}` shows what is left')
     return None
 
 
@@ -95,7 +95,8 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         # The conductor tells the operator only that no host is valid.
         LOG.warning('Live migration refused on %s: %s', participant.host,
                     reason, instance=instance)
-        raise exception.MigrationPreCheckError(reason=reason)
+        raise exception.MigrationPreCheckError(
+            reason=faults.public('live migration'))
     try:
         return wrapped(*args, **kwargs)
     except REFUSALS:
@@ -103,9 +104,10 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     except Exception as error:
         # Nothing has been done yet, and the guest runs; but for any other
         # exception the conductor puts the instance into ERROR.
+        LOG.warning('The check for a live migration failed on %s: %s',
+                    participant.host, masked(error), instance=instance)
         raise exception.MigrationPreCheckError(
-            reason=f'check on {participant.host} failed: {masked(error)}'
-        ) from error
+            reason=faults.failed('the check for a live migration')) from error
 
 
 def _not_writable(participant: Participant) -> str | None:
@@ -166,7 +168,8 @@ def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if reason:
         manager.volume_api.roll_detaching(call['context'],
                                           call['bdm'].volume_id)
-        raise exception.NovaException(f'detach refused: {reason}')
+        raise faults.discreet(
+            exception.NovaException(f'detach refused: {reason}'), 'detach')
     return wrapped(*args, **kwargs)
 
 
@@ -184,7 +187,8 @@ def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         return wrapped(*args, **kwargs)
     stops = _stops_delete(participant, instance, bdms)
     if stops and participant.conf.enforce:
-        raise exception.NovaException(f'delete refused: {stops}; {reason}')
+        raise faults.discreet(
+            exception.NovaException(f'delete refused: {stops}; {reason}'), 'delete')
     LOG.warning('Instance is deleted with an unsettled migration, which '
                 'recovery cleans up: %s', reason, instance=instance)
     return wrapped(*args, **kwargs)

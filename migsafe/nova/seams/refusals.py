@@ -27,7 +27,7 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe.nova.host import registry
-from migsafe.nova.seams import effects, gates, rebuild
+from migsafe.nova.seams import effects, faults, gates, rebuild
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def _not_back(manager: Any, call: Call, error: Exception,
         f'{error}. Its image could not be set back to '
         f'{call["orig_image_ref"]} ({masked(failure)}): do not reboot it, but '
         'rebuild it once that migration is settled')
-    return left
+    return faults.discreet(left, 'rebuild')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,8 +148,8 @@ class Gate:
             participant, call['instance'], call.get(self.bdms) or (),
             under_lock=self.under_lock)
         if reason:
-            self.refuse(manager, call, exception.NovaException(
-                f'{self.operation} refused: {reason}'))
+            self.refuse(manager, call, faults.discreet(exception.NovaException(
+                f'{self.operation} refused: {reason}'), self.operation))
         return wrapped(*args, **kwargs)
 
 

@@ -28,7 +28,7 @@ from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import BEFORE_DONE, SOURCE, Participant
 from migsafe.nova.seams import effects
-from migsafe.text import masked
+from migsafe.text import masked, shell
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.move import FREED
@@ -119,7 +119,7 @@ def _begin(participant: Participant, attempt: host_attempt.Attempt,
             f'live migration {tx.uuid} of instance {instance.uuid} to '
             f'{call["dest"]} came to {participant.host} after it had been '
             'settled or taken up by recovery there, and was not begun; '
-            f'start a new one (see `migsafe journal show {tx.uuid}`)'))
+            f'start a new one (see `migsafe journal show {shell(tx.uuid)}`)'))
     attempt.tx = tx
 
 
@@ -231,7 +231,7 @@ def _not_rolled_back(attempt: host_attempt.Attempt, host: str,
            or f'the verdict is {outcome.verdict.value}')
     return (f'live migration {attempt.uuid} of instance '
             f'{attempt.instance_uuid} is not rolled back on {host} and left '
-            f'to recovery (`migsafe settle {attempt.uuid}` tries now): {why}')
+            f'to recovery (`migsafe settle {shell(attempt.uuid)}` tries now): {why}')
 
 
 def remove_remote_volume_connections(wrapped: Any, manager: Any, args: Any,

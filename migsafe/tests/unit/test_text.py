@@ -67,6 +67,24 @@ SAMPLES = (
     (f"<graphics type='vnc' passwd='{S}'/>", S),
     (str({'credentials': ['user', S]}), S),
     (str({'secret': S.encode()}), S),
+    (f'provider_auth: CHAP {S} {S}', S),
+    (str({'provider_auth': f'CHAP user {S}'}), S),
+    (f'user_pass={S}', S),
+    (f'pass={S}', S),
+    (f'pass: {S}', S),
+    (f'pwd={S}', S),
+    (str({'sysadminPwd': S, 'adminPass': S}), S),
+    (f'apikey={S}', S),
+    (str({'session_key': S, 'sessionkey': S, 'sessionKey': S}), S),
+    (f'bind_pw = {S}', S),
+    (f'passcode: {S}', S),
+    (f'Cookie: a={S}; b={S}', S),
+    (f'set-cookie: a=1; session={S}; path=/', S),
+    (f'ceph --key {S} --id x', S),
+    (f'ceph --key={S}', S),
+    (str(['ceph', '--key', S]), S),
+    (f'answered 401 to Bearer {S}', S),
+    (f'git clone https://{S}@example.org/x failed', S),
     (f"password='it\\'s {S}'", S),
 )
 # What an operator needs, and what only sounds like a secret.
@@ -105,7 +123,8 @@ class TestMasked(oslo_base.BaseTestCase):
                 self.assertNotIn(secret[:6], text.masked(ValueError(filled + 'x' * 9)), sample)
 
     def test_a_long_and_odd_text_takes_no_time(self):
-        for part in ('token', 'token=', '://', '--secret ', '\\', '"key": ', '-----BEGIN PRIVATE',
+        for part in ('token', 'token=', 'password', '--password', 'pass-', 'bearer ', 'cookie:',
+                     '://', '--secret ', '\\', '"key": ', '-----BEGIN PRIVATE',
                      "'password': '", 'a://b:', '\\"auth\\": \\"'):
             before = time.monotonic()
             text.masked(ValueError(part * 100000))

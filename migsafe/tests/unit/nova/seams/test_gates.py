@@ -19,6 +19,7 @@ import uuid
 from unittest import mock
 
 from nova import exception
+from nova.compute import utils
 from oslo_utils import timeutils
 
 from migsafe import exceptions
@@ -76,10 +77,16 @@ class Case(hosts.TwoHosts):
                     (None, self.bdm, self.instance), {})
 
     def refused(self, gate, kind):
-        with self.assertRaises(kind) as caught:
+        """What the log says of it; the fault of the server names no host."""
+        with self.assertLogs('migsafe.nova.seams', 'WARNING') as logged, \
+                self.assertRaises(kind) as caught:
             self.call(gate)
         self.assertEqual([], self.called)
-        return str(caught.exception)
+        fault = utils.exception_to_dict(caught.exception)['message']
+        for word in (SRC, DST, fake.MIGRATION, 'migsafe'):
+            self.assertNotIn(word, fault)
+        self.assertIn('the request id is', fault)
+        return '\n'.join(logged.output)
 
 
 REFUSING = {
@@ -286,7 +293,7 @@ class TestPrecheck(Case):
         def fails(context, bdm, instance):
             raise exception.InvalidSharedStorage(path='/x', reason='y')
         self.wrapped = fails
-        self.refused(gates.precheck, exception.InvalidSharedStorage)
+        self.assertRaises(exception.InvalidSharedStorage, self.call, gates.precheck)
 
 
 class TestDelete(Case):
