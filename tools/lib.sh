@@ -31,27 +31,45 @@ debian_packages() {
 }
 
 # Install what is missing of the named Debian packages, and start none of
-# their services: the tests start their own on loopback. A policy-rc.d that
-# the machine already has is put back.
+# their services: the tests start their own on loopback.
 apt_install() {
-    local policy=/usr/sbin/policy-rc.d missing=() package rc=0
+    local missing=() package
     for package in "$@"; do
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
             missing+=("$package")
     done
     [ ${#missing[@]} -eq 0 ] && return 0
     say "Installing Debian packages: ${missing[*]}"
-    [ ! -e $policy ] || as_root mv $policy $policy.migsafe
-    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-    as_root chmod 755 $policy
-    {
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-                --no-install-recommends "${missing[@]}" >/dev/null
-    } || rc=$?
-    as_root rm -f $policy
-    [ ! -e $policy.migsafe ] || as_root mv $policy.migsafe $policy
-    return $rc
+    without_services apt_install_now "${missing[@]}"
+}
+
+apt_install_now() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+            --no-install-recommends "$@" >/dev/null
+}
+
+POLICY=/usr/sbin/policy-rc.d
+POLICY_MARK='# of tools/lib.sh of migsafe: no service is started meanwhile'
+
+# without_services COMMAND...: no package starts a service while it runs. A
+# policy-rc.d that the machine already has is put back, however this ends; what
+# a run that was killed outright has left is put back by the next one.
+without_services() (
+    restore_policy
+    trap restore_policy EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    [ ! -e "$POLICY" ] || as_root mv "$POLICY" "$POLICY.migsafe"
+    printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_MARK" | as_root tee "$POLICY" >/dev/null
+    as_root chmod 755 "$POLICY"
+    "$@"
+)
+
+restore_policy() {
+    if grep -qsxF "$POLICY_MARK" "$POLICY"; then as_root rm -f "$POLICY"; fi
+    if [ -e "$POLICY.migsafe" ]; then as_root mv "$POLICY.migsafe" "$POLICY"; fi
 }
 
 # A Python that can make virtual environments, 3.11 or newer.

@@ -72,6 +72,46 @@ class ShellTest(testtools.TestCase):
         self.assertNotIn("mariadb-server", plain)
         self.assertLessEqual(set(plain) | {"mariadb-server", "rabbitmq-server"}, set(test))
 
+    def policy(self, script):
+        """What is left of the machine's own policy-rc.d, whatever ends the script."""
+        top = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        policy = top / "policy-rc.d"
+        policy.write_text("of the machine")
+        done = subprocess.run(
+            ["bash", "-eu", "-c", f". {ROOT}/tools/lib.sh; POLICY={policy}; {script}"],
+            env={"ROOT": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return (
+            done.returncode,
+            done.stdout,
+            {name.name: name.read_text() for name in top.iterdir()},
+        )
+
+    def test_no_service_is_kept_from_starting_afterwards(self):
+        mine = {"policy-rc.d": "of the machine"}
+        show = "as_root() { \"$@\"; }; inside() { tail -1 $POLICY; $1; }; "
+        end = "without_services inside"
+        for how, code in (
+            ("true", 0),
+            ("false", 1),
+            ("kill -TERM $BASHPID", 143),
+            ("kill -INT $BASHPID", 130),
+            ("kill -HUP $BASHPID", 129),
+        ):
+            with self.subTest(how):
+                script = f"{show} how() {{ {how}; }}; {end} how"
+                self.assertEqual((code, "exit 101\n", mine), self.policy(script))
+
+    def test_what_a_run_killed_outright_has_left_is_put_back(self):
+        show = "as_root() { \"$@\"; }; die() { kill -KILL $BASHPID; }; "
+        script = f"{show} without_services die || cat $POLICY | tail -1; without_services true"
+        code, out, left = self.policy(script)
+        self.assertEqual((0, "exit 101\n"), (code, out))
+        self.assertEqual({"policy-rc.d": "of the machine"}, left)
+
     def test_the_devstack_plugin_switches_it_on(self):
         top = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         (top / "nova.conf").touch()
