@@ -20,6 +20,8 @@ from migsafe import masking
 
 #: Longer texts (an HTML body, an oversized reply) are cut.
 LIMIT = 400
+#: A list of what others can make as long as they like, such as the logical volumes of a guest.
+LISTED = 5 * LIMIT
 #: Masking takes a second per megabyte, so it gets no more than this.
 SCANNED = 20 * LIMIT
 _CUT_WORD = re.compile(r'\S{0,1000}\Z')
@@ -34,6 +36,12 @@ def masked(error: BaseException) -> str:
     text = ' '.join(masking.mask(_start(str(error))).split())
     cut = text if len(text) <= LIMIT else text[:LIMIT] + '...'
     return f'{type(error).__name__}: {cut}' if cut else type(error).__name__
+
+
+def cut(words: str) -> str:
+    """A list for a message, cut where it is longer than a person reads."""
+    left = len(words) - LISTED
+    return words if left <= 0 else f'{words[:LISTED]}... (and {left} characters more)'
 
 
 def shell(word: object) -> str:

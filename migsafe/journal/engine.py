@@ -39,6 +39,8 @@ _PRAGMAS = (
     'synchronous = FULL',
     'trusted_schema = OFF',
     'cell_size_check = ON',
+    # NOTE: what is deleted or overwritten is a secret, and would stay in the file's free space.
+    'secure_delete = ON',
 )
 
 

@@ -43,6 +43,19 @@ def _walk(value: Any, depth: int) -> Any:
     return masking.mask(str(value))
 
 
+def forget(payload: Any) -> Any:
+    """Return a copy of ``payload`` without connections and secrets: None stands in their place.
+
+    Nothing is masked in it, so that no mask can be taken for a value.
+    """
+    if isinstance(payload, dict):
+        return {key: None if key == 'connection_info' or _is_secret(str(key), item)
+                else forget(item) for key, item in payload.items()}
+    if isinstance(payload, list):
+        return [forget(item) for item in payload]
+    return None if isinstance(payload, str) and masking.mask(payload) != payload else payload
+
+
 def _is_secret(key: str, value: Any) -> bool:
     if value in (None, '') or isinstance(value, bool):
         return False

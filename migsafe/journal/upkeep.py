@@ -12,6 +12,7 @@
 """What a journal holds beside its transactions: what the services say of themselves."""
 
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from migsafe.journal import models, reader, values, writes
 
 T = TypeVar('T')
 PURGE_BATCH = 100
+NEVER = datetime.datetime(2000, 1, 1)
 
 
 class Upkeep(reader.JournalReader):
@@ -73,7 +75,24 @@ class Upkeep(reader.JournalReader):
                 connection, older_than, host, PURGE_BATCH))
             total += count
             if count < PURGE_BATCH:
-                return total
+                break
+        self._store.truncate_log()
+        return total
+
+    def blank(self, older_than: datetime.datetime, *, since: datetime.datetime = NEVER) -> None:
+        """Take connections and secrets out of what this host settled before ``older_than``.
+
+        Nothing of a settled transaction is undone or repeated, and its log still says what was
+        done to which volume.
+
+        :param since: naive UTC; what was settled earlier has been done
+        """
+        after_id: int | None = 0
+        while after_id is not None:
+            after_id = self._commit('forgetting secrets', functools.partial(
+                writes.blank, between=(since, older_than), host=self.host, after_id=after_id,
+                limit=PURGE_BATCH))
+        self._store.truncate_log()
 
     def set_findings(self, kind: str, found: Mapping[tuple[str, str], str]) -> None:
         """Say what a look at the devices of this host has found; what it did not find is gone.

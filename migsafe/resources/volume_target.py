@@ -114,7 +114,8 @@ def target(move: Move, row: VolumeRow,
     found = _pick(move, row, captured, mine)
     if found is None:
         return None
-    if move.newest and found.id == captured.get('attachment_id'):
+    if move.newest and found.id == captured.get('attachment_id') \
+            and captured.get('connection_info'):
         return Target(found.id, captured.get('connection_info'))
     if move.newest and found.id == row.attachment_id and move.winner == \
             move.tx.dest_host and row.connection_info and not same(

@@ -27,6 +27,7 @@ from oslo_log import log as logging
 from migsafe.brick import errors
 from migsafe.brick.kernel import holders, host_groups, kinds
 from migsafe.brick.kernel import sysfs as kernel_sysfs
+from migsafe.text import cut
 
 LOG = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def plan(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
     others = holders.blocking(tree, names, [node.name for node in found])
     if others:
         raise NotReleased(device=words, reason='what stands on it is no logical volume: '
-                          + '; '.join(holders.chain(tree, node) for node in others))
+                          + cut('; '.join(holders.chain(tree, node) for node in others)))
     own = {node.name for node in tree.values() if node not in found}
     for node in found:
         foreign = bottom(sysfs, node.name, own) - own
@@ -85,7 +86,8 @@ def plan(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
     hosts = host_groups.reason(sysfs, found, named)
     if hosts:
         raise HostsOwn(device=words, reason=hosts)
-    return sorted(found, key=lambda node: _height(tree, node.name), reverse=True)
+    high = heights(tree)
+    return sorted(found, key=lambda node: high[node.name], reverse=True)
 
 
 def bottom(sysfs: kernel_sysfs.Sysfs, name: str, own: Container[str] = ()) -> set[str]:
@@ -104,9 +106,26 @@ def bottom(sysfs: kernel_sysfs.Sysfs, name: str, own: Container[str] = ()) -> se
     return found
 
 
-def _height(tree: holders.Tree, name: str, seen: frozenset[str] = frozenset()) -> int:
-    below = [n for n in tree[name].below if n not in seen]
-    return 1 + max((_height(tree, n, seen | {name}) for n in below), default=0)
+def heights(tree: holders.Tree) -> dict[str, int]:
+    """How far each node is above the disks, by the longest way; each is looked at once.
+
+    A guest can stack logical volumes so that each doubles the ways down. Nodes of a loop, which
+    no kernel makes, are as high as what is below them outside of it.
+    """
+    found: dict[str, int] = {}
+    begun: set[str] = set()
+    todo = list(tree)
+    while todo:
+        name = todo[-1]
+        below = [under for under in tree[name].below if under not in found]
+        if name not in begun and below:
+            begun.add(name)
+            todo += [under for under in below if under not in begun]
+            continue
+        todo.pop()
+        found.setdefault(name, 1 + max(
+            (found[under] for under in tree[name].below if under in found), default=0))
+    return found
 
 
 def release(sysfs: kernel_sysfs.Sysfs, root: Root, names: Iterable[str],

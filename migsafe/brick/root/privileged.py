@@ -107,8 +107,11 @@ def claim(names: list[str]) -> dict[str, Any]:
     """Keep everybody else from standing on some disks, until let_go().
 
     :returns: see claimed()
+    :raises ValueError: these are no names
     """
-    return claimed(names)
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError('names of disks are texts')
+    return claimed(list(dict.fromkeys(names)))
 
 
 @default.entrypoint

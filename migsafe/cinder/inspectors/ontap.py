@@ -39,6 +39,8 @@ from migsafe.text import masked
 
 API = '/api/'
 PAGE = 1000
+#: More pages than any SVM has records for; a server that goes on for ever is none of ONTAP's.
+PAGES = 1000
 #: ONTAP answers with what it has after 15 seconds (return_timeout).
 TIMEOUT = 20
 RETRIES = 1
@@ -102,6 +104,8 @@ class Ontap:
         url: str | None = f'{path}?{parse.urlencode(asked, safe="*,/:", quote_via=parse.quote)}'
         seen: set[str] = set()
         while url is not None:
+            if len(seen) >= PAGES:
+                raise self.refused(path, f'it has more than {PAGES} pages')
             seen.add(url)
             page = self._page(path, url)
             yield from page['records']

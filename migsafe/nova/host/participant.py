@@ -14,11 +14,13 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from oslo_log import log as logging
+from oslo_utils import timeutils
 
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
@@ -40,6 +42,8 @@ SOURCE, DESTINATION = 'source', 'destination'
 BEFORE_DONE = (Point.RECORDS, Point.DEVICES, Point.EXPORTS)
 #: A paused tear-down of the other side is asked for again this soon.
 SOON = 2.0
+#: Most migrations within an hour that are journalled only because somebody asked to release them.
+TOMBSTONES = 200
 
 
 class Participant:
@@ -240,6 +244,9 @@ class Participant:
         guest = self.clients.guests.evidence(instance_uuid)
         if guest.guest not in (GuestState.ABSENT, GuestState.SHUT_OFF):
             return _refused(f'the guest is on {self.host}: {guest}')
+        if self._too_many():
+            return _refused(f'{self.host} has journalled {TOMBSTONES} migrations within an hour '
+                            'that it does not know')
         tx = self.journal.begin(
             uuid, DESTINATION, instance_uuid, '', self.host,
             dest_boot_id=evidence.boot_id())
@@ -247,6 +254,17 @@ class Participant:
             tx = self.journal.verdict(tx, verdict.value,
                                       'rolled back before it arrived here')
         return self._release(tx, verdict)
+
+    def _too_many(self) -> bool:
+        """Whether others have made as many rows here as they may.
+
+        A host that loses more pre_live_migration calls than that in an hour has other troubles;
+        what is refused is tried again by the source.
+        """
+        newest = self.journal.list(newest=True, limit=TOMBSTONES)
+        since = timeutils.utcnow() - datetime.timedelta(hours=1)
+        return len(newest) == TOMBSTONES and all(
+            not tx.source_host and tx.created_at > since for tx in newest)
 
 
 def _refused(reason: str) -> dict[str, Any]:

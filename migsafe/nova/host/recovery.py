@@ -25,6 +25,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
+from migsafe.journal import upkeep
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import adoption, workers
 from migsafe.nova.host.participant import DESTINATION, Participant
@@ -37,6 +38,9 @@ POLL = 2.0
 #: Jitter: the least part of an interval that passes between two rounds.
 LEAST = 0.8
 PURGE_INTERVAL = datetime.timedelta(hours=24)
+#: How long after its settlement a transaction keeps connections, and how often that is looked at.
+SECRETS_KEPT = datetime.timedelta(hours=24)
+BLANK_INTERVAL = datetime.timedelta(hours=1)
 #: The names of that work.
 ADOPTION, KEPT = 'adoption', 'devices of no migration'
 
@@ -63,6 +67,7 @@ class Recovery:
         self._aside = workers.Crew(2, 2)
         self._kept_up: datetime.datetime | None = None
         self._purged: datetime.datetime | None = None
+        self._blanked = upkeep.NEVER
 
     def start(self) -> None:
         """Begin, in a thread that ends with the process."""
@@ -148,7 +153,7 @@ class Recovery:
 
     def _upkeep(self) -> None:
         """What is in the journal is settled whatever fails here."""
-        for step in (self._beat, self._purge):
+        for step in (self._beat, self._blank, self._purge):
             self._try(step)
         # These may hang as well, on another host or on a device.
         for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept)):
@@ -227,6 +232,13 @@ class Recovery:
         """Devices of no migration that had to stay, with their exports."""
         if self._participant.kept is not None:
             self._participant.kept.settle()
+
+    def _blank(self) -> None:
+        """Keep no CHAP secret longer than somebody who is late could still need it."""
+        spent = timeutils.utcnow() - SECRETS_KEPT
+        if spent - self._blanked > BLANK_INTERVAL:
+            self._participant.journal.blank(spent, since=self._blanked)
+            self._blanked = spent
 
     def _purge(self) -> None:
         days = self._participant.conf.retention_days

@@ -293,6 +293,16 @@ class TestPages(Backend):
         # The control: the first page alone is a good one.
         self.assertEqual(2, len(self.inspector.list_exports(self.volume)))
 
+    def test_pages_without_an_end(self):
+        def more(request):
+            number = int(request.query.get('start', '0'))
+            return ontap_server.page(_links={'next': {
+                'href': f'/api/protocols/san/lun-maps?start={number + 1}'}})
+        self.array_ontap.replies['protocols/san/lun-maps'] = more
+        with mock.patch.object(ontap, 'PAGES', 7):
+            refused = self.assertRaises(ontap.NoAnswer, self.inspector.list_exports, self.volume)
+        self.assertIn('more than 7 pages', str(refused))
+
     def test_links_that_lead_elsewhere(self):
         for following in ('x', {}, {'href': 7}, {'href': 'https://203.0.113.9/api/storage/luns?'},
                           {'href': '/api/storage/luns?a=b'}, ['x']):

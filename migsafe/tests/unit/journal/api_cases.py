@@ -17,7 +17,7 @@ import threading
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal import values
+from migsafe.journal import upkeep, values
 from migsafe.tests.unit.journal import base
 
 NOW = base.NOW
@@ -322,6 +322,34 @@ class ApiCases:
         self.assertEqual([], self.journal.records(old))
         exc = self.assertRaises(exceptions.JournalNotFound, self.journal.note, old, 'late')
         self.assertIn('old', str(exc))
+
+    def test_secrets_of_what_is_settled_are_forgotten(self):
+        opened = self.open()
+        kept, done = (self.begin(opened, uuid, captures=[
+            ('volume_connection', 'v-1', {'connection_info': base.CONNECTION, 'attachment': 'a'}),
+            ('other', 'v-2', {'text': f'auth_password={base.SECRET}', 'list': [
+                base.CONNECTION['data']]})]) for uuid in ('m-1', 'm-2'))
+        opened.finish(done)
+        now = timeutils.utcnow()
+        opened.blank(now - datetime.timedelta(days=1))
+        self.assertIn(base.SECRET, str([line.payload for line in opened.records(done)]))
+        opened.blank(now + datetime.timedelta(days=1))
+        self.assertIn(base.SECRET, str([line.payload for line in opened.records(kept)]))
+        lines = opened.records(done)
+        self.assertNotIn(base.SECRET, str([line.payload for line in lines]))
+        self.assertEqual({'connection_info': None, 'attachment': 'a'}, lines[0].payload)
+        self.assertEqual('CHAP', lines[1].payload['list'][0]['auth_method'])
+        self.assertEqual({}, opened.refresh(done).problems())
+
+    def test_secrets_are_forgotten_in_batches(self):
+        opened = self.open()
+        number = upkeep.PURGE_BATCH * 2 + 1
+        tx = self.begin(opened, captures=[
+            ('r', str(n), {'password': base.SECRET}) for n in range(number)])
+        opened.finish(tx)
+        opened.blank(timeutils.utcnow() + datetime.timedelta(days=1))
+        self.assertEqual([{'password': None}] * number,
+                         [line.payload for line in opened.records(tx)])
 
     def test_purge_works_in_batches(self):
         for number in range(205):

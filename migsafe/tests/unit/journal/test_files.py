@@ -11,9 +11,12 @@
 # under the License.
 """Who may get at the journal, and what happens to one that others can get at."""
 
+import datetime
 import os
 import stat
 from unittest import mock
+
+from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.journal import files, opening, rights
@@ -227,3 +230,25 @@ class TestCreation(base.JournalTestCase):
             exc = self.assertRaises(exceptions.JournalUnavailable, self.open)
         self.assertIn('fuser', str(exc))
         self.open().check_writable()
+
+
+class TestTraces(base.JournalTestCase):
+    """What is forgotten is nowhere in the files."""
+
+    def anywhere(self):
+        found = b''
+        for name in (self.path, self.path + '-wal'):
+            with open(name, 'rb') as handle:
+                found += handle.read()
+        return base.SECRET.encode() in found
+
+    def test_of_secrets(self):
+        for forget in ('blank', 'purge'):
+            opened = self.open()
+            later = timeutils.utcnow() + datetime.timedelta(days=1)
+            tx = self.begin(opened, f'm-{forget}', captures=[
+                ('volume_connection', 'v', {'connection_info': base.CONNECTION})])
+            opened.finish(tx)
+            self.assertTrue(self.anywhere())
+            getattr(opened, forget)(later)
+            self.assertFalse(self.anywhere(), forget)

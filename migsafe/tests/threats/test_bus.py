@@ -1,0 +1,116 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What arrives over the message bus: calls with any arguments, and answers of any shape."""
+
+import json
+import uuid
+from unittest import mock
+
+from hypothesis import given, strategies
+
+from migsafe import exceptions
+from migsafe.nova.bus import endpoint, peer
+from migsafe.nova.host import participant
+from migsafe.tests.threats import examples, values
+from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.resources import cloud as fake
+
+METHODS = ('describe', 'guest_evidence', 'release', 'inspect')
+#: No answer is longer, whatever was asked.
+LONGEST = 300_000
+
+
+class TestCalls(hosts.TwoHosts):
+    """Each call of the endpoint of nova-compute."""
+
+    def setUp(self):
+        super().setUp()
+        self.break_off()
+        self.endpoint = endpoint.Endpoint(self.dst.participant)
+
+    def before(self):
+        """What must stay as it is: the host's own migration, its devices, its attachments."""
+        tx = self.dst.tx()
+        changing = [call for host in (self.src, self.dst) for call in host.calls.made
+                    if call[0] not in ASKING]
+        return tx, self.dst.journal.records(tx), changing
+
+    def check(self, method, arguments):
+        before = self.before()
+        try:
+            found = getattr(self.endpoint, method)(None, **arguments)
+        except exceptions.MigsafeError as error:
+            self.assertLess(len(str(error)), LONGEST)
+            self.assertNotIn('Traceback', str(error))
+        else:
+            self.assertLess(len(json.dumps(found)), LONGEST)
+        self.assertEqual(before, self.before())
+
+    @examples.settings()
+    @given(values.UUIDS, strategies.dictionaries(
+        strategies.sampled_from(('later', 'host', 'verdict2')), values.ANYTHING))
+    def test_describe(self, name, later):
+        self.check('describe', {'uuid': name, **later})
+
+    @examples.settings()
+    @given(values.UUIDS, values.ANYTHING)
+    def test_inspect(self, name, later):
+        self.check('inspect', {'uuid': name, 'later': later})
+
+    @examples.settings()
+    @given(values.UUIDS, values.UUIDS)
+    def test_guest_evidence(self, name, instance):
+        self.check('guest_evidence', {'uuid': name, 'instance_uuid': instance})
+
+    @examples.settings()
+    @given(values.UUIDS, values.UUIDS, values.ANYTHING)
+    def test_release(self, name, instance, verdict):
+        self.check('release', {'uuid': name, 'instance_uuid': instance, 'verdict': verdict})
+
+    @examples.settings()
+    @given(values.ANYTHING, strategies.sampled_from(('ABORT', 'COMMIT', 'HOLD')))
+    def test_release_of_the_migration_of_another_instance(self, instance, verdict):
+        self.check('release', {'uuid': fake.MIGRATION, 'instance_uuid': instance,
+                               'verdict': verdict})
+
+    def test_every_method_is_here(self):
+        public = [name for name in vars(endpoint.Endpoint) if not name.startswith('_')
+                  and name != 'target']
+        self.assertEqual(sorted(METHODS), sorted(public))
+
+    def test_releases_of_what_nobody_knows_are_few(self):
+        with mock.patch.object(participant, 'TOMBSTONES', 5):
+            answers = [self.endpoint.release(
+                None, str(uuid.uuid4()), str(uuid.uuid4()), 'ABORT') for _ in range(9)]
+        self.assertEqual(['done'] * 5 + ['refused'] * 4, [found['state'] for found in answers])
+        self.assertIn('within an hour', answers[-1]['reason'])
+        self.assertEqual(1 + 5, len(self.dst.journal.list(limit=100)))
+
+
+class TestAnswers(hosts.TwoHosts):
+    """Whatever the other host answers is understood, or is no answer."""
+
+    @examples.settings()
+    @given(values.ANYTHING)
+    def test_of_any_shape(self, reply):
+        peer.parse_evidence('node11', reply)
+        peer.parse_description(reply)
+        self.assertIn(peer.parse_release(reply)['state'], ('done', 'busy', 'refused'))
+
+    @examples.settings()
+    @given(*[values.ANYTHING] * 4)
+    def test_with_the_right_names(self, one, two, three, four):
+        found = peer.parse_evidence('node11', {
+            'host': 'node11', 'guest': one, 'job': two, 'boot_id': three, 'detail': four})
+        self.assertLessEqual(len(found.detail), peer.MAX_TEXT)
+        peer.parse_description({'known': True, 'live': one, 'state': two, 'attachments': three})
+        peer.parse_release({'state': 'done', 'kept': one, 'reason': two})
