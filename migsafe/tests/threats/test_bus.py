@@ -25,6 +25,10 @@ from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 
 METHODS = ('describe', 'guest_evidence', 'release', 'inspect')
+#: Calls of the cloud that change nothing.
+ASKING = ('attachments', 'connection_info', 'instance', 'moves', 'moving_to', 'volumes', 'paths',
+          'find_directory', 'bindings', 'held', 'provider', 'evidence', 'peer.evidence',
+          'peer.describe')
 #: No answer is longer, whatever was asked.
 LONGEST = 300_000
 
