@@ -93,8 +93,12 @@ class Checks(upgradecheck.UpgradeCommands):
         """
         # NOTE: with the installation of this program alone; -P leaves the directory out in which
         # it happens to be run.
-        done = subprocess.run([sys.executable, '-P', '-c', LOAD], capture_output=True, text=True,
-                              check=False)
+        try:
+            done = subprocess.run([sys.executable, '-P', '-c', LOAD], capture_output=True,
+                                  text=True, check=False)
+        except OSError as error:
+            return _bad(f'{sys.executable} cannot be started to look whether nova-compute can '
+                        f'load migsafe: {error.strerror}')
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f'it ended with {done.returncode}'])[-1]
             return _bad(f'nova-compute cannot load migsafe: {show.text(last)}. Install it and '

@@ -50,10 +50,15 @@ OPTS: list[cfg.Opt] = [
         secret=True,
         help='SQLAlchemy URL of the journal. Not set means sqlite:///{state_path}/{host}.sqlite, '
         'which needs no network when something fails and is right for most deployments. A '
-        'URL such as mysql+pymysql://migsafe:SECRET@db/migsafe or '
-        'postgresql+psycopg2://... keeps the journals of all hosts in one database; create '
-        'its tables with "migsafe-manage db sync". Live migrations are then refused while '
-        'that database cannot be written. In nova.conf only; a ledger has ledger_connection.',
+        'URL such as '
+        'mysql+pymysql://migsafe:SECRET@db/migsafe?ssl_ca=/etc/ssl/certs/ca.pem&'
+        'ssl_verify_identity=true or '
+        'postgresql+psycopg2://migsafe:SECRET@db/migsafe?sslmode=verify-full&'
+        'sslrootcert=/etc/ssl/certs/ca.pem keeps the journals of all hosts in one database; '
+        'create its tables with "migsafe-manage db sync". Live migrations are then refused '
+        'while that database cannot be written, and each host that has the password can read '
+        'and change the journals of all others, by which it decides about their volumes. '
+        'In nova.conf only; a ledger has ledger_connection.',
     ),
     cfg.StrOpt(
         'ledger_path',

@@ -21,9 +21,14 @@ import hypothesis
 FEW = 60
 
 
+def wanted():
+    """How many were asked for; 0 for few."""
+    return int(os.environ.get('MIGSAFE_EXAMPLES') or 0)
+
+
 def settings(few=FEW):
     """Settings of a test; ``few`` without the variable, for what costs more than others."""
-    wanted = int(os.environ.get('MIGSAFE_EXAMPLES') or 0)
+    number = wanted()
     return hypothesis.settings(
-        max_examples=wanted or few, derandomize=not wanted, deadline=None, database=None,
+        max_examples=number or few, derandomize=not number, deadline=None, database=None,
         suppress_health_check=list(hypothesis.HealthCheck))

@@ -14,7 +14,7 @@
 import os
 import signal
 
-from migsafe.tests.threats import base, hostile
+from migsafe.tests.threats import base, examples, hostile
 
 
 class TestHotJournal(base.HostileState):
@@ -127,3 +127,116 @@ class TestLinks(base.HostileState):
         finally:
             os.kill(flipper, signal.SIGKILL)
             os.waitpid(flipper, 0)
+
+
+def _noise(path):
+    path.write_bytes(hostile.noise(70000))
+
+
+def _text(path):
+    path.write_text('%s' * 5000)
+
+
+def _huge(path):
+    """Sparse: as long as a disk, and nothing of it there."""
+    os.truncate(path, 1 << 40)
+
+
+def _fifo(path):
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
+def _directory(path):
+    path.unlink()
+    path.mkdir(0o700)
+
+
+def _device(path):
+    path.unlink()
+    os.symlink('/dev/zero', path)
+
+
+def _loop(path):
+    path.unlink()
+    os.symlink(path.name, path)
+
+
+def _schema(path):
+    with hostile.sqlite3.connect(path) as connection:
+        for table in ('migsafe_transactions', 'migsafe_records'):
+            connection.execute(f'ALTER TABLE {table} RENAME TO x_{table}')
+            connection.execute(f'CREATE VIEW {table} AS SELECT * FROM x_{table}, x_{table} AS y')
+    connection.close()
+
+
+def _trigger(path):
+    """What is done in SQL by whoever opens it."""
+    with hostile.sqlite3.connect(path) as connection:
+        connection.execute('CREATE TRIGGER t AFTER INSERT ON migsafe_records BEGIN '
+                           "SELECT load_extension('/tmp/x'); END")
+    connection.close()
+
+
+def _later(path):
+    with hostile.sqlite3.connect(path) as connection:
+        connection.execute("UPDATE migsafe_alembic_version SET version_num = 'x\x1b[2J'")
+    connection.close()
+
+
+def _log(path):
+    path.with_name(f'{path.name}-wal').write_bytes(hostile.noise(70000))
+    path.with_name(f'{path.name}-wal').chmod(0o600)
+
+
+def _index(path):
+    path.with_name(f'{path.name}-shm').write_bytes(hostile.noise(70000))
+    path.with_name(f'{path.name}-shm').chmod(0o600)
+
+
+class TestReplaced(base.HostileState):
+    """Files that are not what they should be, for root and for a user without rights."""
+
+    KINDS = (_noise, _text, _huge, _fifo, _directory, _device, _loop, _schema, _trigger, _later,
+             _log, _index)
+    #: These take the whole way through a journal; the others begin the same.
+    NAMES = ('journal list', 'residue list', 'settle', 'upgrade check', 'lvm release')
+
+    def around(self):
+        """All that is not the service's."""
+        return {path: path.lstat().st_mtime_ns for path in self.top.rglob('*')
+                if self.state not in (path, *path.parents)}
+
+    def replace_each(self, uid):
+        whole = {path.name: path.read_bytes() for path in self.state.iterdir()}
+        for number, kind in enumerate(self.KINDS):
+            # NOTE: in CI one command of each, another one for each kind.
+            for name in self.NAMES if examples.wanted() else (
+                    self.NAMES[number % len(self.NAMES)],):
+                with self.subTest(f'{kind.__name__} {name}'):
+                    self.restore(whole)
+                    kind(self.state / f'{base.HOST}.sqlite')
+                    self.give()
+                    before = self.around()
+                    code, text = self.apart(self.commands()[name], uid)
+                    self.assertNotIn('Traceback', text)
+                    self.assertNotIn('\x1b', text)
+                    self.assertLess(len(text), 60000)
+                    self.assertIn(code, (0, 1, 2, 3), text)
+                    self.assertEqual(before, self.around())
+
+    def restore(self, whole):
+        for path in self.state.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
+        for name, content in whole.items():
+            (self.state / name).write_bytes(content)
+            (self.state / name).chmod(0o600)
+
+    def test_root(self):
+        self.replace_each(None)
+
+    def test_the_user_of_the_service(self):
+        self.replace_each(self.owner if os.geteuid() == 0 else None)
