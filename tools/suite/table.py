@@ -46,11 +46,13 @@ TIERS = (
     Tier("unit", Share(30, quick=1)),
     Tier("cinder", Share(40, quick=1)),
     Tier("functional", Share(240, always=("test_scenarios_incident_000", "test_matrix.Enough"))),
+    Tier("threats"),
     Tier("storage", Share(220, always=("test_incidents.*_iscsi$",)), needs="storage-image"),
 )
 
 STEPS = (
     *(check(name) for name in ("ruff", "layers", "circles", "aliases", "mypy", "sample")),
+    check("bandit"),
     sphinx("docs", "doc/source"),
     sphinx("releasenotes", "releasenotes/source"),
     comparison("brick-armed", "brick_armed", sample=("--baseline",)),
