@@ -1,0 +1,88 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Every call of the endpoint of cinder-volume, with hostile arguments."""
+
+import json
+
+from hypothesis import given, strategies
+
+from migsafe import exceptions
+from migsafe.cinder.bus import endpoint
+from migsafe.tests.cinder import world
+from migsafe.tests.threats import examples, values
+
+LONGEST = 300_000
+NAMED = strategies.one_of(values.UUIDS, strategies.sampled_from(('node13', 'node11')))
+
+
+class TestCalls(world.World):
+    """The volume of an instance on node13 stays as it is, whatever is asked."""
+
+    def setUp(self):
+        super().setUp()
+        self.attach(self.reserve(), world.NODE13)
+        self.endpoint = endpoint.Endpoint(self.guard)
+
+    def check(self, method, **arguments):
+        before = self.array.exports()
+        try:
+            found = getattr(self.endpoint, method)(None, **arguments)
+        except (exceptions.MigsafeError, ValueError, TypeError) as error:
+            self.assertLess(len(str(error)), LONGEST)
+        else:
+            self.assertLess(len(json.dumps(found)), LONGEST)
+        self.assertEqual(before, self.array.exports())
+        self.assertEqual('mapped', next(
+            row.state for row in self.guard.ledger.exports() if row.host == 'node13'))
+
+    @examples.settings(30)
+    @given(values.ANYTHING, values.ANYTHING, NAMED)
+    def test_list(self, after, volume, host):
+        self.check('export_list', after_id=after, volume=volume, host=host)
+
+    @examples.settings(30)
+    @given(values.ANYTHING)
+    def test_verify(self, volume):
+        self.check('export_verify', volume=volume)
+
+    @examples.settings(30)
+    @given(values.ANYTHING)
+    def test_search(self, walk):
+        self.check('export_search', walk=walk)
+
+    @examples.settings(30)
+    @given(values.ANYTHING, NAMED, values.ANYTHING)
+    def test_take_up(self, volume, host, initiator):
+        self.check('export_take_up', volume=volume, host=host, initiator=initiator)
+
+    @examples.settings(30)
+    @given(NAMED, NAMED)
+    def test_revert(self, volume, host):
+        """Also of the volume itself: its attachment has the export."""
+        self.check('export_revert', volume=volume, host=host)
+        self.check('export_revert', volume=self.volume.id, host=host)
+
+    @examples.settings(30)
+    @given(values.ANYTHING, values.ANYTHING, strategies.lists(values.ANYTHING, max_size=3))
+    def test_fence(self, host, user, volumes):
+        self.check('export_fence', host=host, user=user, volumes=volumes)
+
+    @examples.settings(30)
+    @given(values.ANYTHING, values.ANYTHING)
+    def test_unfence(self, host, user):
+        self.check('export_unfence', host=host, user=user)
+
+    def test_every_method_is_here(self):
+        public = {name for name in vars(endpoint.Endpoint) if name.startswith('export_')}
+        tested = {f'export_{name.removeprefix("test_")}' for name in dir(self)
+                  if name.startswith('test_')}
+        self.assertEqual(set(), public - tested)
