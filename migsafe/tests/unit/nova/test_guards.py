@@ -16,9 +16,10 @@ from unittest import mock
 import fixtures
 import testtools
 
-from migsafe import exceptions, nova
+from migsafe import exceptions
 from migsafe.brick.connectors import shim
 from migsafe.lvm import services
+from migsafe.nova import arming
 
 
 class GuardsTest(testtools.TestCase):
@@ -39,7 +40,7 @@ class GuardsTest(testtools.TestCase):
             self.addCleanup(patch.stop)
 
     def guard(self, enforce):
-        nova._guard(types.SimpleNamespace(
+        arming._guard(types.SimpleNamespace(
             host='cn1', config_file=None, config_dir=[self.nova_dir],
             migsafe=types.SimpleNamespace(
                 enforce=enforce, holder_policy='refuse', identity_policy='refuse')), False)
