@@ -39,8 +39,8 @@ class Overtaken(exceptions.MigsafeError):
 
     message = ('The connection of %(kind)s %(id)s to host %(host)s is not given away: another '
                'call, or the cinder-volume that has started since, has taken the export up before '
-               'it was recorded ("migsafe export show %(shell:id)s" names it). Try again when that has '
-               'ended.')
+               'it was recorded ("migsafe export show %(shell:id)s" names it). Try again when '
+               'that has ended.')
 
 
 #: How old the intent of create_export may be for initialize_connection to rely on it; recovery
