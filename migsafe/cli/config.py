@@ -22,6 +22,7 @@ from oslo_config import cfg
 
 import migsafe.conf
 from migsafe import exceptions, journal
+from migsafe.cli import database
 from migsafe.conf import files
 from migsafe.journal import opening, rights
 
@@ -121,9 +122,13 @@ def opened(conf: cfg.ConfigOpts, host: str | None = None) -> Iterator[journal.Jo
     """Open the journal of a host, as its owner, without creating or upgrading anything.
 
     :param host: instead of that of the configuration
+    :raises JournalUnavailable: it cannot be used, or its server does not answer
     """
-    become_owner(opening.journal_url(conf, host or conf.host))
-    found = journal.open_journal(conf, host or conf.host, create=False)
+    name = host or conf.host
+    url = opening.journal_url(conf, name)
+    become_owner(url)
+    database.check_answers(url)
+    found = journal.open_journal(conf, name, create=False)
     try:
         yield found
     finally:

@@ -16,17 +16,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from oslo_config import cfg
-from oslo_utils import importutils
 
 from migsafe import exceptions
-from migsafe.cli import base, codes, show
-from migsafe.text import masked
+from migsafe.cli import base, bus, codes, show
 
-TOPIC, NAMESPACE, VERSION = 'cinder-volume', 'migsafe', '1.0'
-# NOTE: oslo.messaging registers the options of these on the global configuration alone, and reads
-# them from that of the transport. Each module has a list of the name of its group.
-GLOBAL = (('oslo_messaging._tracing.client', 'oslo_messaging_tracing'),
-          ('oslo_messaging._metrics.client', 'oslo_messaging_metrics'))
+TOPIC = 'cinder-volume'
 COLUMNS = ('Volume', 'Kind', 'Host', 'State', 'Initiators', 'LUN', 'Attachment', 'Fenced',
            'Attempts', 'Error')
 FIELDS = ('resource', 'kind', 'host', 'state', 'initiators', 'lun', 'attachment', 'fenced',
@@ -42,61 +36,27 @@ of its service.
 Type the name of the host to go on: """
 
 
-class NoAnswer(exceptions.MigsafeError):
-    """The service did not answer, or with an error."""
-
-    message = ('cinder-volume %(backend)s did not do it: %(reason)s. Check that it runs with the '
-               'guarded driver, that --config-file names its cinder.conf, and --backend its host '
-               'as "openstack volume service list" shows it.')
-
-
-class TooOld(NoAnswer):
-    """The service does not know a call."""
-
-    message = ('cinder-volume %(backend)s runs an older migsafe than this command: it does not '
-               'know the call %(method)s (version %(version)s). Nothing was done. Upgrade migsafe '
-               'there and restart it.')
-
-
 class Backend:
-    """Calls one cinder-volume.
+    """Asks one cinder-volume.
 
     :param conf: with the transport_url of Cinder
     :param host: node@backend
     """
 
     def __init__(self, conf: cfg.ConfigOpts, host: str) -> None:
-        # NOTE: imported only where it is needed: it brings eventlet with it, if that is there.
-        import oslo_messaging as messaging
-        self._host = host
-        try:
-            for module, group in GLOBAL:
-                conf.register_opts(getattr(importutils.try_import(module), group, []), group=group)
-            transport = messaging.get_rpc_transport(conf)
-            # NOTE: the server that Cinder keeps beside that for its topic, see its service.py.
-            target = messaging.Target(topic=f'{TOPIC}.{host}', server=host.partition('@')[0],
-                                      namespace=NAMESPACE, version=VERSION)
-            self._client = messaging.get_rpc_client(
-                transport, target, timeout=conf.migsafe.rpc_timeout, retry=1)
-        except Exception as error:
-            raise NoAnswer(backend=host, reason=masked(error)) from None
+        self._bus = bus.Bus(conf)
+        name = show.text(host)
+        # NOTE: the server that Cinder keeps beside that for its topic, see its service.py.
+        self._service = bus.Service(
+            f'cinder-volume {name}', f'{TOPIC}.{host}', host.partition('@')[0],
+            armed=f'Set volume_driver = migsafe.cinder.driver.GuardedDriver in the section of '
+            f'{name} in its cinder.conf, and restart it.',
+            check=f'Check that it runs, and that {name} is its host as "openstack volume service '
+            'list" shows it (--backend).')
 
-    def call(self, method: str, *, since: str = VERSION, **arguments: Any) -> dict[str, Any]:
-        """Make one call.
-
-        :param since: the version of the service that has it
-        :raises NoAnswer: whatever went wrong
-        """
-        try:
-            found = self._client.prepare(version=since).call({}, method, **arguments)
-        except Exception as error:
-            # NOTE: over a real bus it comes as oslo.messaging's RemoteError.
-            if getattr(error, 'exc_type', type(error).__name__) == 'UnsupportedVersion':
-                raise TooOld(backend=self._host, method=method, version=since) from None
-            raise NoAnswer(backend=self._host, reason=masked(error)) from None
-        if not isinstance(found, dict):
-            raise NoAnswer(backend=self._host, reason='its answer is not to be understood')
-        return found
+    def call(self, method: str, *, since: str = bus.FIRST, **arguments: Any) -> dict[str, Any]:
+        """Make one call, see :meth:`migsafe.cli.bus.Bus.call`."""
+        return self._bus.call(self._service, method, since, **arguments)
 
     def exports(self, volume: str = '', host: str = '') -> Iterator[dict[str, Any]]:
         """All that is not gone, of one host if it is named, or what is known of one volume."""
@@ -109,7 +69,6 @@ class Backend:
             if not page['next']:
                 return
             after = page['next']
-
 
     def search(self) -> Iterator[dict[str, Any]]:
         """All pages of what the array has, see the service's export_search."""
@@ -163,6 +122,16 @@ class ExportShow(ExportList):
         parser = _Export.get_parser(self, prog_name)
         parser.add_argument('volume', metavar='UUID', help='of a volume or snapshot')
         return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Return one row per export; nothing at all is more likely a wrong uuid or backend."""
+        columns, rows = super().take_action(parsed_args)
+        if not rows:
+            raise exceptions.MigsafeError(
+                f'The ledger of {show.text(parsed_args.backend)} has never had an export of '
+                f'{show.text(parsed_args.volume)}. See "migsafe export list --backend HOST", and '
+                'os-vol-host-attr:host in "openstack volume show" for the backend that it is in.')
+        return columns, rows
 
 
 class ExportVerify(_Export):
@@ -263,7 +232,7 @@ class ExportRevert(_Export):
                 if answers:
                     rows += backend.call('export_revert', volume=volume,
                                          host=args.from_host)['exports']
-            except NoAnswer as error:
+            except bus.NoAnswer as error:
                 if not args.host_is_fenced:
                     raise
                 # NOTE: an array that hangs; the marks are there, and the service goes on.

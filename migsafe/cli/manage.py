@@ -22,8 +22,8 @@ from oslo_config import cfg
 from oslo_utils import timeutils
 
 from migsafe import exceptions, version
-from migsafe.cli import codes, config
-from migsafe.journal import files, opening
+from migsafe.cli import codes, config, database
+from migsafe.journal import errors, files, opening
 from migsafe.ledger import opening as ledger_opening
 
 Action = Callable[[cfg.ConfigOpts, argparse.Namespace], int]
@@ -37,15 +37,16 @@ class Kind:
     """
 
     prefix: str
+    advice: errors.Advice
     url: Callable[[cfg.ConfigOpts, str], sa.URL]
     sync: Callable[[cfg.ConfigOpts, str], str]
     versions: Callable[[cfg.ConfigOpts, str], tuple[str | None, str]]
 
 
 KINDS = {
-    'journal': Kind('', opening.journal_url, opening.sync, opening.versions),
-    'ledger': Kind('ledger ', ledger_opening.ledger_url, ledger_opening.sync,
-                   ledger_opening.versions),
+    'journal': Kind('', errors.JOURNAL, opening.journal_url, opening.sync, opening.versions),
+    'ledger': Kind('ledger ', ledger_opening.CHAIN.advice, ledger_opening.ledger_url,
+                   ledger_opening.sync, ledger_opening.versions),
 }
 
 
@@ -69,11 +70,17 @@ def chosen(conf: cfg.ConfigOpts, args: argparse.Namespace) -> list[str]:
             or [name for name in KINDS if there[name]] or ['journal'])
 
 
+def _answering(kind: Kind, conf: cfg.ConfigOpts) -> sa.URL:
+    url = kind.url(conf, conf.host)
+    config.become_owner(url)
+    database.check_answers(url, kind.advice)
+    return url
+
+
 def sync(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     """Create or upgrade the tables."""
     for name in chosen(conf, args):
-        url = KINDS[name].url(conf, conf.host)
-        config.become_owner(url)
+        url = _answering(KINDS[name], conf)
         if url.get_backend_name() == 'sqlite' and url.database:
             files.check_maker(url.database)
         print(f'The schema of the {name} is {KINDS[name].sync(conf, conf.host)}.')
@@ -85,7 +92,7 @@ def show_version(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     code = codes.CLEAN
     for name in chosen(conf, args):
         kind = KINDS[name]
-        config.become_owner(kind.url(conf, conf.host))
+        _answering(kind, conf)
         found, wanted = kind.versions(conf, conf.host)
         print(f'{kind.prefix}found: {found or "none"}\n{kind.prefix}needed: {wanted}')
         if found != wanted:

@@ -23,6 +23,13 @@ from migsafe.journal import api, errors, files, rights, schema, store
 
 _HOST = re.compile(r'[A-Za-z0-9_@:%+\-][A-Za-z0-9_.@:%+\-]{0,200}')
 
+#: Dialect and driver -> the distribution of the driver, and the extra of migsafe that brings it.
+EXTRAS = {
+    ('mysql', 'pymysql'): ('PyMySQL', 'mysql'),
+    ('mariadb', 'pymysql'): ('PyMySQL', 'mysql'),
+    ('postgresql', 'psycopg2'): ('psycopg2-binary', 'postgresql'),
+}
+
 
 def journal_url(conf: cfg.ConfigOpts, host: str) -> sa.URL:
     """Return the URL of the journal of ``host``.
@@ -56,12 +63,31 @@ def database_url(option: str, given: str | None, directory: str, host: str) -> s
             group='migsafe', option=option,
             reason='it is no SQLAlchemy URL of an installed database driver') from None
     if url.get_backend_name() != 'sqlite':
+        _check_driver(option, url)
         return url
     if not url.database or url.database == ':memory:' or url.query:
         raise exceptions.ConfigError(
             group='migsafe', option=option,
             reason='a SQLite database must be a file: sqlite:////path/to/file.sqlite')
     return url.set(database=os.path.abspath(url.database))
+
+
+def _check_driver(option: str, url: sa.URL) -> None:
+    """Refuse a URL whose driver cannot be imported, which SQLAlchemy tells by a traceback.
+
+    :raises ConfigError: with the extra of migsafe that brings the driver
+    """
+    try:
+        url.get_dialect().import_dbapi()
+    except ImportError as error:
+        bring = EXTRAS.get((url.get_backend_name(), url.get_driver_name()))
+        raise exceptions.ConfigError(
+            group='migsafe', option=option,
+            reason=f'the driver of {url.drivername} is not installed here ({error}). '
+            + (f'Install {bring[0]} into the environment of this command and of the service; '
+               f'the extra [{bring[1]}] of migsafe brings it' if bring else
+               'Install it into the environment of this command and of the service, or name one '
+               f'of {", ".join("+".join(name) for name in EXTRAS)}')) from None
 
 
 def open_journal(conf: cfg.ConfigOpts, host: str, *, create: bool = True) -> api.Journal:

@@ -19,12 +19,14 @@ ScaleIO, StorPool, Huawei) have ways of their own to remove one, and are left as
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from types import MappingProxyType
 from typing import Any
 
 from os_brick.initiator import connector
+from oslo_privsep import daemon
 from oslo_utils import importutils
 
 from migsafe import exceptions
@@ -38,6 +40,20 @@ from migsafe.text import masked
 #: The tables of os-brick, one per architecture.
 TABLES = ('_connector_mapping_linux', '_connector_mapping_linux_s390x',
           '_connector_mapping_linux_ppc64')
+_EXITED = re.compile(r'exited non-zero \((-?\d+)\)')
+#: Exit code of the helper's command -> what that means: sudo's own, and those of oslo.rootwrap
+#: (cmd.py). 0 stands for every other one.
+_HELPER = {
+    0: 'its log lines before this one say why. The service must be able to become root, as for '
+       'the privsep of Nova itself',
+    1: 'sudo refuses, or the helper itself fails; the log lines before this one say which. The '
+       'service must be able to become root, as for the privsep of Nova itself',
+    96: 'exec_dirs in rootwrap.conf does not have the directory of the privsep-helper that is '
+        'installed with migsafe. Add it there',
+    97: 'rootwrap.conf cannot be used. Correct it',
+    99: 'rootwrap refuses to run privsep-helper as root. Its own rule for that is missing: '
+        'upgrade oslo.rootwrap, or add a filter for privsep-helper to a file in filters_path',
+}
 
 
 class ShimError(exceptions.MigsafeError):
@@ -77,11 +93,7 @@ def check_root(policy: Policy) -> None:
     try:
         policy.guard.root.opened_by([])
     except Exception as error:
-        raise ShimError(reason=(
-            f'the privsep daemon of migsafe does not start: {masked(error)}. Look that the '
-            'service may become root, as for the privsep of Nova itself, and that exec_dirs in '
-            'rootwrap.conf finds the privsep-helper of the environment that migsafe is in; or '
-            'name the whole command in [migsafe_privileged] helper_command')) from error
+        raise ShimError(reason=_why_no_root(error)) from error
     check_processes()
 
 
@@ -95,6 +107,24 @@ def check_processes() -> None:
             'this service runs in a PID namespace of its own, where the guests that have a disk '
             'open are not seen. Give its container the PID namespace of the host (--pid=host, '
             'hostPID: true)'))
+
+
+def _why_no_root(error: Exception) -> str:
+    """What keeps the daemon from its work, by the step at which it failed, and the cure."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # NOTE: from here; an error of the daemon comes without the name of a file.
+        return (f'the command that starts the privsep daemon of migsafe cannot be run '
+                f'({masked(error)}). Install {error.filename}, or name the whole command in '
+                '[migsafe_privileged] helper_command')
+    if isinstance(error, daemon.FailedToDropPrivileges):
+        code = _EXITED.search(str(error))
+        step = _HELPER.get(int(code[1]) if code else 0, _HELPER[0])
+        return (f'the privsep daemon of migsafe does not start ({masked(error)}): {step}. '
+                'Or name the whole command in [migsafe_privileged] helper_command')
+    return (f'the privsep daemon of migsafe runs, but cannot find out what has a device open: '
+            f'{masked(error)}. Look that [migsafe_privileged] capabilities has not taken away '
+            'what it needs, that /proc is whole, and that the daemon is of the same migsafe as '
+            'this service')
 
 
 def _path(cls: type, policy: Policy) -> str | None:

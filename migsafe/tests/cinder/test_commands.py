@@ -88,6 +88,12 @@ class TestExportCommands(Commands):
         self.assertEqual({'gone'}, {
             row['State'] for row in self.run_command('show', self.volume.id)[1]})
 
+    def test_show_of_nothing(self):
+        code, rows, err = self.run_command('show', self.other.id)
+        self.assertEqual((codes.ERROR, None), (code, rows))
+        for word in (self.other.id, 'node@array', 'export list'):
+            self.assertIn(word, err)
+
     def test_many(self):
         self.mock_object(endpoint, 'PAGE', 3)
         volumes = [self.make_volume() for _ in range(4)]
@@ -374,7 +380,7 @@ class TestExportCommands(Commands):
             code, rows, err = self.run_command('revert', '--from-host', 'node13', '--yes',
                                                '--host-is-fenced')
         self.assertEqual((codes.FOUND, 1), (code, len(asked)))
-        self.assertIn('did not do it', err)
+        self.assertIn('did not answer within 4 seconds', err)
         self.assertEqual({(self.volume.id, True), (self.other.id, True)},
                          {(row['Volume'], bool(row['Fenced'])) for row in rows})
 
@@ -392,7 +398,7 @@ class TestExportCommands(Commands):
         code, _rows, err = self.run_command('list', backend='node@other')
         self.assertEqual(codes.ERROR, code)
         self.assertIn('node@other', err)
-        self.assertIn('guarded driver', err)
+        self.assertIn('openstack volume service list', err)
 
 
 class TestAServiceOfBefore(Commands):

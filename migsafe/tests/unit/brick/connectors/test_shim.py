@@ -24,11 +24,13 @@ from os_brick.initiator.connectors import iscsi, nvmeof, rbd
 from oslo_concurrency import processutils
 from oslo_config import cfg
 from oslo_config import fixture as config_fixture
+from oslo_privsep import daemon
 from oslo_utils import importutils
 
 from migsafe.brick import refusals
 from migsafe.brick.connectors import classes, scsi, shim
 from migsafe.brick.guard import kept_devices, policy, questions, strays
+from migsafe.brick.root import privileged
 from migsafe.tests.unit.brick.guard import test_questions
 
 PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
@@ -84,12 +86,36 @@ class InstallTest(ShimCase):
             error = self.assertRaises(shim.ShimError, shim.install, self.policy)
         self.assertIn('_connector_mapping_linux', str(error))
 
+    def no_root(self, command):
+        """What is said of a real privsep whose helper is started by a command."""
+        self.root.opened_by = privileged.opened_by
+        self.useFixture(config_fixture.Config(cfg.CONF)).config(
+            group='migsafe_privileged', helper_command=command)
+        self.assertIsNone(privileged.default.channel)
+        return str(self.assertRaises(shim.ShimError, shim.check_root, self.policy))
+
     def test_no_root_is_said_at_the_start(self):
-        self.root.opened_by = mock.Mock(side_effect=OSError('no such filter'))
-        error = self.assertRaises(shim.ShimError, shim.check_root, self.policy)
-        self.assertIn('no such filter', str(error))
-        self.assertIn('exec_dirs', str(error))
-        self.assertIn('helper_command', str(error))
+        for command, words in (
+                ('/nonexistent/sudo', ('cannot be run', 'Install /nonexistent/sudo')),
+                ("sh -c 'exit 1'", ('does not start', 'sudo refuses')),
+                ("sh -c 'exit 96'", ('does not start', 'exec_dirs')),
+                ("sh -c 'exit 97'", ('does not start', 'Correct it')),
+                ("sh -c 'exit 99'", ('does not start', 'filters_path')),
+                ("sh -c 'exit 5'", ('exited non-zero (5)', 'log lines before'))):
+            error = self.no_root(command)
+            for word in (*words, 'helper_command', 'device_guards'):
+                self.assertIn(word, error, command)
+
+    def test_a_daemon_that_cannot_do_its_work(self):
+        """It runs, so that nothing is wrong with sudo or rootwrap."""
+        for error in (PermissionError(13, 'Permission denied'), NameError('opened_by'),
+                      daemon.ProtocolError('Unexpected response')):
+            self.root.opened_by = mock.Mock(side_effect=error)
+            text = str(self.assertRaises(shim.ShimError, shim.check_root, self.policy))
+            for word in ('runs, but cannot find out', str(error), 'capabilities', '/proc'):
+                self.assertIn(word, text)
+            for word in ('does not start', 'exec_dirs'):
+                self.assertNotIn(word, text)
 
     def test_a_pid_namespace_of_its_own_is_said_at_the_start(self):
         self.useFixture(
