@@ -11,6 +11,7 @@
 # under the License.
 """The command ``migsafe-status``: does anything stand in the way of a start or an upgrade?"""
 
+import functools
 import importlib.metadata
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from migsafe import exceptions
-from migsafe.cli import config, show
+from migsafe.cli import config, database, results, services, show, status_cinder
 from migsafe.journal import opening
+from migsafe.lvm import services as lvm_services
 
 # The major versions of Nova whose seams are known: 2025.1, 2026.1, 2026.2. The signatures
 # themselves are checked by migsafe.nova.seams.table when nova-compute starts.
@@ -34,57 +36,51 @@ for found in metadata.entry_points(group='os_vif', name='migsafe'):
 """
 
 
-def _good() -> upgradecheck.Result:
-    return upgradecheck.Result(upgradecheck.Code.SUCCESS)
-
-
-def _doubt(detail: str) -> upgradecheck.Result:
-    return upgradecheck.Result(upgradecheck.Code.WARNING, detail)
-
-
-def _bad(detail: str) -> upgradecheck.Result:
-    return upgradecheck.Result(upgradecheck.Code.FAILURE, detail)
-
-
 def installed_nova() -> str | None:
     """Return the version of Nova in this environment, without importing any of it."""
-    try:
-        return importlib.metadata.version('nova')
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return services.installed('nova')
 
 
 class Checks(upgradecheck.UpgradeCommands):
     """The checks of ``migsafe-status upgrade check``; each detail names its cure.
 
-    :param load: returns the configuration
+    :param load: returns Nova's configuration
+    :param found: returns what this host is
     """
 
-    def __init__(self, load: Callable[[], cfg.ConfigOpts]) -> None:
+    def __init__(self, load: Callable[[], cfg.ConfigOpts],
+                 found: Callable[[], services.Host]) -> None:
         super().__init__()
-        self._load = load
+        self._load, self._found = load, found
+
+    def check_host(self) -> upgradecheck.Result:
+        """What this host is, and with it which checks follow."""
+        found = self._found()
+        if not found.kinds:
+            return results.bad(found.text)
+        return results.good(found.text)
 
     def check_nova(self) -> upgradecheck.Result:
         """Nova of a version that migsafe knows."""
         found = installed_nova()
         if found is None:
-            return _bad('Nova is not installed here. Install migsafe into the '
+            return results.bad('Nova is not installed here. Install migsafe into the '
                           'environment of nova-compute: pip show nova must find it.')
         major = found.split('.', 1)[0]
         if not major.isdigit() or int(major) not in SUPPORTED_NOVA:
-            return _bad(f'Nova {show.text(found)} is installed; supported are '
+            return results.bad(f'Nova {show.text(found)} is installed; supported are '
                           f'{", ".join(map(str, SUPPORTED_NOVA))}. Install a migsafe that '
                           'knows it.')
-        return _good()
+        return results.good()
 
     def check_entry_point(self) -> upgradecheck.Result:
         """The os_vif entry point, by which nova-compute loads migsafe."""
         found = importlib.metadata.entry_points(group=ENTRY_POINTS, name='migsafe')
         if not found:
-            return _bad(f'The entry point migsafe in the group {ENTRY_POINTS} is '
+            return results.bad(f'The entry point migsafe in the group {ENTRY_POINTS} is '
                           'missing, so that nova-compute never loads it. Install the package '
                           'again: pip install --force-reinstall --no-deps migsafe')
-        return _good()
+        return results.good()
 
     def check_load(self) -> upgradecheck.Result:
         """What os_vif does with that entry point, and what nova-compute imports then.
@@ -97,89 +93,117 @@ class Checks(upgradecheck.UpgradeCommands):
             done = subprocess.run([sys.executable, '-P', '-c', LOAD], capture_output=True,
                                   text=True, check=False)
         except OSError as error:
-            return _bad(f'{sys.executable} cannot be started to look whether nova-compute can '
+            return results.bad(f'{sys.executable} cannot be started to look whether nova-compute can '
                         f'load migsafe: {error.strerror}')
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f'it ended with {done.returncode}'])[-1]
-            return _bad(f'nova-compute cannot load migsafe: {show.text(last)}. Install it and '
+            return results.bad(f'nova-compute cannot load migsafe: {show.text(last)}. Install it and '
                         'what it needs again, into the environment of nova-compute.')
-        return _good()
+        return results.good()
 
     def check_enabled(self) -> upgradecheck.Result:
         """The options that make it protect anything."""
         try:
             group = self._load().migsafe
         except exceptions.MigsafeError as exc:
-            return _bad(show.text(exc))
+            return results.bad(show.text(exc))
         if not group.enabled:
-            return _doubt('Live migrations of this host are not protected. Set '
+            return results.doubt('Live migrations of this host are not protected. Set '
                           '[migsafe] enabled = true and restart nova-compute.')
         if not group.enforce:
-            return _doubt('nova-compute starts unprotected if anything is wrong. '
+            return results.doubt('nova-compute starts unprotected if anything is wrong. '
                           'Set [migsafe] enforce = true once it has started well.')
-        return _good()
+        return results.good()
 
     def check_schema(self) -> upgradecheck.Result:
         """The schema of the journal."""
         try:
             conf = self._load()
             config.become_owner(opening.journal_url(conf, conf.host))
+            database.check_answers(opening.journal_url(conf, conf.host))
             found, wanted = opening.versions(conf, conf.host)
         except exceptions.MigsafeError as exc:
-            return _bad(show.text(exc))
+            return results.bad(show.text(exc))
         if found == wanted:
-            return _good()
+            return results.good()
         if found is None and opening.journal_url(conf, conf.host).get_backend_name() == 'sqlite':
-            return _doubt('There is no journal yet. nova-compute creates it when '
+            return results.doubt('There is no journal yet. nova-compute creates it when '
                           'it starts with [migsafe] enabled = true.')
         try:
             opening.open_journal(conf, conf.host, create=False).close()
         except exceptions.MigsafeError as exc:
-            return _bad(show.text(exc))
-        return _good()
+            return results.bad(show.text(exc))
+        return results.good()
 
     def check_journal(self) -> upgradecheck.Result:
         """The journal can be reached, is its owner's alone, and nothing in it is unsettled."""
         try:
             conf = self._load()
             config.become_owner(opening.journal_url(conf, conf.host))
+            database.check_answers(opening.journal_url(conf, conf.host))
             if opening.versions(conf, conf.host)[0] is None:
-                return _good()
+                return results.good()
             with config.opened(conf) as journal:
                 journal.check_readable()
                 total, held = journal.count_unsettled().get(conf.host, (0, 0))
         except exceptions.MigsafeError as exc:
-            return _bad(show.text(exc))
+            return results.bad(show.text(exc))
         if total:
-            return _doubt(f'{total} live migration(s) of this host are not settled, {held} of '
-                            'them held. They are settled once nova-compute runs; what is held '
-                            'says why in: migsafe residue list')
-        return _good()
+            return results.doubt(
+                f'{total} live migration(s) of this host are not settled, {held} of them held. '
+                'They are settled once nova-compute runs; what is held says why in: migsafe '
+                'residue list')
+        return results.good()
 
-    _upgrade_checks = (
+    def check_volume_groups(self) -> upgradecheck.Result:
+        """Which volume groups the configuration says are the host's own, as at the start."""
+        try:
+            return results.own_groups(lvm_services.both(self._found().nova_files))
+        except exceptions.MigsafeError as exc:
+            return results.bad(show.text(exc))
+
+    @property
+    def _upgrade_checks(self) -> tuple[results.Check, ...]:
+        """Those of what this host is."""
+        found = self._found()
+        return (('Host', Checks.check_host),
+                *(self._nova_checks if 'Nova' in found.kinds else ()),
+                *(status_cinder.Checks(found.cinder_files).checks()
+                  if 'Cinder' in found.kinds else ()))
+
+    _nova_checks: tuple[results.Check, ...] = (
         ('Supported Nova', check_nova),
         ('os_vif entry point', check_entry_point),
         ('Load as os_vif does', check_load),
         ('Options', check_enabled),
         ('Journal schema', check_schema),
         ('Journal', check_journal),
+        ('Volume groups', check_volume_groups),
     )
 
 
 def main(argv: Sequence[str] | None = None,
-         default_config_files: Sequence[str] = config.DEFAULTS) -> int:
+         default_config_files: Sequence[str] = config.DEFAULTS,
+         default_cinder_files: Sequence[str] = services.CINDER) -> int:
     """Run the command; return 0 for success, 1 for warnings, 2 for failures, 255 for errors."""
     conf = cfg.ConfigOpts()
     words = list(sys.argv[1:] if argv is None else argv)
 
-    def load() -> cfg.ConfigOpts:
+    def directories() -> list[str] | None:
         # NOTE: without the option config_dir holds what oslo.config finds for "migsafe".
-        given = any(word.startswith('--config-dir') for word in words)
-        return config.load(conf.config_file, default_config_files,
-                           conf.config_dir if given else None)
+        return conf.config_dir if any(word.startswith('--config-dir') for word in words) else None
+
+    def load() -> cfg.ConfigOpts:
+        return config.load(conf.config_file, default_config_files, directories())
+
+    @functools.cache
+    def found() -> services.Host:
+        if conf.config_file or directories():
+            return services.named(conf.config_file, directories())
+        return services.usual(default_config_files, default_cinder_files)
     try:
         return int(upgradecheck.main(
-            conf, project='migsafe', upgrade_command=Checks(load), argv=words,
+            conf, project='migsafe', upgrade_command=Checks(load, found), argv=words,
             default_config_files=[]))
     except cfg.ConfigFilesNotFoundError as exc:
         print(f'{", ".join(exc.config_files)} cannot be read; name another file with '

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import Any
 
 import stevedore
@@ -23,12 +24,17 @@ from migsafe.cinder.inspectors import conformance
 from migsafe.cinder.inspectors.base import Inspector, Mapping, Writer
 from migsafe.text import masked
 
-__all__ = ('Inspector', 'Mapping', 'Writer', 'load')
+__all__ = ('Inspector', 'Mapping', 'Writer', 'load', 'names')
 
 LOG = logging.getLogger(__name__)
 
 NAMESPACE = 'migsafe.inspectors'
 OPTION = 'migsafe_inspector'
+
+
+def names() -> str:
+    """The names of those that are installed, for messages."""
+    return ', '.join(sorted(importlib.metadata.entry_points(group=NAMESPACE).names))
 
 
 def load(driver: Any) -> Inspector:
@@ -45,7 +51,8 @@ def load(driver: Any) -> Inspector:
     except Exception as error:
         raise exceptions.ConfigError(
             group=str(driver.configuration.config_group), option=OPTION,
-            reason=f'the inspector {ascii(name)[:80]} cannot be used: {masked(error)}') from error
+            reason=f'the inspector {ascii(name)[:80]} cannot be used: {masked(error)}. It may be '
+            f'one of {names()}') from error
     if not isinstance(made, Inspector):
         raise exceptions.ConfigError(
             group=str(driver.configuration.config_group), option=OPTION,

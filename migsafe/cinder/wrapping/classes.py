@@ -62,7 +62,9 @@ def find(configuration: Any) -> Callable[..., Any]:
         found = importutils.import_class(name)
     except Exception as error:
         # NOTE: a module of a driver may raise anything when it is imported.
-        raise _refused(configuration, f'{ascii(name)} cannot be imported ({masked(error)}). '
+        # NOTE: oslo.utils puts a traceback into the text.
+        why = masked(error).partition(" (['Traceback")[0]
+        raise _refused(configuration, f'{ascii(name)} cannot be imported ({why}). '
                        'Correct it, or install what the driver needs') from error
     if not isinstance(found, type) or not issubclass(found, BASES):
         raise _refused(configuration, f'{ascii(name)} is no driver of Cinder. Put there what '

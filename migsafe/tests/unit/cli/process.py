@@ -11,8 +11,6 @@
 # under the License.
 """Runs the commands as an operator does: each one a process of its own."""
 
-import os
-import pwd
 import subprocess
 import sys
 
@@ -33,21 +31,15 @@ sys.exit({module}.main())
 """
 
 
-def start(module, *args, missing=(), user=None):
+def start(module, *args, missing=()):
     """Start a command.
 
     :param module: of migsafe.cli, which has the command's main()
     :param missing: names of packages that are not installed as far as it knows
-    :param user: the name of an unprivileged user to run as, where this is root
     """
-    identity = {}
-    if user and os.geteuid() == 0:
-        account = pwd.getpwnam(user)
-        identity = {'user': account.pw_uid, 'group': account.pw_gid, 'extra_groups': []}
     return subprocess.Popen(
         [sys.executable, '-c', _PROGRAM.format(missing=tuple(missing), module=module), *args],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        **identity)
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process):
