@@ -14,6 +14,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from cliff import lister
@@ -38,15 +39,20 @@ class Command(lister.Lister):
     """A list that ends with an exit code of its own; messages go to standard error.
 
     Subclasses set ``exit_code`` while they work.
+
+    :cvar SHORT: the columns of a table for people, if these are fewer than all
     """
 
     exit_code = codes.CLEAN
+    SHORT: tuple[str, ...] = ()
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the exit codes to the help."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.epilog = codes.HELP
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        # NOTE: cliff fits a table to a terminal only; what goes to a file is not wrapped.
+        parser.set_defaults(fit_width=True)
         return parser
 
     @property
@@ -73,6 +79,8 @@ class Command(lister.Lister):
         """Print the list; a missing value is an empty cell."""
         rows = [tuple(show.Nothing(None) if cell is None else cell for cell in row)
                 for row in data]
+        if parsed_args.formatter == 'table' and not parsed_args.columns:
+            parsed_args.columns = list(self.SHORT)
         return super().produce_output(parsed_args, column_names, rows)
 
     def say(self, message: str) -> None:
@@ -96,6 +104,12 @@ class Command(lister.Lister):
             self.say(message)
         if messages:
             self.exit_code = codes.FOUND
+
+    def one_host(self, conf: cfg.ConfigOpts, hosts: Collection[str]) -> None:
+        """Say that this is the view of one host, where it is."""
+        if not conf.migsafe.connection and len(hosts) < 2:
+            self.say(f'This is host {show.text(conf.host)} alone, by its own journal. All hosts: '
+                     '--fleet')
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return the columns and the rows."""

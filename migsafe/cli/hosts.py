@@ -20,7 +20,7 @@ from oslo_config import cfg
 from oslo_utils import timeutils
 
 from migsafe import exceptions, process
-from migsafe.cli import base, codes, config, show
+from migsafe.cli import base, codes, config, fleet, show
 from migsafe.journal import Journal, ServiceStatus
 
 COLUMNS = ('Host', 'State', 'PID', 'Alive', 'migsafe', 'Nova', 'Concurrency', 'Seams',
@@ -73,20 +73,43 @@ def is_alive(status: ServiceStatus, host: str) -> bool | None:
 class Status(base.Command):
     """Show per host whether migsafe protects its live migrations.
 
-    The exit code is 3 if a host is not armed, dead, silent or unknown.
+    The exit code is 3 if a host is not armed, dead, silent or unknown. Without --fleet it is about
+    the hosts of this journal, which is one host unless [migsafe] connection is set.
     """
 
+    SHORT = ('Host', 'State', 'Nova', 'Unsettled', 'Held', 'Last seen', 'Detail')
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the hosts."""
+        parser = super().get_parser(prog_name)
+        fleet.add_argument(parser)
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
-        """Return one row per host of this journal."""
+        """Return one row per host of this journal, or of those that were asked."""
         conf = self.conf
-        try:
-            with config.opened(conf) as journal:
-                rows = self._rows(conf, journal)
-        except exceptions.JournalUnavailable as exc:
-            rows = [self._unknown(conf, conf.host, (0, 0), show.text(exc))]
+        if parsed_args.fleet is not None:
+            rows = [self._asked(one) for one in fleet.asked(conf, parsed_args.fleet)]
+        else:
+            rows = self._here(conf)
+            self.one_host(conf, [row[0] for row in rows])
         if any(row[1] != 'armed' for row in rows):
             self.exit_code = codes.FOUND
         return COLUMNS, rows
+
+    def _here(self, conf: cfg.ConfigOpts) -> list[tuple[Any, ...]]:
+        try:
+            with config.opened(conf) as journal:
+                return self._rows(conf, journal)
+        except exceptions.JournalUnavailable as exc:
+            return [self._unknown(conf, conf.host, (0, 0), show.text(exc))]
+
+    @staticmethod
+    def _asked(one: fleet.Overview) -> tuple[Any, ...]:
+        """The row of a host that was asked: that it answers is what shows that it lives."""
+        return (one.host, one.state, one.pid, one.state == 'armed' or None, one.plugin, one.nova,
+                one.concurrency, one.seams, one.unsettled, one.held, one.updated,
+                show.Short(one.detail))
 
     def _rows(self, conf: cfg.ConfigOpts, journal: Journal) -> list[tuple[Any, ...]]:
         statuses = journal.statuses(all_hosts=True)
@@ -106,7 +129,8 @@ class Status(base.Command):
                  detail: str) -> tuple[Any, ...]:
         if not conf.migsafe.enabled:
             detail += '; set [migsafe] enabled = true and restart nova-compute'
-        return (host, 'unknown', None, None, '', '', '', show.Count([]), *counts, None, detail)
+        return (host, 'unknown', None, None, '', '', '', show.Count([]), *counts, None,
+                show.Short(detail))
 
     @staticmethod
     def _row(conf: cfg.ConfigOpts, status: ServiceStatus,
@@ -126,4 +150,4 @@ class Status(base.Command):
         return (cells['host'], state, cells['pid'], alive, cells['plugin_version'],
                 cells['nova_version'], cells['concurrency'], show.Count(cells['seams']),
                 *counts.get(cells['host'], (0, 0)), cells['updated_at'],
-                '; '.join(part for part in (cells['detail'], advice) if part))
+                show.Short('; '.join(part for part in (cells['detail'], advice) if part)))

@@ -27,8 +27,8 @@ from migsafe.brick.guard import policy, release
 from migsafe.brick.identity import designators, proof
 from migsafe.brick.kernel import holders, host_groups, kinds
 from migsafe.brick.kernel import sysfs as kernel_sysfs
-from migsafe.cli import base, codes, config, residue
-from migsafe.journal import opening, rights
+from migsafe.cli import base, codes, config
+from migsafe.journal import opening, residue, rights
 from migsafe.lvm import services
 from migsafe.text import masked, shell
 

@@ -24,8 +24,8 @@ from typing import Any
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cli import base, codes, config, residue, show
-from migsafe.journal import Journal, Transaction
+from migsafe.cli import base, codes, config, show
+from migsafe.journal import Journal, Transaction, residue
 from migsafe.transaction import history
 
 COLUMNS = ('UUID', 'Host', 'Role', 'Instance', 'Result', 'Verdict', 'Reason')

@@ -21,30 +21,12 @@ from cliff import columns
 from migsafe import exceptions
 from migsafe.journal import records, redact
 from migsafe.journal.values import prose
+from migsafe.journal.view import UNREADABLE, cell, moment, text
 
-UNREADABLE = '<unreadable>'
+__all__ = ('UNREADABLE', 'Count', 'Details', 'Nothing', 'Short', 'cell', 'exactly', 'moment',
+           'problems', 'text')
+
 CELL = 120
-
-
-def cell(row: Any, name: str) -> Any:
-    """Return a field of a record for display; an unreadable one never hides the others."""
-    try:
-        value = getattr(row, name)
-    except exceptions.JournalCorrupt:
-        return UNREADABLE
-    if isinstance(value, datetime.datetime):
-        return moment(value)
-    return text(value) if isinstance(value, str) else value
-
-
-def text(value: object) -> str:
-    """Return text on one line, masked, with nothing in it that a terminal would obey."""
-    return ' '.join(prose(redact(str(value))).split())
-
-
-def moment(value: datetime.datetime | None) -> str | None:
-    """Return a time as UTC to the second, the way logs show it."""
-    return value.strftime('%Y-%m-%d %H:%M:%S') if value else None
 
 
 def exactly(value: datetime.datetime | None) -> str | None:
@@ -80,6 +62,19 @@ class Details(columns.FormattableColumn):
             return ''
         shown = prose(json.dumps(self._value, sort_keys=True))
         return shown if len(shown) <= CELL else shown[:CELL] + '...'
+
+    def machine_readable(self) -> Any:
+        """Return all of it."""
+        return self._value
+
+
+class Short(columns.FormattableColumn):
+    """A sentence or more: its beginning for people, whole for programs."""
+
+    def human_readable(self) -> str:
+        """Return as much as stays readable in a cell."""
+        shown = str(self._value)
+        return shown if len(shown) <= CELL else shown[:CELL].rpartition(' ')[0] + ' ...'
 
     def machine_readable(self) -> Any:
         """Return all of it."""

@@ -20,6 +20,7 @@ own libvirt.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,8 @@ from oslo_utils import uuidutils
 
 import migsafe.version
 from migsafe import exceptions, masking
+from migsafe.journal import residue, view
+from migsafe.journal.records import ServiceStatus
 from migsafe.nova.bus import peer
 from migsafe.nova.clients import evidence
 from migsafe.nova.host.participant import SOURCE, Participant
@@ -36,7 +39,10 @@ from migsafe.text import masked
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
+VERSION = '1.1'
 MAX_UUID = 36
+#: Pieces of residue in one overview.
+MAX_PIECES = 100
 Answer = dict[str, Any]
 
 
@@ -61,12 +67,13 @@ def _discreet(method: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.0.
+    """RPC namespace ``migsafe``, version 1.1: 1.0 for other hosts, and ``overview`` for the
+    command ``migsafe``.
 
     :param participant: this host's participant
     """
 
-    target = messaging.Target(namespace=peer.NAMESPACE, version=peer.VERSION)
+    target = messaging.Target(namespace=peer.NAMESPACE, version=VERSION)
 
     def __init__(self, participant: Participant) -> None:
         self._participant = participant
@@ -134,6 +141,36 @@ class Endpoint:
                     {'kind': r.kind, 'resource': r.resource, 'key': r.key,
                      'effect': r.effect, 'status': r.status}
                     for r in p.journal.records(tx)[-peer.MAX_ITEMS:]]}
+
+    @_discreet
+    def overview(self, context: Any, **_later: Any) -> Answer:
+        """What ``migsafe status`` and ``migsafe residue list`` show of this host, bounded; it
+        takes nothing from the bus, and changes nothing."""
+        journal = self._participant.journal
+        total, held = journal.count_unsettled().get(self.host, (0, 0))
+        found = list(itertools.islice(residue.listed(journal), MAX_PIECES + 1))
+        return {
+            'host': self.host, 'version': migsafe.version.version(), 'unsettled': total,
+            'held': held, 'status': _status(journal.statuses()), 'more': len(found) > MAX_PIECES,
+            'residue': [{name: _cut(value) for name, value in piece._asdict().items()}
+                        for piece in found[:MAX_PIECES]]}
+
+
+def _status(reports: list[ServiceStatus]) -> Answer:
+    """This host's own report; a field that cannot be read is left out."""
+    if not reports:
+        return {}
+    report, seams = reports[0], view.cell(reports[0], 'seams')
+    return {'armed': view.cell(report, 'armed'), 'pid': view.cell(report, 'pid'),
+            'nova': _cut(view.cell(report, 'nova_version')),
+            'concurrency': _cut(view.cell(report, 'concurrency')),
+            'seams': len(seams) if isinstance(seams, list) else None,
+            'detail': _cut(view.cell(report, 'detail')),
+            'updated': view.cell(report, 'updated_at')}
+
+
+def _cut(value: Any) -> Any:
+    return value[:peer.MAX_TEXT] if isinstance(value, str) else value
 
 
 def _check(**uuids: Any) -> None:

@@ -11,6 +11,7 @@
 # under the License.
 """The RPC endpoint between two processes over a real RabbitMQ."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -23,6 +24,7 @@ from nova import utils
 
 from migsafe.tests import servers
 from migsafe.tests.functional import endpoint_process
+from migsafe.tests.unit.cli import process
 from migsafe.tests.unit.resources import cloud
 
 SRC, DST, INSTANCE = cloud.SRC, cloud.DST, cloud.INSTANCE
@@ -392,3 +394,59 @@ class TestServerMissing(unittest.TestCase):
                          servers.RabbitMQ.package)
         self.assertIn('apt-get install rabbitmq-server',
                       str(caught.exception))
+
+
+class TestFleet(Case):
+    """``migsafe --fleet`` as a process of its own, over the same broker."""
+
+    def setUp(self):
+        super().setUp()
+        self.conf_file = self.base / 'fleet.conf'
+        self.conf_file.write_text(
+            f'[DEFAULT]\ntransport_url = {self.broker.url}\nhost = node99\n'
+            f'[migsafe]\nrpc_timeout = {TIMEOUT}\nstate_path = {self.base}/none\n')
+
+    def command(self, *args):
+        code, out, err = process.run('main', '--config-file', str(self.conf_file), *args,
+                                     '-f', 'json')
+        self.assertNotIn('Traceback', err)
+        self.assertNotIn('ventlet', err)
+        return code, json.loads(out or 'null'), err
+
+    def states(self, *hosts):
+        code, rows, err = self.command('status', '--fleet', *hosts)
+        return code, [row['State'] for row in rows], ' '.join(row['Detail'] for row in rows)
+
+    def test_a_host_with_the_plugin_and_one_that_is_away(self):
+        peer = self.only('plugin')
+        migration = self.new(peer)
+        peer.ask('report')
+        code, rows, _err = self.command('status', '--fleet', DST, 'node98')
+        self.assertEqual((3, [(DST, 'armed'), ('node98', 'unknown')]),
+                         (code, [(row['Host'], row['State']) for row in rows]))
+        self.assertLess(0, rows[0]['Unsettled'])
+        self.assertIn('did not answer within', rows[1]['Detail'])
+        code, rows, err = self.command('residue', 'list', '--fleet', DST)
+        self.assertEqual((3, ''), (code, ''.join(err.splitlines()[1:])))
+        self.assertIn(migration, [row['Transaction'] for row in rows])
+        self.assertEqual({DST}, {row['Host'] for row in rows})
+        self.assertNotIn(cloud.SECRET, str(rows))
+
+    def test_a_host_without_the_plugin_and_an_older_one(self):
+        self.only('none')
+        code, states, detail = self.states(DST)
+        self.assertEqual((3, ['unarmed']), (code, states))
+        self.assertIn('enabled = true', detail)
+        self.only('older')
+        code, states, detail = self.states(DST)
+        self.assertEqual((3, ['unknown']), (code, states))
+
+    def test_a_host_that_answers_nonsense_or_raises(self):
+        peer = self.only('nonsense')
+        for answer in ({'value': None}, {'value': {'host': DST, 'status': [], 'residue': {}}},
+                       {'raises': "auth_password='x' ", 'times': 10_000}):
+            peer.ask('answer', **answer)
+            code, states, detail = self.states(DST)
+            self.assertEqual((3, ['unknown']), (code, states), answer)
+            self.assertNotIn("'x'", detail)
+        self.assertIn('answered that it cannot', detail)

@@ -15,10 +15,19 @@ import io
 import json
 import os
 
+from migsafe import process
 from migsafe.cli import main
 from migsafe.tests.unit.journal import base
 
 NOVA_PASSWORD = 'nova-db-hush'
+
+
+def report(journal, **changes):
+    """What an armed nova-compute, this very process, says of itself."""
+    journal.set_status(**{
+        'armed': True, 'pid': os.getpid(), 'boot_id': process.boot_id(),
+        'plugin_version': '0.1.0', 'nova_version': '34.0.0', 'concurrency': 'threading',
+        'seams': ['nova.compute.manager.ComputeManager.init_host'], **changes})
 
 
 class CommandTestCase(base.JournalTestCase):

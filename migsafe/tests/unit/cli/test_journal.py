@@ -12,6 +12,7 @@
 """``migsafe journal`` and ``migsafe residue``."""
 
 import json
+from unittest import mock
 
 from oslo_utils import fixture as timeutils_fixture
 from oslo_utils import timeutils
@@ -152,6 +153,7 @@ class TestResidue(base.CommandTestCase):
     def setUp(self):
         super().setUp()
         self.journal = self.open()
+        base.report(self.journal)
 
     def residue(self, *args, code=3):
         return [(row['Kind'], row['State'], row['Resource'], row['Host'], row['Key'],
@@ -161,6 +163,38 @@ class TestResidue(base.CommandTestCase):
     def test_clean(self):
         self.journal.finish(self.begin(self.journal))
         self.assertEqual([], self.residue(code=0))
+
+    def test_a_host_that_never_reported(self):
+        """That nothing is listed does not mean that there is nothing."""
+        self.assertEqual([], self.residue(code=0))
+        self.open('node17').close()
+        for host, code in (('node13', 0), ('node17', 3)):
+            _code, _out, err = self.run_command('--host', host, 'residue', 'list')
+            self.assertEqual(code, _code, host)
+            self.assertEqual(bool(code), 'has never reported' in err)
+            self.assertIn(f'This is host {host} alone', err)
+        self.sql('DELETE FROM migsafe_services')
+        self.assertEqual([], self.residue())
+
+    def test_a_reason_of_many_words(self):
+        """A line for people, all of it for programs, and nothing of it is lost."""
+        reason = ' '.join(f'{number} is held by vg0/lv0;' for number in range(65))
+        tx = self.begin(self.journal)
+        self.journal.hold(tx, 'host_device', 'R4 v-1', reason)
+        self.journal.postpone(tx, 30, reason)
+        self.assertGreater(len(reason), 1400)
+        self.assertEqual(reason, self.residue()[0][-1])
+        self.assertEqual(reason, self.rows('residue', 'list', code=3)[0]['Reason'])
+        _code, out, _err = self.run_command('residue', 'list')
+        self.assertIn('0 is held by vg0/lv0;', out)
+        self.assertIn(' ... ', out)
+        self.assertLess(max(map(len, out.splitlines())), 260)
+        self.assertEqual(5, len(out.splitlines()), out)
+        with mock.patch('cliff.utils.terminal_width', return_value=100):
+            _code, out, _err = self.run_command('residue', 'list')
+        self.assertLessEqual(max(map(len, out.splitlines())), 100)
+        _code, out, _err = self.run_command('journal', 'show', 'm-1', '-f', 'value', '-c', 'Text')
+        self.assertIn(reason, out)
 
     def test_findings(self):
         self.journal.set_findings('R9', {('i-1', 'v-1'): 'another disk', ('i-2', 'v-2'): 'too'})

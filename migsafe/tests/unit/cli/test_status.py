@@ -42,10 +42,7 @@ class TestStatus(base.CommandTestCase):
 
     def report(self, host='node13', **changes):
         opened = self.open(host)
-        opened.set_status(**{
-            'armed': True, 'pid': os.getpid(), 'boot_id': process.boot_id(),
-            'plugin_version': '0.1.0', 'nova_version': '34.0.0', 'concurrency': 'threading',
-            'seams': ['nova.compute.manager.ComputeManager.init_host'], **changes})
+        base.report(opened, **changes)
         return opened
 
     def test_armed(self):
@@ -58,6 +55,14 @@ class TestStatus(base.CommandTestCase):
             tuple(row[name] for name in ('Host', 'State', 'PID', 'Alive', 'migsafe', 'Nova',
                                          'Concurrency', 'Unsettled', 'Held')))
         self.assertEqual(['nova.compute.manager.ComputeManager.init_host'], row['Seams'])
+
+    def test_one_host_is_said_to_be_one(self):
+        self.report()
+        _code, _out, err = self.run_command('status')
+        self.assertIn('This is host node13 alone', err)
+        self.assertIn('--fleet', err)
+        self.write_conf(f'connection = sqlite:///{self.path}')
+        self.assertNotIn('alone', self.run_command('status')[2])
 
     def test_every_format(self):
         self.report()
@@ -129,7 +134,7 @@ class TestStatus(base.CommandTestCase):
         self.report()
         self.sql("UPDATE migsafe_services SET armed = 'yes', seams = '{', pid = 'x', "
                  "nova_version = char(27) || '[31m' || x'ff'")
-        code, out, err = self.run_command('status')
+        code, out, err = self.run_command('status', '-f', 'csv')
         self.assertEqual(3, code)
         self.assertIn('unknown', out)
         self.assertIn('<unreadable>', out)

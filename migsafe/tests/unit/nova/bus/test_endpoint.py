@@ -11,6 +11,7 @@
 # under the License.
 """What another host may hear of an error here."""
 
+import json
 import logging
 import traceback
 import unittest
@@ -87,3 +88,41 @@ class TestDiscreet(hosts.TwoHosts):
 
 if __name__ == '__main__':
     unittest.main()
+
+
+class TestOverview(hosts.TwoHosts):
+    """What the command ``migsafe`` hears of a host."""
+
+    def setUp(self):
+        super().setUp()
+        self.break_off()
+        self.journal = self.dst.participant.journal
+        self.endpoint = endpoint.Endpoint(self.dst.participant)
+
+    def test_a_host_that_never_reported(self):
+        found = self.endpoint.overview({}, later='x')
+        self.assertEqual(({}, self.dst.participant.host), (found['status'], found['host']))
+
+    def test_it_is_bounded_whatever_piles_up(self):
+        self.journal.set_status(
+            armed=True, pid=5, boot_id='b', plugin_version='1', nova_version='34',
+            concurrency='threading', seams=['a', 'b'], detail='x' * 10_000)
+        for number in range(endpoint.MAX_PIECES + 5):
+            tx = self.journal.begin(f'm-{number}', 'destination', f'i-{number}', 'a', 'b')
+            self.journal.postpone(tx, 30, f"auth_password='{SECRET}' " + 'y' * 10_000)
+        found = self.endpoint.overview({})
+        self.assertEqual((True, 2), (found['status']['armed'], found['status']['seams']))
+        self.assertLessEqual(endpoint.MAX_PIECES + 5, found['unsettled'])
+        self.assertEqual((True, endpoint.MAX_PIECES), (found['more'], len(found['residue'])))
+        self.assertLess(len(json.dumps(found)), 400_000)
+        self.assertNotIn(SECRET, json.dumps(found))
+
+    def test_damaged_rows(self):
+        tx = self.journal.begin('m-9', 'destination', 'i-9', 'a', 'b')
+        with self.journal._store.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE migsafe_transactions SET verdict = 'x', reason = x'ff1b5b324a' "
+                f'WHERE id = {tx.id}')
+        found = self.endpoint.overview({})
+        self.assertIn('m-9', [piece['transaction'] for piece in found['residue']])
+        self.assertNotIn('\x1b', repr(found))
