@@ -103,9 +103,21 @@ def _check(conf: cfg.ConfigOpts, option: str, names: Sequence[str]) -> None:
         getattr(conf.migsafe, option)
     except (cfg.Error, ValueError):
         raise exceptions.ConfigError(
-            group='migsafe', option=option, reason='its value is not of the right kind or out of '
-            f'bounds. Correct it in {", ".join(names)}; the sample file says what it may be'
-        ) from None
+            group='migsafe', option=option, reason=f'its value must be {_allowed(option)}. '
+            f'Correct it in {", ".join(names)}') from None
+
+
+def _allowed(name: str) -> str:
+    """What a value of an option of [migsafe] may be, in words."""
+    kind = next(option.type for option in migsafe.conf.migsafe.OPTS if option.dest == name)
+    if choices := getattr(kind, 'choices', None):
+        return f'one of {", ".join(map(str, choices))}'
+    if isinstance(kind, cfg.types.Boolean):
+        return 'true or false'
+    least, most = getattr(kind, 'min', None), getattr(kind, 'max', None)
+    bounds = (f' from {least} to {most}' if most is not None else f' of at least {least}'
+              if least is not None else '')
+    return f'a whole number{bounds}' if isinstance(kind, cfg.types.Integer) else 'text'
 
 
 def become_owner(url: sa.URL) -> None:

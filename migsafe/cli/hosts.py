@@ -127,9 +127,12 @@ class Status(base.Command):
     @staticmethod
     def _unknown(conf: cfg.ConfigOpts, host: str, counts: tuple[int, int],
                  detail: str) -> tuple[Any, ...]:
+        state = 'unknown'
         if not conf.migsafe.enabled:
-            detail += '; set [migsafe] enabled = true and restart nova-compute'
-        return (host, 'unknown', None, None, '', '', '', show.Count([]), *counts, None,
+            detail = ('[migsafe] enabled is false: set it to true and restart nova-compute; '
+                      f'{detail}')
+            state = 'unarmed' if host == conf.host else state
+        return (host, state, None, None, '', '', '', show.Count([]), *counts, None,
                 show.Short(detail))
 
     @staticmethod

@@ -12,6 +12,7 @@
 """The command ``migsafe``."""
 
 import argparse
+import importlib.metadata
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,22 +20,23 @@ from typing import Any
 from cliff import app, commandmanager
 
 from migsafe import version
-from migsafe.cli import codes, config, export, hosts, log, lvm, lvm_check, residue, settle
+from migsafe.cli import codes, config
 
-COMMANDS: dict[str, type] = {
-    'status': hosts.Status,
-    'journal list': log.JournalList,
-    'journal show': log.JournalShow,
-    'settle': settle.Settle,
-    'residue list': residue.ResidueList,
-    'lvm list': lvm.LvmList,
-    'lvm release': lvm.LvmRelease,
-    'lvm check': lvm_check.LvmCheck,
-    'export list': export.ExportList,
-    'export show': export.ExportShow,
-    'export verify': export.ExportVerify,
-    'export revert': export.ExportRevert,
-    'export unfence': export.ExportUnfence,
+#: Name -> where its class is. Only that of the command which is given is imported.
+COMMANDS = {
+    'status': 'migsafe.cli.hosts:Status',
+    'journal list': 'migsafe.cli.log:JournalList',
+    'journal show': 'migsafe.cli.log:JournalShow',
+    'settle': 'migsafe.cli.settle:Settle',
+    'residue list': 'migsafe.cli.residue:ResidueList',
+    'lvm list': 'migsafe.cli.lvm:LvmList',
+    'lvm release': 'migsafe.cli.lvm:LvmRelease',
+    'lvm check': 'migsafe.cli.lvm_check:LvmCheck',
+    'export list': 'migsafe.cli.export:ExportList',
+    'export show': 'migsafe.cli.export:ExportShow',
+    'export verify': 'migsafe.cli.export:ExportVerify',
+    'export revert': 'migsafe.cli.export:ExportRevert',
+    'export unfence': 'migsafe.cli.export:ExportUnfence',
 }
 
 
@@ -46,9 +48,10 @@ class Migsafe(app.App):
     def __init__(self, default_config_files: Sequence[str] = config.DEFAULTS,
                  **streams: Any) -> None:
         self.default_config_files = default_config_files
-        commands = commandmanager.CommandManager('migsafe.cli')
-        for name, command in COMMANDS.items():
-            commands.add_command(name, command)
+        # NOTE: without a namespace, because cliff would import all that is in one.
+        commands = commandmanager.CommandManager('')
+        for name, place in COMMANDS.items():
+            commands.commands[name] = importlib.metadata.EntryPoint(name, place, 'migsafe.cli')
         super().__init__(
             description='Live migration of volume-backed VMs as a transaction: what is armed, '
             'what is unsettled, and why.', version=version.version(), command_manager=commands,

@@ -18,6 +18,7 @@ chained, so that no traceback in a log shows it.
 
 import contextlib
 import dataclasses
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -56,6 +57,17 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
      'Run: SYNC'),
     ('access denied|authentication failed', 'the database refuses the user or the password',
      'Correct [migsafe] OPTION.'),
+)
+_REMOVED = ('There is no such file any more: it was removed while it was in use. Put it back if '
+            'you have it, then restart the service.')
+#: Looked at first for a database on a server, where no file is to be mended.
+_ON_SERVER: tuple[tuple[str, str, str], ...] = (
+    ('read.only', 'it is read-only',
+     'It may be a replica, or be set so: see read_only of MariaDB, and '
+     'default_transaction_read_only of PostgreSQL. [migsafe] OPTION must name the primary.'),
+    ('permission denied|command denied|must be owner', 'its user may not do that',
+     'Grant the user of [migsafe] OPTION all rights on these tables, on PostgreSQL also CREATE '
+     'on their schema.'),
 )
 
 
@@ -108,8 +120,10 @@ def translate(exc: BaseException, database: str, what: str,
     text = first_line(exc)
     if _DAMAGED.search(text):
         return exceptions.JournalFileCorrupt(database=database, reason=text)
-    for pattern, reason, cure in _MEANINGS:
+    for pattern, reason, cure in (*(_ON_SERVER if '://' in database else ()), *_MEANINGS):
         if re.search(pattern, text, re.IGNORECASE):
+            if 'chmod' in cure and not os.path.lexists(database):
+                cure = _REMOVED
             return exceptions.JournalUnavailable(
                 database=database, reason=f'{what}: {reason} ({text})',
                 cure=cure.replace('SYNC', advice.sync).replace('OPTION', advice.option)

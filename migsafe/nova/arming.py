@@ -26,6 +26,7 @@ from migsafe.text import masked
 LOG = logging.getLogger(__name__)
 
 _MANAGER = 'nova.compute.manager'
+NOT_GUARDED = 'devices of guests are not guarded: [migsafe] device_guards = false'
 
 
 def arm(conf: Any, probe: bool = False) -> None:
@@ -49,6 +50,8 @@ def arm(conf: Any, probe: bool = False) -> None:
         return
     if conf.migsafe.device_guards:
         _guard(conf, probe)
+    else:
+        _gap(NOT_GUARDED)
 
     def when_imported(_module: Any) -> None:
         _apply(conf)
@@ -77,8 +80,12 @@ def _guard(conf: Any, probe: bool) -> None:
             raise
         why = f'Devices of guests are NOT guarded: {masked(error)}'
         LOG.error(why)
-        from migsafe.nova.host import status
-        status.gap(why)
+        _gap(why)
+
+
+def _gap(why: str) -> None:
+    from migsafe.nova.host import status
+    status.gap(why)
 
 
 def _apply(conf: Any) -> None:

@@ -54,7 +54,7 @@ def init_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
                'not the libvirt driver')
         LOG.warning('%s: live migrations on %s are not protected', why,
                     manager.host)
-        status.unarmed(CONF, manager.host, why)
+        status.unarmed(CONF, manager.host, why, create=True)
     result = wrapped(*args, **kwargs)
     if recover is not None:
         recover.start()

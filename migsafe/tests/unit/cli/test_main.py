@@ -11,10 +11,14 @@
 # under the License.
 """What all commands share: configuration, errors, help."""
 
+import importlib.metadata
 import os
 import socket
+import subprocess
+import sys
 from unittest import mock
 
+from migsafe.cli import base as cli_base
 from migsafe.cli import config, main
 from migsafe.tests.unit.cli import base
 
@@ -56,6 +60,35 @@ class TestMain(base.CommandTestCase):
         code, _out, err = self.run_command('journal', 'list')
         self.assertEqual(1, code)
         self.assertIn('rpc_timeout', err)
+
+    def test_what_a_value_may_be(self):
+        for line, allowed in (
+                ('rpc_timeout = soon', 'a whole number of at least 1'),
+                ('rpc_timeout = 0', 'a whole number of at least 1'),
+                ('device_guards = perhaps', 'true or false'),
+                ('holder_policy = free', 'one of refuse, release, warn')):
+            self.write_conf(line)
+            code, _out, err = self.run_command('status')
+            self.assertEqual(1, code)
+            for word in (line.partition(' ')[0], f'must be {allowed}. ', self.nova_conf):
+                self.assertIn(word, err)
+
+    def test_only_what_a_command_needs_is_imported(self):
+        done = subprocess.run(
+            [sys.executable, '-c', 'import sys; from migsafe.cli import main; '
+             f'main.main(["--config-file", {self.nova_conf!r}, "status", "-f", "value"]); '
+             'print(*sorted(sys.modules))'], capture_output=True, text=True, check=True)
+        self.assertIn('migsafe.cli.hosts', done.stdout)
+        for name in ('migsafe.cli.lvm', 'migsafe.cli.export', 'migsafe.brick', 'migsafe.lvm',
+                     'oslo_messaging', 'oslo_service', 'pkg_resources', 'oslo_privsep'):
+            self.assertNotIn(name, done.stdout.split())
+
+    def test_every_command_is_found(self):
+        found = importlib.metadata.entry_points(group='migsafe.cli')
+        self.assertEqual({one.name.replace('_', ' '): one.value for one in found}, main.COMMANDS)
+        for name, place in main.COMMANDS.items():
+            one = importlib.metadata.EntryPoint(name, place, 'migsafe.cli').load()
+            self.assertTrue(issubclass(one, cli_base.Command))
 
     def test_no_permission(self):
         with mock.patch('os.access', return_value=False):

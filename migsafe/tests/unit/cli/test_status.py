@@ -119,9 +119,11 @@ class TestStatus(base.CommandTestCase):
     def test_no_journal(self):
         self.write_conf(enabled='false')
         row, = self.rows('status', code=3)
-        self.assertEqual(('node13', 'unknown'), (row['Host'], row['State']))
+        self.assertEqual(('node13', 'unarmed'), (row['Host'], row['State']))
         self.assertIn(self.path, row['Detail'])
-        self.assertIn('enabled = true', row['Detail'])
+        self.assertIn('enabled is false', row['Detail'])
+        self.write_conf()
+        self.assertEqual('unknown', self.rows('status', code=3)[0]['State'])
         self.assertFalse(os.path.exists(self.state))
 
     def test_an_insecure_journal(self):

@@ -14,6 +14,7 @@
 import pickle
 import traceback
 
+import fixtures
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 from oslotest import base as oslo_base
@@ -53,7 +54,26 @@ class TestTranslation(base.JournalTestCase):
             self.assertNotIn('hush', errors.label(sa.make_url(url)))
         self.assertEqual('/x/y.sqlite', errors.label(sa.make_url('sqlite:////x/y.sqlite')))
 
+    def test_no_advice_about_a_file_that_does_not_exist(self):
+        text = 'attempt to write a readonly database'
+        found = errors.translate(db_exception.DBError(Exception(text)), '/nonexistent/x', 'a note')
+        self.assertNotIn('chmod', str(found))
+        self.assertIn('removed while it was in use', str(found))
+        url = 'postgresql+psycopg2://u:***@db/m'
+        for text, words in (
+                ('cannot execute INSERT in a read-only transaction', ('replica', 'read_only')),
+                ('(1290, "The MariaDB server is running with the --read-only option")',
+                 ('replica', '[migsafe] connection')),
+                ('permission denied for schema public', ('Grant', '[migsafe] connection')),
+                ("(1142, \"INSERT command denied to user 'm'@'h'\")", ('Grant',))):
+            found = str(errors.translate(db_exception.DBError(Exception(text)), url, 'a note'))
+            for word in words:
+                self.assertIn(word, found)
+            for word in ('chmod', 'directory', 'file system'):
+                self.assertNotIn(word, found)
+
     def test_each_meaning(self):
+        self.useFixture(fixtures.MonkeyPatch('os.path.lexists', lambda path: True))
         for text, kind, word in (
                 ('database or disk is full', exceptions.JournalUnavailable, 'Free space'),
                 ('(1021, "Disk full (/tmp); No space left")', exceptions.JournalUnavailable,

@@ -115,6 +115,7 @@ for name in [name for name in sys.modules if name.split('.')[0] == 'migsafe'
 """
 
 
+SWITCHED_OFF = 'devices of guests are not guarded: [migsafe] device_guards = false'
 #: What an armed manager does, of which there is none without a hypervisor.
 REPORT = """
     from migsafe.journal import open_journal
@@ -272,6 +273,12 @@ class TestLoader(unittest.TestCase):
         # The process is gone by now; what it said is still there.
         self.assertEqual('dead', row['State'])
         self.assertIn('NOT guarded', row['Detail'])
+        self.assertNotIn(SWITCHED_OFF, row['Detail'])
+
+    def test_guards_that_are_switched_off_are_in_every_report(self):
+        path = self.config(enabled='true', state_path=self.state())
+        child.run(COMPUTE.replace('raise Enough', REPORT), path=path)
+        self.assertIn(SWITCHED_OFF, self.status(path)['Detail'])
 
     def armed_before(self, path):
         """The row of an armed nova-compute; this process stands for it."""

@@ -55,10 +55,11 @@ class TestUnarmed(hosts.TwoHosts):
 
     def test_another_driver(self):
         service.libvirt_driver.LibvirtDriver = int
-        self.assertEqual('started', self.start())
-        self.assertEqual([], self.journal.statuses())
-        host_status.armed(self.journal)
-        self.assertEqual('started', self.start())
+        for before in (False, True):
+            if before:
+                host_status.armed(self.journal)
+            self.assertEqual('started', self.start())
+            self.assertFalse(self.status().armed)
         self.assertFalse(self.status().armed)
         self.assertIn('object is not the libvirt driver', self.status().detail)
 
