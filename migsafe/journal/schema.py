@@ -9,14 +9,20 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Schema of a database: which one is there, which one this code needs, how to get there."""
+"""Schema of a database: which one is there, which one this code needs, how to get there.
+
+Alembic is imported only to change a schema: to know it, the files of the revisions are enough, and
+a command that reads shall not take longer to start than to answer.
+"""
 
 import dataclasses
 import functools
+import importlib.resources
+import re
 import threading
+from typing import Any
 
 import sqlalchemy as sa
-from alembic import command, config, context, script
 
 from migsafe import exceptions
 from migsafe.journal import errors
@@ -25,6 +31,7 @@ VERSION_TABLE = 'migsafe_alembic_version'
 # NOTE: alembic keeps its environment in the module alembic.context, so that one process can
 # run one upgrade at a time.
 _ALEMBIC = threading.Lock()
+_LINE = r"^%s = (?:'(\w+)'|None)$"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Chain:
 JOURNAL = Chain('migsafe.journal:migrations', VERSION_TABLE)
 
 
-def _config(chain: Chain) -> config.Config:
+def _config(chain: Chain) -> Any:
+    from alembic import config
     made = config.Config()
     made.set_main_option('script_location', chain.location)
     return made
@@ -52,6 +60,7 @@ def _config(chain: Chain) -> config.Config:
 
 def run(metadata: sa.MetaData, chain: Chain) -> None:
     """Do what the env.py of a chain does; the connection comes from :func:`upgrade`."""
+    from alembic import context
     context.configure(
         connection=context.config.attributes['connection'],
         target_metadata=metadata,
@@ -67,15 +76,31 @@ def run(metadata: sa.MetaData, chain: Chain) -> None:
 # NOTE: what is installed does not change under a running process, and the user of the service
 # may not be able to read it any more once it has dropped root.
 @functools.cache
+def _revisions(chain: Chain) -> dict[str, str | None]:
+    """Revision -> the one before it, None for the first."""
+    package, _colon, directory = chain.location.partition(':')
+    found = {}
+    for entry in importlib.resources.files(package).joinpath(directory, 'versions').iterdir():
+        if entry.name.endswith('.py') and entry.name != '__init__.py':
+            text = entry.read_text(encoding='utf-8')
+            one, before = (re.search(_LINE % name, text, re.MULTILINE)
+                           for name in ('revision', 'down_revision'))
+            if one is None or before is None:
+                raise ValueError(f'{entry.name} does not say which revision it is')
+            found[one[1]] = before[1]
+    return found
+
+
 def head(chain: Chain = JOURNAL) -> str:
     """Return the revision that this code needs."""
-    return script.ScriptDirectory.from_config(_config(chain)).get_current_head() or ''
+    found = _revisions(chain)
+    last, = set(found) - set(found.values())
+    return str(last)
 
 
 def known(chain: Chain = JOURNAL) -> set[str]:
     """Return all revisions that this code knows."""
-    found = script.ScriptDirectory.from_config(_config(chain)).walk_revisions()
-    return {item.revision for item in found}
+    return set(_revisions(chain))
 
 
 def current(engine: sa.Engine, chain: Chain = JOURNAL) -> str | None:
@@ -113,6 +138,7 @@ def upgrade(engine: sa.Engine, chain: Chain = JOURNAL) -> None:
     try:
         check(engine, chain)
     except exceptions.JournalSchemaTooOld:
+        from alembic import command
         with _ALEMBIC, \
                 errors.translated(errors.label(engine.url), 'upgrading the schema',
                                   chain.advice), \

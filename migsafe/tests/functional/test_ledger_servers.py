@@ -16,6 +16,7 @@ import time
 
 import fixtures
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 from oslo_utils import timeutils
@@ -23,7 +24,6 @@ from oslotest import base
 from testtools import matchers
 
 from migsafe import exceptions, ledger
-from migsafe.journal import schema
 from migsafe.ledger import api, models, opening, records
 from migsafe.tests import servers
 from migsafe.tests.unit.journal import base as journal_base
@@ -80,8 +80,8 @@ class Cases:
 
     def test_from_l001_with_rows(self):
         self.server.wipe()
-        real = schema.command.upgrade
-        with fixtures.MonkeyPatch('migsafe.journal.schema.command.upgrade',
+        real = command.upgrade
+        with fixtures.MonkeyPatch('alembic.command.upgrade',
                                   lambda made, _head: real(made, 'l001')):
             self.assertEqual('l001', opening.sync(self.conf, 'node1@array'))
         engine = sa.create_engine(self.server.url)

@@ -105,7 +105,7 @@ class TestFile(base.JournalTestCase):
     def test_an_upgrade_that_fails_changes_nothing(self):
         self.sql('DROP TABLE migsafe_alembic_version', 'DROP TABLE migsafe_probes',
                  'DROP TABLE migsafe_services')
-        with mock.patch('migsafe.journal.schema.command.upgrade',
+        with mock.patch('alembic.command.upgrade',
                         side_effect=self._die_after_one_table):
             self.assertRaises(ZeroDivisionError, self.open)
         tables = {name for name, in self.sql("SELECT name FROM sqlite_master")}

@@ -17,6 +17,7 @@ import sqlite3
 import threading
 
 import fixtures
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 from oslo_utils import timeutils
@@ -314,8 +315,8 @@ class TestUpgrade(base.BaseTestCase):
     def test_l001_with_rows(self):
         directory = os.path.join(self.useFixture(fixtures.TempDir()).path, 'ledgers')
         conf = journal_base.make_conf('/nonexistent', ledger_path=directory)
-        real = schema.command.upgrade
-        with fixtures.MonkeyPatch('migsafe.journal.schema.command.upgrade',
+        real = command.upgrade
+        with fixtures.MonkeyPatch('alembic.command.upgrade',
                                   lambda made, _head: real(made, 'l001')):
             # It makes the tables of then, and finds that they are too old for this code.
             self.assertRaises(exceptions.JournalSchemaTooOld, opening.sync, conf, 'node@lvm')
