@@ -93,12 +93,14 @@ class Checks(upgradecheck.UpgradeCommands):
             done = subprocess.run([sys.executable, '-P', '-c', LOAD], capture_output=True,
                                   text=True, check=False)
         except OSError as error:
-            return results.bad(f'{sys.executable} cannot be started to look whether nova-compute can '
-                        f'load migsafe: {error.strerror}')
+            return results.bad(
+                f'{sys.executable} cannot be started to look whether nova-compute can load '
+                f'migsafe: {error.strerror}')
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f'it ended with {done.returncode}'])[-1]
-            return results.bad(f'nova-compute cannot load migsafe: {show.text(last)}. Install it and '
-                        'what it needs again, into the environment of nova-compute.')
+            return results.bad(
+                f'nova-compute cannot load migsafe: {show.text(last)}. Install it and what it '
+                'needs again, into the environment of nova-compute.')
         return results.good()
 
     def check_enabled(self) -> upgradecheck.Result:
