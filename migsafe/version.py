@@ -9,18 +9,22 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The version of the installed package."""
+"""The name and the version of the installed distribution."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
 
+#: What pip calls this project. The import package is ``migsafe``; a distribution of that name on
+#: the package index is another project.
+DISTRIBUTION = 'openstack-migsafe'
+
 
 @functools.cache
 def version() -> str:
     """The version that pip shows, or ``unknown`` in a bare source tree."""
     try:
-        return importlib.metadata.version('migsafe')
+        return importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         return 'unknown'

@@ -19,8 +19,8 @@ from typing import Any
 from oslo_config import cfg
 from oslo_utils import timeutils
 
-from migsafe import exceptions, process
-from migsafe.cli import base, codes, config, fleet, show
+from migsafe import exceptions, process, version
+from migsafe.cli import base, codes, config, fleet, installed, show
 from migsafe.journal import Journal, ServiceStatus
 
 COLUMNS = ('Host', 'State', 'PID', 'Alive', 'migsafe', 'Nova', 'Concurrency', 'Seams',
@@ -43,8 +43,9 @@ class Facts:
 # The first row that fits decides: (armed, alive, quiet), None fits anything.
 STATES: tuple[tuple[tuple[bool | None, bool | None, bool | None], str, str], ...] = (
     ((False, None, None), 'unarmed', 'nova-compute runs without protection'),
-    ((True, False, None), 'dead', 'the process that reported is gone; start nova-compute, or see '
-     'its log for what keeps it from reporting'),
+    ((True, False, None), 'dead', 'the process that reported is gone; start nova-compute. If it '
+     'runs, it runs without protection: see its log, and run "migsafe-status upgrade check" in '
+     'its environment'),
     ((True, None, True), 'silent', 'no report for a long time; see the log of nova-compute'),
     ((True, None, None), 'armed', ''),
 )
@@ -73,8 +74,9 @@ def is_alive(status: ServiceStatus, host: str) -> bool | None:
 class Status(base.Command):
     """Show per host whether migsafe protects its live migrations.
 
-    The exit code is 3 if a host is not armed, dead, silent or unknown. Without --fleet it is about
-    the hosts of this journal, which is one host unless [migsafe] connection is set.
+    The exit code is 3 if a host is not armed, dead, silent or unknown, and if what is installed
+    here as migsafe is not this project. Without --fleet it is about the hosts of this journal,
+    which is one host unless [migsafe] connection is set.
     """
 
     SHORT = ('Host', 'State', 'Nova', 'Unsettled', 'Held', 'Last seen', 'Detail')
@@ -88,6 +90,7 @@ class Status(base.Command):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return one row per host of this journal, or of those that were asked."""
         conf = self.conf
+        self.found(installed.problems())
         if parsed_args.fleet is not None:
             rows = [self._asked(one) for one in fleet.asked(conf, parsed_args.fleet)]
         else:
@@ -117,11 +120,14 @@ class Status(base.Command):
         counts = journal.count_unsettled()
         rows = {str(show.cell(s, 'host')): self._row(conf, s, counts) for s in statuses}
         missing = set(counts) - set(rows)
-        if conf.host not in rows and (not rows or self.app_args.compute_host):
+        if conf.host not in rows and (
+                not rows or self.app_args.compute_host or conf.migsafe.enabled):
             missing.add(conf.host)
         for host in missing:
             rows[host] = self._unknown(
-                conf, host, counts.get(host, (0, 0)), 'its nova-compute has never reported')
+                conf, host, counts.get(host, (0, 0)), 'its nova-compute has never reported: '
+                'it was not restarted since migsafe was enabled, or what it would load is not '
+                f'{version.DISTRIBUTION}. Run "migsafe-status upgrade check" in its environment')
         return [rows[host] for host in sorted(rows)]
 
     @staticmethod

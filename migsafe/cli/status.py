@@ -12,7 +12,6 @@
 """The command ``migsafe-status``: does anything stand in the way of a start or an upgrade?"""
 
 import functools
-import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,14 +20,13 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from migsafe import exceptions
-from migsafe.cli import config, database, results, services, show, status_cinder
+from migsafe.cli import config, database, installed, results, services, show, status_cinder
 from migsafe.journal import opening
 from migsafe.lvm import services as lvm_services
 
 # The major versions of Nova whose seams are known: 2025.1, 2026.1, 2026.2. The signatures
 # themselves are checked by migsafe.nova.seams.table when nova-compute starts.
 SUPPORTED_NOVA = (31, 33, 34)
-ENTRY_POINTS = 'os_vif'
 LOAD = """
 from importlib import metadata
 for found in metadata.entry_points(group='os_vif', name='migsafe'):
@@ -73,14 +71,10 @@ class Checks(upgradecheck.UpgradeCommands):
                           'knows it.')
         return results.good()
 
-    def check_entry_point(self) -> upgradecheck.Result:
-        """The os_vif entry point, by which nova-compute loads migsafe."""
-        found = importlib.metadata.entry_points(group=ENTRY_POINTS, name='migsafe')
-        if not found:
-            return results.bad(f'The entry point migsafe in the group {ENTRY_POINTS} is '
-                          'missing, so that nova-compute never loads it. Install the package '
-                          'again: pip install --force-reinstall --no-deps migsafe')
-        return results.good()
+    def check_installed(self) -> upgradecheck.Result:
+        """What is installed as migsafe is this project, and has its os_vif entry point."""
+        found = installed.problems()
+        return results.bad('. '.join(found)) if found else results.good()
 
     def check_load(self) -> upgradecheck.Result:
         """What os_vif does with that entry point, and what nova-compute imports then.
@@ -175,7 +169,7 @@ class Checks(upgradecheck.UpgradeCommands):
 
     _nova_checks: tuple[results.Check, ...] = (
         ('Supported Nova', check_nova),
-        ('os_vif entry point', check_entry_point),
+        ('Installed migsafe', check_installed),
         ('Load as os_vif does', check_load),
         ('Options', check_enabled),
         ('Journal schema', check_schema),

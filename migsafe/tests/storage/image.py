@@ -28,6 +28,8 @@ import subprocess
 import sys
 import tempfile
 
+from migsafe import version
+
 SUITE = 'bookworm'
 #: What is in the guest. lvm2 brings dmsetup, systemd is there for its udev rules alone.
 PACKAGES = (
@@ -140,7 +142,8 @@ def _python(root: pathlib.Path, top: pathlib.Path) -> None:
     pins = top / 'pins.txt'
     pins.write_text(''.join(
         f'{found.metadata["Name"]}=={found.version}\n'
-        for found in importlib.metadata.distributions() if found.metadata['Name'] != 'migsafe'))
+        for found in importlib.metadata.distributions()
+        if found.metadata['Name'] != version.DISTRIBUTION))
     _run(sys.executable, '-m', 'pip', 'install', '--quiet', '--only-binary=:all:',
          '--python-version', PYTHON, '--target', str(root / 'opt' / 'brick'),
          '--constraint', str(pins), *DISTRIBUTIONS)

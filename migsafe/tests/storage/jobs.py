@@ -19,6 +19,8 @@ import json
 import pathlib
 import tarfile
 
+from migsafe import version
+
 HERE = pathlib.Path(__file__).parent
 GUEST = HERE / 'guest'
 PACKAGE = HERE.parents[1]
@@ -39,8 +41,10 @@ def code() -> dict[str, bytes]:
 
 def _metadata() -> dict[str, bytes]:
     """By which the guest finds the entry points of the package."""
-    entry_points = importlib.metadata.distribution('migsafe').read_text('entry_points.txt')
-    return {'migsafe-0.dist-info/METADATA': b'Metadata-Version: 2.1\nName: migsafe\nVersion: 0\n',
+    ours = importlib.metadata.distribution(version.DISTRIBUTION)
+    entry_points = ours.read_text('entry_points.txt')
+    about = f'Metadata-Version: 2.1\nName: {version.DISTRIBUTION}\nVersion: 0\n'
+    return {'migsafe-0.dist-info/METADATA': about.encode(),
             'migsafe-0.dist-info/entry_points.txt': (entry_points or '').encode()}
 
 

@@ -16,7 +16,7 @@ import json
 import os
 
 from migsafe import process
-from migsafe.cli import main
+from migsafe.cli import installed, main
 from migsafe.tests.unit.journal import base
 
 NOVA_PASSWORD = 'nova-db-hush'
@@ -35,6 +35,9 @@ class CommandTestCase(base.JournalTestCase):
 
     def setUp(self):
         super().setUp()
+        # the environment of the tests may have been installed under any name
+        self.installed = self.useFixture(
+            base.fixtures.MockPatchObject(installed, 'problems', return_value=[])).mock
         self.nova_conf = os.path.join(os.path.dirname(self.state), 'nova.conf')
         self.write_conf()
 

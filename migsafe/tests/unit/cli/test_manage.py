@@ -12,7 +12,6 @@
 """``migsafe-manage`` and ``migsafe-status``."""
 
 import contextlib
-import importlib.metadata
 import io
 import json
 import os
@@ -171,9 +170,6 @@ class TestUpgradeCheck(ToolTestCase):
         self.nova = self.useFixture(
             journal_base.fixtures.MockPatchObject(status, 'installed_nova')).mock
         self.nova.return_value = '34.0.0'
-        point = importlib.metadata.EntryPoint('migsafe', 'x', 'os_vif')
-        self.points = self.useFixture(journal_base.fixtures.MockPatchObject(
-            importlib.metadata, 'entry_points', mock.Mock(return_value=[point]))).mock
         self.useFixture(journal_base.fixtures.MockPatchObject(status, 'LOAD', 'pass'))
         self.open().close()
 
@@ -206,9 +202,9 @@ class TestUpgradeCheck(ToolTestCase):
         self.nova.return_value = None
         self.check(2, ('Supported Nova', 'not installed'))
 
-    def test_entry_point(self):
-        self.points.return_value = []
-        self.check(2, ('os_vif entry point', 'Install the package again'))
+    def test_another_project_of_the_same_name(self):
+        self.installed.return_value = ['The distribution migsafe 0.4.1 is another', 'Remove it']
+        self.check(2, ('Installed migsafe', 'migsafe 0.4.1'))
 
     def test_an_entry_point_that_can_be_loaded(self):
         with mock.patch.object(status, 'LOAD', LOAD):

@@ -116,6 +116,24 @@ class TestStatus(base.CommandTestCase):
         self.assertEqual('unknown', row['State'])
         self.assertIn('never reported', row['Detail'])
 
+    def test_another_project_of_the_same_name_is_installed(self):
+        self.report()
+        self.installed.return_value = ['The distribution migsafe 0.4.1 is another', 'Remove it']
+        code, out, err = self.run_command('status')
+        self.assertEqual(3, code)
+        self.assertIn('armed', out)
+        self.assertIn('migsafe 0.4.1', err)
+
+    def test_this_host_is_enabled_and_never_reported_while_others_did(self):
+        self.report()
+        self.sql("UPDATE migsafe_services SET host = 'node11', boot_id = 'of node11'")
+        found = {row['Host']: row for row in self.rows('status', code=3)}
+        self.assertEqual('armed', found['node11']['State'])
+        self.assertEqual('unknown', found['node13']['State'])
+        self.assertIn('migsafe-status upgrade check', found['node13']['Detail'])
+        self.write_conf(enabled='false')
+        self.assertEqual(['node11'], [row['Host'] for row in self.rows('status')])
+
     def test_no_journal(self):
         self.write_conf(enabled='false')
         row, = self.rows('status', code=3)

@@ -56,6 +56,24 @@ class LayersTest(testtools.TestCase):
         )
 
 
+    def test_what_a_wheel_has_imports_nothing_that_it_has_not(self):
+        check = load("check")
+        check.ROOT = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        for room in ("nova", "replay", "tests"):
+            (check.ROOT / "migsafe" / room).mkdir(parents=True)
+        text = "from migsafe.replay import run\nfrom migsafe.tests import base\n"
+        for room in ("nova", "replay", "tests"):
+            (check.ROOT / "migsafe" / room / "use.py").write_text(text)
+        self.assertEqual(
+            [
+                "migsafe/nova/use.py:1: migsafe.nova must not import migsafe.replay.run",
+                "migsafe/nova/use.py:2: migsafe.nova must not import migsafe.tests.base",
+                "migsafe/replay/use.py:2: migsafe.replay must not import migsafe.tests.base",
+            ],
+            check.layers(),
+        )
+
+
 class ShellTest(testtools.TestCase):
     def shell(self, script):
         return subprocess.run(
