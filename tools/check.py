@@ -25,7 +25,7 @@ import tempfile
 from collections.abc import Callable, Container, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SAMPLE = ROOT / "etc" / "migsafe" / "migsafe.conf.sample"
+SAMPLES = ROOT / "etc" / "migsafe"
 
 # Part of migsafe -> the modules that it must not import. The longest matching
 # part decides; doc/source/contributor/design.rst says why.
@@ -103,17 +103,23 @@ def mypy() -> list[str]:
 
 
 def sample() -> list[str]:
-    """The configuration sample says what the options say."""
+    """The configuration samples say what the options say."""
+    generators = sorted(SAMPLES.glob("*-config-generator.conf"))
+    return [problem for generator in generators for problem in _stale(generator)]
+
+
+def _stale(generator: pathlib.Path) -> list[str]:
+    kept = SAMPLES / generator.name.replace("-config-generator.conf", ".conf.sample")
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as fresh:
         problems = _tool(
             "oslo_config.generator",
-            *("--namespace", "migsafe", "--wrap-width", "79", "--output-file", fresh.name),
+            *("--config-file", str(generator), "--output-file", fresh.name),
         )
         if problems:
             return problems
-        if SAMPLE.is_file() and SAMPLE.read_text(encoding="utf-8") == fresh.read():
+        if kept.is_file() and kept.read_text(encoding="utf-8") == fresh.read():
             return []
-    return [f"{SAMPLE.relative_to(ROOT)} is not what the options say; run: tox -e genconfig"]
+    return [f"{kept.relative_to(ROOT)} is not what the options say; run: tox -e genconfig"]
 
 
 def layers() -> list[str]:

@@ -44,6 +44,7 @@ class Tier:
 
 TIERS = (
     Tier("unit", Share(30, quick=1)),
+    Tier("packaging"),
     Tier("cinder", Share(40, quick=1)),
     Tier("functional", Share(240, always=("test_scenarios_incident_000", "test_matrix.Enough"))),
     Tier("threats"),

@@ -25,22 +25,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from oslo_concurrency import processutils
-from oslo_privsep import capabilities, priv_context
+from oslo_privsep import priv_context
 
 from migsafe.brick import errors
 from migsafe.brick.identity import designators, inquiry, noted
 from migsafe.brick.kernel import bounded, kinds, nodes, openers
 from migsafe.brick.kernel import sysfs as kernel_sysfs
+from migsafe.conf import privileged
 from migsafe.text import masked
 
-#: SYS_ADMIN: NVMe admin commands and device-mapper. SYS_PTRACE and DAC_READ_SEARCH: the open
-#: files of processes that belong to other users, SYS_ADMIN their mappings.
 default = priv_context.PrivContext(
     'migsafe.brick',
-    cfg_section='migsafe_privileged',
+    cfg_section=privileged.SECTION,
     pypath=__name__ + '.default',
-    capabilities=[capabilities.CAP_SYS_ADMIN, capabilities.CAP_SYS_PTRACE,
-                  capabilities.CAP_DAC_READ_SEARCH],
+    capabilities=privileged.CAPABILITIES,
 )
 
 _UUID = re.compile(r'[A-Za-z0-9_-]{1,128}\Z')
