@@ -15,6 +15,9 @@ Only what a wheel leaves out is said here: the tests and the replay with its lab
 source tree, and have no place in the environment of nova-compute. A source distribution has them.
 """
 
+import os
+import shutil
+
 import setuptools
 from setuptools.command import build_py
 
@@ -31,6 +34,12 @@ class BuildWithoutSourceOnly(build_py.build_py):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.packages = [name for name in self.packages or () if not _is_source_only(name)]
+
+    def run(self) -> None:
+        """A wheel gets all that is in the build directory, also what an older tree left there."""
+        if not self.editable_mode:
+            shutil.rmtree(os.path.join(self.build_lib, "migsafe"), ignore_errors=True)
+        super().run()
 
     def find_data_files(self, package: str, src_dir: str) -> list[str]:
         """setuptools takes files of a folder that is no package for data of the one above."""

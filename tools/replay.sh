@@ -13,6 +13,7 @@
 #
 # Install real Nova beside the project and replay: ./tools/replay.sh [OPTION ...]
 # MIGSAFE_NOVA chooses the Nova release; the options are those of migsafe-replay.
+# Without --html the page is written to replay.html beside this project's README.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$ROOT/tools/lib.sh"
@@ -27,6 +28,12 @@ if ! find_python >/dev/null && command -v apt-get >/dev/null; then
     apt_install ca-certificates python3 python3-venv
 fi
 prepare_git
+[ -e "$ROOT/.venv-replay-$release/made-from" ] ||
+    say "The first run installs Nova and some 150 libraries below $ROOT, for some minutes."
 make_venv "$ROOT/.venv-replay-$release" -c "constraints/nova-$release.txt" \
     -r requirements.txt -e '.[replay]'
-exec "$ROOT/.venv-replay-$release/bin/migsafe-replay" "$@"
+page=(--html "$ROOT/replay.html")
+case " $* " in
+    *" --html"* | *" --list "* | *" --help "* | *" -h "*) page=() ;;
+esac
+exec "$ROOT/.venv-replay-$release/bin/migsafe-replay" ${page[@]+"${page[@]}"} "$@"

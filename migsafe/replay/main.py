@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from migsafe.replay import catalogue, page, progress, rst, run, story, table, timetable
+from migsafe.replay import catalogue, pace, page, progress, rst, run, story, table, timetable
 from migsafe.replay.entry import Entry
 from migsafe.replay.summary import Report
 
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--json', metavar='FILE', help='write everything as JSON; - is stdout')
     parser.add_argument('--html', metavar='FILE',
                         help='write one self-contained page with a timeline per transaction')
-    parser.add_argument('--rst', metavar='FILE', help="write the README's table")
+    parser.add_argument('--rst', metavar='FILE', help='write the table of the documentation')
     return parser
 
 
@@ -65,13 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console = Console(stderr=console.stderr, width=WIDTH)
     try:
         entries = _chosen(options.fault)
+        if options.list:
+            table.show_list(console, entries)
+            return CLEAN
         _check(outputs)
     except (catalogue.UnknownFault, OSError) as error:
         print(f'migsafe-replay: {error}', file=sys.stderr)
         return USAGE
-    if options.list:
-        table.show_list(console, entries)
-        return CLEAN
     return _replay(console, entries, bool(options.fault), outputs)
 
 
@@ -91,6 +91,8 @@ def _check(outputs: dict[str, str]) -> None:
 def _replay(console: Console, entries: tuple[Entry, ...], closely: bool,
             outputs: dict[str, str]) -> int:
     table.show_story(console, story.load())
+    for note in pace.here(len(entries)):
+        console.print(note, highlight=False)
     work = run.Run(entries)
     progress.follow(console, work, len(entries))
     report = work.report()
@@ -104,7 +106,8 @@ def _replay(console: Console, entries: tuple[Entry, ...], closely: bool,
             sys.stdout.write(text)
         else:
             pathlib.Path(target).write_text(text, encoding='utf-8')
-            console.print(f'{name}: {target}', highlight=False, soft_wrap=True)
+            console.print(f'{name}: {pathlib.Path(target).resolve()}', highlight=False,
+                          soft_wrap=True)
     return CLEAN if report.good else FOUND
 
 

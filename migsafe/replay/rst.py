@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The fault table as reStructuredText, for the README."""
+"""The fault table as reStructuredText, for the documentation and the README."""
 
 from __future__ import annotations
 
@@ -19,13 +19,26 @@ from migsafe.replay import damage, words
 from migsafe.replay.outcome import Outcome
 from migsafe.replay.summary import Pair, Report
 
-#: Lines between which the README has the table.
+#: Lines between which the documentation has the table, and the README a part of it.
 BEGIN, END = '.. replay table', '.. end of the replay table'
+#: The rows of the README: one of each kind of end.
+TELLING = ('incident-000', 'progress-timeout', 'rollback-cinder-503', 'rollback-disconnect-late',
+           'source-device-held', 'kill-source-transfer', 'kill-source-rollback',
+           'source-stays-down')
 
 
 def render(report: Report) -> str:
     """The whole section, from BEGIN to END."""
     return '\n'.join([BEGIN, '', *_table(report), '', f'**{report.line()}**', '', END, ''])
+
+
+def excerpt(text: str) -> str:
+    """The README's part of what :func:`render` gave: its heading, TELLING, and the sum."""
+    head, *rows = text.split('\n   * - ')
+    last, _, end = rows[-1].partition('\n\n')
+    heading, *faults = [*rows[:-1], last]
+    told = [row for row in faults if row.startswith(tuple(f'``{name}``' for name in TELLING))]
+    return '\n   * - '.join([head, heading, *told]) + f'\n\n{end}'
 
 
 def _table(report: Report) -> Iterator[str]:

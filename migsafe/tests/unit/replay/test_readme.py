@@ -16,25 +16,39 @@ from oslotest import base
 
 from migsafe.replay import catalogue, rst
 
-README = pathlib.Path(__file__).resolve().parents[4] / 'README.rst'
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+TABLE = ROOT / 'doc' / 'source' / 'cli' / 'replay-table.inc'
+PICTURE = 'doc/source/_images/replay.png'
+KILOBYTES = 200
 
 
-class ReadmeTest(base.BaseTestCase):
+class TableTest(base.BaseTestCase):
+    """What the documentation shows is what a replay has written."""
+
     def setUp(self):
         super().setUp()
-        text = README.read_text(encoding='utf-8')
-        self.assertEqual((1, 1), (text.count(rst.BEGIN + '\n'), text.count(rst.END + '\n')))
-        self.section = text[text.index(rst.BEGIN):text.index(rst.END)]
+        self.text = TABLE.read_text(encoding='utf-8')
 
-    def test_its_table_has_the_faults_of_the_catalogue(self):
-        named = re.findall(r'^   \* - ``([a-z0-9-]+)``', self.section, re.MULTILINE)
+    def test_it_has_the_faults_of_the_catalogue(self):
+        named = re.findall(r'^   \* - ``([a-z0-9-]+)``', self.text, re.MULTILINE)
         self.assertEqual([entry.name for entry in catalogue.ENTRIES], named)
 
-    def test_its_table_has_their_sentences(self):
+    def test_it_has_their_sentences(self):
         for entry in catalogue.ENTRIES:
-            self.assertIn(rst.escape(entry.text), self.section)
+            self.assertIn(rst.escape(entry.text), self.text)
 
-    def test_its_table_is_of_a_run_that_proves_something(self):
-        self.assertNotIn('**ERROR**', self.section)
+    def test_it_is_of_a_run_that_proves_something(self):
+        self.assertNotIn('**ERROR**', self.text)
         total = len(catalogue.ENTRIES)
-        self.assertIn(f'migsafe: {total} of {total} clean', self.section)
+        self.assertIn(f'migsafe: {total} of {total} clean', self.text)
+
+    def test_the_readme_has_eight_rows_of_it_as_they_are(self):
+        wanted = rst.excerpt(self.text)
+        self.assertEqual((8, 8), (len(rst.TELLING), wanted.count('\n   * - ``')))
+        self.assertIn(wanted, (ROOT / 'README.rst').read_text(encoding='utf-8'))
+
+    def test_the_picture_is_there_and_small(self):
+        self.assertIn(f'.. image:: {PICTURE}\n', (ROOT / 'README.rst').read_text('utf-8'))
+        picture = (ROOT / PICTURE).read_bytes()
+        self.assertEqual(b'\x89PNG', picture[:4])
+        self.assertGreater(KILOBYTES * 1000, len(picture))
