@@ -15,12 +15,14 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "ext"))
+import theme
 
 project = "migsafe"
 copyright = "The migsafe maintainers"
 
 extensions = [
     "cliff.sphinxext",
+    "openstackdocstheme",
     "oslo_config.sphinxext",
     "parser_help",
 ]
@@ -29,5 +31,4 @@ autoprogram_cliff_application = "migsafe"
 
 root_doc = "index"
 exclude_patterns = ["contributor/example-plugin"]
-html_theme = "alabaster"
-html_theme_options = {"description": "Live migration as a transaction", "page_width": "1100px"}
+globals().update(theme.settings())

@@ -11,8 +11,14 @@
 # under the License.
 """How the release notes are built: sphinx-build -W releasenotes/source."""
 
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "doc" / "ext"))
+import theme
+
 project = "migsafe release notes"
 copyright = "The migsafe maintainers"
-extensions = ["reno.sphinxext"]
+extensions = ["openstackdocstheme", "reno.sphinxext"]
 root_doc = "index"
-html_theme = "alabaster"
+globals().update(theme.settings())

@@ -1,0 +1,113 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Make and check the files of constraints/: ``python tools/constraints.py``.
+
+``check [FILE ...]`` asks pip whether a release of Nova or Cinder, this project and what its tests
+need can be installed with exactly the versions of a file, and whether it names all of them.
+``make FILE UPPER`` writes a file anew: with the versions of OpenStack's own upper-constraints.txt
+of that release (openstack/requirements, branch stable/RELEASE), and for what that does not name
+with the newest ones that fit. Nothing is installed; both need the package index.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FILES = ROOT / "constraints"
+EXTRAS = {"nova-2026.2.txt": "cinder,replay,test", "nova": "replay,test", "cinder": "cinder,test"}
+
+
+def wanted(path: pathlib.Path) -> list[str]:
+    """What pip is asked for with a file of constraints."""
+    service = path.name.partition("-")[0]
+    extras = EXTRAS.get(path.name, EXTRAS[service])
+    tests = ["-r", "test-requirements.txt"]
+    if path.name == "nova-2026.2.txt":
+        tests += ["-r", "doc/requirements.txt"]
+    return ["-r", "requirements.txt", *tests, f".[{extras}]"]
+
+
+def resolve(constraints: pathlib.Path, *what: str) -> dict[str, str]:
+    """Name -> version of all that pip would install into an empty environment.
+
+    :raises SystemExit: nothing fits together
+    """
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as report:
+        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
+        command += ["--quiet", "--report", report.name, "-c", str(constraints), *what]
+        done = subprocess.run(command, cwd=ROOT, check=False)
+        if done.returncode:
+            raise SystemExit(f"{constraints.name}: pip finds no set of versions that fits")
+        found = json.load(report)["install"]
+    return {
+        each["metadata"]["name"]: each["metadata"]["version"]
+        for each in found
+        if "dir_info" not in each["download_info"]
+    }
+
+
+def pins(path: pathlib.Path) -> dict[str, str]:
+    """Normalized name -> version of a file of constraints."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = (re.match(r"([\w.-]+)==([^\s;#]+)", line) for line in lines)
+    return {normalized(match[1]): match[2] for match in found if match}
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def check(path: pathlib.Path) -> list[str]:
+    """What is wrong with a file of constraints."""
+    have, found = pins(path), resolve(path, *wanted(path))
+    return [
+        f"{path.name}: {name} {version} would be installed, and is not pinned"
+        for name, version in sorted(found.items())
+        if normalized(name) not in have
+    ]
+
+
+def make(path: pathlib.Path, upper: pathlib.Path) -> None:
+    """Write a file of constraints for the release of the service that it pins now."""
+    service = path.name.partition("-")[0]
+    head = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+    found = resolve(upper, f"{service}=={pins(path)[service]}", *wanted(path))
+    lines = [f"{name}=={version}" for name, version in found.items()]
+    path.write_text("\n".join([*head, *sorted(lines, key=str.lower), ""]), encoding="utf-8")
+
+
+def main() -> int:
+    """Run one of the two commands. Exit code 1: a file is not good."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    checked = commands.add_parser("check")
+    checked.add_argument("names", nargs="*", metavar="FILE", help="names below constraints/")
+    made = commands.add_parser("make")
+    made.add_argument("name", metavar="FILE")
+    made.add_argument("upper", metavar="UPPER", type=pathlib.Path)
+    options = parser.parse_args()
+    if options.command == "make":
+        make(FILES / options.name, options.upper.resolve())
+        return 0
+    names = options.names or [p.name for p in FILES.glob("*.txt") if p.name[:5] != "lower"]
+    problems = [problem for name in sorted(names) for problem in check(FILES / name)]
+    print(*problems, sep="\n", end="\n" if problems else "")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
