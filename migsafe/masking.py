@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What in a text is secret: by the name before it, by its shape, or by its place in a URL."""
+"""Finds secrets in a text: by the name before them, by shape, or by position in a URL."""
 
 from __future__ import annotations
 

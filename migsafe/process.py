@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which process is which: an id is used again, in a container soon after each restart."""
+"""Identifies a process by boot and start time, as process ids are reused."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Text for operators made from errors of others."""
+"""Makes text for operators from the errors of other libraries."""
 
 from __future__ import annotations
 

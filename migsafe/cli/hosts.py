@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``migsafe status``: is every host armed?"""
+"""``migsafe status``: whether every host is armed."""
 
 import argparse
 import dataclasses

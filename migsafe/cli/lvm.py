@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``migsafe lvm``: what of guests' LVM this host has activated, and how to let go of it."""
+"""``migsafe lvm``: lists and deactivates guests' logical volumes that this host activated."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``migsafe lvm check``: may this host's LVM touch guests' disks?"""
+"""``migsafe lvm check``: whether this host's LVM may touch guests' disks."""
 
 from __future__ import annotations
 

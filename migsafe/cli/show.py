@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""From records to cells: without secrets, and harmless to a terminal."""
+"""Formats records as cells: secrets are masked, control characters removed."""
 
 import datetime
 import json

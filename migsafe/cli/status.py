@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The command ``migsafe-status``: does anything stand in the way of a start or an upgrade?"""
+"""The command ``migsafe-status``: checks before a start or an upgrade."""
 
 import functools
 import subprocess

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The files that oslo.config reads for a service, which the commands read as it does."""
+"""Finds the configuration files of a service as oslo.config does, for the commands."""
 
 import glob
 import os

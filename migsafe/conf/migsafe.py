@@ -80,8 +80,8 @@ OPTS: list[cfg.Opt] = [
         'ledger_sweep_interval',
         default=3600,
         min=0,
-        help='In cinder.conf: seconds between two looks of a cinder-volume at everything that is '
-        'in the ledger of exports, for what has lost its attachment without a word, as by '
+        help='In cinder.conf: seconds between two checks by a cinder-volume of all exports in its '
+        'ledger, for those whose attachment is gone and which Cinder never asked to remove, as by '
         '"openstack volume set --detached". It reads 200 exports every five seconds, and the '
         'attachments of their volumes in one query; the array is asked only about those that '
         'no attachment explains. 0 means that this is done at its start only.',
@@ -166,8 +166,8 @@ OPTS: list[cfg.Opt] = [
         'identity_check_interval',
         default=300,
         min=0,
-        help='Seconds between two looks whether each running guest of this host still has its own '
-        'volumes: every path of every block device is asked who it is (SCSI INQUIRY, NVMe '
+        help='Seconds between two checks that each running guest of this host still has its own '
+        'volumes: every path of every block device is asked for its identity (SCSI INQUIRY, NVMe '
         'Identify), because an array that maps another volume to a LUN in use tells nobody. '
         'What is found is logged as an error and listed by "migsafe residue list" as R9; '
         'nothing is changed. 0 never looks. It needs device_guards.',

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The one place where errors of the database become errors of the journal.
+"""Translates errors of the database into errors of the journal.
 
 The text of an SQLAlchemy error can hold the values of the statement, and those can be CHAP
 secrets. Only the first line of the driver's own message is used, and the original is not

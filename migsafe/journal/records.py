@@ -9,9 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the journal hands out: frozen records.
+"""The records that the journal returns; they are frozen.
 
-A row that somebody else damaged must not hide the rows next to it. A column that cannot be read
+A damaged row must not hide the rows next to it. A column that cannot be read
 is therefore kept as ``Corrupt``, and raises JournalCorrupt only when it is looked at.
 """
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Runs work in one database transaction: durable when it returns, not there when it raises."""
+"""Runs a function in one database transaction: committed when it returns, else rolled back."""
 
 import os
 import random

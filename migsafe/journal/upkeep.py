@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a journal holds beside its transactions: what the services say of themselves."""
+"""The parts of a journal beside its transactions, such as the services' reports."""
 
 import datetime
 import functools

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The ledger of exports of a storage backend: what is mapped to whom, and what may be.
+"""The ledger of a storage backend: the exports that are made, and those that may be.
 
 It stands beside the journal and shares its way with databases and files.
 """

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Rows of the ledger whose volume has got another id.
+"""Moves rows of the ledger when a volume gets another id.
 
 The row of a target stays where it is, and only what it says moves: others may be waiting for it,
 since it is the lock of its volume.

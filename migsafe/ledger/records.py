@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the ledger takes and hands out."""
+"""The arguments and the records of the ledger."""
 
 import dataclasses
 import datetime

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Writing an advice, and taking it back.
+"""Writes the advised LVM configuration, and reverts it.
 
 A new devices file is made beside the old one by LVM itself and tried before it takes effect by
 one rename. What was there before is kept beside each file. A marker names the backups from the

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What there is to know before an advice: the host's LVM, its settings and what it sees."""
+"""The facts for an advice: the host's LVM, its settings and the disks that it sees."""
 
 from __future__ import annotations
 

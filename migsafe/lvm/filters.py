@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the filters of lvm.conf let in that is not there yet: the next volume of a guest.
+"""Whether the filters of lvm.conf accept disks that are still to come: guests' next volumes.
 
 LVM goes through the patterns for each name of a device, links too; the first that matches a name
 decides for that name, one accepted name is enough, and a device of which no name is matched is

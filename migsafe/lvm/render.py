@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""An advice in words: commands to type, and what is active now."""
+"""Formats an advice: the commands to type, and what is active now."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whose a volume group is.
+"""Whether a volume group is the host's own, a guest's, or in doubt.
 
 A name decides nothing: a guest may give its volume group the name or the uuid of the host's. What
 decides is where a volume group's disks are and what the host does with it.
@@ -27,7 +27,7 @@ P = place.Place
 
 
 class Role(enum.Enum):
-    """Whose a volume group is."""
+    """Whether a volume group is the host's own, a guest's, or in doubt."""
 
     HOST = "the host's own"
     GUEST = "a guest's"

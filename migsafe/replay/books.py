@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Reads migsafe's journals while the laboratory works: what did this commit write?"""
+"""Reads migsafe's journals while the laboratory works, commit by commit."""
 
 from __future__ import annotations
 

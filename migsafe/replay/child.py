@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One child process of the replay, and what it says."""
+"""One child process of the replay, and the messages that it sends."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Faults in which everybody lives: something around nova-compute fails or is too slow."""
+"""Faults without a crash: something around nova-compute fails or is too slow."""
 
 from __future__ import annotations
 

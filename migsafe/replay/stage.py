@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A laboratory that notes what happens when."""
+"""A laboratory that records when each effect happens."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which attachments in Cinder are of the host that lost, and may go.
+"""Which attachments in Cinder belong to the losing host and may be deleted.
 
 While the instance is busy with the migration, all that its rows do not need
 are. Afterwards a resize, a shelve or the next migration reserves new ones, which

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""How an attempt ends: settled, or held with the reason and tried again."""
+"""Ends an attempt: settled, or held with the reason and retried later."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is known of where a guest runs.
+"""Evidence about the host on which a guest runs.
 
 Evidence is gathered on each host by that host alone, and is never derived
 from an exception: a lost reply says nothing about what the other side did.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a journal says of one transaction, read from its records."""
+"""The history of one transaction, read from its journal records."""
 
 from __future__ import annotations
 

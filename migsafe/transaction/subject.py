@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is about to be moved, as the hook in nova-compute knows it."""
+"""The instance that a transaction moves, as the wrapper in nova-compute knows it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What both hosts know of a transaction, seen from one of them."""
+"""Collects what both hosts know of a transaction, from one of them."""
 
 from __future__ import annotations
 

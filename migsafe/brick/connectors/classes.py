@@ -47,7 +47,7 @@ class Guarded:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         scsi: linuxscsi.LinuxSCSI = self._linuxscsi  # type: ignore[has-type]
-        # the very object that os-brick made, whatever it was made with
+        # exchanging the class keeps the state that os-brick gave this object
         scsi.__class__ = connectors_scsi.guarded(type(scsi), self.policy)
         self._linuxscsi = scsi
 
@@ -55,7 +55,7 @@ class Guarded:
         """As os-brick does, and then look at what came back.
 
         os-brick lets one connect in at a time; its lock ends before the look, when the next
-        connect may get the very disk that this one finds wrong and takes away again. So the lock
+        connect may get the same disk that this one finds wrong and takes away again. So the lock
         around both is of the same kind, and a disconnect does not wait for it.
 
         :raises refusals.Refused: if it is not the volume; it is disconnected again, unless it

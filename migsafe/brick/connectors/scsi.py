@@ -87,7 +87,7 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
                 self._remove(name, alone, *args, **kwargs)
 
     def flush_maps(self, names: Iterable[str], force: bool, exc: Any) -> None:
-        """Flush what multipath has over some disks: its claim is not one of somebody else."""
+        """Flush a multipath map over some disks; multipath does not count as another user."""
         for node in holders.maps(holders.climb(self.policy.guard.sysfs, names)):
             with exc.context(force, 'Flushing %s failed', node.dm_name):
                 self.flush_multipath_device(node.dm_name)

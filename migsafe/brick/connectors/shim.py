@@ -13,7 +13,7 @@
 
 ``get_connector_mapping()`` returns one of three module-level dictionaries of dotted paths, by
 architecture. Each entry for iSCSI, iSER, Fibre Channel and NVMe-oF is replaced by a subclass of
-the very class that stood there. The connectors of other protocols with block devices (LightOS,
+the class that stood there. The connectors of other protocols with block devices (LightOS,
 ScaleIO, StorPool, Huawei) have ways of their own to remove one, and are left as they are.
 """
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Is the disk that a guest uses still its volume? (R9)
+"""Checks that the disk that a guest uses still is its volume (R9).
 
 When an array maps another volume to a LUN number that is in use, the guest reads and writes the
 other one from that moment on. The kernel, udev and multipathd go on naming the old one: only the

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which volumes this process was refused to disconnect, and why.
+"""The volumes whose disconnect this process has refused, with the reason.
 
 Nova and Cinder take a refusal for any other error: some of their clean-ups log it and go on to
 take the export away, from under the device that was just kept. Whoever takes exports away asks

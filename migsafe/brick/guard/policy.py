@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is done about a holder: ``[migsafe] holder_policy``."""
+"""How a device that is in use is treated: ``[migsafe] holder_policy``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from migsafe.brick.identity import designators
 
 LOG = logging.getLogger(__name__)
 
-#: Where connection_info['data'] carries who the volume is.
+#: The key of connection_info['data'] that holds the identity of the volume.
 KEY = 'migsafe_identity'
 
 #: The volume that this thread is at. os-brick's lower layers know devices only.
@@ -71,7 +71,7 @@ def wanted(properties: dict[str, object], host: str = 'this host') -> Wanted:
 
 @contextlib.contextmanager
 def naming(volume: str) -> Iterator[None]:
-    """Say which volume this thread is at; a connection_info that names its own is believed."""
+    """Remember which volume this thread works on, unless a connection_info names its own."""
     token = _NAME.set(ascii(volume)[1:-1][:100])
     try:
         yield

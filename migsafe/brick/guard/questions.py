@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""May these devices be removed; is this device the volume's: the questions before every step.
+"""The checks before a device is removed or handed out: its identity, and what uses it.
 
 A disk whose identity is known is asked for it first, so that nobody is told to stop the user of
 another volume. Then the cheap question: sysfs alone tells, without root, what device-mapper, md
@@ -50,7 +50,7 @@ MOVING = ('something that no list shows reads or writes it: its counters of I/O 
 class Wanted:
     """The volume in question.
 
-    :param volume: its id, or a word that stands for it
+    :param volume: its id, or a description where no id is known
     :param identity: what it is known to be; empty if that is not known
     :param whoever: what has just come instead of it is to go again, whichever disks that are
     """

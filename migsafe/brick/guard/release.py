@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Let go of what this host's LVM has activated on a guest's disk.
+"""Deactivates what this host's LVM has activated on a guest's disk.
 
 A guest writes the names and the uuids of its volume groups, and may choose those of the host's
 own. So nothing is done by name: what is removed are the device-mapper tables that stand on

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which disk a device is: designators, how a disk is asked for them, and what they prove."""
+"""The identity of a disk: its designators, how they are read, and what they prove."""

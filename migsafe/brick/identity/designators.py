@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which disk a device is: identities in their own words, and how to compare them.
+"""The identity of a disk: its designators, and how two sets of them are compared.
 
 An identity is a set of designators, written as "TYPE.VALUE" in the way the kernel writes them
 into a device's ``wwid``: "naa.600140...", "eui.00a0...", "t10.LIO-ORG ...", "uuid.1234...". Two

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Asks a disk itself who it is.
+"""Reads the identity of a disk from the disk itself.
 
 Everything that the kernel, udev and multipathd say of a disk's identity was read when it was
 found, and stays when the array maps another volume to the same number. Only a command that goes
-to the disk tells the truth: SCSI INQUIRY (SPC-5 6.7) by SG_IO, NVMe Identify by the admin ioctl.
+to the disk shows what is mapped now: SCSI INQUIRY (SPC-5 6.7) by SG_IO, NVMe Identify by the
+admin ioctl.
 """
 
 from __future__ import annotations

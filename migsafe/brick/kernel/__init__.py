@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What this host's kernel says of block devices, read from sysfs and /proc."""
+"""Facts about block devices from this host's kernel, read from sysfs and /proc."""

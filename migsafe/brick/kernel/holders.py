@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What stands above a set of block devices, from sysfs alone: no fork, no open, no root.
+"""What holds a set of block devices, from sysfs alone: no fork, no open, no root.
 
 It answers with everything or not at all: what vanishes in the middle of a walk makes it begin
 again, and what cannot be read is an error, never "nothing there".

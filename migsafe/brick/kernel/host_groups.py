@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Is a volume group this host's own?
+"""Whether a volume group belongs to this host or to a guest.
 
 A guest writes the name and the uuid of its volume groups, and may choose those of the host's. What
 could be the host's own is never released: where a name says so, and where a disk does.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What stands on a block device, told by its name and its device-mapper uuid.
+"""The kind of a holder (LVM, multipath, ...), from its name and its device-mapper uuid.
 
 The prefixes of device-mapper uuids are a convention of those who make the maps: libdevmapper's
 "SUBSYSTEM-" (dm_task_set_uuid), multipath-tools "mpath-", kpartx "partN-" before that of the map,

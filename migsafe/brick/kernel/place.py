@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Where a block device is: in this host, or at the other end of a network, where volumes are.
+"""Whether a block device is local to this host or comes over a network, as volumes do.
 
 What is not known for sure to be either is UNKNOWN. Sources: the kernel's transport classes
 (fc_host, iscsi_host, the directories of iSCSI sessions and of Fibre Channel's remote ports) and

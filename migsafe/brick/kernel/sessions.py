@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which disks belong to some iSCSI LUNs, by the sessions that sysfs shows: without a command.
+"""Finds the disks of iSCSI LUNs by the sessions in sysfs, without running iscsiadm.
 
 Rule: the kernel's drivers/scsi/scsi_transport_iscsi.c, for what a session and a connection show.
 """

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The few things that only root can do, and how the guards ask for them."""
+"""The operations that need root, and the interface through which the guards call them."""

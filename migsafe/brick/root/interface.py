@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the guards need of root, as they see it; for tests there is a root of their own."""
+"""The interface of the operations that need root; tests have an implementation of their own."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The few things that only root can do, each a function of the privsep daemon.
+"""The operations that need root, each a function of the privsep daemon.
 
 They take kernel names and check them again: the other side of the socket is not root.
 """

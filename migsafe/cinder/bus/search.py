@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A walk through all mappings of the array, for what neither ledger nor attachments explain.
+"""Searches all mappings of the array for those that neither ledger nor attachments explain.
 
 Each page comes with a request of its own, and an array gives its mappings from the first to the
 last: a walk stays open between two pages, in this process. Others can walk at the same time.

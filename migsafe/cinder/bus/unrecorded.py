@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A mapping that only the array knows is written into the ledger, so that it can be reverted."""
+"""Writes a mapping that only the array knows into the ledger, so that it can be reverted."""
 
 from __future__ import annotations
 

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The life of an export: how it is made, how it is removed, who shares its target."""
+"""Exports: how they are made and removed, and which of them share a target."""

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is known of a volume: Cinder's attachments, calls under way, connections, writers."""
+"""Facts about a volume: Cinder's attachments, calls in progress, connections, writers."""

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Cinder's database says of who uses a volume."""
+"""The users of a volume according to Cinder's database."""
 
 from __future__ import annotations
 

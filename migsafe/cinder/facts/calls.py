@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which call of the manager a call of the driver belongs to, and what goes on in this process."""
+"""Relates a call of the driver to the call of the manager, and tracks calls in progress."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the ledger keeps of a connection that a driver gives, and what the guard adds to it."""
+"""The part of a driver's connection_info that the ledger stores, and what the guard adds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 
 
 def learn(inspector: Any, subject: Any, info: Any) -> dict[str, Any]:
-    """What is worth knowing of a connection, without its secrets; and who the volume is.
+    """The facts of a connection without its secrets, with the identity of the volume.
 
     The volume's identity is added to the connection, for the guard where it is connected.
 

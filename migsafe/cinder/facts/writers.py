@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""No second writer: who else could write a volume that is about to be mapped."""
+"""Finds other hosts that could write a volume that is about to be mapped."""
 
 from __future__ import annotations
 

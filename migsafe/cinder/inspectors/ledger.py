@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""For an array that nobody has written an inspector for: there is only the ledger."""
+"""The inspector for arrays without one of their own: it has only the ledger."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""LUN maps, igroups and logins as ONTAP tells them.
+"""LUN maps, igroups and logins of ONTAP.
 
 Rules, from docs.netapp.com/us-en/ontap-restapi:
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""RBD: nothing is mapped, but who has an image open is known.
+"""RBD: there is no mapping, but the clients that have an image open are known.
 
 Whoever has a key can open an image. Who opens it for writing watches its header as long as it is
 open, librbd and the kernel alike; the watch of a client that has died ends after
@@ -100,7 +100,7 @@ class RbdInspector(base.Inspector):
                 for address, who, cure in found if not blocked.has(address)]
 
     def _clients(self, client: Any, name: str) -> Iterator[tuple[Address, str, str]]:
-        """Of each client that can write an image: its address, who it is, what can be done."""
+        """For each client that can write an image: its address, its host, and what can be done."""
         try:
             with rbd.RBDVolumeProxy(self.driver, name, read_only=True, client=client.cluster,
                                     ioctx=client.ioctx) as image:

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Ceph calls its clients, and which of them it keeps out.
+"""Addresses of Ceph clients, and which of them are on the blocklist.
 
 Rules: Ceph's src/msg/msg_types.cc, entity_addr_t, for addresses; src/mon/OSDMonitor.cc, "osd
 blocklist ls", for what is listed; src/osd/OSDMap.cc, is_blocklisted(), for what it means.

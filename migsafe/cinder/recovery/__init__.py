@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What brings exports to what Cinder's attachments say, after a crash and from time to time."""
+"""Reconciles exports with Cinder's attachments, after a crash and periodically."""

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is known of an export before recovery judges it."""
+"""The evidence about an export from which recovery takes its verdict."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Case:
     def decide(self, vouched: bool) -> tuple[verdicts.Verdict, str]:
         """Look up what is to be done, and give the reason.
 
-        :param vouched: somebody says that no host has it open, should the array not know
+        :param vouched: the operator says that no host has it open, for arrays that cannot tell
         """
         facts, export = self._facts(vouched), self._export
         verdict, reason = verdicts.decide(facts)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Brings exports to what Cinder's attachments say, at start and whenever something is due."""
+"""Reconciles exports with Cinder's attachments, at start and when a row is due."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Recovery:
     def one(self, export: records.Export, *, vouched: bool = False) -> None:
         """Look at one row; whatever goes wrong stays with it.
 
-        :param vouched: somebody says that no host has it open, should the array not know
+        :param vouched: the operator says that no host has it open, for arrays that cannot tell
         """
         try:
             if export.problems():

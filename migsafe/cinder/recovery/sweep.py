@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Finds exports that nothing explains any more, and of which nobody has said a word."""
+"""Finds exports whose attachment is gone without Cinder having asked for their removal."""
 
 from __future__ import annotations
 

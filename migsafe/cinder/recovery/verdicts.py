@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is to be done about an export: a table."""
+"""From evidence about an export to what is done with it: one table."""
 
 from __future__ import annotations
 

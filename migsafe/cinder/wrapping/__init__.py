@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""From a driver of Cinder to the same driver, guarded."""
+"""Wraps a driver of Cinder so that every export it makes is recorded."""

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""From a driver of Cinder to the same driver, guarded.
+"""Makes a guarded subclass of a driver's class.
 
 The class of a driver that is there already is exchanged for a subclass. A subclass alone would
 not do: NetApp's driver is a factory, whose ``__new__`` gives an instance of another class.

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the plugin on another compute host asks of this one, and what is asked of it."""
+"""The RPC between the plugins of two compute hosts: server and client."""

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a compute host answers to the plugin on other hosts.
+"""RPC endpoint for the plugin on other hosts.
 
 It rides on nova-compute's own RPC server; see the ``additional_endpoints`` of
 nova.manager.Manager. Arguments come from the bus and are not trusted: nothing

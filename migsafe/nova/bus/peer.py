@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The way to the plugin on other hosts, and what is believed of its answers.
+"""RPC client to the plugin on other hosts, with the validation of its answers.
 
 Everything that comes from the bus is checked here: an answer that is not
 understood counts as no answer, and no answer means UNKNOWN.

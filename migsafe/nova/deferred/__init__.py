@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Work that has to wait until a block device can go."""
+"""Work that is deferred until a block device can be removed."""

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The end of a migration of Cinder's that had to wait for the old device.
+"""Completes a volume migration of Cinder that was deferred for the old device.
 
 At its end Cinder exchanges the ids of the two volumes and deletes the old one. Nova does that, and
 gives its row the old id again, under its lock and on the guest's host; so does this. A live

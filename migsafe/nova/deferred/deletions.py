@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Volumes that go with their server (delete_on_termination), while their device had to stay.
+"""Deferred deletion of volumes with delete_on_termination whose device is still in use.
 
 Nova asks Cinder once to delete such a volume, and forgets it: Cinder refuses while the attachment
 is there that this host keeps. So that one request is put off until this host has deleted the

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Exports that stay because their device had to stay, until the device can go.
+"""Deferred removal of exports whose device is still in use.
 
 Where a guard has refused to disconnect a volume, some of Nova's procedures go on as if it were
 gone (deleting an instance, the end of a swap, the clean-up of a failed attach) and delete its

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Findings of one kind that this process makes itself, and that outlive it in the journal."""
+"""Findings of one kind that this process records, and that stay in the journal."""
 
 from __future__ import annotations
 

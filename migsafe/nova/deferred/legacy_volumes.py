@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Connections without an attachment (before Queens) that stay because their device had to stay.
+"""Connections without an attachment (before Queens) whose device is still in use.
 
 Nova's record of such a volume is all that says where its device is, and is gone with the server:
 there is nothing to try again with. So these wait for a person, and for what he tells Cinder.
@@ -67,7 +67,7 @@ class Legacy:
         return bool(self._noted.of_volume(volume))
 
     def settle(self) -> None:
-        """Forget those that somebody has seen to."""
+        """Forget those that an operator has resolved."""
         for attached in self._noted.all():
             try:
                 if self._over(attached[1]):

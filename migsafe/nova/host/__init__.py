@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What this nova-compute keeps, and what it does by itself."""
+"""The state and the periodic work of this nova-compute."""

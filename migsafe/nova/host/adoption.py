@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Instances in ``migrating`` that nobody works on."""
+"""Instances in ``migrating`` that no live migration works on."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Looks, now and then, whether each guest of this host still has its own volumes (R9)."""
+"""Periodic check that the disks of each guest of this host still are its volumes (R9)."""
 
 from __future__ import annotations
 

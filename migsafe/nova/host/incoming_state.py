@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Nova keeps in the process for a guest that is to come to this host.
+"""Nova's in-memory state for a guest that is migrating to this host.
 
 Its rollback at the destination clears it at the end. When that was refused, or
 the source never asked for it, nobody would until nova-compute is restarted.

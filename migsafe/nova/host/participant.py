@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One host's part in all transactions: what the hooks and the bus talk to."""
+"""One host's part in all transactions: the object that seams and RPC call."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What this nova-compute says of itself, for ``migsafe status``."""
+"""The report of this nova-compute for ``migsafe status``."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The workers of recovery: one that hangs holds up no other, and no other work."""
+"""The worker threads of recovery: one that hangs blocks neither others nor Nova."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Crew:
             self._changed.notify_all()
 
     def busy(self, key: Hashable) -> bool:
-        """Whether somebody is at it."""
+        """Whether a worker is on it."""
         return key in self._at
 
     def hanging(self) -> list[Hashable]:

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Where exports stay in Nova's Cinder client; see :mod:`migsafe.nova.deferred.exports`."""
+"""Wrappers in Nova's Cinder client; see :mod:`migsafe.nova.deferred.exports`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Operations that would make an unsettled migration worse.
+"""Refuses operations that would make an unsettled migration worse.
 
 Each one first tries to settle; if that does not end clean, it is refused with
 the reason. An instance without unsettled residue pays for one read of the

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who a volume is travels with its connection_info, from refresh to refresh and host to host."""
+"""Keeps the identity of a volume in its connection_info when Nova refreshes or sends it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What nova-api records of a new image before a rebuild begins, taken back.
+"""Reverts what nova-api records of a new image before a rebuild that is then refused.
 
 ``API.rebuild`` saves all of it and then sends the message. Nova itself takes back
 no more than ``image_ref``, when its scheduler refuses.

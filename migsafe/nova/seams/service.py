@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The life of an armed nova-compute: from init_host to cleanup_host."""
+"""Wrappers of init_host and cleanup_host: start and end of an armed nova-compute."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A volume in use is exchanged for another one (retype, migration of Cinder's, swap).
+"""Swap of an attached volume (retype, migration by Cinder, volume update).
 
 Nova copies the disk, lets the guest pivot to the copy, and only then disconnects the old volume.
 It takes a failure of that for a failed swap, and takes the *new* attachment away, on which the

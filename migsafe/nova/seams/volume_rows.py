@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Volume rows of an instance that Nova has read, and what they lead to.
+"""Brings BDM rows up to date that Nova has read before a settlement changed them.
 
 What disconnects by them must have those of this host.
 """

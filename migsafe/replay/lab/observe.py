@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a migration left behind, judged from the state of things alone.
+"""Finds what a migration left behind, from the state of the cloud alone.
 
 Nothing here uses migsafe: the judge must not share a mistake with what is judged.
 """

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The world outside Nova, put together."""
+"""The models of everything outside Nova, put together."""
 
 from __future__ import annotations
 

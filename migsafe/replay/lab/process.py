@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What keeps the hosts apart that share one process here: threads, options and time."""
+"""Keeps the hosts apart that share one process: threads, options and time."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Where Nova touches the world outside, and how each touch becomes an effect."""
+"""The calls with which Nova leaves its process, each turned into an effect."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who acts, and the one choke point through which every external effect passes."""
+"""The acting host, and the one function through which every external effect passes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What looks at the devices of a host found."""
+"""Findings of the checks of a host's devices."""
 
 import sqlalchemy as sa
 from alembic import op
