@@ -212,6 +212,37 @@ class RequirementsTest(testtools.TestCase):
                 self.assertNotIn(unwanted, text)
 
 
+class ConstraintsTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.tool = load("constraints")
+        self.asked = []
+        self.found = {"nova": "31.3.1", "Oslo_Config": "9.7.2", "new-one": "1.0"}
+        self.tool.resolve = lambda *what: self.asked.append(what) or self.found
+        self.path = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / "nova-2025.1.txt"
+        self.path.write_text("# about\nnova==31.3.1\noslo.config==9.0.0  # why\ngone==1\n")
+
+    def test_what_would_come_without_a_pin(self):
+        self.assertEqual(
+            ["nova-2025.1.txt: new-one 1.0 would be installed, and is not pinned"],
+            self.tool.check(self.path),
+        )
+        self.assertIn(".[replay,test]", self.asked[0])
+
+    def test_made_anew_with_the_same_release(self):
+        upper = pathlib.Path("/srv/upper-constraints.txt")
+        self.tool.make(self.path, upper)
+        self.assertEqual((upper, "nova==31.3.1"), self.asked[0][:2])
+        self.assertEqual(
+            "# about\nnew-one==1.0\nnova==31.3.1\nOslo_Config==9.7.2\n", self.path.read_text()
+        )
+
+    def test_each_file_is_asked_for_its_own_service(self):
+        for name, extras in (("cinder-2025.1", "cinder,test"), ("nova-2026.1", "replay,test")):
+            asked = self.tool.wanted(self.tool.FILES / f"{name}.txt")
+            self.assertIn(f".[{extras}]", asked)
+
+
 class EntryPointsTest(testtools.TestCase):
     def setUp(self):
         super().setUp()
