@@ -1,0 +1,183 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Guests of all hosts, and Nova's libvirt driver on one of them."""
+
+import types
+
+from migsafe.nova.clients import evidence
+from migsafe.tests.search import array
+
+RUNNING, INCOMING, SHUT_OFF = 'running', 'incoming', 'shut off'
+#: libvirt's (state, reason)
+STATES = {RUNNING: (evidence.RUNNING, 1),
+          INCOMING: (evidence.PAUSED, evidence.PAUSED_MIGRATION),
+          SHUT_OFF: (evidence.SHUTOFF, 1)}
+UNBOUNDED, NO_JOB = 2, 0
+
+
+class Error(Exception):
+    """libvirt's error with a number."""
+
+    def __init__(self, code):
+        super().__init__(f'libvirt error {code}')
+        self._code = code
+
+    def get_error_code(self):
+        return self._code
+
+
+#: What is asked of libvirt-python's own names.
+MODULE = types.SimpleNamespace(
+    VIR_ERR_NO_DOMAIN=42, VIR_ERR_OPERATION_INVALID=55, VIR_ERR_OPERATION_UNSUPPORTED=84,
+    libvirtError=Error)
+
+
+class Hypervisors:
+    """Where each guest is, by the libvirt of each host.
+
+    :param world: has the array
+    """
+
+    def __init__(self, world, hosts):
+        self.world = world
+        self.guests = {host: {} for host in hosts}
+        self.jobs = set()
+        self.outgoing = {}
+
+    def where(self, instance):
+        """Hosts on which it runs."""
+        return [host for host, guests in self.guests.items()
+                if guests.get(instance) == RUNNING]
+
+    def begin(self, host, instance, state=RUNNING):
+        """A QEMU that opens what its host has connected for it."""
+        if state == RUNNING and [one for one in self.where(instance) if one != host]:
+            self.world.broken('copies', f'{instance} is started on {host} and runs on '
+                              f'{self.where(instance)}', True)
+        self.guests[host][instance] = state
+        for lun, device in self.world.array.devices[host].items():
+            if device.owner == instance:
+                self.world.array.open[host, lun] = instance
+
+    def end(self, host, instance, state=None):
+        """Its QEMU ends; with a state the domain stays."""
+        self.guests[host].pop(instance, None)
+        if state:
+            self.guests[host][instance] = state
+        opened = self.world.array.open
+        for key in [key for key, user in opened.items() if key[0] == host and user == instance]:
+            del opened[key]
+
+    def power_cut(self, host):
+        """Domains are defined on disk, but those that were coming in."""
+        for instance, state in tuple(self.guests[host].items()):
+            self.end(host, instance, None if state == INCOMING else SHUT_OFF)
+
+    def transfer(self, source, dest, instance, how, seconds):
+        """libvirt migrates by itself; whether nova-compute lives is nothing to it.
+
+        :param how: ok or fail
+        """
+        self.jobs.add((source, instance))
+        self.outgoing[source, instance] = 'active'
+
+        def work():
+            self.begin(dest, instance, INCOMING)
+            self.world.loop.sleep(seconds)
+            if (source, instance) not in self.jobs:
+                return
+            self.jobs.discard((source, instance))
+            there = self.guests[dest].get(instance) == INCOMING
+            here = self.guests[source].get(instance) == RUNNING
+            if how == 'fail' or not (there and here):
+                if there:
+                    self.end(dest, instance)
+                self.outgoing[source, instance] = 'failed'
+                return
+            self.end(source, instance)
+            self.guests[dest][instance] = RUNNING
+            self.outgoing[source, instance] = 'completed'
+        self.world.loop.spawn(work, None, f'transfer {source}-{dest}')
+
+
+class Domain:
+    def __init__(self, hypervisors, host, instance):
+        self._all, self._key = hypervisors, (host, instance)
+        self._state = hypervisors.guests[host][instance]
+
+    def state(self, _flags=0):
+        return STATES[self._state]
+
+    def jobStats(self):
+        if self._state != RUNNING:
+            raise Error(MODULE.VIR_ERR_OPERATION_INVALID)
+        return {'type': UNBOUNDED if self._key in self._all.jobs else NO_JOB}
+
+
+class LibvirtDriver:
+    """nova.virt.libvirt.driver.LibvirtDriver, as far as volumes go.
+
+    :param world: of all hosts
+    :param host: this one
+    """
+
+    def __init__(self, world, host):
+        self._world, self._name = world, host
+        self._host = types.SimpleNamespace(get_connection=lambda: self)
+
+    def lookupByUUIDString(self, uuid):
+        if uuid not in self._world.guests.guests[self._name]:
+            raise Error(MODULE.VIR_ERR_NO_DOMAIN)
+        return Domain(self._world.guests, self._name, uuid)
+
+    def get_volume_connector(self, instance):
+        return {'host': self._name, 'initiator': f'iqn.{self._name}'}
+
+    def _get_volume_driver(self, connection_info):
+        return types.SimpleNamespace(connector=types.SimpleNamespace(
+            get_volume_paths=self._paths))
+
+    def _paths(self, data):
+        """The path has the target's name and the number, and nothing of who the disk is."""
+        lun = data.get('target_lun')
+        if lun not in self._world.array.devices[self._name]:
+            return []
+        return [f'/dev/disk/by-path/ip-{array.IQN}-lun-{lun}']
+
+    def _connect_volume(self, context, connection_info, instance, encryption=None):
+        with self._world.effect('connect_volume'):
+            data = connection_info['data']
+            self._world.array.connect(
+                self._name, data['target_lun'], data['volume_id'], instance.uuid)
+
+    def _disconnect_volume(self, context, connection_info, instance, encryption=None,
+                           destroy_secrets=True, force=False):
+        with self._world.effect('disconnect_volume'):
+            self._world.array.disconnect(
+                self._name, connection_info['data']['target_lun'], instance.uuid)
+
+    def swap_volume(self, context, old_connection_info, new_connection_info, instance,
+                    mountpoint, resize_to):
+        self._connect_volume(context, new_connection_info, instance)
+        self._world.reopen(self._name, instance.uuid, old_connection_info, new_connection_info)
+        self._disconnect_volume(context, old_connection_info, instance)
+
+    def destroy(self, instance):
+        """End the guest's QEMU; the domain is defined anew by who starts it again."""
+        self._world.guests.end(self._name, instance.uuid)
+
+    def spawn(self, context, instance, infos):
+        """Connect all volumes and start the guest."""
+        for info in infos:
+            self._connect_volume(context, info, instance)
+        self._world.point('spawn')
+        self._world.guests.begin(self._name, instance.uuid)

@@ -1,0 +1,168 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The real wrappers of migsafe around the model of Nova, and what they see instead of Nova."""
+
+import contextlib
+import datetime
+import sys
+import types
+from unittest import mock
+
+import wrapt
+from nova import context, objects, utils
+from nova.conf import CONF
+from nova.network import neutron
+from nova.virt.libvirt import host as libvirt_host
+from nova.volume import cinder as nova_cinder
+from oslo_messaging import conffixture
+from oslo_utils import timeutils, uuidutils
+
+import migsafe.conf
+from migsafe.nova.clients import evidence
+from migsafe.nova.seams import table
+from migsafe.tests.search import cinder, hypervisor, loop, operations, records
+
+#: Packages in which threads, clocks and chance are the loop's.
+PACKAGES = ('migsafe.nova', 'migsafe.transaction', 'migsafe.resources')
+
+
+def _subclass(kind):
+    """A class of its own with the seams of the table that the model has."""
+    return type(kind.__name__, (kind,), {'__module__': __name__})
+
+
+ComputeManager = _subclass(operations.Operations)
+API = _subclass(cinder.API)
+LibvirtDriver = _subclass(hypervisor.LibvirtDriver)
+_PLACES = {f'{table.MANAGER}.ComputeManager': ComputeManager, f'{table.CINDER}.API': API,
+           f'{table.DRIVER}.LibvirtDriver': LibvirtDriver,
+           'nova.objects.block_device.BlockDeviceMapping': records.BlockDeviceMapping}
+#: Seams that the model has no method for.
+MISSING = []
+
+
+def _wrap():
+    for seam in table.SEAMS:
+        kind, _, method = seam.attribute.rpartition('.')
+        target = _PLACES.get(f'{seam.module}.{kind}')
+        if target is None or not hasattr(target, method):
+            MISSING.append(str(seam))
+            continue
+        wrapt.wrap_object(target, method, wrapt.FunctionWrapper, (seam.wrapper,))
+
+
+_wrap()
+
+
+class Now:
+    """The world whose turn it is."""
+
+    world, installed = None, False
+
+
+def utcnow(with_timezone=False):
+    """The clock of the host that asks."""
+    world = Now.world
+    life = world.loop.life
+    skew = world.hosts[life.host].skew if life else 0
+    return records.EPOCH + datetime.timedelta(seconds=world.loop.now + skew)
+
+
+def _running():
+    return Now.world.loop
+
+
+def _of(kind):
+    return lambda *args, **kwargs: kind(_running(), *args, **kwargs)
+
+
+THREADING = types.SimpleNamespace(
+    Lock=_of(loop.Lock), RLock=_of(loop.Lock), Event=_of(loop.Event),
+    Condition=_of(loop.Condition), Thread=_of(loop.Thread), local=types.SimpleNamespace,
+    current_thread=lambda: _running().current, get_ident=lambda: id(_running().current))
+TIME = types.SimpleNamespace(
+    monotonic=lambda: _running().now, perf_counter=lambda: _running().now,
+    clock_gettime=lambda _clock: _running().now, CLOCK_BOOTTIME=7, CLOCK_MONOTONIC=1,
+    time=lambda: 1.7e9 + _running().now, sleep=lambda seconds: _running().sleep(seconds))
+
+
+def _synchronized(name, *_args, **_kwargs):
+    """nova.utils.synchronized: a lock of each process."""
+    def decorate(function):
+        def inside(*args, **kwargs):
+            life = _running().life
+            locks = life.locks if life else {}
+            with locks.setdefault(name, loop.Lock(_running())):
+                return function(*args, **kwargs)
+        return inside
+    return decorate
+
+
+def _modules():
+    return [module for name, module in sorted(sys.modules.items())
+            if module and name.startswith(PACKAGES) and not name.startswith('migsafe.tests')]
+
+
+_CONTEXT = context.get_admin_context()
+
+
+class Jitter:
+    """The same chance in each schedule: what is to be found by it, is the schedule's."""
+
+    def __getattr__(self, name):
+        return getattr(Now.world.random, name)
+
+
+REPLACED = {'threading': THREADING, 'time': TIME, 'random': Jitter()}
+
+
+def _patches():
+    for module in _modules():
+        for name, instead in REPLACED.items():
+            if isinstance(getattr(module, name, None), types.ModuleType):
+                yield mock.patch.object(module, name, instead)
+    for name, kind in records.module(lambda: Now.world.db).items():
+        yield mock.patch.object(objects, name, kind, create=True)
+    for target, name, instead in (
+            (utils, 'synchronized', _synchronized),
+            (context, 'get_admin_context', lambda *a, **k: _CONTEXT),
+            (nova_cinder, 'cinderclient', lambda *a, **k: Now.world.cinder()),
+            (neutron, 'get_client', lambda *a, **k: None),
+            (libvirt_host, 'libvirt', hypervisor.MODULE),
+            (timeutils, 'utcnow', utcnow),
+            (uuidutils, 'generate_uuid', lambda *a, **k: Now.world.new_uuid()),
+            (evidence, 'boot_id', lambda: Now.world.hosts[_running().life.host].boot_id)):
+        yield mock.patch.object(target, name, instead)
+
+
+@contextlib.contextmanager
+def installed():
+    """All that migsafe imports of Nova and of the machine is of the world whose turn it is.
+
+    To put it there takes longer than a schedule: once for many is enough.
+    """
+    if Now.installed:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        # The options that nova-compute has; a call of the model waits ten times as long.
+        options = conffixture.ConfFixture(CONF)
+        options.setUp()
+        stack.callback(options.cleanUp)
+        migsafe.conf.register_opts(CONF)
+        for patch in _patches():
+            stack.enter_context(patch)
+        Now.installed = True
+        try:
+            yield
+        finally:
+            Now.installed = False
