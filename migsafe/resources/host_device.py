@@ -187,10 +187,22 @@ class HostDevice(base.Resource):
                 if paths:
                     raise exceptions.StillThere(paths=', '.join(paths))
             move.history.ended.add(volume)
+        else:
+            self._end_unheard(move, volume)
         if legacy:
             with move.effect(self.name, 'terminate_connection', volume):
                 move.clients.volumes.terminate(move.tx.instance_uuid, volume)
         return None
+
+    @staticmethod
+    def _end_unheard(move: Move, volume: str) -> None:
+        """A disconnect was begun by a process that was killed, and no device is there: it has
+        happened. Whatever has that LUN number from now on is another disk."""
+        unheard = [number for number, intent in move.history.open_intents.items()
+                   if intent.effect == history.DISCONNECT and intent.key == volume]
+        for number in unheard:
+            move.journal.outcome(move.tx, number, 'ok')
+            move.history.ended.add(volume)
 
     def _paths(self, move: Move, info: dict[str, Any]) -> list[str]:
         return move.clients.devices.paths(move.tx.instance_uuid, info)

@@ -85,7 +85,8 @@ class Endpoint:
         """This host's view of a transaction."""
         _check(uuid=uuid)
         p = self._participant
-        tx = p.journal.get(uuid)
+        # The source's own word, whatever a stray release has left beside it.
+        tx = p.journal.get(uuid, SOURCE) or p.journal.get(uuid)
         found: dict[str, Any] = {
             'known': tx is not None, 'live': p.attempts.live(uuid),
             'state': '', 'verdict': '', 'host': p.host, 'attachments': {},

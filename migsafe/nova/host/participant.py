@@ -241,6 +241,9 @@ class Participant:
         """A pre_live_migration that arrives after this is refused."""
         if verdict is Verdict.COMMIT:
             return _refused(f'{self.host} has no journal of migration {uuid}')
+        if self.journal.get(uuid, SOURCE) is not None:
+            return _refused(f'{self.host} is the source of migration {uuid}, where nothing is '
+                            'rolled back')
         guest = self.clients.guests.evidence(instance_uuid)
         if guest.guest not in (GuestState.ABSENT, GuestState.SHUT_OFF):
             return _refused(f'the guest is on {self.host}: {guest}')
