@@ -123,7 +123,7 @@ class Removing(Intents):
                             calls.leaving())
         # NOTE: last, and so right before the removal. Where the array cannot tell, Cinder's word
         # is all there is.
-        user = user or targets.carried(self._guard.inspector, subject, rows) or ''
+        user = user or targets.carried(self._guard, thing, subject, rows) or ''
         if user:
             raise targets.Needed(kind=thing.kind, id=thing.id, user=user)
         return targets.unchanged(thing, rows)

@@ -70,12 +70,27 @@ def user(rows: Sequence[records.Export], attached: Iterable[attachments.Attachme
     return ''
 
 
-def carried(inspector: Any, subject: Any, rows: Sequence[records.Export]) -> str | None:
+def carried(guard: Any, thing: records.Thing, subject: Any,
+            rows: Sequence[records.Export]) -> str | None:
     """Name what the array has mapped through a target and is not ours to take away.
 
+    Where its list may be late, nothing is believed to be there only if two looks, as far apart
+    as it may lag, say so.
+
+    :param guard: of the backend
     :param rows: of the volume; nobody needs what they have, see :func:`user`
     :returns: words of a message, empty if there is nothing; None if the array cannot tell
     """
+    found = others(guard.inspector, subject, rows)
+    if found:
+        guard.looks.forget(thing)
+    elif found is not None and not guard.looks.again(thing):
+        return 'the array may be late with what it tells; it is looked at once more'
+    return found
+
+
+def others(inspector: Any, subject: Any, rows: Sequence[records.Export]) -> str | None:
+    """The same, by one look."""
     if not inspector.maps:
         return ''
     try:

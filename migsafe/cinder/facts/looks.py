@@ -22,6 +22,9 @@ from migsafe.cinder.facts import mappings
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 
+#: Stands for what others have, where else the key of an export stands.
+OTHERS = '(others)'
+
 
 class Seen(enum.Enum):
     """What the array says of an export."""
@@ -65,6 +68,24 @@ class Looks:
         with self._lock:
             self._first.pop(key, None)
         return Seen.GONE if answer is False else Seen.THERE if answer else Seen.UNKNOWN
+
+    def again(self, thing: Thing) -> bool:
+        """Whether nothing else was seen through the target of a volume, in a look that is as
+        long ago as the array may lag, and now; the first such look is remembered."""
+        lag, key = self._guard.inspector.lag, (thing, OTHERS)
+        if not lag:
+            return True
+        with self._lock:
+            first = self._first.setdefault(key, time.monotonic())
+            if time.monotonic() - first < lag:
+                return False
+            del self._first[key]
+        return True
+
+    def forget(self, thing: Thing) -> None:
+        """Something else was seen there."""
+        with self._lock:
+            self._first.pop((thing, OTHERS), None)
 
     def _ask(self, subject: Any, export: records.Export | records.Peer) -> bool | None:
         """Whether the array has it now; None if it cannot tell."""

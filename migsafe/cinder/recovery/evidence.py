@@ -23,6 +23,7 @@ from migsafe.cinder.exports import targets
 from migsafe.cinder.facts import attachments
 from migsafe.cinder.recovery import verdicts
 from migsafe.ledger import api, records
+from migsafe.ledger.records import Thing
 
 #: Statuses of a volume or snapshot in which Cinder copies nothing; those of errors are more.
 SETTLED = ('available', 'in-use', 'reserved', 'attaching', 'detaching')
@@ -58,7 +59,8 @@ class Case:
         facts, export = self._facts(vouched), self._export
         verdict, reason = verdicts.decide(facts)
         if verdict is verdicts.Verdict.REVERT and not export.peer:
-            carried = targets.carried(self._guard.inspector, self._subject, self._known)
+            carried = targets.carried(
+                self._guard, Thing(export.kind, export.resource), self._subject, self._known)
             verdict, reason = verdicts.decide(dataclasses.replace(
                 facts, carries=None if carried is None and not vouched else bool(carried)))
             if carried:

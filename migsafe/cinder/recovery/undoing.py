@@ -108,7 +108,7 @@ class Undoing:
         target, *mapped = rows = self._guard.ledger.of(thing)
         if target.state == 'gone' or any(row.state != 'gone' for row in mapped):
             return
-        carried = targets.carried(self._guard.inspector, subject, rows)
+        carried = targets.carried(self._guard, thing, subject, rows)
         if carried or (carried is None and not vouched):
             LOG.warning('%s', CarriesMore(export=target, what=carried or (
                 'the array cannot tell what else is mapped through it')))
@@ -153,7 +153,15 @@ class Undoing:
                 made = getattr(driver, f'create_export{form}')(
                     admin, subject, self._any_connector(export))
                 subject.update(made or {})
+                # NOTE: it was there for a moment, and had not been asked about like that.
+                self._refuse_if_carrying(export, subject)
             getattr(driver, f'remove_export{form}')(admin, subject)
+
+    def _refuse_if_carrying(self, export: records.Export, subject: Any) -> None:
+        thing = Thing(export.kind, export.resource)
+        carried = targets.others(self._guard.inspector, subject, self._guard.ledger.of(thing))
+        if carried:
+            raise CarriesMore(export=export, what=carried)
 
     def _any_connector(self, export: records.Export) -> dict[str, Any]:
         rows = self._guard.ledger.of(Thing(export.kind, export.resource))

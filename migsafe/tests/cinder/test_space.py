@@ -54,13 +54,18 @@ def lying(driver, volume, connector, **kwargs):
 
 
 class OldOnce(world.Inspector):
-    """Each list is the one from before it, and it says that it may be."""
+    """Each list of a volume is the one from before it, and it says that it may be."""
 
-    lag, before = 5.0, None
+    lag = 5.0
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.before = {}
 
     def list_exports(self, volume):
         now = super().list_exports(volume)
-        found, self.before = (now if self.before is None else self.before), now
+        found = self.before.get(volume['id'], now)
+        self.before[volume['id']] = now
         return found
 
 
@@ -114,7 +119,11 @@ class Space(world.World):
             asked = self.lost_by_hand()
             self.restart() if self.faults.dead else self.recover()
             self.settle()
-            return struck, self.judge(asked, inspector)
+            found = self.judge(asked, inspector)
+            if self.guarded:
+                # what was fenced stays fenced, in the scenarios after this one too
+                self.guard.ledger.revived('node13')
+            return struck, found
 
     def settle(self):
         """Time passes, and recovery looks again."""
@@ -135,7 +144,8 @@ class Space(world.World):
         return wrong
 
     def lost_by_hand(self):
-        return BY_HAND in {initiator for _volume, initiator in self.array.removed}
+        # of this scenario's volume: what earlier ones have left is still being recovered
+        return (self.volume.id, BY_HAND) in self.array.removed
 
     def by_hand(self):
         if self.volume.id in self.array.targets:
