@@ -25,6 +25,7 @@ from migsafe import exceptions
 from migsafe.cli import bus, database, deadline, show
 from migsafe.journal import engine, errors
 from migsafe.journal.residue import Piece
+from migsafe.text import masked
 
 TOPIC = 'compute'
 SINCE = '1.1'
@@ -120,13 +121,18 @@ def asked(conf: cfg.ConfigOpts, named: Sequence[str]) -> list[Overview]:
     transport = bus.Bus(conf)
 
     def ask() -> None:
-        while not line.empty():
+        while True:
             try:
-                answers.put(_one(transport, line.get_nowait()))
+                name = line.get_nowait()
             except queue.Empty:
                 return
+            try:
+                answers.put(_one(transport, name))
             except exceptions.MigsafeError as error:
                 answers.put(error)
+            except Exception as error:
+                # NOTE: one answer for each name, whatever it is, or the command would never end.
+                answers.put(Overview(show.text(name), 'unknown', masked(error)))
     for _number in range(min(AT_ONCE, len(names))):
         threading.Thread(target=ask, daemon=True).start()
     found = []

@@ -158,6 +158,20 @@ class TestCommands(base.CommandTestCase):
         for name in names[1:]:
             self.assertIn(f'{name}: nothing is known', err)
 
+    def test_a_mistake_about_one_host_hides_no_other(self):
+        self.answers['cn2'] = GOOD
+        real = fleet.parse
+
+        def parse(host, reply):
+            if host == 'cn2':
+                raise RecursionError('password=hush')
+            return real(host, reply)
+        self.useFixture(fixtures.MonkeyPatch('migsafe.cli.fleet.parse', parse))
+        rows = self.rows('status', '--fleet', 'cn1', 'cn2', code=3)
+        self.assertEqual(['armed', 'unknown'], [row['State'] for row in rows])
+        self.assertIn('RecursionError', rows[1]['Detail'])
+        self.assertNotIn('hush', str(rows))
+
     def test_a_bus_that_is_away(self):
         self.answers = {f'cn{number}': bus.Unreachable for number in range(40)}
         for command in (('status',), ('residue', 'list')):
