@@ -9,7 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent import futures
@@ -30,11 +33,34 @@ from oslo_utils import importutils
 from migsafe.brick import refusals
 from migsafe.brick.connectors import classes, scsi, shim
 from migsafe.brick.guard import kept_devices, policy, questions, strays
-from migsafe.brick.root import privileged
 from migsafe.tests.unit.brick.guard import test_questions
 
 PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
          'volume_id': 'vol-1'}
+
+
+#: Print, as JSON, what is said of the helper that each argument would start.
+NO_ROOT = """
+import json, sys
+from oslo_config import cfg
+from migsafe.brick.connectors import shim
+from migsafe.brick.root import privileged
+class Root:
+    opened_by = staticmethod(privileged.opened_by)
+class Guard:
+    root = Root
+class Policy:
+    guard = Guard
+cfg.CONF([], default_config_files=[])
+said = []
+for command in sys.argv[1:]:
+    cfg.CONF.set_override('helper_command', command, 'migsafe_privileged')
+    try:
+        shim.check_root(Policy)
+    except shim.ShimError as error:
+        said.append(str(error))
+print(json.dumps(said))
+"""
 
 
 class ShimCase(test_questions.GuardCase):
@@ -86,23 +112,28 @@ class InstallTest(ShimCase):
             error = self.assertRaises(shim.ShimError, shim.install, self.policy)
         self.assertIn('_connector_mapping_linux', str(error))
 
-    def no_root(self, command):
-        """What is said of a real privsep whose helper is started by a command."""
-        self.root.opened_by = privileged.opened_by
-        self.useFixture(config_fixture.Config(cfg.CONF)).config(
-            group='migsafe_privileged', helper_command=command)
-        self.assertIsNone(privileged.default.channel)
-        return str(self.assertRaises(shim.ShimError, shim.check_root, self.policy))
+    def no_root(self, commands):
+        """What is said of a real privsep whose helper is started by each of some commands.
+
+        In a process of its own: privsep reads what a helper says in a thread, which blocks
+        everything in one where eventlet has replaced threads and not pipes.
+        """
+        done = subprocess.run([sys.executable, '-W', 'ignore', '-c', NO_ROOT, *commands],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
+        return json.loads(done.stdout)
 
     def test_no_root_is_said_at_the_start(self):
-        for command, words in (
+        expected = (
                 ('/nonexistent/sudo', ('cannot be run', 'Install /nonexistent/sudo')),
                 ("sh -c 'exit 1'", ('does not start', 'sudo refuses')),
                 ("sh -c 'exit 96'", ('does not start', 'exec_dirs')),
                 ("sh -c 'exit 97'", ('does not start', 'Correct it')),
                 ("sh -c 'exit 99'", ('does not start', 'filters_path')),
-                ("sh -c 'exit 5'", ('exited non-zero (5)', 'log lines before'))):
-            error = self.no_root(command)
+                ("sh -c 'exit 5'", ('exited non-zero (5)', 'log lines before')))
+        errors = self.no_root([command for command, _words in expected])
+        self.assertEqual(len(expected), len(errors))
+        for (command, words), error in zip(expected, errors, strict=True):
             for word in (*words, 'helper_command', 'device_guards'):
                 self.assertIn(word, error, command)
 
