@@ -88,9 +88,15 @@ class TestKilledProcess(base.JournalTestCase):
         os.close(writing)
         return pid, reading
 
-    def collect(self, pid, reading, seconds=None):
-        """Read reports; kill the child after some time if it does not die by itself."""
+    def collect(self, pid, reading, seconds=None, at_work=False):
+        """Read reports; kill the child after some time if it does not die by itself.
+
+        :param at_work: the time begins with its first report, however long the start takes
+        """
         data, killed = b'', False
+        if at_work:
+            data = os.read(reading, 65536)
+            self.assertTrue(data, 'the child ended before its first report')
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             left = 60 if deadline is None else max(0, deadline - time.monotonic())
@@ -143,7 +149,8 @@ class TestKilledProcess(base.JournalTestCase):
         reports, dice = [], random.Random(42)
         for turn in range(ROUNDS // 2):
             pid, reading = self.start(f'random-{turn}', (0, ''))
-            reports += self.collect(pid, reading, dice.uniform(0.0, 0.15))
+            # every other one may be killed while it still opens the journal
+            reports += self.collect(pid, reading, dice.uniform(0.0, 0.15), at_work=turn % 2)
             self.check(reports)
         self.assertTrue(reports)
 
