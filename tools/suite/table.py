@@ -43,13 +43,13 @@ class Tier:
 
 
 TIERS = (
-    Tier("unit", Share(30, quick=1)),
+    Tier("unit", Share(20, quick=1)),
     Tier("packaging"),
-    Tier("cinder", Share(40, quick=1)),
+    Tier("cinder", Share(25, quick=1)),
     Tier("search"),
-    Tier("functional", Share(240, always=("test_scenarios_incident_000", "test_matrix.Enough"))),
+    Tier("functional", Share(110, always=("test_scenarios_incident_000", "test_matrix.Enough"))),
     Tier("threats"),
-    Tier("storage", Share(220, always=("test_incidents.*_iscsi$",)), needs="storage-image"),
+    Tier("storage", Share(90, always=("test_incidents.*_iscsi$",)), needs="storage-image"),
 )
 
 STEPS = (
