@@ -221,8 +221,13 @@ class Peer(Protocol):
                  ) -> HostEvidence:
         """The other host's evidence; UNKNOWN when it does not answer."""
 
-    def describe(self, host: str, uuid: str) -> Mapping[str, Any] | None:
-        """The other host's view of a transaction; None without an answer."""
+    def describe(self, host: str, uuid: str,
+                 within: float = 1.0) -> Mapping[str, Any] | None:
+        """The other host's view of a transaction; None without an answer.
+
+        :param within: the part of the usual time to wait; who is being asked himself has to
+            answer before his own caller gives up
+        """
 
     def release(self, host: str, uuid: str, instance_uuid: str,
                 verdict: str) -> Mapping[str, Any]:

@@ -27,6 +27,9 @@ _PORT = re.compile(r'/(rport-[^/]+)/')
 #: Arrays may number a LUN in the flat space of SAM-5 4.7.7.3, of which the kernel shows the bits.
 _FLAT, _NUMBER = 0x4000, 0x3FFF
 
+#: The name of a port of Fibre Channel; iSCSI's begin with iqn., eui. or naa.
+_WWN = re.compile(r'[0-9a-f]+\Z')
+
 #: (name of a target, '' for any; number of the LUN)
 Lead = tuple[str, int]
 
@@ -67,15 +70,21 @@ def strangers(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
     """Those of some disks that lead to nothing of a connection.
 
     An array shows a volume at more ports than Cinder tells of: another port of a node that the
-    connection has is no stranger, as long as the LUN is the same.
+    connection has is no stranger, as long as the LUN is the same. The name of a port of Fibre
+    Channel and that of an iSCSI target cannot be compared: the number of the LUN is what there is.
     """
     found = {name: where for name in names if (where := address(sysfs, name))}
     told = {target for target, _ in leads}
     nodes = {where.node for where in found.values() if where.node and where.target in told}
     return {name: where for name, where in found.items() if not any(
         where.lun == _flat(lun) and (target in ('', where.target) or not where.target
-                                     or where.node in nodes)
+                                     or where.node in nodes or _alien(where.target, target))
         for target, lun in leads)}
+
+
+def _alien(one: str, other: str) -> bool:
+    """Whether two names are of different transports."""
+    return bool(_WWN.match(one)) != bool(_WWN.match(other))
 
 
 def _flat(lun: int) -> int:

@@ -128,10 +128,10 @@ class Peer:
     def __init__(self, timeout: int) -> None:
         self._timeout = timeout
 
-    def _call(self, host: str, method: str, **kwargs: Any) -> Any:
+    def _call(self, host: str, method: str, within: float = 1.0, **kwargs: Any) -> Any:
         client = rpc.get_client(messaging.Target(
             topic=rpcapi.RPC_TOPIC, namespace=NAMESPACE, version=VERSION))
-        prepared = client.prepare(server=host, timeout=self._timeout,
+        prepared = client.prepare(server=host, timeout=self._timeout * within,
                                   retry=RETRIES)
         return prepared.call(nova_context.get_admin_context(), method,
                              **kwargs)
@@ -161,8 +161,10 @@ class Peer:
             return HostEvidence(host, GuestState.UNKNOWN, detail=why)
         return parse_evidence(host, reply)
 
-    def describe(self, host: str, uuid: str) -> Mapping[str, Any] | None:
-        return parse_description(self._ask(host, 'describe', uuid=uuid)[0])
+    def describe(self, host: str, uuid: str,
+                 within: float = 1.0) -> Mapping[str, Any] | None:
+        return parse_description(
+            self._ask(host, 'describe', within=within, uuid=uuid)[0])
 
     def release(self, host: str, uuid: str, instance_uuid: str,
                 verdict: str) -> Mapping[str, Any]:

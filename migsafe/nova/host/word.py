@@ -18,6 +18,9 @@ from migsafe.transaction.clients import Clients
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
 
+#: The part of the time to wait of who has asked, which is spent on asking further.
+ASKED = 1 / 3
+
 
 def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
     """Why a message alone is not enough; empty if nothing speaks against it."""
@@ -27,7 +30,7 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
     if tx.verdict == verdict.value or tx.state == 'settled':
         return ''
     if guest.guest is GuestState.IN_TRANSFER and verdict is Verdict.ABORT:
-        source = clients.peer.describe(tx.source_host, tx.uuid)
+        source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
         if not source or source['verdict'] != verdict.value:
             return (f'the guest is coming in to {tx.host}, and {tx.source_host} does not '
                     f'say that it has decided {verdict.value}: {guest}')

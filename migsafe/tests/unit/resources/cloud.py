@@ -289,7 +289,7 @@ class Peer:
         self.calls('peer.evidence', host)
         return HostEvidence(host, self.state, self.job)
 
-    def describe(self, host, uuid):
+    def describe(self, host, uuid, within=1.0):
         self.calls('peer.describe', host)
         return self.description
 

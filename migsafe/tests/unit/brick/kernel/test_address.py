@@ -68,6 +68,11 @@ class AddressTest(testtools.TestCase):
         names = [self.path('sda', 'x', '2:0:0:3'), self.path('sdb', 'x', '2:0:0:4')]
         self.assertEqual(['sdb'], sorted(self.strangers(names, ('500140', 3))))
 
+    def test_names_of_two_transports_are_not_compared(self):
+        names = [self.session('sda', 3, 'iqn.x'), self.session('sdb', 4, 'iqn.x')]
+        self.assertEqual({'sdb': 'LUN 4 of iqn.x'},
+                         self.strangers(names, ('5001405000000002', 3)))
+
     def test_the_flat_space_of_numbers(self):
         self.session('sda', 0x4000 | 300, 'iqn.x')
         self.assertEqual({}, self.strangers(['sda'], ('iqn.x', 300)))
