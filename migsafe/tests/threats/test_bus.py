@@ -24,7 +24,7 @@ from migsafe.tests.threats import examples, values
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 
-METHODS = ('describe', 'guest_evidence', 'release', 'inspect')
+METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview')
 #: Calls of the cloud that change nothing.
 ASKING = ('attachments', 'connection_info', 'instance', 'moves', 'moving_to', 'volumes', 'paths',
           'find_directory', 'bindings', 'held', 'provider', 'evidence', 'peer.evidence',
@@ -69,6 +69,12 @@ class TestCalls(hosts.TwoHosts):
     @given(values.UUIDS, values.ANYTHING)
     def test_inspect(self, name, later):
         self.check('inspect', {'uuid': name, 'later': later})
+
+    @examples.settings()
+    @given(strategies.dictionaries(
+        strategies.sampled_from(('later', 'host', 'uuid')), values.ANYTHING))
+    def test_overview(self, later):
+        self.check('overview', later)
 
     @examples.settings()
     @given(values.UUIDS, values.UUIDS)
