@@ -15,10 +15,15 @@
 need can be installed with exactly the versions of a file, and whether it names all of them.
 ``make FILE UPPER`` writes a file anew: with the versions of OpenStack's own upper-constraints.txt
 of that release (openstack/requirements, branch stable/RELEASE), and for what that does not name
-with the newest ones that fit. Nothing is installed; both need the package index.
+with the newest ones that fit.
+``hash [RELEASE ...]`` writes ``hashed-RELEASE.txt`` anew: what migsafe itself needs on a host with
+that release of Nova or Cinder, with the sha256 of each file that the index has of it, for pip's
+``--require-hashes``. It needs pip-tools.
+Nothing is installed; all three need the package index.
 """
 
 import argparse
+import configparser
 import json
 import pathlib
 import re
@@ -28,12 +33,23 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FILES = ROOT / "constraints"
+PIPTOOLS = (
+    *("--generate-hashes", "--allow-unsafe", "--strip-extras", "--no-header", "--no-annotate"),
+    *("--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"),
+)
+HASHED = """\
+# What migsafe needs beside Nova or Cinder {0}, in the versions of nova-{0}.txt, Python 3.11.
+# Use: pip install --require-hashes -c constraints/hashed-{0}.txt -r constraints/hashed-{0}.txt
+# Made by: tools/constraints.py hash {0}
+"""
 EXTRAS = {"nova-2026.2.txt": "cinder,replay,test", "nova": "replay,test", "cinder": "cinder,test"}
 
 
 def wanted(path: pathlib.Path) -> list[str]:
     """What pip is asked for with a file of constraints."""
     service = path.name.partition("-")[0]
+    if service == "hashed":
+        return ["--require-hashes", "-r", str(path)]
     extras = EXTRAS.get(path.name, EXTRAS[service])
     tests = ["-r", "test-requirements.txt"]
     if path.name == "nova-2026.2.txt":
@@ -90,8 +106,35 @@ def make(path: pathlib.Path, upper: pathlib.Path) -> None:
     path.write_text("\n".join([*head, *sorted(lines, key=str.lower), ""]), encoding="utf-8")
 
 
+def runtime() -> list[str]:
+    """What a host needs for migsafe: its requirements, and the drivers of both databases."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    for name in ("mysql", "postgresql"):
+        lines += setup["extras"][name].splitlines()
+    found = (line.partition("#")[0].strip() for line in lines)
+    return [line for line in found if line]
+
+
+def hashed(release: str) -> pathlib.Path:
+    """Write the file with hashes of a release, and give its path.
+
+    :raises subprocess.CalledProcessError: pip-tools finds no set of versions that fits
+    """
+    path = FILES / f"hashed-{release}.txt"
+    with tempfile.TemporaryDirectory() as top:
+        asked, answer = pathlib.Path(top, "asked.in"), pathlib.Path(top, "answer.txt")
+        asked.write_text("\n".join([*runtime(), ""]), encoding="utf-8")
+        command = [sys.executable, "-m", "piptools", "compile", "--quiet", *PIPTOOLS]
+        command += ["-c", str(FILES / f"nova-{release}.txt"), "-o", str(answer), str(asked)]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        path.write_text(HASHED.format(release) + answer.read_text("utf-8"), encoding="utf-8")
+    return path
+
+
 def main() -> int:
-    """Run one of the two commands. Exit code 1: a file is not good."""
+    """Run one of the commands. Exit code 1: a file is not good."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     checked = commands.add_parser("check")
@@ -99,7 +142,13 @@ def main() -> int:
     made = commands.add_parser("make")
     made.add_argument("name", metavar="FILE")
     made.add_argument("upper", metavar="UPPER", type=pathlib.Path)
+    hashes = commands.add_parser("hash")
+    hashes.add_argument("releases", nargs="*", metavar="RELEASE")
     options = parser.parse_args()
+    if options.command == "hash":
+        for release in options.releases or sorted(p.stem[5:] for p in FILES.glob("nova-*.txt")):
+            print(hashed(release))
+        return 0
     if options.command == "make":
         make(FILES / options.name, options.upper.resolve())
         return 0

@@ -15,6 +15,7 @@ import importlib.util
 import os
 import pathlib
 import pwd
+import re
 import subprocess
 import sys
 
@@ -236,6 +237,32 @@ class ConstraintsTest(testtools.TestCase):
         self.assertEqual(
             "# about\nnew-one==1.0\nnova==31.3.1\nOslo_Config==9.7.2\n", self.path.read_text()
         )
+
+    def test_hashes_are_those_of_what_a_host_needs_in_the_release_of_nova(self):
+        normalized, pins = self.tool.normalized, self.tool.pins
+        needed = {normalized(re.match(r"[\w.-]+", line)[0]) for line in self.tool.runtime()}
+        self.assertIn("pymysql", needed)
+        releases = [path.stem[5:] for path in self.tool.FILES.glob("nova-*.txt")]
+        self.assertEqual(3, len(releases))
+        for release in releases:
+            path = self.tool.FILES / f"hashed-{release}.txt"
+            have, nova = pins(path), pins(path.with_name(f"nova-{release}.txt"))
+            self.assertEqual(set(), needed - set(have))
+            common = have.keys() & nova.keys()
+            self.assertEqual({n: nova[n] for n in common}, {n: have[n] for n in common})
+            text = path.read_text(encoding="utf-8")
+            blocks = re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]
+            self.assertEqual(len(have), len(blocks))
+            hashes = [re.findall(r"--hash=sha256:[0-9a-f]{64}\b", block) for block in blocks]
+            self.assertNotIn([], hashes)
+            self.assertNotIn("://", text)
+
+    def test_a_file_with_hashes_is_asked_for_by_itself(self):
+        path = self.path.with_name("hashed-2026.1.txt")
+        path.write_text("new-one==1.0 \\\n    --hash=sha256:00\n")
+        self.found = {"new-one": "1.0"}
+        self.assertEqual([], self.tool.check(path))
+        self.assertEqual((path, "--require-hashes", "-r", str(path)), self.asked[0])
 
     def test_each_file_is_asked_for_its_own_service(self):
         for name, extras in (("cinder-2025.1", "cinder,test"), ("nova-2026.1", "replay,test")):
