@@ -100,13 +100,17 @@ def _row(bdm: Any) -> VolumeRow:
 
 
 def _put_back(attempt: host_attempt.Attempt, bdm: Any, before: VolumeRow) -> None:
+    """Outside of the attempt, which is fenced by now, and in which nothing is written."""
     now = _row(bdm)
     if now.attachment_id not in (bdm.attachment_id, before.attachment_id):
         return
-    LOG.warning('Row %s of volume %s of instance %s was written too late and is put back',
-                now.bdm_id, now.volume_id, attempt.instance_uuid)
-    records.Records(None).replace_connection(
-        attempt.instance_uuid, now, before.attachment_id, before.connection_info or {})
+    with host_attempt.working(None):
+        done = records.Records(None).replace_connection(
+            attempt.instance_uuid, now, before.attachment_id, before.connection_info or {})
+    what = 'has been put back' if done else 'was changed again meanwhile, and is left as it is'
+    LOG.warning('Row %s of volume %s of instance %s was written too late and %s; see `migsafe '
+                'journal show %s`', now.bdm_id, now.volume_id, attempt.instance_uuid, what,
+                attempt.uuid)
 
 
 def foreign(participant: Participant, instance_uuid: str) -> str | None:

@@ -20,6 +20,8 @@ from unittest import mock
 import oslo_messaging as messaging
 
 from migsafe.nova.host import lease
+from migsafe.nova.seams import volume_rows
+from migsafe.replay.lab import observe
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
 
@@ -74,6 +76,11 @@ class TestStuck(scenarios.ScenarioTest):
         self.assertTrue(plan.ended.wait(120))
         self.lab.world.rule = None
 
+    def rows(self, server):
+        """What the rows name, by volume."""
+        held = observe.records(self.lab.stack, server.uuid)
+        return {bdm.volume_id: bdm.attachment_id for bdm in held.bdms}
+
     def ends(self, server):
         self.recover()
         self.assertClean(server, SOURCE)
@@ -91,6 +98,22 @@ class TestStuck(scenarios.ScenarioTest):
                 self.assertIn('stops here', self.lab.log())
                 self.assertEqual(own, self.luns(server))
                 self.ends(server)
+
+    def test_decided_between_the_question_and_the_write(self):
+        """The row is written once, and put back by who wrote it, before anybody recovers."""
+        server, own, plan = self.stuck('attachments.create')
+        self.lab.pass_time(40)
+        rows, lost = self.rows(server), lease.Lease.lost
+
+        def too_early(of):
+            return '' if self.rows(server) == rows else lost(of)
+        with mock.patch.object(lease.Lease, 'lost', too_early), \
+                mock.patch.object(volume_rows, '_put_back', wraps=volume_rows._put_back) as put:
+            self.goes_on(plan)
+        self.assertEqual(1, put.call_count)
+        self.assertEqual(rows, self.rows(server))
+        self.assertEqual(own, self.luns(server))
+        self.ends(server)
 
     def without_a_clock(self):
         """A host whose clocks stood still as well knows nothing of it."""
