@@ -50,6 +50,11 @@ TOLD |= {(guest, recorded): Word.CONTRADICTED
          for guest in (G.HERE, G.POSTCOPY) for recorded in (True, False)}
 #: libvirt itself said that it gave the guest away.
 TOLD[G.HANDED_OVER, False] = Word.BELIEVED
+#: The same for a host that would lose the guest itself: while its libvirt does not answer, or has
+#: not finished with the guest, another host's word decides nothing.
+TOLD_TO_THE_LOSER: dict[tuple[GuestState, bool], Word] = TOLD | {
+    (guest, recorded): Word.NOT_ENOUGH
+    for guest in (G.UNKNOWN, G.IN_TRANSFER) for recorded in (True, False)}
 
 
 def told(verdict: Verdict, tx: Transaction, evidence: Evidence,
@@ -60,7 +65,8 @@ def told(verdict: Verdict, tx: Transaction, evidence: Evidence,
     """
     owner = winner(verdict, tx.source_host, tx.dest_host)
     loser = evidence.source if verdict is Verdict.COMMIT else evidence.destination
-    return TOLD[loser.guest, instance is None or instance.host == owner]
+    table = TOLD_TO_THE_LOSER if loser.host == tx.host else TOLD
+    return table[loser.guest, instance is None or instance.host == owner]
 
 
 def recorded(tx: Transaction, later: Sequence[OtherMove]) -> Verdict | None:

@@ -124,6 +124,9 @@ class Records(Protocol):
     def release_task(self, uuid: str, vm_state: str | None) -> None:
         """End ``migrating`` of this transaction; restore ``vm_state`` if it is ERROR now."""
 
+    def moves(self, instance_uuid: str) -> list[OtherMove]:
+        """All migrations of an instance, the oldest first."""
+
     def migration_status(self, uuid: str) -> str | None:
         """The status of a migration; None when there is no such record."""
 

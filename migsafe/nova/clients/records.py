@@ -87,6 +87,13 @@ def instance_row(instance: Any) -> InstanceRow:
                           instance.task_state, instance.vm_state)
 
 
+def _move(migration: Any) -> OtherMove:
+    return OtherMove(
+        migration.migration_type, migration.uuid, migration.status,
+        migration.source_compute or '', migration.dest_compute or '',
+        over=migration.status in OVER)
+
+
 def _wanted(bdm: Any) -> questions.Wanted:
     """A volume by its BlockDeviceMapping; without identity where that says none."""
     try:
@@ -120,17 +127,20 @@ class Records:
         except exception.InstanceNotFound:
             return None
 
-    def later(self, tx: Transaction) -> list[OtherMove]:
-        found = sorted(objects.MigrationList.get_by_filters(
-            nova_context.get_admin_context(), {'instance_uuid': tx.instance_uuid}),
+    def _moves(self, instance_uuid: str) -> list[Any]:
+        return sorted(objects.MigrationList.get_by_filters(
+            nova_context.get_admin_context(), {'instance_uuid': instance_uuid}),
             key=lambda m: m.id)
+
+    def moves(self, instance_uuid: str) -> list[OtherMove]:
+        return [_move(migration) for migration in self._moves(instance_uuid)]
+
+    def later(self, tx: Transaction) -> list[OtherMove]:
+        found = self._moves(tx.instance_uuid)
         # What recovery began has a uuid of its own, or the journal may not know the id.
         own = tx.migration_id or next(
             (m.id for m in found if m.uuid == tx.uuid), None)
-        moves = [(m.id, OtherMove(
-            m.migration_type, m.uuid, m.status, m.source_compute or '',
-            m.dest_compute or '', over=m.status in OVER)) for m in found]
-        return [move for number, move in moves
+        return [move for number, move in ((m.id, _move(m)) for m in found)
                 if (number > own if own else not move.over)]
 
     def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:

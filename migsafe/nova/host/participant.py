@@ -120,6 +120,10 @@ class Participant:
 
     def _settle_destination(self, tx: Transaction) -> Outcome:
         """The source leads. The destination finds out, or takes over."""
+        if not tx.source_host:
+            # Nothing was begun here: a release came first, and was cut off.
+            return self._let_go(self.journal.verdict(
+                tx, Verdict.ABORT.value, 'rolled back before it arrived here'))
         if self._arriving(tx):
             return self._left(tx, 'the guest is still being received')
         if self.engine.history(tx).guest_on:
@@ -196,7 +200,7 @@ class Participant:
         role = DESTINATION if verdict is Verdict.ABORT else SOURCE
         tx = self.journal.get(uuid, role)
         if tx is None:
-            return self._tombstone(uuid, instance_uuid, verdict)
+            return self._unknown(uuid, instance_uuid, verdict)
         if tx.instance_uuid != instance_uuid:
             return _refused(f'migration {uuid} is not of instance '
                             f'{instance_uuid} on {self.host}')
@@ -236,27 +240,36 @@ class Participant:
             return f'{self.host} is at another migration of the instance'
         return ''
 
-    def _tombstone(self, uuid: str, instance_uuid: str,
-                   verdict: Verdict) -> dict[str, Any]:
-        """A pre_live_migration that arrives after this is refused."""
-        if verdict is Verdict.COMMIT:
-            return _refused(f'{self.host} has no journal of migration {uuid}')
+    def _unknown(self, uuid: str, instance_uuid: str, verdict: Verdict) -> dict[str, Any]:
+        """A migration that this host has no journal of.
+
+        A destination keeps the answer, so that a pre_live_migration that arrives after this is
+        refused. A source has one when it did not have migsafe at that time, or has lost its
+        journal. What is asked for has to be what Nova has recorded of it.
+        """
         if self.journal.get(uuid, SOURCE) is not None:
             return _refused(f'{self.host} is the source of migration {uuid}, where nothing is '
                             'rolled back')
-        guest = self.clients.guests.evidence(instance_uuid)
-        if guest.guest not in (GuestState.ABSENT, GuestState.SHUT_OFF):
-            return _refused(f'the guest is on {self.host}: {guest}')
+        move = word.lost(self.host, uuid, self.clients.records.moves(instance_uuid), verdict)
+        refusal = word.stranger(self.host, move, self.clients.records.instance(instance_uuid),
+                                verdict, self.clients.guests.evidence(instance_uuid))
+        if refusal or move is None:
+            return _refused(f'{self.host} has no journal of migration {uuid}, and {refusal}')
         if self._too_many():
             return _refused(f'{self.host} has journalled {TOMBSTONES} migrations within an hour '
                             'that it does not know')
-        tx = self.journal.begin(
-            uuid, DESTINATION, instance_uuid, '', self.host,
-            dest_boot_id=evidence.boot_id())
-        if tx.verdict is None and not tx.source_host:
-            tx = self.journal.verdict(tx, verdict.value,
-                                      'rolled back before it arrived here')
-        return self._release(tx, verdict)
+        if verdict is Verdict.COMMIT:
+            tx = self.journal.begin(uuid, SOURCE, instance_uuid, self.host, move.dest_host,
+                                    source_boot_id=evidence.boot_id())
+        else:
+            tx = self.journal.begin(uuid, DESTINATION, instance_uuid, '', self.host,
+                                    dest_boot_id=evidence.boot_id())
+            if tx.source_host:
+                # pre_live_migration was faster, and is told to stop as usual.
+                return self._release(tx, verdict)
+        return self._release(self.journal.verdict(
+            tx, verdict.value, 'decided by the other host, and unknown here'), verdict)
+
 
     def _too_many(self) -> bool:
         """Whether others have made as many rows here as they may.

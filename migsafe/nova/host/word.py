@@ -13,9 +13,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from migsafe.journal.records import Transaction
-from migsafe.transaction.clients import Clients
-from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.clients import LIVE_MIGRATION, Clients, InstanceRow, OtherMove
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 from migsafe.transaction.verdict import Verdict
 
 #: The part of the time to wait of who has asked, which is spent on asking further.
@@ -29,6 +31,8 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
         return f'the guest is on {tx.host}: {guest}'
     if tx.verdict == verdict.value or tx.state == 'settled':
         return ''
+    if guest.guest is GuestState.UNKNOWN:
+        return f'it is not known whether the guest is on {tx.host}: {guest}'
     if guest.guest is GuestState.IN_TRANSFER and verdict is Verdict.ABORT:
         source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
         if not source or source['verdict'] != verdict.value:
@@ -39,4 +43,40 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
             and guest.guest is not GuestState.HANDED_OVER:
         return (f'{tx.host} is the host of the instance by its record, and only the other '
                 f'host says {verdict.value}: {guest}')
+    return ''
+
+
+def lost(host: str, uuid: str, moves: Sequence[OtherMove],
+         verdict: Verdict) -> OtherMove | None:
+    """The live migration that a host has lost by a verdict, as Nova has recorded it.
+
+    What recovery of a source has taken up may have a uuid of its own, so a destination goes by
+    its name alone. A source would have to end what it had itself.
+
+    :param moves: all migrations of the instance, the oldest first
+    """
+    own = [move for move in moves if move.kind == LIVE_MIGRATION and host == (
+        move.dest_host if verdict is Verdict.ABORT else move.source_host)]
+    found = [move for move in own if move.uuid == uuid] or (
+        own if verdict is Verdict.ABORT else [])
+    return found[-1] if found else None
+
+
+def stranger(host: str, move: OtherMove | None, now: InstanceRow | None, verdict: Verdict,
+             guest: HostEvidence) -> str:
+    """Why a host that has no journal of a migration does not do its part of a verdict; empty if
+    it does.
+
+    :param move: see :func:`lost`
+    :param now: the instance, as Nova has recorded it
+    """
+    if move is None:
+        return (f'Nova has no such live migration of this instance that {host} would have lost '
+                f'by {verdict.value}')
+    if guest.guest not in NO_QEMU or guest.job:
+        return f'the guest may be on {host}: {guest}'
+    if now is not None and now.host == host:
+        return f'{host} is the host of the instance by its record'
+    if verdict is Verdict.COMMIT and now is not None and now.host != move.dest_host:
+        return f'the instance is on {now.host} by its record, not on {move.dest_host}'
     return ''

@@ -97,11 +97,23 @@ class TestCalls(hosts.TwoHosts):
                   and name != 'target']
         self.assertEqual(sorted(METHODS), sorted(public))
 
-    def test_releases_of_what_nobody_knows_are_few(self):
+    def test_releases_of_what_nova_does_not_know_leave_nothing(self):
+        before = len(self.dst.journal.list(limit=100))
+        for name, instance, verdict in (
+                (str(uuid.uuid4()), fake.INSTANCE, 'COMMIT'),
+                (fake.MIGRATION[:-1] + '0', fake.INSTANCE, 'COMMIT'),
+                (str(uuid.uuid4()), str(uuid.uuid4()), 'COMMIT'),
+                (str(uuid.uuid4()), str(uuid.uuid4()), 'ABORT')):
+            answer = self.endpoint.release(None, name, instance, verdict)
+            self.assertEqual('refused', answer['state'])
+            self.assertIn('Nova has no such live migration', answer['reason'])
+        self.assertEqual(before, len(self.dst.journal.list(limit=100)))
+
+    def test_releases_of_what_this_host_does_not_know_are_few(self):
         with mock.patch.object(participant, 'TOMBSTONES', 5):
             answers = [self.endpoint.release(
-                None, str(uuid.uuid4()), str(uuid.uuid4()), 'ABORT') for _ in range(9)]
-        self.assertEqual(['done'] * 5 + ['refused'] * 4, [found['state'] for found in answers])
+                None, str(uuid.uuid4()), fake.INSTANCE, 'ABORT') for _ in range(9)]
+        self.assertEqual(['refused'] * 4, [found['state'] for found in answers[5:]])
         self.assertIn('within an hour', answers[-1]['reason'])
         self.assertEqual(1 + 5, len(self.dst.journal.list(limit=100)))
 

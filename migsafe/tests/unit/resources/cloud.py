@@ -18,7 +18,14 @@ destination's LUNs, both hosts have an attachment and a device per volume.
 import dataclasses
 
 from migsafe.journal.records import Transaction
-from migsafe.transaction.clients import Attachment, Clients, InstanceRow, VolumeRow
+from migsafe.transaction.clients import (
+    LIVE_MIGRATION,
+    Attachment,
+    Clients,
+    InstanceRow,
+    OtherMove,
+    VolumeRow,
+)
 from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
 from migsafe.transaction.history import History
 from migsafe.transaction.move import Move
@@ -133,6 +140,12 @@ class Records:
             else self.row.vm_state
         self.row = dataclasses.replace(self.row, task_state=None,
                                        vm_state=state)
+
+    def moves(self, instance_uuid):
+        self.calls('moves', instance_uuid)
+        if instance_uuid != INSTANCE:
+            return []
+        return [OtherMove(LIVE_MIGRATION, MIGRATION, self.status, SRC, DST)]
 
     def migration_status(self, uuid):
         self.calls('migration_status', uuid)

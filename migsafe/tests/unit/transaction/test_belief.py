@@ -44,8 +44,10 @@ class TestTold(unittest.TestCase):
                 seen = (evidence(guest, G.UNKNOWN) if verdict is COMMIT
                         else evidence(G.UNKNOWN, guest))
                 names = host == (DST if verdict is COMMIT else SRC)
+                own = TX.host == (SRC if verdict is COMMIT else DST)
                 expected = (
                     belief.Word.CONTRADICTED if guest in (G.HERE, G.POSTCOPY) else
+                    belief.Word.NOT_ENOUGH if own and guest in (G.UNKNOWN, G.IN_TRANSFER) else
                     belief.Word.BELIEVED if names or guest is G.HANDED_OVER else
                     belief.Word.NOT_ENOUGH)
                 self.assertIs(expected, belief.told(verdict, TX, seen, row(host)))

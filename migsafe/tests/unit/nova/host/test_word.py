@@ -12,13 +12,14 @@
 """What a host does not do on another host's word alone, and what two threads decide at once."""
 
 import dataclasses
+import uuid
 
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
 
-SRC, DST, G = fake.SRC, fake.DST, GuestState
+SRC, DST, THIRD, G = fake.SRC, fake.DST, fake.THIRD, GuestState
 COMMIT, ABORT = Verdict.COMMIT, Verdict.ABORT
 
 
@@ -56,6 +57,21 @@ class TestRelease(hosts.TwoHosts):
             self.row_on(DST)
             self.assertRefused(self.dst, ABORT, 'by its record')
 
+    def test_while_libvirt_does_not_answer(self):
+        """It would be durable, and the guest may arrive."""
+        self.break_off(dst=G.UNKNOWN)
+        self.assertRefused(self.dst, ABORT, 'not known', DST)
+        self.dst.guests.state = G.ABSENT
+        self.assertEqual('done', self.release(self.dst, ABORT)['state'])
+
+    def test_told_what_it_has_lost_while_libvirt_does_not_answer(self):
+        for state in (G.UNKNOWN, G.IN_TRANSFER):
+            self.break_off(src=G.UNKNOWN, dst=state)
+            self.src.journal.verdict(self.src.tx(), 'ABORT', 'of yesterday')
+            self.dst.settle()
+            self.assertNotEqual('ABORT', self.dst.tx().verdict, state)
+            self.assertEqual([], self.dst.cloud.changes())
+
     def test_told_commit_moves_nothing_while_the_record_names_the_source(self):
         self.break_off()
         self.dst.journal.verdict(self.dst.tx(), 'COMMIT', 'of yesterday')
@@ -87,3 +103,69 @@ class TestRelease(hosts.TwoHosts):
         self.assertIn('has journalled COMMIT', answer['reason'])
         self.assertEqual('COMMIT', self.dst.tx().verdict)
         self.assertEqual([], self.dst.cloud.changes())
+
+
+class TestStranger(hosts.TwoHosts):
+    """A host that has no journal of the migration."""
+
+    def release(self, host, verdict, migration=fake.MIGRATION):
+        return host.participant.release(migration, fake.INSTANCE, verdict)
+
+    def row(self, **changes):
+        self.world.records.row = dataclasses.replace(self.world.records.row, **changes)
+
+    def assertUntouched(self, host, answer, *words):
+        self.assertEqual('refused', answer['state'])
+        for word in words:
+            self.assertIn(word, answer['reason'])
+        self.assertIsNone(host.tx())
+        self.assertEqual([], host.cloud.changes())
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+
+    def test_stopped_guest_of_this_host(self):
+        """Whatever any host on the bus says: nothing was ever to take it from here."""
+        self.src.guests.state = G.SHUT_OFF
+        self.row(host=SRC, task_state=None, vm_state='stopped')
+        for verdict in (ABORT, COMMIT):
+            for migration in (str(uuid.uuid4()), fake.MIGRATION):
+                self.assertUntouched(self.src, self.release(self.src, verdict, migration))
+            self.assertEqual(2, len(self.src.devices.present))
+        self.assertUntouched(self.src, self.release(self.src, COMMIT), 'by its record')
+
+    def test_destination_that_has_it_by_the_record(self):
+        self.dst.guests.state = G.SHUT_OFF
+        self.row(host=DST, task_state=None)
+        self.assertUntouched(self.dst, self.release(self.dst, ABORT), 'by its record')
+
+    def test_destination_where_it_may_be(self):
+        for state in set(G) - {G.ABSENT, G.SHUT_OFF, G.HANDED_OVER}:
+            self.dst.guests.state = state
+            self.assertUntouched(self.dst, self.release(self.dst, ABORT), 'may be on')
+
+    def test_release_that_was_cut_off_ends_here_alone(self):
+        self.dst.guests.state = G.ABSENT
+        self.dst.journal.begin(fake.MIGRATION, 'destination', fake.INSTANCE, '', DST)
+        self.row(task_state=None)
+        outcome = self.dst.settle()
+        self.assertTrue(outcome.clean, outcome)
+        self.assertEqual(('settled', 'ABORT'), self.dst.verdict())
+        self.assertEqual(set(), {call[0] for call in self.dst.cloud.changes()} - {'disconnect'})
+        self.assertEqual((SRC, {SRC: 2, DST: 2}), (self.world.records.row.host,
+                                                  self.attachments()))
+
+    def test_source_that_had_no_migsafe_then(self):
+        self.src.guests.state, self.dst.guests.state = G.ABSENT, G.HERE
+        self.begin_destination()
+        with self.away(SRC):
+            self.assertFalse(self.dst.settle().clean)
+        self.assertEqual(DST, self.world.records.row.host)
+        outcome = self.dst.settle()
+        self.assertTrue(outcome.clean, outcome)
+        self.assertEqual(('settled', 'COMMIT'), self.src.verdict())
+        self.assertEqual({SRC: 0, DST: 2}, self.attachments())
+        self.assertEqual(0, len(self.src.devices.present))
+
+    def test_source_without_a_journal_before_the_record_has_moved(self):
+        self.src.guests.state = G.ABSENT
+        self.row(host=THIRD)
+        self.assertUntouched(self.src, self.release(self.src, COMMIT), THIRD)
