@@ -57,7 +57,9 @@ def unsettled(connection: sa.Connection, database: str, host: str | None,
     if host is not None:
         query = query.where(COLUMN.host == host)
     if due_before is not None:
-        query = query.where(COLUMN.next_attempt_at <= due_before)
+        # What was written in the future was so by a clock that has been set back since.
+        query = query.where(sa.or_(COLUMN.next_attempt_at <= due_before,
+                                   COLUMN.updated_at > due_before))
     return _all(connection, query.order_by(COLUMN.id).limit(limit), database)
 
 

@@ -198,7 +198,7 @@ class Allocations(Protocol):
         """Allocations of a consumer, by resource provider uuid."""
 
     def provider(self, host: str) -> str | None:
-        """Resource provider uuid of a compute host."""
+        """Resource provider uuid of a compute host; None when Nova has no such host any more."""
 
     def move(self, migration: str, instance_uuid: str) -> None:
         """Give the migration's (source) allocations back to the instance."""

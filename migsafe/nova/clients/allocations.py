@@ -33,8 +33,12 @@ class Allocations:
         return dict(found['allocations'])
 
     def provider(self, host: str) -> str | None:
-        node = self._manager._get_compute_info(
-            nova_context.get_admin_context(), host)
+        try:
+            node = self._manager._get_compute_info(
+                nova_context.get_admin_context(), host)
+        except exception.ComputeHostNotFound:
+            # Its compute service was deleted, and its resource provider with it.
+            return None
         return str(node.uuid)
 
     def move(self, migration: str, instance_uuid: str) -> None:

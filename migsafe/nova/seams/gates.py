@@ -235,10 +235,12 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         # Nothing else of Nova's goes on with a deletion that was cut short.
         # It starts no guest, and delete() looks at its rows once more.
         return wrapped(*args, **kwargs)
-    unsettled = (instance.task_state == task_states.MIGRATING or
-                 _held_at_start(participant, instance))
+    if instance.task_state != task_states.MIGRATING \
+            and not _held_at_start(participant, instance):
+        # libvirt is not asked of each guest: after an outage of the storage it answers late.
+        return wrapped(*args, **kwargs)
     here = participant.clients.guests.evidence(instance.uuid)
-    if unsettled and here.guest is not GuestState.HERE:
+    if here.guest is not GuestState.HERE:
         LOG.warning('Left as it is at start, because its live migration is '
                     'not settled: %s', here, instance=instance)
         return None

@@ -211,6 +211,17 @@ class ApiCases:
         clock.advance(91)
         self.assertEqual([tx], self.journal.unsettled(due_before=timeutils.utcnow()))
 
+    def test_a_clock_that_is_set_back_leaves_it_due(self):
+        """A host may boot with its clock hours ahead, until chrony has stepped it."""
+        clock = self.freeze()
+        clock.advance(9 * 3600)
+        tx = self.journal.postpone(self.begin(self.journal), 60, 'peer is down')
+        self.assertEqual([], self.journal.unsettled(due_before=timeutils.utcnow()))
+        clock.advance(-9 * 3600)
+        self.assertEqual([tx], self.journal.unsettled(due_before=timeutils.utcnow()))
+        self.journal.postpone(tx, 60, 'peer is down')
+        self.assertEqual([], self.journal.unsettled(due_before=timeutils.utcnow()))
+
     def test_request_makes_it_due_at_once(self):
         self.freeze()
         tx = self.begin(self.journal)

@@ -417,6 +417,26 @@ class TestMovesOn(hosts.TwoHosts):
         self.assertTrue(self.dst.cloud.directories.there)
 
 
+class TestDeletedService(hosts.TwoHosts):
+    """One host is gone for good, and its compute service was deleted as Nova's procedure says."""
+
+    def settled_without(self, deleted):
+        self.break_off(src=G.ABSENT, dst=G.HERE)
+        self.world.allocations.deleted.add(deleted)
+        with self.away(SRC):
+            self.assertFalse(self.dst.settle().clean)
+            self.dst.journal.request(self.dst.tx(), 'peer_is_dead',
+                                     {'host': SRC, 'user': 'root'})
+            return self.dst.settle()
+
+    def test_the_loser(self):
+        self.assertTrue(self.settled_without(SRC).clean)
+        self.assertEqual(('settled', 'COMMIT'), self.dst.verdict())
+
+    def test_the_winner(self):
+        self.assertIn('instance holds nothing there', str(self.settled_without(DST).held))
+
+
 class TestLate(hosts.TwoHosts):
     """Messages that arrive when something else is going on."""
 

@@ -248,6 +248,8 @@ class Allocations:
 
     def __init__(self, calls):
         self.calls = calls
+        #: hosts whose compute service was deleted
+        self.deleted = set()
         self.by_consumer = {MIGRATION: {'rp-' + SRC: {'VCPU': 1}},
                             INSTANCE: {'rp-' + DST: {'VCPU': 1}}}
 
@@ -257,7 +259,7 @@ class Allocations:
 
     def provider(self, host):
         self.calls('provider', host)
-        return 'rp-' + host
+        return None if host in self.deleted else 'rp-' + host
 
     def move(self, migration, instance_uuid):
         self.calls('move_allocations', migration, instance_uuid)

@@ -20,11 +20,12 @@ import uuid
 from unittest import mock
 
 import nova.conf
-from nova import objects
+from nova import exception, objects
+from nova.compute import manager as compute_manager
 from oslo_serialization import jsonutils
 
 from migsafe.nova.bus import endpoint
-from migsafe.nova.clients import directories, records
+from migsafe.nova.clients import allocations, directories, records
 from migsafe.text import LIMIT, masked
 from migsafe.transaction.clients import VolumeRow
 
@@ -151,6 +152,21 @@ class TestRename(unittest.TestCase):
         self.assertFalse(self.rename('att-dest', 7))
         self.assertEqual('new', self.bdm.volume_id)
         self.assertFalse(self.bdm.save.called)
+
+
+class TestAllocations(unittest.TestCase):
+    def provider(self, host):
+        manager = compute_manager.ComputeManager.__new__(compute_manager.ComputeManager)
+        manager.host = 'node13'
+        missing = exception.ComputeHostNotFound(host=host)
+        with mock.patch.object(objects.ComputeNode, 'get_first_node_by_host_for_old_compat',
+                               side_effect=missing) as asked:
+            found = allocations.Allocations(manager).provider(host)
+        self.assertEqual(1, asked.call_count)
+        return found
+
+    def test_host_whose_service_was_deleted(self):
+        self.assertIsNone(self.provider('node11'))
 
 
 class TestCheck(unittest.TestCase):
