@@ -23,7 +23,7 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions, version
 from migsafe.cli import codes, config, database
-from migsafe.journal import errors, files, opening
+from migsafe.journal import errors, files, grants, opening
 from migsafe.ledger import opening as ledger_opening
 
 Action = Callable[[cfg.ConfigOpts, argparse.Namespace], int]
@@ -113,6 +113,12 @@ def purge(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     return codes.CLEAN
 
 
+def show_grants(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
+    """Print SQL for an account of one host, and change nothing."""
+    print(grants.script(opening.journal_url(conf, conf.host), conf.host, args.account), end='')
+    return codes.CLEAN
+
+
 ACTIONS: dict[str, tuple[Action, str]] = {
     'sync': (sync, 'create the tables, or upgrade them to what this migsafe needs; a file as its '
              'owner: sudo -u nova migsafe-manage db sync'),
@@ -120,6 +126,9 @@ ACTIONS: dict[str, tuple[Action, str]] = {
                 'code 3 if they differ'),
     'purge': (purge, 'delete settled transactions of the journal; unsettled ones are never '
               'deleted'),
+    'grants': (show_grants, 'print SQL that lets an account get at the rows of one host alone, '
+               'in a journal on a server; for the owner of the tables, after each sync: '
+               'migsafe-manage --host HOST db grants ACCOUNT'),
 }
 
 
@@ -148,6 +157,10 @@ def build_parser() -> argparse.ArgumentParser:
                              'ago; default: [migsafe] retention_days')
             sub.add_argument('--all-hosts', action='store_true',
                              help='of all hosts that share this database')
+            continue
+        if name == 'grants':
+            sub.add_argument('account', metavar='ACCOUNT', help='that is there already, of this '
+                             'host alone; on MariaDB and MySQL also ACCOUNT@FROM')
             continue
         which = sub.add_mutually_exclusive_group()
         which.add_argument('--journal', action='store_true', help='that of nova-compute; default: '

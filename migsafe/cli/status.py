@@ -21,7 +21,7 @@ from oslo_upgradecheck import upgradecheck
 
 from migsafe import exceptions
 from migsafe.cli import config, database, installed, results, services, show, status_cinder
-from migsafe.journal import opening
+from migsafe.journal import opening, separation
 from migsafe.lvm import services as lvm_services
 
 # The major versions of Nova whose seams are known: 2025.1, 2026.1, 2026.2. The signatures
@@ -151,6 +151,19 @@ class Checks(upgradecheck.UpgradeCommands):
                 'residue list')
         return results.good()
 
+    def check_account(self) -> upgradecheck.Result:
+        """On a server, the account of the journal gets at the rows of this host alone."""
+        try:
+            conf = self._load()
+            url = opening.journal_url(conf, conf.host)
+            if url.get_backend_name() == 'sqlite':
+                return results.good()
+            with config.opened(conf) as journal:
+                found = journal.reach()
+        except exceptions.MigsafeError as exc:
+            return results.bad(show.text(exc))
+        return results.doubt(separation.ADVICE.format(found=found)) if found else results.good()
+
     def check_volume_groups(self) -> upgradecheck.Result:
         """Which volume groups the configuration says are the host's own, as at the start."""
         try:
@@ -174,6 +187,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('Options', check_enabled),
         ('Journal schema', check_schema),
         ('Journal', check_journal),
+        ('Journal account', check_account),
         ('Volume groups', check_volume_groups),
     )
 

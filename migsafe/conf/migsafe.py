@@ -52,12 +52,13 @@ OPTS: list[cfg.Opt] = [
         'which needs no network when something fails and is right for most deployments. A '
         'URL such as '
         'mysql+pymysql://migsafe:SECRET@db/migsafe?ssl_ca=/etc/ssl/certs/ca.pem&'
-        'ssl_verify_identity=true or '
+        'ssl_check_hostname=true or '
         'postgresql+psycopg2://migsafe:SECRET@db/migsafe?sslmode=verify-full&'
         'sslrootcert=/etc/ssl/certs/ca.pem keeps the journals of all hosts in one database; '
         'create its tables with "migsafe-manage db sync". Live migrations are then refused '
         'while that database cannot be written, and each host that has the password can read '
-        'and change the journals of all others, by which it decides about their volumes. '
+        'and change the journals of all others, by which they decide about their volumes: give '
+        'each host an account of its own, see "migsafe-manage db grants --help". '
         'In nova.conf only; a ledger has ledger_connection.',
     ),
     cfg.StrOpt(

@@ -65,9 +65,13 @@ _ON_SERVER: tuple[tuple[str, str, str], ...] = (
     ('read.only', 'it is read-only',
      'It may be a replica, or be set so: see read_only of MariaDB, and '
      'default_transaction_read_only of PostgreSQL. [migsafe] OPTION must name the primary.'),
+    ('row.level security|check option failed', 'its account is for the rows of another host',
+     'The account of [migsafe] OPTION was made for a host that is not [DEFAULT] host. See '
+     'migsafe-manage db grants --help.'),
     ('permission denied|command denied|must be owner', 'its user may not do that',
      'Grant the user of [migsafe] OPTION all rights on these tables, on PostgreSQL also CREATE '
-     'on their schema.'),
+     'on their schema. For an account of one host: run SYNC with an account that has them, and '
+     'then the SQL of migsafe-manage db grants.'),
 )
 
 

@@ -64,6 +64,7 @@ def database_url(option: str, given: str | None, directory: str, host: str) -> s
             reason='it is no SQLAlchemy URL of an installed database driver') from None
     if url.get_backend_name() != 'sqlite':
         _check_driver(option, url)
+        _check_verified(option, url)
         return url
     if not url.database or url.database == ':memory:' or url.query:
         raise exceptions.ConfigError(
@@ -88,6 +89,22 @@ def _check_driver(option: str, url: sa.URL) -> None:
                f'the extra [{bring[1]}] of migsafe brings it' if bring else
                'Install it into the environment of this command and of the service, or name one '
                f'of {", ".join("+".join(name) for name in EXTRAS)}')) from None
+
+
+def _check_verified(option: str, url: sa.URL) -> None:
+    """Refuse two options of PyMySQL that ask for more and get less.
+
+    SQLAlchemy hands ``ssl_ca`` on in a dictionary, which PyMySQL replaces where one of these
+    is given: the certificate may be of any authority, and of any host.
+
+    :raises ConfigError: with those that do what they say
+    """
+    wrong = {'ssl_verify_identity', 'ssl_verify_cert'}.intersection(url.query)
+    if wrong and url.get_driver_name() == 'pymysql':
+        raise exceptions.ConfigError(
+            group='migsafe', option=option,
+            reason=f'{", ".join(sorted(wrong))} would have ssl_ca and the name of the server '
+            'ignored. Write ssl_ca=FILE&ssl_check_hostname=true instead')
 
 
 def open_journal(conf: cfg.ConfigOpts, host: str, *, create: bool = True) -> api.Journal:

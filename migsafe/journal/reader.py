@@ -13,7 +13,7 @@
 
 import datetime
 
-from migsafe.journal import reads
+from migsafe.journal import reads, separation
 from migsafe.journal.records import Finding, Record, ServiceStatus, Transaction
 from migsafe.journal.store import Store
 
@@ -90,6 +90,16 @@ class JournalReader:
         """Return what the last looks at the devices found, here or on every host."""
         return self._store.read('reading what was found', lambda connection: reads.findings(
             connection, self.database, self._scope(all_hosts), limit))
+
+    def reach(self) -> str | None:
+        """Return what the account of this journal can get at that is another host's.
+
+        None is for nothing, as with a file, which is one host's alone.
+        """
+        if self._store.path is not None:
+            return None
+        return self._store.read('looking at what its account can reach', lambda connection:
+                                separation.reach(connection, self.host))
 
     def check_readable(self) -> None:
         """Check owner, modes and room of a SQLite file, and read from the database.

@@ -21,6 +21,7 @@ from oslo_log import log as logging
 import migsafe.version
 from migsafe import journal as migsafe_journal
 from migsafe import process
+from migsafe.journal import separation
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -41,6 +42,17 @@ def gap(what: str) -> None:
     """Have each report of this process say this as well."""
     if what not in _GAPS:
         _GAPS.append(what)
+
+
+def account(journal: migsafe_journal.Journal) -> None:
+    """Have the log and each report say when the journal's account is not this host's alone.
+
+    :raises JournalError: it cannot be found out
+    """
+    if found := journal.reach():
+        why = separation.ADVICE.format(found=found)
+        LOG.warning(why)
+        gap(why)
 
 
 def armed(journal: migsafe_journal.Journal, detail: str = '') -> None:

@@ -98,6 +98,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
+    status.account(journal)
     status.armed(journal)
     LOG.info('migsafe %s protects live migrations on %s',
              migsafe.version.version(), manager.host)

@@ -127,6 +127,37 @@ class TestManage(ToolTestCase):
         self.assertEqual(1, code)
         self.assertIn('later version', err)
 
+    def grants(self, account, *args, host='node13'):
+        return self.run_tool(manage.main, '--config-file', self.nova_conf, '--host', host,
+                             'db', 'grants', account, *args)
+
+    def test_grants_needs_no_server(self):
+        for url, words in (('mysql+pymysql', "ON `m_node13`.`migsafe_records` TO 'a-1'@'%';"),
+                           ('postgresql+psycopg2', 'ON migsafe_records TO "a-1";')):
+            self.write_conf(f'connection = {url}://m:{base.NOVA_PASSWORD}@127.0.0.1:1/m')
+            code, out, err = self.grants('a-1')
+            self.assertEqual((0, ''), (code, err))
+            self.assertIn(words, out)
+        self.write_conf('connection = mysql+pymysql://127.0.0.1:1/m')
+        self.assertIn("TO 'a'@'10.0.0.%';", self.grants('a@10.0.0.%')[1])
+
+    def test_grants_of_what_cannot_be(self):
+        self.write_conf('connection = postgresql+psycopg2://127.0.0.1:1/m')
+        for account in ('a"b', "a'b", 'a`b', 'a\\', 'a;b', '', 'a@h', 'a\nb', '\x1b[2J', 'x' * 64):
+            code, out, err = self.grants(account)
+            self.assertEqual((1, ''), (code, out), account)
+            self.assertIn('the account', err)
+            self.assertTrue(err.rstrip('\n').isprintable(), err)
+        for host in ("n' OR 1=1", 'n;', 'n"', 'n\\', 'n\x00'):
+            code, out, err = self.grants('a', host=host)
+            self.assertEqual((1, ''), (code, out), host)
+        self.write_conf('connection = mysql+pymysql://127.0.0.1:1/m')
+        self.assertIn('more than 64', self.grants('a', host='n' * 70)[2])
+        self.write_conf()
+        code, out, err = self.grants('a')
+        self.assertEqual((1, ''), (code, out))
+        self.assertIn('needs no accounts', err)
+
     def test_purge(self):
         clock = self.useFixture(journal_base.Clock())
         opened = self.open()
@@ -235,7 +266,8 @@ class TestUpgradeCheck(ToolTestCase):
 
     def test_a_server_that_is_away(self):
         self.write_conf('connection = postgresql+psycopg2://m:nova-db-hush@127.0.0.1:1/m')
-        self.check(2, ('Journal schema', '127.0.0.1:1'), ('Journal', '127.0.0.1:1'))
+        self.check(2, ('Journal schema', '127.0.0.1:1'), ('Journal', '127.0.0.1:1'),
+                   ('Journal account', '127.0.0.1:1'))
 
     def test_unsettled(self):
         opened = self.open()

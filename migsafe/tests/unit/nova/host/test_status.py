@@ -76,6 +76,33 @@ class TestUnarmed(hosts.TwoHosts):
         self.assertEqual('Devices are NOT guarded; transaction 7 hangs',
                          self.status().detail)
 
+    def test_an_account_for_the_rows_of_all_is_said(self):
+        with mock.patch.object(self.journal, 'reach', return_value=None):
+            host_status.account(self.journal)
+        host_status.armed(self.journal)
+        self.assertEqual('', self.status().detail)
+        with mock.patch.object(self.journal, 'reach', return_value='it can read node11'), \
+                self.assertLogs(host_status.LOG.logger, 'WARNING') as log:
+            host_status.account(self.journal)
+        host_status.armed(self.journal)
+        self.assertTrue(self.status().armed)
+        for text in (self.status().detail, log.output[0]):
+            self.assertIn('it can read node11', text)
+            self.assertIn('db grants', text)
+
+    def test_the_account_is_looked_at_when_it_arms(self):
+        looked = []
+
+        def reach(journal):
+            looked.append(journal)
+        with mock.patch.object(service.migsafe_journal.Journal, 'reach', reach), \
+                mock.patch.object(service.migsafe_journal, 'open_journal',
+                                  return_value=self.journal), \
+                mock.patch.object(service.status, 'armed', side_effect=BROKEN):
+            self.assertRaises(type(BROKEN), service.arm_manager, mock.MagicMock(host=fake.SRC),
+                              self.conf)
+        self.assertEqual([self.journal], looked)
+
     def test_which_process_it_is(self):
         host_status.armed(self.journal)
         self.assertEqual((os.getpid(), process.started(os.getpid())),
