@@ -157,21 +157,22 @@ class Policy:
         # a short opener, as before the detach; now it would be left half done
         while not (claim := root.claim(names))['done'] and time.monotonic() < end:
             time.sleep(questions.PAUSE)
-        try:
-            if not claim['done']:
-                raise self.guard.refusal(current(), claim['name'], claim, gone())
-            self.guard.unopened(names, current())
-        except refusals.VolumeHeld as held:
-            if self.warns:
+        number = int(claim.get('claim', 0))
+        with contextlib.ExitStack() as unless_done:
+            # NOTE: whatever goes wrong. Nobody else could give it back, and until the daemon
+            # ends nobody could stand on these disks, nor detach them.
+            unless_done.callback(root.let_go, number)
+            try:
+                if not claim['done']:
+                    raise self.guard.refusal(current(), claim['name'], claim, gone())
+                self.guard.unopened(names, current())
+            except refusals.VolumeHeld as held:
+                if not self.warns:
+                    raise _halfway(held) from held
                 LOG.warning('%s It goes on all the same, as [migsafe] holder_policy is "warn".',
                             held)
-                return int(claim.get('claim', 0))
-            root.let_go(claim.get('claim', 0))
-            raise _halfway(held) from held
-        except refusals.Refused:
-            root.let_go(claim.get('claim', 0))
-            raise
-        return int(claim['claim'])
+            unless_done.pop_all()
+        return number
 
     def may_remove(self, names: Iterable[str], also: Iterable[str] = ()) -> None:
         """Guard.may_remove() for the current volume, with the policy.

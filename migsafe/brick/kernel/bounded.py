@@ -42,8 +42,7 @@ class _Question:
         try:
             answer = self._function()
         except BaseException as error:
-            self._error = error
-            self.ended.set()
+            self.fail(error)
             return
         with self._lock:
             self._answer = answer
@@ -51,6 +50,11 @@ class _Question:
             left = self._left
         if left:
             self._unwanted(answer)
+
+    def fail(self, error: BaseException) -> None:
+        """It ends with this instead of an answer."""
+        self._error = error
+        self.ended.set()
 
     def answer(self, seconds: float) -> Any:
         """Wait for it."""
@@ -85,7 +89,10 @@ def ask(questions: dict[Hashable, Callable[[], Any]], seconds: float,
                 asked[key] = None
                 continue
             asked[key] = _OPEN[key] = question = _Question(function, unwanted)
-        threading.Thread(target=question.run, daemon=True, name=f'ask {key}').start()
+        try:
+            threading.Thread(target=question.run, daemon=True, name=f'ask {key}').start()
+        except RuntimeError as error:  # the limit of threads; nobody would ever end it
+            question.fail(error)
     end, found = time.monotonic() + seconds, {}
     for key, waiting in asked.items():
         try:

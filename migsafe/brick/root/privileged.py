@@ -16,6 +16,7 @@ They take kernel names and check them again: the other side of the socket is not
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import itertools
@@ -211,17 +212,18 @@ def claimed(names: list[str], dev: str = '/dev', sys: str = '/sys') -> dict[str,
         ``reason``. What is dead is claimed by nobody
     """
     number, fds = next(_NUMBERS), {}
-    for name in names:
-        try:
-            if not kernel_sysfs.NAME.match(name):
-                raise OSError(errno.EINVAL, 'no name of a block device')
-            fds[name] = _opened(name, dev, sys)
-        except (OSError, bounded.Silent) as error:
-            if not isinstance(error, OSError) or error.errno not in _DEAD:
-                for fd in fds.values():
-                    os.close(fd)
-                return {'done': False, 'name': name, 'reason': _reason(error)}
-    _CLAIMS[number] = fds
+    with contextlib.ExitStack() as unless_all:
+        for name in names:
+            try:
+                if not kernel_sysfs.NAME.match(name):
+                    raise OSError(errno.EINVAL, 'no name of a block device')
+                fds[name] = _opened(name, dev, sys)
+                unless_all.callback(os.close, fds[name])
+            except (OSError, bounded.Silent) as error:
+                if not isinstance(error, OSError) or error.errno not in _DEAD:
+                    return {'done': False, 'name': name, 'reason': _reason(error)}
+        _CLAIMS[number] = fds
+        unless_all.pop_all()
     return {'done': True, 'claim': number}
 
 

@@ -13,8 +13,8 @@ from unittest import mock
 
 import testtools
 
-from migsafe.brick import refusals
-from migsafe.brick.guard import questions
+from migsafe.brick import errors, refusals
+from migsafe.brick.guard import policy, questions
 from migsafe.tests.unit.brick import trees
 
 NAA = 'naa.600140512345678901234567890abcde'
@@ -250,6 +250,30 @@ class RemovalTest(GuardCase):
         self.assertIn('process 77 (qemu-kvm), which came up meanwhile', str(error))
         self.root.openers = [[['8:1', 'process 78 (blkid)']], []]
         self.guard.unopened(['sda'], self.wanted)
+
+
+class ClaimTest(GuardCase):
+    """A claim that is not given back keeps everybody from the disk until the daemon ends."""
+
+    @staticmethod
+    def held():
+        return refusals.VolumeHeld(volume='vol-1', device='sda', host='cn1', holder='qemu',
+                                   left='', way_out='')
+
+    def test_it_is_given_back_whatever_goes_wrong_under_it(self):
+        self.tree.disk('sda')
+        for error in (errors.Unsure(device='sda', host='cn1', reason='x'), OSError('x'),
+                      self.held(), KeyboardInterrupt()):
+            self.root.claims.clear()
+            with self.subTest(repr(error)), \
+                    mock.patch.object(self.guard, 'unopened', side_effect=error):
+                self.assertRaises(type(error), policy.Policy(self.guard).claim, ['sda'])
+                self.assertEqual([['sda'], 1], self.root.claims)
+
+    def test_it_is_kept_where_the_policy_is_to_go_on(self):
+        with mock.patch.object(self.guard, 'unopened', side_effect=self.held()):
+            self.assertEqual(1, policy.Policy(self.guard, 'warn').claim(['sda']))
+        self.assertEqual([['sda']], self.root.claims)
 
 
 class ConnectedTest(GuardCase):

@@ -11,6 +11,7 @@
 # under the License.
 import os
 import threading
+from unittest import mock
 
 import testtools
 
@@ -46,6 +47,21 @@ class BoundedTest(testtools.TestCase):
         for _ in range(3):
             self.assertRaises(bounded.Silent, bounded.one, 'twice', hangs, 0.01)
         self.assertEqual([1], asked)
+
+    def test_a_thread_that_cannot_be_started(self):
+        """The others are heard, and it can be asked again."""
+        start, started = threading.Thread.start, []
+
+        def starts(thread):
+            started.append(thread)
+            if len(started) == 2:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+        with mock.patch.object(threading.Thread, 'start', starts):
+            found = bounded.ask({1: lambda: 'one', 2: lambda: 'two', 3: lambda: 'three'}, 60)
+        self.assertEqual(['one', 'three'], [found[1], found[3]])
+        self.assertIsInstance(found[2], RuntimeError)
+        self.assertEqual('two', bounded.one(2, lambda: 'two', 60))
 
     def test_what_comes_too_late_is_not_kept(self):
         thread = []

@@ -206,6 +206,31 @@ class ClaimedTest(PrivilegedCase):
         self.assertEqual((False, '../sda'), (found['done'], found['name']))
         self.assertOpen(0)
 
+    def test_none_is_kept_open_whatever_goes_wrong_with_the_next(self):
+        self.tree.disk('sdb')
+        (self.dev / 'sdb').write_bytes(b'')
+        first = privileged.nodes.opened
+        for error in (errors.Unsure(device='sdb', host='cn1', reason='x'), RuntimeError('no thread'),
+                      MemoryError(), KeyboardInterrupt()):
+            def opened(name, *args, error=error):
+                if name == 'sdb':
+                    raise error
+                return first(name, *args)
+            with self.subTest(repr(error)), \
+                    mock.patch.object(privileged.nodes, 'opened', opened):
+                self.assertRaises(type(error), self.claimed, 'sda', 'sdb')
+                self.assertOpen(0)
+        self.assertEqual({}, privileged._CLAIMS)
+
+    def test_without_a_thread_to_open_it_in(self):
+        with mock.patch.object(bounded.threading.Thread, 'start',
+                               side_effect=RuntimeError("can't start new thread")):
+            self.assertRaises(RuntimeError, self.claimed, 'sda')
+        found = self.claimed('sda')
+        self.assertTrue(found['done'], found)
+        privileged.let_go(found['claim'])
+        self.assertOpen(0)
+
     def test_what_somebody_has(self):
         self.open_fails(errno.EBUSY)
         self.assertEqual((False, 'sda'), (self.claimed('sda')['done'],
