@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 
 from migsafe import version
 from migsafe.cli import show
+from migsafe.text import shell
 
 PACKAGE = 'migsafe'
 GROUP, NAME, LOADER = 'os_vif', 'migsafe', 'migsafe.nova.loader:Plugin'
@@ -40,8 +41,8 @@ def problems() -> list[str]:
         found += [*_shadowed(distribution), *_changed(distribution)]
     if not found:
         return []
-    names = {show.text(_name(each)) for each in (*ours, *others)} or {version.DISTRIBUTION}
-    return [*found, CURE.format(names=' '.join(sorted(names)))]
+    names = {_name(each) for each in (*ours, *others)} or {version.DISTRIBUTION}
+    return [*found, CURE.format(names=' '.join(shell(name) for name in sorted(names)))]
 
 
 def _providers() -> tuple[list[importlib.metadata.Distribution],

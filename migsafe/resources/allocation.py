@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from migsafe.resources import base
+from migsafe.text import shell
 from migsafe.transaction.move import Move, Point, Residue
 
 
@@ -33,7 +34,7 @@ class Allocation(base.Resource):
             raise base.Held({'': (
                 f'instance has no allocation on {move.winner}; run '
                 '`nova-manage placement heal_allocations --instance '
-                f'{move.tx.instance_uuid}`')})
+                f'{shell(move.tx.instance_uuid)}`')})
         self._delete(move)
 
     def _delete(self, move: Move) -> None:
@@ -89,7 +90,7 @@ class Allocation(base.Resource):
         held = move.clients.allocations.held(move.tx.instance_uuid)
         provider = move.clients.allocations.provider
         heal = ('run `nova-manage placement heal_allocations --instance '
-                f'{move.tx.instance_uuid}`')
+                f'{shell(move.tx.instance_uuid)}`')
         found = []
         if provider(move.winner) not in held:
             found.append(self._residue(

@@ -22,6 +22,7 @@ from oslo_log import log as logging
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.resources import base
+from migsafe.text import shell
 from migsafe.transaction.move import Move
 from migsafe.transaction.verdict import Verdict
 
@@ -103,7 +104,7 @@ class Closer:
             LOG.warning('Live migration %s of instance %s is held (%s): %s. '
                         'It is tried again by itself; see `migsafe journal '
                         'show %s`', tx.uuid, tx.instance_uuid,
-                        outcome.verdict.value, reason, tx.uuid)
+                        outcome.verdict.value, reason, shell(tx.uuid))
         self.postpone(tx, reason, move.seen and bool(outcome.kept))
 
     def _verified(self, move: Move, outcome: Outcome,

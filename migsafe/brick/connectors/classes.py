@@ -34,7 +34,7 @@ from migsafe.brick.guard.questions import Wanted
 from migsafe.brick.identity import designators, noted
 from migsafe.brick.kernel import address, sessions
 from migsafe.brick.kernel import sysfs as kernel_sysfs
-from migsafe.text import masked
+from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ class Guarded:
             if why:
                 LOG.error('/dev/%s could not be taken out of the multipath map of another '
                           'volume, which reads from it: %s. Do it by hand, with "multipathd del '
-                          'path %s".', name, why, name)
+                          'path %s".', name, why, shell(name))
 
     @base.synchronized('connect_and_judge', external=True)
     def _take_away(self, properties: dict[str, Any], info: Any) -> None:

@@ -16,6 +16,7 @@ import pathlib
 import re
 import shlex
 
+import fixtures
 from hypothesis import given, strategies
 from oslotest import base
 
@@ -25,18 +26,46 @@ from migsafe.ledger import api, records
 from migsafe.tests.threats import examples
 
 ROOT = pathlib.Path(migsafe.__file__).parent
-#: What begins a command in a message.
+#: What a message could tell to run. Any of them begins a command wherever it stands.
+PROGRAMS = (
+    'blkid blockdev ceph chattr chgrp chmod chown cinder-manage cryptsetup dmsetup dracut fsck '
+    'fuser getfacl iscsiadm journalctl losetup lsblk lsof lvchange lvremove lvs mariadb mdadm '
+    'migsafe-manage migsafe-replay migsafe-status mkdir modprobe multipathd mv mysql nova-manage '
+    'pip psql pvs rados rbd rmdir setfacl setpriv sg_inq sg_vpd sqlite3 sudo swapoff systemctl '
+    'targetcli truncate umount vgchange vgexport vgrename vgs virsh wipefs').split()
+#: The same of what is a word of a sentence too: it is meant where an option, a path or a value
+#: follows, or one of its own words.
+ALSO_WORDS = (
+    'cat cp echo find grep kill ln mount multipath ping ps rm ssh su sync tail touch').split()
+OWN_WORDS = ('migsafe (?:settle|status|journal|export|residue|lvm)|lvm (?:lv|vg|pv)|'
+             'openstack (?:server|volume|compute|port)|cinder (?:reset-state|attachment|migrate)|'
+             'nova (?:reset|evacuate|host)|nvme (?:connect|disconnect|list)|'
+             'export (?:revert|fence|unfence|verify)')
 COMMAND = re.compile(
-    r'\b(?:sudo -u|setpriv|chmod|chown|mkdir|touch|mv|fuser|dmsetup|multipath -v|lvm lv|lvchange|'
-    r'ceph osd|openstack (?:server|volume)|cinder reset-state|nova (?:reset|evacuate)|'
-    r'migsafe (?:settle|journal show|export|lvm|residue)|export revert --|migsafe-manage|'
-    r'--config-file \S+ export|\{REVERT\})')
+    rf'(?<![\w-])(?:(?:{"|".join(PROGRAMS)}) |(?:{"|".join(ALSO_WORDS)}) (?=[-/{{%\d])|'
+    rf'{OWN_WORDS}|--config-file \S+ export|\{{(?:REVERT|revert)\}})')
 #: What ends it: the end of the sentence, or the quotation mark that closes it.
-END = re.compile(r'[;`"]|\.(?:\s|$)|, |: |\)|$')
-PLACE = re.compile(r'\{\d+\}|%\((?P<name>[a-z:_]+)\)[sdr]')
+END = re.compile(r'[;`"]|\.(?:\s|$)|, |: |\)(?![sdr]\b)|$')
+#: Each of them has a value in a command that nothing quotes.
+UNQUOTED = (
+    "f'Run: sudo -u {name} migsafe status'", "f'umount {name}'",
+    "f'Restart it with systemctl restart {name}.'", "f'It hangs; then kill -9 {name}'",
+    "f'Take it out: echo 1 > /sys/block/{name}/device/delete'",
+    "f'see `virsh dumpxml {name}`'", "f'openstack server show {name}'",
+    "LOG.error('It is held: migsafe settle %s', name)",
+    "CURE = 'Run: rm -f {name}'", "CURE = 'Run: dmsetup remove %s' % name",
+    "message = 'Run: nvme disconnect -d %(name)s'", "x = ('chown nova ' f'{name}')",
+    "f'for example migsafe export verify --backend {name}'",
+)
+PLACE = re.compile(r'\{(?P<number>\d+)\}|%\((?P<name>[a-z:_]+)\)[sdr]|(?P<other>\{\w*\}|%[sdr])')
 #: Templates that str.format or % fill in later, and who quotes their values there.
 FILLED = {
-    ('cinder/facts/writers.py', '{'): 'writers._cure',
+    ('cinder/facts/writers.py', '{revert}'): 'the command itself',
+    ('cinder/facts/writers.py', '{backend}'): 'writers._cure quotes it',
+    ('cinder/facts/writers.py', '{volume}'): 'writers._cure quotes it',
+    ('cinder/facts/writers.py', '{host}'): 'writers._cure quotes it',
+    ('cinder/facts/writers.py', '{initiator}'): 'writers._cure quotes it',
+    ('cli/installed.py', '{names}'): 'problems() quotes each',
     ('brick/refusals.py', 'device'): 'guard.questions quotes it',
     ('cinder/inspectors/rbd.py', 'word'): 'one of two words',
     ('cinder/inspectors/rbd.py', 'address'): 'a parsed address',
@@ -50,7 +79,13 @@ def messages(path):
     inside = {id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
               for value in ast.walk(node) if value is not node}
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
+        if is_logged(node):
+            # its values are arguments
+            inside.add(id(node.args[0]))
+            first, *others = re.split('%[a-z]', node.args[0].value)
+            yield node.lineno, first + ''.join(
+                f'{{{number}}}{words}' for number, words in enumerate(others)), node.args[1:]
+        elif isinstance(node, ast.JoinedStr):
             words, places = '', []
             for part in node.values:
                 if isinstance(part, ast.Constant):
@@ -62,6 +97,13 @@ def messages(path):
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) \
                 and id(node) not in inside:
             yield node.lineno, node.value, []
+
+
+def is_logged(node):
+    """Whether a node is a call of a logger with a text for %."""
+    return (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            and ast.unparse(node.func.value) == 'LOG' and len(node.args) > 1
+            and isinstance(node.args[0], ast.Constant))
 
 
 def is_quoted(node):
@@ -81,19 +123,25 @@ class TestCommands(base.BaseTestCase):
         """(module, line, what stands there, whether it is quoted) of each value in a command."""
         for path in sorted(ROOT.rglob('*.py')):
             name = str(path.relative_to(ROOT))
-            if name.startswith(('tests/', 'replay/')):
-                continue
-            for line, words, places in messages(path):
-                for found in COMMAND.finditer(words):
-                    until = END.search(words, found.end()).start()
-                    for place in PLACE.finditer(words, found.start(), until):
-                        if place['name']:
-                            yield (name, line, place['name'],
-                                   place['name'].startswith('shell:')
-                                   or (name, place['name']) in FILLED)
-                        elif places:
-                            node = places[int(place[0][1:-1])]
-                            yield name, line, ast.unparse(node), is_quoted(node)
+            if not name.startswith(('tests/', 'replay/')):
+                yield from self.places_in(path, name)
+
+    @staticmethod
+    def places_in(path, name):
+        for line, words, places in messages(path):
+            seen = {}
+            for found in COMMAND.finditer(words):
+                until = END.search(words, found.end()).start()
+                seen |= {place.start(): place
+                         for place in PLACE.finditer(words, found.start(), until)}
+            for place in seen.values():
+                if places and place['number']:
+                    node = places[int(place['number'])]
+                    yield name, line, ast.unparse(node), is_quoted(node)
+                else:
+                    later = place['name'] or place[0]
+                    yield (name, line, later, later.startswith('shell:')
+                           or (name, later) in FILLED)
 
     def test_each_value_is_one_word(self):
         found = list(self.places())
@@ -101,10 +149,16 @@ class TestCommands(base.BaseTestCase):
         self.assertGreater(len(found), 20)
 
     def test_the_search_finds_what_is_not_quoted(self):
-        """The control."""
-        module = ast.parse("f'run: sudo -u {name} migsafe'").body[0].value
-        self.assertFalse(is_quoted(module.values[1].value))
-        self.assertTrue(COMMAND.search('run: sudo -u {0} migsafe'))
+        """The control: messages as somebody may write them tomorrow, in each way to write one."""
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / 'module.py'
+        for line in UNQUOTED:
+            path.write_text(line)
+            with self.subTest(line):
+                self.assertEqual([False], [place[3] for place in self.places_in(path, 'm.py')])
+                path.write_text(line.replace('name', 'shell(name)'))
+                if line.startswith(("f'", 'LOG')):
+                    self.assertEqual([True], [
+                        place[3] for place in self.places_in(path, 'm.py')])
 
     @examples.settings()
     @given(strategies.text(max_size=60))

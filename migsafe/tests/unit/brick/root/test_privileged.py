@@ -210,8 +210,8 @@ class ClaimedTest(PrivilegedCase):
         self.tree.disk('sdb')
         (self.dev / 'sdb').write_bytes(b'')
         first = privileged.nodes.opened
-        for error in (errors.Unsure(device='sdb', host='cn1', reason='x'), RuntimeError('no thread'),
-                      MemoryError(), KeyboardInterrupt()):
+        for error in (errors.Unsure(device='sdb', host='cn1', reason='x'),
+                      RuntimeError('no thread'), MemoryError(), KeyboardInterrupt()):
             def opened(name, *args, error=error):
                 if name == 'sdb':
                     raise error
