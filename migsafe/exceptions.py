@@ -18,11 +18,14 @@ it. None of them carries a payload, a password or a token.
 from typing import Any
 
 from migsafe.masking import one_line
-from migsafe.text import shell
+from migsafe.text import cut, shell
 
 
 class Words(dict[str, Any]):
-    """Values of a template, each on one line and harmless to a terminal.
+    """Values of a template, each on one line, of a bounded length and harmless to a terminal.
+
+    A guest, an array or the message bus can make a list as long as it likes. It is cut here for
+    every message.
 
     ``%(shell:NAME)s`` is a value as a word of a command to type.
     """
@@ -30,7 +33,7 @@ class Words(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         """Clean what was chosen by others; numbers stay numbers."""
         value = super().__getitem__(key)
-        return value if isinstance(value, int | float) else one_line(value)
+        return value if isinstance(value, int | float) else one_line(cut(str(value)))
 
     def __missing__(self, key: str) -> str:
         """Quote the value that a key with the prefix names."""

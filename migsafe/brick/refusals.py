@@ -13,7 +13,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from os_brick import exception
+
+from migsafe import exceptions
 
 WAYS_OUT = ('Stop what uses it; if it is LVM of the guest that this host has activated, '
             '"migsafe lvm release %(device)s" lets go of it, and "migsafe lvm check" tells how '
@@ -40,6 +44,10 @@ class Refused(exception.BrickException):
 
     But for what comes up in the middle of a detach: then the message names what has gone before.
     """
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        super().__init__(
+            self.message % exceptions.Words(kwargs) if message is None else message, **kwargs)
 
 
 def with_more(refused: Refused, text: str) -> Refused:

@@ -29,7 +29,7 @@ from migsafe.brick.identity import designators, noted
 from migsafe.brick.kernel import address, counters, holders
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.brick.root.interface import Root
-from migsafe.text import cut, shell
+from migsafe.text import shell
 
 #: Seconds for which a short opener (udev, blkid, a scan of LVM) gets the benefit of the doubt, and
 #: for which the counters of I/O of a device that is used may go on.
@@ -331,7 +331,7 @@ class Guard:
     def _held(self, wanted: Wanted, device: str, holder: str,
               left: str = refusals.LEFT) -> refusals.VolumeHeld:
         return refusals.VolumeHeld(
-            volume=wanted.volume, host=self.host, device=device, holder=cut(holder), left=left,
+            volume=wanted.volume, host=self.host, device=device, holder=holder, left=left,
             way_out=refusals.WAYS_OUT % {'device': shell(device.split(',')[0])})
 
     def _unjudged(self, wanted: Wanted, device: str, reason: str) -> refusals.Unjudged:

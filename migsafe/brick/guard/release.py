@@ -27,7 +27,6 @@ from oslo_log import log as logging
 from migsafe.brick import errors
 from migsafe.brick.kernel import holders, host_groups, kinds
 from migsafe.brick.kernel import sysfs as kernel_sysfs
-from migsafe.text import cut
 
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def plan(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
     others = holders.blocking(tree, names, [node.name for node in found])
     if others:
         raise NotReleased(device=words, reason='what stands on it is no logical volume: '
-                          + cut('; '.join(holders.chain(tree, node) for node in others)))
+                          + '; '.join(holders.chain(tree, node) for node in others))
     own = {node.name for node in tree.values() if node not in found}
     for node in found:
         foreign = bottom(sysfs, node.name, own) - own

@@ -117,6 +117,13 @@ class TestCalls(hosts.TwoHosts):
         self.assertIn('within an hour', answers[-1]['reason'])
         self.assertEqual(1 + 5, len(self.dst.journal.list(limit=100)))
 
+    def test_neither_are_those_between_real_migrations(self):
+        with mock.patch.object(participant, 'TOMBSTONES', 5):
+            for number in range(9):
+                self.endpoint.release(None, str(uuid.uuid4()), str(uuid.uuid4()), 'ABORT')
+                self.dst.journal.begin(f'real-{number}', 'source', 'i', 'node11', 'node13')
+        self.assertEqual(1 + 5 + 9, len(self.dst.journal.list(limit=100)))
+
 
 class TestAnswers(hosts.TwoHosts):
     """Whatever the other host answers is understood, or is no answer."""
