@@ -181,10 +181,20 @@ class Removing(Intents):
         :raises DeviceKept: the export is of a device that a guard has kept in this process, or
             the target through which it is mapped
         """
+        kept = kept_devices.hosts(thing.id)
+        if kept and (not peer.key or self._is_own(thing, peer)):
+            host, why = next(iter(kept.items()))
+            raise DeviceKept(id=thing.id, host=host, why=why)
+
+    def _is_own(self, thing: Thing, peer: records.Peer) -> bool:
+        """Whether a peer is this host, or has the mapping that this host has got.
+
+        A name alone is what a caller of os-terminate_connection says.
+        """
         own = writers.own_names(self._guard.host)
-        if not peer.key or peer.host in own:
-            for host, why in kept_devices.hosts(thing.id).items():
-                raise DeviceKept(id=thing.id, host=host, why=why)
+        return peer.host in own or any(
+            row.host in own and row.state != 'gone' and others.meet(row, peer)
+            for row in self._guard.ledger.of(thing) if row.peer)
 
     def _fenced(self, thing: Thing, keys: list[str]) -> list[records.Export]:
         """The rows of these peers, if the hosts of all of them are fenced."""

@@ -554,6 +554,20 @@ class TestOwnDevice(world.World):
         self.detach(attachment)
         self.assertEqual({self.volume.id}, set(self.array.targets))
 
+    def test_it_stays_by_whatever_name_a_caller_asks(self):
+        """A member of the project may ask for his volume, with any connector."""
+        self.hold()
+        self.quietly(self.disconnect)
+        for name in ('another', 'NODE', '', 'node.example.org'):
+            for initiator in (self.OWN['initiator'], self.OWN['initiator'].upper()):
+                with self.subTest((name, initiator)):
+                    error = self.quietly(lambda name=name, initiator=initiator: (
+                        self.service.terminate_connection(self.admin, self.volume.id, {
+                            'host': name, 'initiator': initiator})))
+                    self.assertIn('vg0-data', str(error))
+                    self.assertEqual({(self.volume.id, self.OWN['initiator'])},
+                                     self.array.exports())
+
     def test_copying_of_the_manager(self):
         self.hold()
         info = {'connector': self.brick, 'conn': {'data': {}}, 'device': {}}
