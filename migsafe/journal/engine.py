@@ -11,6 +11,7 @@
 # under the License.
 """The SQLAlchemy engine of a journal, with what durability needs set on every connection."""
 
+import urllib.parse
 from typing import Any
 
 import sqlalchemy as sa
@@ -88,6 +89,16 @@ def _listen_postgresql(engine: sa.Engine) -> None:
 
 
 def _listen_sqlite(engine: sa.Engine) -> None:
+    path = engine.url.database
+    if path and path != ':memory:':
+        @sa.event.listens_for(engine, 'do_connect')
+        def only_what_is_there(_dialect: Any, _record: Any, given: list[Any],
+                               options: dict[str, Any]) -> None:
+            # NOTE: SQLite would make a file that was removed anew, empty and readable by others,
+            # and the service could not start with it.
+            given[0] = f'file:{urllib.parse.quote(path)}?mode=rw'
+            options['uri'] = True
+
     @sa.event.listens_for(engine, 'connect')
     def prepare(connection: Any, _record: Any) -> None:
         # NOTE: bytes that are not UTF-8 in one row must not make the other rows unreadable.

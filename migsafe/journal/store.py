@@ -131,6 +131,7 @@ class Store:
             with self.engine.connect() as connection:
                 return work(connection)
         with errors.translated(self.database, what, self._advice):
+            self.check_identity()
             return self._patiently(once)
 
     def check_identity(self) -> None:

@@ -16,6 +16,7 @@ import os
 import stat
 from unittest import mock
 
+from oslo_db import exception as db_exc
 from oslo_utils import timeutils
 
 from migsafe import exceptions
@@ -160,6 +161,16 @@ class TestModes(base.JournalTestCase):
             self.assertIn('removed or replaced', str(exc))
         os.rename(self.path + '.away', self.path)
         opened.note(tx, 'x')
+
+    def test_a_file_that_has_vanished_is_not_made_anew(self):
+        opened = self.open()
+        self.begin(opened)
+        os.rename(self.path, self.path + '.away')
+        exc = self.assertRaises(exceptions.JournalUnavailable, opened.get, 'm-1')
+        self.assertIn('removed or replaced', str(exc))
+        # nor by a connection that is made between the two
+        self.assertRaises(db_exc.DBError, opened._store.engine.connect)
+        self.assertFalse(os.path.exists(self.path))
 
     def test_a_replaced_file_is_noticed(self):
         opened = self.open()
