@@ -197,6 +197,10 @@ class ExportRevert(_Export):
         parser.add_argument(
             '--initiator', metavar='NAME', help='an initiator of HOST: also what the array maps '
             'one volume to there and nobody has recorded; the volume must be attached nowhere')
+        parser.add_argument(
+            '--not-mapped', action='store_true', help='you have looked in the array, and it does '
+            'not map the volumes to HOST: for drivers that fail to unmap what is not mapped, '
+            'where the inspector cannot ask the array')
         parser.add_argument('--yes', action='store_true',
                             help='do not ask; for scripts that have fenced the host')
         return parser
@@ -227,11 +231,12 @@ class ExportRevert(_Export):
                 args: argparse.Namespace) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         answers = True
+        word = {'since': '1.4', 'not_mapped': base.operator()[:100]} if args.not_mapped else {}
         for volume in volumes:
             try:
                 if answers:
-                    rows += backend.call('export_revert', volume=volume,
-                                         host=args.from_host)['exports']
+                    rows += backend.call('export_revert', volume=volume, host=args.from_host,
+                                         **word)['exports']
             except bus.NoAnswer as error:
                 if not args.host_is_fenced:
                     raise

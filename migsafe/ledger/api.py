@@ -92,8 +92,9 @@ class Ledger(Rows):
             now = timeutils.utcnow()
             for peer in wanted:
                 before = there[peer.key].state if peer.key in there else 'gone'
-                # NOTE: an intent that repeats one does not hide what was there before the first.
-                if before == state:
+                # NOTE: an intent that repeats one, or undoes one that has not ended, does not
+                # hide what was there before the first.
+                if before == state or (before, state) == ('mapping', 'unmapping'):
                     before = there[peer.key].before
                 changed = {**fields, **of_peer(peer), 'before': before, 'updated_at': now,
                            'due_at': now + PATIENCE, 'attempts': 0}
@@ -199,12 +200,13 @@ class Ledger(Rows):
                 return False
             if not export.peer and any(row.peer and row.state != 'gone' for row in known):
                 return False
+            before = export.before if export.state in ENDS.values() else export.state
             done = connection.execute(
                 sa.update(TABLE).where(
                     COLUMN.id == export.id, COLUMN.state == export.state,
                     COLUMN.incarnation == export.incarnation,
                     COLUMN.updated_at == export.updated_at)
-                .values(state='unmapping', before=export.state, error='', service=self.service,
+                .values(state='unmapping', before=before, error='', service=self.service,
                         incarnation=self.incarnation, updated_at=now, due_at=now + PATIENCE))
             return bool(done.rowcount)
         return self._store.write(f'a claim on {export.kind} {export.resource}', work)

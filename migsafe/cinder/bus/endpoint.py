@@ -25,7 +25,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder.bus import search, unrecorded
+from migsafe.cinder.bus import search, unrecorded, words
 from migsafe.cinder.facts import attachments, mappings, writers
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.journal import values
@@ -35,8 +35,8 @@ from migsafe.ledger.records import Thing
 LOG = logging.getLogger(__name__)
 
 #: 1.1: export_fence, and export_list with a host. 1.2: export_search and export_take_up.
-#: 1.3: export_unfence.
-NAMESPACE, VERSION = 'migsafe', '1.3'
+#: 1.3: export_unfence. 1.4: export_adopt, and export_revert with not_mapped.
+NAMESPACE, VERSION = 'migsafe', '1.4'
 PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
          'lun', 'identity', 'service', 'fenced', 'error', 'attempts')
@@ -57,7 +57,7 @@ class OwnHost(exceptions.MigsafeError):
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.3.
+    """RPC namespace ``migsafe``, version 1.4.
 
     :param guard: of the backend
     """
@@ -129,13 +129,17 @@ class Endpoint:
             unrecorded.take_up(self._guard, thing, host, name)
         return {}
 
-    def export_revert(self, context: Any, volume: Any, host: Any,
+    def export_revert(self, context: Any, volume: Any, host: Any, not_mapped: Any = '',
                       **_later: Any) -> dict[str, Any]:
         """Take the exports of a volume to one host away, as far as that is safe.
 
         The operator's word that nobody has it open there counts where the array cannot tell. It
         does not count against an attachment, nor against the array.
+
+        :param not_mapped: who says that the array does not have them; for drivers that fail to
+            unmap what is not mapped, of arrays that cannot be asked
         """
+        who = values.word('an operator', 'his name', not_mapped, USER_LIMIT)
         rows = self._of_host(volume, host)
         if not rows:
             raise NoSuchExport(backend=self._guard.backend, volume=volume,
@@ -144,6 +148,8 @@ class Endpoint:
         for row in rows:
             if row.state != 'gone':
                 self._guard.recovery.one(row, vouched=True)
+        if who:
+            words.not_mapped(self._guard, self._of_host(volume, host), who)
         for row in self._targets(rows):
             self._guard.recovery.one(row, vouched=True)
         return {'exports': [shown(row) for row in self._of_host(volume, host)]}

@@ -35,6 +35,10 @@ from migsafe.text import masked
 LOG = logging.getLogger(__name__)
 
 
+NEVER = ('it was to be unmapped, which failed; it is not known to have been mapped, and no '
+         'attachment names it')
+
+
 class DeviceKept(exceptions.MigsafeError):
     """The device that an export leads to is still on this host."""
 
@@ -118,9 +122,8 @@ class Removing(Intents):
         call, ledger = calls.current(), self._guard.ledger
         rows = ledger.of(thing)
         # NOTE: after the rows. What is recorded as mapped has its attachment by then.
-        attached = attachments.of_volume(thing.id) if thing.kind == 'volume' else []
-        user = targets.user(rows, attached, ledger.incarnation, call.attachment if call else '',
-                            calls.leaving())
+        user = targets.user(rows, _attached(thing), ledger.incarnation,
+                            call.attachment if call else '', calls.leaving())
         # NOTE: last, and so right before the removal. Where the array cannot tell, Cinder's word
         # is all there is.
         user = user or targets.carried(self._guard, thing, subject, rows) or ''
@@ -138,8 +141,10 @@ class Removing(Intents):
             with self._guard.working(thing, keys):
                 result = driver()
         except Exception as error:
-            if self._look(thing, subject, peer) is not Seen.GONE:
-                self._failed(thing, keys, error)
+            seen = self._look(thing, subject, peer)
+            if seen is not Seen.GONE:
+                if not self._was_never(thing, peer, seen):
+                    self._failed(thing, keys, error)
                 if not fenced:
                     raise
                 LOG.warning('Volume %s is detached all the same, since host %s is fenced (%s); '
@@ -154,6 +159,19 @@ class Removing(Intents):
             return True
         self._record(thing, keys, self._look(thing, subject, peer))
         return result
+
+    def _was_never(self, thing: Thing, peer: records.Peer, seen: Seen | None) -> bool:
+        """Whether nothing was known to be mapped to a peer before it was to be unmapped.
+
+        Each member of a project can ask for that, of any host. It would be in doubt for ever where
+        the array cannot tell and the driver fails to unmap what is not mapped.
+        """
+        ledger = self._guard.ledger
+        row = next((row for row in ledger.of(thing) if row.peer == peer.key), None)
+        if seen is not Seen.UNKNOWN or not peer.key or row is None or row.before != 'gone' \
+                or calls.copying() or attachments.explain(_attached(thing), row):
+            return False
+        return bool(ledger.settle(thing, [peer.key], 'gone', error=NEVER))
 
     def _record(self, thing: Thing, keys: list[str], seen: Seen | None) -> None:
         """Record what was seen of a removal that the driver says is done."""
@@ -202,3 +220,7 @@ class Removing(Intents):
             return []
         rows = [row for row in self._guard.ledger.of(thing) if row.peer in keys and row.fenced]
         return rows if len(rows) == len(keys) else []
+
+
+def _attached(thing: Thing) -> list[attachments.Attachment]:
+    return attachments.of_volume(thing.id) if thing.kind == 'volume' else []

@@ -20,7 +20,7 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.cinder.exports import others, outcomes, targets
-from migsafe.cinder.facts import calls
+from migsafe.cinder.facts import attachments, calls
 from migsafe.cinder.facts.looks import Seen
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -120,7 +120,7 @@ class Undoing:
         """Have the driver do it.
 
         Its error counts, unless the array was seen twice not to have it: many drivers fail to
-        unmap what is not mapped.
+        unmap what is not mapped. Where the array cannot tell, it is mapped once more for that.
         """
         looks = self._guard.looks
         if not export.peer and not subject['provider_location'] and (
@@ -132,9 +132,12 @@ class Undoing:
             with calls.entering(), self._guard.working(thing, [export.peer]):
                 self._undo(subject, export)
         except Exception:
-            if looks.at(thing, subject, export) is not Seen.GONE:
+            seen = looks.at(thing, subject, export)
+            if seen is Seen.GONE:
+                return Seen.GONE
+            if seen is not Seen.UNKNOWN or not self._may_map(thing, export):
                 raise
-            return Seen.GONE
+            self._map_and_unmap(thing, export, subject)
         found: Seen = looks.at(thing, subject, export)
         return found
 
@@ -156,6 +159,32 @@ class Undoing:
                 # NOTE: it was there for a moment, and had not been asked about like that.
                 self._refuse_if_carrying(export, subject)
             getattr(driver, f'remove_export{form}')(admin, subject)
+
+    def _may_map(self, thing: Thing, export: records.Export) -> bool:
+        """Whether an export may be made in order to be taken away.
+
+        Not while anybody has the volume, or may have it: there are arrays that have one host for
+        a volume, and would take it from that one.
+        """
+        if not export.connector or export.fenced or thing.kind != 'volume':
+            return False
+        having = [row for row in self._guard.ledger.of(thing)
+                  if row.peer and row.peer != export.peer and row.state != 'gone']
+        return not having and not any(row.has for row in attachments.of_volume(thing.id))
+
+    def _map_and_unmap(self, thing: Thing, export: records.Export, subject: Any) -> None:
+        """Have the driver know what it is to unmap; nobody is told of the connection."""
+        from cinder import context
+        driver = self._guard.driver
+        # NOTE: the target is made too, and has to be looked at.
+        self._guard.ledger.intend(thing, [records.Peer()], 'mapping')
+        with calls.entering(), self._guard.working(thing, ['', export.peer]):
+            made = driver.create_export(context.get_admin_context(), subject, export.connector)
+            if made:
+                subject.update(made)
+                subject.save()
+            driver.initialize_connection(subject, export.connector)
+            self._undo(subject, export)
 
     def _refuse_if_carrying(self, export: records.Export, subject: Any) -> None:
         thing = Thing(export.kind, export.resource)
