@@ -81,7 +81,7 @@ class Backend:
                 return
 
 
-class _Export(base.Command):
+class BackendCommand(base.Command):
     """Has a backend."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -96,7 +96,7 @@ class _Export(base.Command):
         return Backend(self.conf, args.backend)
 
 
-class ExportList(_Export):
+class ExportList(BackendCommand):
     """Show what the ledger of a backend holds; the exit code is 3 if an export is in doubt."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -119,7 +119,7 @@ class ExportShow(ExportList):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Take the volume as an argument."""
-        parser = _Export.get_parser(self, prog_name)
+        parser = BackendCommand.get_parser(self, prog_name)
         parser.add_argument('volume', metavar='UUID', help='of a volume or snapshot')
         return parser
 
@@ -134,7 +134,7 @@ class ExportShow(ExportList):
         return columns, rows
 
 
-class ExportVerify(_Export):
+class ExportVerify(BackendCommand):
     """Compare ledger, array and Cinder's attachments.
 
     The exit code is 3 if they differ. It is 1 if nothing was found, but the array was not asked,
@@ -176,7 +176,7 @@ class ExportVerify(_Export):
         return ('Volume', 'Difference'), [tuple(map(show.text, row)) for row in rows]
 
 
-class ExportRevert(_Export):
+class ExportRevert(BackendCommand):
     """Take stale exports away. Make sure first that the host does not use the volumes.
 
     An export that an attachment of Cinder has stays, and one that the array says is in use, unless
@@ -272,7 +272,7 @@ class ExportRevert(_Export):
         return list(dict.fromkeys(row['resource'] for row in found if row['kind'] == 'volume'))
 
 
-class ExportUnfence(_Export):
+class ExportUnfence(BackendCommand):
     """Take back that a host is fenced: it may have volumes again, and what it has counts."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -37,6 +37,7 @@ COMMANDS = {
     'export verify': 'migsafe.cli.export:ExportVerify',
     'export revert': 'migsafe.cli.export:ExportRevert',
     'export unfence': 'migsafe.cli.export:ExportUnfence',
+    'export adopt': 'migsafe.cli.export_adopt:ExportAdopt',
 }
 
 

@@ -60,6 +60,25 @@ class Rows:
         return self._store.read(f'reading the exports of {thing.kind} {thing.id}',
                                 lambda connection: self._of(connection, thing))
 
+    def of_volumes(self, identifiers: Sequence[str]) -> dict[str, list[records.Export]]:
+        """Return the rows of many volumes."""
+        query = sa.select(TABLE).where(COLUMN.backend == self.backend, COLUMN.kind == 'volume',
+                                       COLUMN.resource.in_(identifiers)).order_by(COLUMN.id)
+        found: dict[str, list[records.Export]] = {}
+        read = self._store.read('reading exports', lambda connection: [
+            records.export(row, self.database) for row in connection.execute(query)])
+        for row in read:
+            found.setdefault(row.resource, []).append(row)
+        return found
+
+    def has_attachment(self, identifier: str) -> bool:
+        """Whether any export that is not gone was made for an attachment."""
+        query = sa.select(COLUMN.id).where(
+            COLUMN.backend == self.backend, COLUMN.attachment == identifier,
+            COLUMN.state != 'gone').limit(1)
+        return self._store.read('reading exports', lambda connection: connection.execute(
+            query).first() is not None)
+
     def busy(self, thing: Thing) -> bool:
         """Whether an intent would be refused with :class:`Busy` now."""
         return self._busy(self.of(thing)) is not None

@@ -25,7 +25,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder.bus import search, unrecorded, words
+from migsafe.cinder.bus import adoption, search, unrecorded, words
 from migsafe.cinder.facts import attachments, mappings, writers
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.journal import values
@@ -167,6 +167,18 @@ class Endpoint:
         return [row for kind in records.KINDS
                 for row in self._guard.ledger.of(Thing.of(kind, volume))
                 if row.peer and row.host == host]
+
+    def export_adopt(self, context: Any, after: Any = '', carry_out: Any = False,
+                     user: Any = '', **_later: Any) -> dict[str, Any]:
+        """Plan, or do, a page of taking Cinder's attachments as the truth, see :mod:`adoption`.
+
+        :param after: what the last page has given to go on with
+        :param carry_out: whether to do it
+        :param user: who says so
+        """
+        who = values.word('an adoption', 'who says so', user, USER_LIMIT, empty=not carry_out)
+        return adoption.page(self._guard, values.word('a page', 'its name', after, 64),
+                             who if carry_out else '')
 
     def export_fence(self, context: Any, host: Any, user: Any, volumes: Any = (),
                      **_later: Any) -> dict[str, Any]:

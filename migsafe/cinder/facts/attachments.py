@@ -113,15 +113,18 @@ def of_volumes(identifiers: Collection[str]) -> dict[str, list[Attachment]]:
     objects would ask once more for each attachment, for what Cinder before Ocata left of its
     connector; without that it has none, which is somebody all the same.
     """
-    if not identifiers:
-        return {}
-    found = db_api.volume_get_all(context.get_admin_context(), filters={'id': sorted(identifiers)})
-    return {volume.id: _of(volume) for volume in found}
+    return {volume.id: _of(volume) for volume in rows_of(identifiers)}
+
+
+def rows_of(identifiers: Collection[str]) -> list[Any]:
+    """Rows of Cinder's table of volumes, with their attachments."""
+    return list(db_api.volume_get_all(
+        context.get_admin_context(), filters={'id': sorted(identifiers)})) if identifiers else []
 
 
 def _of(volume: Any) -> list[Attachment]:
     """Of a row of Cinder's table of volumes."""
-    rows = [_attachment(row) for row in volume.volume_attachment
+    rows = [read(row) for row in volume.volume_attachment
             if row.attach_status != fields.VolumeAttachStatus.DETACHED]
     if (volume.status in USED or volume.attach_status in ATTACHED) and not any(
             row.has for row in rows):
@@ -134,16 +137,15 @@ def explain(rows: Iterable[Attachment], export: records.Export) -> bool:
     return any(row.explains(export) if export.peer else row.has for row in rows)
 
 
-def _attachment(row: Any) -> Attachment:
-    """What an object of Cinder says, or a row of its database."""
+def read(row: Any) -> Attachment:
+    """What an attachment says: an object of Cinder, or a row of its database."""
     named = Attachment(
         row.id, row.instance_uuid or '', row.attached_host or '',
         unclear=bool(row.connector or row.attached_host or row.attach_status not in NOT_YET))
     if not row.connector:
         return named
     try:
-        connector = jsonutils.loads(row.connector) if isinstance(row.connector, str) \
-            else dict(row.connector)
+        connector = _connector(row)
         peer = records.Peer.of(connector)
     except (exceptions.JournalBadValue, ValueError) as error:
         # NOTE: it could not have been mapped through the guard.
@@ -152,6 +154,16 @@ def _attachment(row: Any) -> Attachment:
     return dataclasses.replace(
         named, host=peer.host, peer=peer.key, initiators=lower(peer.initiators),
         address=address(connector), unclear=False)
+
+
+def peer_of(row: Any) -> records.Peer:
+    """The peer of an attachment whose connector :func:`read` could read."""
+    return records.Peer.of(_connector(row))
+
+
+def _connector(row: Any) -> dict[str, Any]:
+    return dict(jsonutils.loads(row.connector) if isinstance(row.connector, str)
+                else row.connector)
 
 
 def address(connector: Any) -> str:
@@ -174,7 +186,7 @@ def of_export(export: records.Export) -> tuple[Attachment, str] | None:
         found = objects.VolumeAttachment.get_by_id(context.get_admin_context(), export.attachment)
     except exception.NotFound:
         return None
-    row = _attachment(found)
+    row = read(found)
     return (row, str(found.volume_id)) if row.peer else None
 
 
@@ -213,3 +225,9 @@ def is_up(service: str) -> bool:
     except exception.NotFound:
         return False
     return bool(found.is_up)
+
+
+def is_served(name: str) -> bool:
+    """Whether a cinder-volume that has reported lately serves the backend of this name."""
+    found = objects.ServiceList.get_all_by_binary(context.get_admin_context(), 'cinder-volume')
+    return any(one.is_up and (one.cluster_name or one.host) == name for one in found)

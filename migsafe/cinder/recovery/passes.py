@@ -87,6 +87,8 @@ class Recovery:
 
         :param now: None: whether due or not
         """
+        if not self._guard.standing.is_good():
+            return
         if not self._sweep.begun:
             self._all(self._sweep.all())
         self._all(self._due(now))

@@ -30,7 +30,7 @@ from migsafe.brick.guard import policy
 from migsafe.cinder import inspectors
 from migsafe.cinder.exports import making, steps
 from migsafe.cinder.facts import backups, calls, looks, mappings
-from migsafe.cinder.recovery import passes
+from migsafe.cinder.recovery import passes, standing
 from migsafe.cinder.wrapping import methods, seams
 from migsafe.conf import files
 from migsafe.ledger import api, opening, records
@@ -70,6 +70,7 @@ class Guard:
         self.lines = calls.Lines()
         self.looks = looks.Looks(self)
         self.backups = backups.Backups(self)
+        self.standing = standing.Standing(self)
         self.recovery = passes.Recovery(self)
         self.exports = steps.Exports(self)
         self._opening = threading.Lock()
@@ -142,6 +143,7 @@ class Guard:
         """The driver may be used from now on: take up what the last process has left."""
         result = wrapped(*args, **kwargs)
         if self._ledger is not None:
+            self.standing.is_good()
             self.recovery.start()
         return result
 
@@ -178,6 +180,7 @@ class Guard:
             with calls.entering():
                 return wrapped(*given, **named)
         try:
+            self.standing.require()
             thing = Thing.of(method.kind, subject['id'])
             with self.lines.waiting(thing):
                 return getattr(self.exports, method.action)(
@@ -268,6 +271,10 @@ class Guard:
         """
         kind = 'snapshot' if name.endswith('_snapshot') else 'volume'
         subject = methods.argument(getattr(type(self.driver), name), 0, args, kwargs)
+        try:
+            self.standing.require()
+        except exceptions.MigsafeError as error:
+            raise cinder_exception.VolumeBackendAPIException(data=str(error)) from error
         left = [row for row in self.ledger.of(Thing.of(kind, subject['id']))
                 if row.peer and row.state != 'gone']
         if left:

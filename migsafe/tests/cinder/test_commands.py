@@ -43,9 +43,9 @@ class Commands(world.World):
             world.test_driver.configuration.CONF.migsafe.ledger_path), 'cinder.conf')
         with open(self.conf_file, 'w') as handle:
             handle.write('[DEFAULT]\ntransport_url = fake:/\n[migsafe]\nrpc_timeout = 10\n')
+        self.listening = [self.service, *self.service.additional_endpoints]
         server = rpc.get_server(
-            messaging.Target(topic='cinder-volume.node@array', server='node'),
-            [self.service, *self.service.additional_endpoints],
+            messaging.Target(topic='cinder-volume.node@array', server='node'), self.listening,
             objects_base.CinderObjectSerializer())
         server.start()
         self.addCleanup(server.wait)
