@@ -21,6 +21,8 @@ from migsafe import exceptions
 from migsafe.cli import base, bus, codes, show
 
 TOPIC = 'cinder-volume'
+#: Volumes of unknown mappings that are looked at one by one.
+LIMIT = 1000
 COLUMNS = ('Volume', 'Kind', 'Host', 'State', 'Initiators', 'LUN', 'Attachment', 'Fenced',
            'Attempts', 'Error')
 FIELDS = ('resource', 'kind', 'host', 'state', 'initiators', 'lun', 'attachment', 'fenced',
@@ -146,25 +148,38 @@ class ExportVerify(BackendCommand):
         parser = super().get_parser(prog_name)
         parser.add_argument('volume', nargs='*', metavar='UUID',
                             help='volumes; default: all in the ledger, and all that the array has')
+        parser.add_argument('--limit', type=int, default=LIMIT, metavar='NUMBER',
+                            help='of the volumes with a mapping that neither the ledger nor '
+                            'an attachment explains, at most so many are looked at one by one, '
+                            'which is a request to the array for each; the others are counted '
+                            '(default: %(default)d)')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return one row per difference."""
         backend = self.backend(parsed_args)
-        rows, blind, others = list[tuple[str, str]](), False, 0
+        rows, blind, others, more = list[tuple[str, str]](), False, 0, 0
         volumes = dict.fromkeys(parsed_args.volume)
         if not volumes:
+            suspected: dict[str, None] = {}
             for page in backend.search():
                 blind = blind or not page['array']
-                volumes |= dict.fromkeys(page['volumes'])
+                suspected |= dict.fromkeys(page['volumes'])
                 rows += page['differences']
                 others += page['others']
-            volumes |= dict.fromkeys(
+            volumes = dict.fromkeys(
                 row['resource'] for row in backend.exports() if row['kind'] == 'volume')
+            new = [volume for volume in suspected if volume not in volumes]
+            volumes |= dict.fromkeys(new[:parsed_args.limit])
+            more = len(new[parsed_args.limit:])
         for volume in volumes:
             found = backend.call('export_verify', volume=volume)
             blind = blind or not found['array']
             rows += [(volume, text) for text in found['differences']]
+        if more:
+            self.say(f'{more} more volume(s) have a mapping that was not explained when the array '
+                     'was gone through; they were not looked at one by one. Name volumes, or give '
+                     'a higher --limit.')
         if others:
             self.say(f'{others} mapping(s) in the array are not named as Cinder names volumes '
                      'and snapshots; they were left out.')
@@ -172,7 +187,7 @@ class ExportVerify(BackendCommand):
             self.say('The array was NOT asked, or not of everything: the inspector of this '
                      'backend cannot (migsafe_inspector). What it maps beside the ledger and the '
                      'attachments is not known.')
-        self.exit_code = codes.FOUND if rows else codes.ERROR if blind else codes.CLEAN
+        self.exit_code = codes.FOUND if rows or more else codes.ERROR if blind else codes.CLEAN
         return ('Volume', 'Difference'), [tuple(map(show.text, row)) for row in rows]
 
 

@@ -22,16 +22,17 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from migsafe import exceptions
 from migsafe.cinder.facts import attachments, mappings
+from migsafe.cinder.facts.mappings import Named
 from migsafe.cinder.inspectors import Mapping
 from migsafe.journal import values
 from migsafe.ledger.records import Thing
 
-#: Mappings in a page: some three queries of Cinder's database and of the ledger for each.
+#: Mappings in a page: three queries of Cinder's database and of the ledger for all of them.
 PAGE = 200
 #: Walks that are open at a time, and seconds after which one was given up by who began it.
 OPEN, SECONDS = 4, 600.0
@@ -89,21 +90,27 @@ class Walks:
             self._open = {**dict(fresh[1 - OPEN:]), token: (now, walk)}
         return token
 
-    def _judge(self, found: Iterable[Mapping]) -> tuple[list[str], list[list[str]], int]:
+    def _judge(self, found: Sequence[Mapping]) -> tuple[list[str], list[list[str]], int]:
         volumes: dict[str, None] = {}
         differences, others = [], 0
-        for mapping in found:
-            thing, subject = self._subject(mapping.volume)
-            if thing is None:
+        names = [self._named(mapping.volume) for mapping in found]
+        known = self._volumes({one[1] for one in names if one and one[0] == 'volume'})
+        recorded = self._guard.ledger.of_volumes(sorted({row.id for row in known.values()}))
+        for mapping, name in zip(found, names, strict=True):
+            if name is None:
                 others += 1
                 continue
-            rows = [row for row in self._guard.ledger.of(thing) if row.peer
-                    and row.state != 'gone']
-            attached = [row for row in attachments.of_volume(thing.id) if row.has] \
-                if thing.kind == 'volume' else []
-            if not mappings.strangers(self._guard.inspector, [mapping], [*rows, *attached]):
+            kind, identifier = name
+            subject = known.get(identifier) if kind == 'volume' else \
+                attachments.thing(kind, identifier)
+            thing = Thing.of(kind, subject['id'] if subject is not None else identifier)
+            rows = recorded.get(thing.id, []) if kind == 'volume' else self._guard.ledger.of(thing)
+            having: list[Named] = [row for row in rows if row.peer and row.state != 'gone']
+            if kind == 'volume' and subject is not None:
+                having += [row for row in attachments.of_row(subject) if row.has]
+            if not mappings.strangers(self._guard.inspector, [mapping], having):
                 continue
-            if thing.kind == 'volume' and subject is not None and self._guard.has(subject):
+            if kind == 'volume' and subject is not None and self._guard.has(subject):
                 # NOTE: it may have come or gone since the array was asked; who looks at the
                 # volume alone, and asks again, knows.
                 volumes[thing.id] = None
@@ -112,23 +119,26 @@ class Walks:
                                               f'{_whose(thing, subject)}'])
         return list(volumes), differences, others
 
-    def _subject(self, name: str) -> tuple[Thing | None, Any]:
-        """What a name in the array stands for; the volume is None if Cinder has deleted it."""
+    @staticmethod
+    def _volumes(identifiers: set[str]) -> dict[str, Any]:
+        """Cinder's rows by the id in a name, in two queries; none for what it has deleted.
+
+        Once it has been migrated, a volume's name is of its second id.
+        """
+        found = {str(row.id): row for row in attachments.rows_of(identifiers)}
+        left = identifiers - found.keys()
+        return found | {str(row._name_id): row for row in attachments.rows_of(left, '_name_id')}
+
+    def _named(self, name: str) -> tuple[str, str] | None:
+        """What a name in the array stands for, and its id; None if Cinder has not given it."""
         conf, last = self._guard.conf, name.rpartition('/')[2]
         for kind, template in (('volume', conf.volume_name_template),
                                ('snapshot', conf.snapshot_name_template)):
             pattern = '[-_]'.join(map(re.escape, re.split('[-_]', template)))
             match = re.fullmatch(pattern.replace('%s', UUID), last)
             if match:
-                return _named(kind, match[1].lower().replace('_', '-'))
-        return None, None
-
-
-def _named(kind: str, identifier: str) -> tuple[Thing, Any]:
-    """The volume or snapshot. Once it has been migrated, a volume's name is of its second id."""
-    subject = attachments.thing(kind, identifier) or (
-        attachments.named(identifier) if kind == 'volume' else None)
-    return Thing.of(kind, subject['id'] if subject is not None else identifier), subject
+                return kind, match[1].lower().replace('_', '-')
+        return None
 
 
 def _whose(thing: Thing, subject: Any) -> str:

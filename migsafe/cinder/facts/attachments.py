@@ -113,16 +113,16 @@ def of_volumes(identifiers: Collection[str]) -> dict[str, list[Attachment]]:
     objects would ask once more for each attachment, for what Cinder before Ocata left of its
     connector; without that it has none, which is somebody all the same.
     """
-    return {volume.id: _of(volume) for volume in rows_of(identifiers)}
+    return {volume.id: of_row(volume) for volume in rows_of(identifiers)}
 
 
-def rows_of(identifiers: Collection[str]) -> list[Any]:
+def rows_of(identifiers: Collection[str], column: str = 'id') -> list[Any]:
     """Rows of Cinder's table of volumes, with their attachments."""
     return list(db_api.volume_get_all(
-        context.get_admin_context(), filters={'id': sorted(identifiers)})) if identifiers else []
+        context.get_admin_context(), filters={column: sorted(identifiers)})) if identifiers else []
 
 
-def _of(volume: Any) -> list[Attachment]:
+def of_row(volume: Any) -> list[Attachment]:
     """Of a row of Cinder's table of volumes."""
     rows = [read(row) for row in volume.volume_attachment
             if row.attach_status != fields.VolumeAttachStatus.DETACHED]

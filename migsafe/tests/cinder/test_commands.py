@@ -20,6 +20,7 @@ from unittest import mock
 
 import fixtures
 import oslo_messaging as messaging
+import sqlalchemy as sa
 from cinder import exception, objects, rpc
 from cinder.objects import base as objects_base
 from cinder.tests.unit import fake_constants
@@ -182,6 +183,28 @@ class TestExportCommands(Commands):
         code, _rows, err = self.run_command('verify')
         self.assertEqual(codes.ERROR, code)
         self.assertIn('The array was NOT asked', err)
+
+    def test_verify_of_very_many_that_nobody_has_recorded(self):
+        """They are counted; three queries for a page of them, however many there are."""
+        made = self.inspect()
+        volumes = [self.make_volume() for _ in range(12)]
+        for volume in volumes:
+            self.array.targets[volume.id] = {STRANGER}
+        with mock.patch.object(made, 'list_exports', side_effect=made.list_exports) as asked:
+            code, rows, err = self.run_command('verify', '--limit', '3')
+        # the list of all is made of them in this inspector, and nothing else but three volumes
+        self.assertEqual(12 + 3, asked.call_count)
+        self.assertEqual((codes.FOUND, 3), (code, len(rows)))
+        self.assertIn('9 more volume(s)', err)
+        queries = []
+
+        def note(_connection, _cursor, statement, *_more):
+            queries.append(statement)
+        sa.event.listen(sa.Engine, 'before_cursor_execute', note)
+        self.addCleanup(sa.event.remove, sa.Engine, 'before_cursor_execute', note)
+        walks = search.Walks(self.guard)
+        self.assertEqual(12, len(walks.page('')['volumes']))
+        self.assertLess(len(queries), 12)
 
     def test_a_walk_that_is_lost(self):
         self.inspect()
