@@ -175,12 +175,14 @@ class TestFailures(world.World):
             volume.id: volume for volume in (first, other)}[identifier])
         self.mock_object(attachments, 'of_volumes', return_value={})
         self.mock_object(bounded, 'SECONDS', 0.2)
-        going, real, begun = threading.Event(), world.ArrayDriver.terminate_connection, []
+        going, real = threading.Event(), world.ArrayDriver.terminate_connection
+        begun, ended = [], []
 
         def terminate(driver, volume, connector, **kwargs):
             if volume.id == first.id:
                 begun.append(volume.id)
                 going.wait(60)
+                ended.append(volume.id)
             return real(driver, volume, connector, **kwargs)
         self.patch('migsafe.tests.cinder.world.ArrayDriver.terminate_connection', terminate)
         self.addCleanup(going.set)
@@ -188,6 +190,7 @@ class TestFailures(world.World):
         self.addCleanup(self.guard.recovery._thread.join, 30)
         self.addCleanup(self.guard.recovery.stop)
         self.wait(lambda: begun and other.id not in self.array.targets)
+        self.assertEqual([], ended)
         self.guard.recovery.nudge()
         self.assertEqual([first.id], begun)
         going.set()
