@@ -157,7 +157,7 @@ class Removing(Intents):
             # Recovery removes it when nothing is mapped through it.
             self._record(thing, keys, Seen.GONE)
             return True
-        self._record(thing, keys, self._look(thing, subject, peer))
+        self._record(thing, keys, self._look(thing, subject, peer, told=True))
         return result
 
     def _was_never(self, thing: Thing, peer: records.Peer, seen: Seen | None) -> bool:
@@ -180,14 +180,15 @@ class Removing(Intents):
             LOG.error(calls.OVERTAKEN, thing.kind, thing.id)
             self._guard.ledger.doubt(thing, keys, 'it was unmapped meanwhile')
 
-    def _look(self, thing: Thing, subject: Any, peer: records.Peer) -> Seen | None:
+    def _look(self, thing: Thing, subject: Any, peer: records.Peer, *,
+              told: bool = False) -> Seen | None:
         """What the array says of it; None if it could not be asked.
 
         Killed after it had removed the target, Cinder could never delete the attachment: LIO's
         helper, for one, fails to take an initiator from a target that is not there.
         """
         try:
-            seen: Seen = self._guard.looks.at(thing, subject, peer)
+            seen: Seen = self._guard.looks.at(thing, subject, peer, told=told)
         except Exception as error:
             LOG.warning('Whether %s is mapped is not known: %s', subject['id'], masked(error))
             return None

@@ -46,11 +46,14 @@ class Looks:
         self._lock = threading.Lock()
         self._first: dict[tuple[Thing, str], float] = {}
 
-    def at(self, thing: Thing, subject: Any, export: records.Export | records.Peer) -> Seen:
+    def at(self, thing: Thing, subject: Any, export: records.Export | records.Peer, *,
+           told: bool = False) -> Seen:
         """Look whether it is there; GONE only if two looks, as far apart as the array may lag,
         did not see it.
 
         :param export: or a peer; of the target, if it has no key
+        :param told: the driver has said that it is gone, so that one look is the second word,
+            unless the array may be late
         :raises Exception: whatever the inspector raises; nothing is known then
         """
         key = thing, _key(export)
@@ -64,7 +67,7 @@ class Looks:
             first = self._first.setdefault(key, time.monotonic())
         if lag and time.monotonic() - first < lag:
             return Seen.ONCE
-        answer = False if lag else self._ask(subject, export)
+        answer = False if lag or told else self._ask(subject, export)
         with self._lock:
             self._first.pop(key, None)
         return Seen.GONE if answer is False else Seen.THERE if answer else Seen.UNKNOWN
