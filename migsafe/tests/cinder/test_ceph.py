@@ -144,6 +144,20 @@ class TestSecondWriter(CephWorld):
         self.assertEqual('ConnectionShutdown', client.write(0, 'fenced'))
         self.assertEqual('evacuated', self.read(9))
 
+    def test_another_spelling_of_its_address_on_the_blocklist_fences_nobody(self):
+        """Ceph compares IPv4 addresses with none that are mapped to IPv6: the client writes on."""
+        client, new = self.abandoned(), self.reserve()
+        _, _, nonce = client.address.rpartition('/')
+        for entry in ({'addr': f'[::ffff:7f00:1]:0/{nonce}'}, {'addr': '[::ffff:7f00:1]:0/0'},
+                      {'addr': '::ffff:7f00:0/104', 'range': 'range'}):
+            self.ceph.tell('osd blocklist', blocklistop='add', **entry)
+        self.assertEqual('written', client.write(0, 'still-here'))
+        self.refused(new, client.address)
+        # the control: with its own address it is fenced
+        self.ceph.tell('osd blocklist', blocklistop='add', addr=client.address)
+        self.assertEqual('ConnectionShutdown', client.write(0, 'fenced'))
+        self.attach(new, world.NODE11)
+
     def test_a_client_that_has_died(self):
         """Its watch ends, its lock does not. Who takes that over puts the client on the blocklist
         first; where Ceph is told not to, the client still counts.
