@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from migsafe.brick.guard import policy
@@ -24,15 +24,21 @@ from migsafe.transaction.move import Move
 #: The name of the resource, whose captures are asked for.
 NAME = 'volume_connection'
 #: Keys of connection_info['data'] that do not say where a volume is. Who it is,
-#: is noted where it is connected, and is the same on every host.
+#: is noted where it is connected, and is the same on every host; its id becomes that of the volume
+#: that it takes the place of, when Nova has swapped them.
 VOLATILE = frozenset((
     policy.KEY, 'access_mode', 'auth_method', 'auth_password',
     'auth_username', 'cacheable', 'device_path', 'discard',
     'discovery_auth_method', 'discovery_auth_password',
-    'discovery_auth_username', 'encrypted', 'multipath_id', 'qos_specs',
-    'target_discovered'))
-#: What os-brick's Fibre Channel connector adds.
-DERIVED = frozenset(('targets', 'initiator_target_lun_map'))
+    'discovery_auth_username', 'encrypted', 'enforce_multipath', 'multipath_id', 'qos_specs',
+    'target_discovered', 'volume_id'))
+#: Types of which Cinder gives the path, which is where the volume is.
+BY_PATH = frozenset(('local', 'gpfs'))
+#: More keys that do not say it, of one type: what Nova, or os-brick's connector, writes.
+DERIVED = {
+    'fibre_channel': frozenset(('targets', 'initiator_target_lun_map')),
+    'vzstorage': frozenset(('options',)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +57,26 @@ def address(info: Mapping[str, Any] | None) -> dict[str, Any]:
     data = (info or {}).get('data') or {}
     if not isinstance(data, Mapping):
         raise TypeError('connection_info["data"] is not a dictionary')
-    found = {key: value for key, value in data.items() if key not in VOLATILE}
-    if (info or {}).get('driver_volume_type') in ('fibre_channel', 'fibre_channel_zone'):
-        return _fibre_channel(found)
+    kind = str((info or {}).get('driver_volume_type'))
+    leave = VOLATILE | DERIVED.get(kind, frozenset())
+    if kind in BY_PATH:
+        leave -= {'device_path'}
+    found = {key: value for key, value in data.items() if key not in leave}
+    return _AS_LEFT.get(kind, dict)(found)
+
+
+def _nvmeof(data: dict[str, Any]) -> dict[str, Any]:
+    """The form of Cinder's older drivers, and what os-brick makes of it, are one.
+
+    See NVMeOFConnProps.__init__() in its connectors/nvmeof.py, which converts it in place.
+    """
+    found = dict(data)
+    if 'volume_replicas' not in found and 'target_nqn' not in found and 'nqn' in found:
+        found |= {'target_nqn': found.pop('nqn'), 'vol_uuid': None, 'portals': [
+            [found.pop(key, None) for key in ('target_portal', 'target_port', 'transport_type')]]}
+    if isinstance(found.get('portals'), (list, tuple)):
+        found['portals'] = [list(portal) if isinstance(portal, tuple) else portal
+                            for portal in found['portals']]
     return found
 
 
@@ -63,7 +86,7 @@ def _fibre_channel(data: dict[str, Any]) -> dict[str, Any]:
     os-brick adds what it has derived, and writes names of ports in lower case and as a list
     (_add_targets_to_connection_properties() of its Fibre Channel connector).
     """
-    found = {key: value for key, value in data.items() if key not in DERIVED}
+    found = dict(data)
     for key in ('target_wwn', 'target_wwns'):
         if key in found:
             found[key] = _names(found[key])
@@ -82,11 +105,18 @@ def _names(value: Any) -> Any:
     return value
 
 
+#: How an address is written after a connect, by type.
+_AS_LEFT: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    'fibre_channel': _fibre_channel, 'nvmeof': _nvmeof}
+
+
 def same(one: Mapping[str, Any] | None,
          other: Mapping[str, Any] | None) -> bool:
-    """Whether both lead to the same disk; what is damaged leads nowhere."""
+    """Whether both lead to the same disk, by the same driver; what is damaged leads nowhere."""
+    kinds = {info['driver_volume_type'] for info in (one, other)
+             if info and info.get('driver_volume_type')}
     try:
-        return address(one) == address(other)
+        return len(kinds) < 2 and address(one) == address(other)
     except TypeError:
         return False
 
