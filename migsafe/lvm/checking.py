@@ -20,6 +20,9 @@ from migsafe.lvm import change as lvm_change
 from migsafe.lvm import errors, facts, render, reports, rules
 from migsafe.lvm.client import Client
 
+_LATE = ("this LVM, older than 2.03.19, would not activate the host's own by event, when their "
+         'disks are found')
+
 
 @dataclasses.dataclass(frozen=True)
 class Check:
@@ -60,7 +63,9 @@ class Check:
         line = render.instead(found, advice)
         if line is None or advice.plan is None:
             return found, advice
-        wrong = self._wrong_with(line, advice.plan, advice)
+        # by event a disk comes to LVM before its links do, which LVM cannot be tried on now
+        wrong = _LATE if rules.links_come_late(found, advice.plan) else self._wrong_with(
+            line, advice.plan, advice)
         if wrong:
             return found, dataclasses.replace(advice, reasons=(
                 *advice.reasons, f'No filter is proposed in place of your own: with it {wrong}.'))

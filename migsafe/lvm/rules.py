@@ -197,8 +197,14 @@ def _impossible(facts: Facts, plan: Plan) -> list[str]:
         return []
     found = [f'{device.path} of the host has no name in /dev/disk/by-id that stays the same.'
              for device in plan.keep if not device.link]
-    if facts.version < LINKS_SINCE and plan.keep:
+    if links_come_late(facts, plan):
         found.append(f'LVM {".".join(map(str, facts.version))} has no devices file, and before '
                      '2.03.19 a filter of links can keep a volume group of the host from being '
                      'activated by event: try it on one host with a reboot.')
     return found
+
+
+def links_come_late(facts: Facts, plan: Plan) -> bool:
+    """Whether a filter for a plan would have names that this LVM does not know of a new disk."""
+    return facts.version < LINKS_SINCE and any(device.link.startswith('/dev/disk/')
+                                               for device in plan.keep)

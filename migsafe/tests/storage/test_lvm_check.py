@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from testtools import content
@@ -24,6 +25,13 @@ from migsafe.tests.storage import base
 HOST = 'import lvm_cases\nlvm_cases.begin()\n'
 GUEST = 'volume = lvm_cases.Volume.made()\n'
 SAME_NAME = 'volume = lvm_cases.begin_same_name()\n'
+#: What guests have on their volumes, and the host on its own; see guest/lvm_drawn.py.
+GUESTS = ('whole', 'partition', 'two', 'orphan', 'nvme', 'inside')
+OWN = ('whole', 'partition', 'two', 'raid', 'crypt', 'san')
+#: Configurations that are drawn for each host with guests of one kind, and of how many kinds.
+DRAWN = int(os.environ.get('MIGSAFE_FILTERS', '3'))
+KINDS = int(os.environ.get('MIGSAFE_FILTERS_GUESTS', '1'))
+SEED = int(os.environ.get('MIGSAFE_SEED', '1'))
 
 
 class TestLvmCheck(base.StorageTestCase):
@@ -153,3 +161,64 @@ class TestLvmCheck(base.StorageTestCase):
         self.assertIn('2.03.16', found['version'])
         self.assertEqual((['host-root'], []), (found['without'], found['with']))
         self.assertEqual('UNNEEDED', found['filtered']['verdict'], found['filtered']['reasons'])
+
+
+class TestDrawn(base.StorageTestCase):
+    """What is advised is done as it is printed, whatever somebody has written before."""
+
+    def assert_survives(self, own: str) -> None:
+        """The host's own is seen before and after, and activated when its disk is found."""
+        first = SEED + OWN.index(own)
+        for kind in range(KINDS):
+            guests = GUESTS[(first + kind * len(GUESTS) // KINDS) % len(GUESTS)]
+            found = self.drawn(own, guests)
+            self.assertTrue(found['by_event'])
+            self.assertEqual(DRAWN, len(found['found']))
+            for one in found['found']:
+                self.assert_safe(one)
+
+    def drawn(self, own: str, guests: str) -> dict[str, Any]:
+        """One host, with some configurations."""
+        result = self.vm.run(
+            f'import lab, lvm_drawn\ntruth = lvm_drawn.begin({own!r}, {guests!r})\n'
+            f'lab.report(**lvm_drawn.generated(truth, {f"{SEED} {own} {guests}"!r}, {DRAWN}))\n',
+            timeout=3600)
+        name = f'{own} with {guests}'
+        self.addDetail(f'{name}: output', content.text_content(result.stdout))
+        self.assertEqual(0, result.rc, f'{name} did not come to its end')
+        text = result.files['result.json'].decode()
+        self.addDetail(name, content.text_content(text))
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def assert_safe(self, one: dict[str, Any]) -> None:
+        """Of one configuration."""
+        words = json.dumps(one, indent=1)
+        if one['closed']:
+            self.assertEqual([], one['seen']['guests'], words)
+        if one['verdict'] == 'UNNEEDED':
+            self.assertEqual([], one['seen']['missed'], words)
+        # nothing is advised on a host of which LVM misses something
+        after = [one['then']] if 'then' in one else []
+        for seen in after + one.get('replaced', []):
+            self.assertEqual({'missed': [], 'guests': []}, seen, words)
+        if one['verdict'] == 'CONFIGURE':
+            self.assertEqual('', one['reason'], words)
+
+    def test_disk(self) -> None:
+        self.assert_survives('whole')
+
+    def test_partition(self) -> None:
+        self.assert_survives('partition')
+
+    def test_two_disks(self) -> None:
+        self.assert_survives('two')
+
+    def test_raid(self) -> None:
+        self.assert_survives('raid')
+
+    def test_crypt(self) -> None:
+        self.assert_survives('crypt')
+
+    def test_boot_from_san(self) -> None:
+        self.assert_survives('san')

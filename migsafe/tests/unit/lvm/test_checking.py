@@ -11,6 +11,7 @@
 # under the License.
 """What is proposed is what LVM was tried on, word by word."""
 
+import dataclasses
 from unittest import mock
 
 import fixtures
@@ -36,7 +37,7 @@ class InsteadTest(testtools.TestCase):
         for name, read in (('lvs', list), ('pvs', self.rows)):
             self.useFixture(fixtures.MonkeyPatch(f'migsafe.lvm.reports.{name}', read))
         self.found = test_rules.host(test_rules.vg(), test_rules.GUEST, effective=OLD,
-                                     written=OLD)
+                                     written=OLD, version=(2, 3, 19))
 
     @staticmethod
     def rows(uuids):
@@ -61,6 +62,16 @@ class InsteadTest(testtools.TestCase):
         self.assertIn(f'devices {{ {LINE} }}', self.tried)
         # beside the old "filter" and without it
         self.assertIn(f'devices {{ {LINE} filter = [ "a|.*|" ] }}', self.tried)
+
+    def test_where_links_come_too_late_for_an_event(self):
+        self.found = dataclasses.replace(self.found, version=(2, 3, 18))
+        advice = self.advice()
+        self.assertEqual('', advice.instead)
+        self.assertIn('2.03.19', advice.reasons[-1])
+        # a name of the kernel's is there from the start
+        self.found = dataclasses.replace(self.found, vgs=(test_rules.vg(
+            'host', test_rules.device(link='/dev/vda3')),))
+        self.assertEqual('global_filter = [ "a|^/dev/vda3$|", "r|.*|" ]', self.advice().instead)
 
     def test_what_hides_the_hosts_own_is_not_proposed(self):
         self.hidden = (LINE,)
