@@ -31,6 +31,7 @@ from oslo_utils import importutils
 
 from migsafe import exceptions
 from migsafe.brick.connectors import classes as connectors_classes
+from migsafe.brick.connectors.guarded import Guarded
 from migsafe.brick.guard import release
 from migsafe.brick.guard.policy import Policy
 from migsafe.brick.guard.questions import Guard
@@ -79,10 +80,10 @@ def install(policy: Policy) -> dict[str, str]:
     for table in TABLES:
         mapping = getattr(connector, table)
         for protocol, path in list(mapping.items()):
-            if not issubclass(classes[path], connectors_classes.Guarded):
+            if not issubclass(classes[path], Guarded):
                 mapping[protocol] = _path(classes[path], policy) or path
     return {protocol: path for protocol, path in connector.get_connector_mapping().items()
-            if issubclass(importutils.import_class(path), connectors_classes.Guarded)}
+            if issubclass(importutils.import_class(path), Guarded)}
 
 
 def check_root(policy: Policy) -> None:

@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migsafe.brick import errors, refusals
-from migsafe.brick.guard.questions import Guard, Wanted
+from migsafe.brick.guard.judge import Wanted
+from migsafe.brick.guard.questions import Guard
 from migsafe.brick.identity import designators, noted
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 

@@ -22,7 +22,8 @@ from oslo_log import log as logging
 
 from migsafe.brick import errors, refusals
 from migsafe.brick.guard import questions
-from migsafe.brick.guard.questions import Guard, Wanted
+from migsafe.brick.guard.judge import Wanted
+from migsafe.brick.guard.questions import Guard
 from migsafe.brick.identity import designators
 
 LOG = logging.getLogger(__name__)

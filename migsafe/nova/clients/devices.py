@@ -25,7 +25,7 @@ from nova.volume import cinder
 
 from migsafe.brick import errors
 from migsafe.brick.connectors import shim
-from migsafe.brick.guard import identity_check, policy, questions
+from migsafe.brick.guard import identity_check, judge, policy
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import sysfs
 from migsafe.text import shell
@@ -91,7 +91,7 @@ def _another_disk(host: str, path: str, data: dict[str, Any]) -> bool:
     if name is None or name.startswith('dm-'):
         return False
     try:
-        wanted = questions.Wanted(policy.name_of(data), designators.read(data[policy.KEY]))
+        wanted = judge.Wanted(policy.name_of(data), designators.read(data[policy.KEY]))
     except errors.BadPage:
         return False
     return bool(identity_check.Patrol(shim.policy('refuse', host).guard).look(path, wanted))

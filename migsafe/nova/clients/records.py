@@ -26,7 +26,7 @@ from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
 from migsafe.brick import errors
-from migsafe.brick.guard import policy, questions
+from migsafe.brick.guard import judge, policy
 from migsafe.brick.identity import designators
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
@@ -94,7 +94,7 @@ def _move(migration: Any) -> OtherMove:
         over=migration.status in OVER)
 
 
-def _wanted(bdm: Any) -> questions.Wanted:
+def _wanted(bdm: Any) -> judge.Wanted:
     """A volume by its BlockDeviceMapping; without identity where that says none."""
     try:
         info = connection_info(bdm.connection_info) or {}
@@ -105,7 +105,7 @@ def _wanted(bdm: Any) -> questions.Wanted:
         LOG.warning('connection_info of volume %s of instance %s is not to be '
                     'understood: %s', bdm.volume_id, bdm.instance_uuid, masked(bad))
         identity = frozenset()
-    return questions.Wanted(bdm.volume_id, identity)
+    return judge.Wanted(bdm.volume_id, identity)
 
 
 class Records:
@@ -202,7 +202,7 @@ class Records:
                 if bdm.is_volume and bdm.volume_id]
 
     def wanted(self, instance_uuids: list[str]
-               ) -> dict[tuple[str, str], questions.Wanted]:
+               ) -> dict[tuple[str, str], judge.Wanted]:
         """(instance uuid, volume id) -> what is known of the volume."""
         found = {}
         rows = objects.BlockDeviceMappingList.bdms_by_instance_uuid(

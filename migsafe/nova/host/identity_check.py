@@ -21,7 +21,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from migsafe.brick.guard import identity_check, questions, strays
+from migsafe.brick.guard import identity_check, judge, strays
 from migsafe.journal.api import Journal
 from migsafe.text import masked
 
@@ -48,8 +48,8 @@ class Patrol:
 
     def __init__(self, host: str, journal: Journal,
                  guests: Callable[[], Iterator[tuple[str, str, str]]],
-                 known: Callable[[list[str]], Mapping[Attached, questions.Wanted]],
-                 look: Callable[[str, questions.Wanted], str | None], interval: int) -> None:
+                 known: Callable[[list[str]], Mapping[Attached, judge.Wanted]],
+                 look: Callable[[str, judge.Wanted], str | None], interval: int) -> None:
         self._host, self._journal, self._interval = host, journal, interval
         self._guests, self._known, self._look = guests, known, look
         self._stop = threading.Event()
@@ -110,7 +110,7 @@ class Patrol:
                 found |= {key: text for key, text in before.items() if key[0] == instance}
                 continue
             key = instance, volume
-            wrong = self._look(path, known.get(key, questions.Wanted(volume)))
+            wrong = self._look(path, known.get(key, judge.Wanted(volume)))
             if wrong is None and key in before:
                 found[key] = before[key]
             elif wrong:

@@ -28,8 +28,9 @@ import testtools
 from oslo_utils import importutils
 
 from migsafe.brick.connectors import classes
+from migsafe.brick.guard.judge import Wanted
 from migsafe.brick.guard.policy import Policy
-from migsafe.brick.guard.questions import Guard, Wanted
+from migsafe.brick.guard.questions import Guard
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import address, holders
 

@@ -178,7 +178,7 @@ class TestDeviceGuards(Backends):
     def test_armed(self):
         from os_brick.initiator import connector
 
-        from migsafe.brick.connectors.classes import Guarded
+        from migsafe.brick.connectors.guarded import Guarded
         tables = {name: dict(getattr(connector, name)) for name in shim.TABLES}
         for name, table in tables.items():
             self.addCleanup(getattr(connector, name).update, table)

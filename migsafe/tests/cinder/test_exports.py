@@ -22,7 +22,7 @@ from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
 from migsafe.brick import refusals
-from migsafe.brick.connectors import classes
+from migsafe.brick.connectors import guarded
 from migsafe.brick.guard import kept_devices
 from migsafe.cinder.facts import attachments, calls
 from migsafe.cinder.recovery import bounded
@@ -473,7 +473,7 @@ class Brick:
         self.called += 1
 
 
-class GuardedBrick(classes.Guarded, Brick):
+class GuardedBrick(guarded.Guarded, Brick):
     """A guarded connector with one disk."""
 
     def __init__(self, host):

@@ -31,8 +31,8 @@ from oslo_privsep import daemon
 from oslo_utils import importutils
 
 from migsafe.brick import refusals
-from migsafe.brick.connectors import classes, scsi, shim
-from migsafe.brick.guard import kept_devices, policy, questions, strays
+from migsafe.brick.connectors import guarded, scsi, shim
+from migsafe.brick.guard import judge, kept_devices, policy, strays
 from migsafe.tests.unit.brick.guard import test_questions
 
 PROPS = {'target_portal': '127.0.0.1:3260', 'target_iqn': 'iqn.x', 'target_lun': 3,
@@ -91,7 +91,7 @@ class InstallTest(ShimCase):
                                 ('ppc64le', {'ISCSI', 'ISER', 'FIBRE_CHANNEL'})):
             mapping = connector.get_connector_mapping(arch)
             found = {p for p, path in mapping.items()
-                     if issubclass(importutils.import_class(path), classes.Guarded)}
+                     if issubclass(importutils.import_class(path), guarded.Guarded)}
             self.assertEqual(protocols, found)
 
     def test_others_stay(self):
@@ -105,7 +105,7 @@ class InstallTest(ShimCase):
         connector._connector_mapping_linux['ISCSI'] = f'{__name__}.Theirs'
         shim.install(self.policy)
         found = importutils.import_class(connector.get_connector_mapping()['ISCSI'])
-        self.assertTrue(issubclass(found, Theirs) and issubclass(found, classes.Guarded))
+        self.assertTrue(issubclass(found, Theirs) and issubclass(found, guarded.Guarded))
 
     def test_an_os_brick_without_tables(self):
         with fixtures.MonkeyPatch('os_brick.initiator.connector._connector_mapping_linux', None):
@@ -691,7 +691,7 @@ class AtOnceTest(ConnectCase):
 class PoliciesAreNamed(testtools.TestCase):
 
     def test_unnamed_volume(self):
-        self.assertEqual(questions.Wanted('(not named)'), policy.current())
-        with policy.working_on(questions.Wanted('v')):
+        self.assertEqual(judge.Wanted('(not named)'), policy.current())
+        with policy.working_on(judge.Wanted('v')):
             self.assertEqual('v', policy.current().volume)
         self.assertEqual('(not named)', policy.current().volume)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-from migsafe.brick.guard import identity_check, questions
+from migsafe.brick.guard import identity_check, judge
 from migsafe.tests.unit.brick.guard import test_questions
 
 NAA, OTHER = test_questions.NAA, test_questions.OTHER
@@ -21,7 +21,7 @@ class PatrolTest(test_questions.GuardCase):
         self.patrol = identity_check.Patrol(
             self.guard, lambda path: path.removeprefix('/dev/') or None
         )
-        self.unknown = questions.Wanted('vol-1')
+        self.unknown = judge.Wanted('vol-1')
 
     def note(self, disk, wwid):
         """What the kernel noted when it found a disk."""
@@ -55,7 +55,7 @@ class PatrolTest(test_questions.GuardCase):
     def test_a_path_that_is_silent_tells_nothing(self):
         self.tree.mpath()
         self.root.states['sdb'] = ['dead']
-        for wanted in (self.wanted, questions.Wanted('vol-1')):
+        for wanted in (self.wanted, judge.Wanted('vol-1')):
             self.assertIsNone(self.patrol.look('/dev/dm-0', wanted))
 
     def test_what_the_kernel_noted_stands_for_an_unknown_volume(self):

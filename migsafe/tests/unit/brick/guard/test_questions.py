@@ -14,7 +14,7 @@ from unittest import mock
 import testtools
 
 from migsafe.brick import errors, refusals
-from migsafe.brick.guard import policy, questions
+from migsafe.brick.guard import judge, policy, questions
 from migsafe.tests.unit.brick import trees
 
 NAA = 'naa.600140512345678901234567890abcde'
@@ -60,7 +60,7 @@ class GuardCase(testtools.TestCase):
         self.tree = self.useFixture(trees.Tree())
         self.root = FakeRoot()
         self.guard = questions.Guard('cn1', self.root, self.tree.sysfs)
-        self.wanted = questions.Wanted('vol-1', frozenset((NAA,)))
+        self.wanted = judge.Wanted('vol-1', frozenset((NAA,)))
         patcher = mock.patch.multiple(questions, PATIENCE=0.05, PAUSE=0.01, QUIET=0.02)
         patcher.start()
         self.addCleanup(patcher.stop)
@@ -98,7 +98,7 @@ class RemovalTest(GuardCase):
     def test_holder_is_refused_before_any_root_is_needed(self):
         self.tree.mpath()
         self.tree.lv('dm-5', 'dm-0')
-        self.wanted = questions.Wanted('vol-1')
+        self.wanted = judge.Wanted('vol-1')
         said = self.refused(refusals.VolumeHeld, 'sda', 'sdb')
         self.assertEqual([], self.root.asked)
         self.assertIn('vg0/root', said)
@@ -152,7 +152,7 @@ class RemovalTest(GuardCase):
     def test_paths_that_are_two_disks(self):
         self.tree.mpath()
         self.root.identities['sdb'] = [OTHER]
-        self.wanted = questions.Wanted('vol-1')
+        self.wanted = judge.Wanted('vol-1')
         self.assertIn('as /dev/sda', self.refused(refusals.WrongDisk, 'sda', 'sdb'))
 
     def test_a_dead_path_has_no_say(self):
@@ -188,7 +188,7 @@ class RemovalTest(GuardCase):
         self.tree.mpath()
         self.tree.mpath('dm-1', ('sdc', 'sdd'), trees.WWID[:-1] + 'f')
         self.root.identities.update(sdc=[OTHER], sdd=[OTHER])
-        mistake = questions.Wanted('vol-1', whoever=True)
+        mistake = judge.Wanted('vol-1', whoever=True)
         self.guard.may_remove(['sda', 'sdb', 'sdc', 'sdd'], mistake)
         self.root.states['dm-1'] = ['busy']
         self.assertRaises(refusals.VolumeHeld, self.guard.may_remove,
@@ -283,7 +283,7 @@ class ConnectedTest(GuardCase):
 
     def test_a_disk_that_was_here_as_another_one(self):
         self.tree.disk('nvme0n1')
-        self.wanted = questions.Wanted('vol-2')
+        self.wanted = judge.Wanted('vol-2')
         self.note('nvme0n1', OTHER)
         error = self.assertRaises(refusals.WrongDisk, self.connected, 'nvme0n1')
         for word in (f'{OTHER} of before', NAA, 'since before', 'vol-2'):
@@ -297,7 +297,7 @@ class ConnectedTest(GuardCase):
         (self.tree.top / 'nvme0n1' / 'diskseq').write_text('7\n')
         self.connected('nvme0n1')
         self.root.identities['nvme0n1'] = [OTHER]
-        self.wanted = questions.Wanted('vol-2')
+        self.wanted = judge.Wanted('vol-2')
         self.assertRaises(refusals.WrongDisk, self.connected, 'nvme0n1')
         # another disk of that name
         (self.tree.top / 'nvme0n1' / 'diskseq').write_text('8\n')
@@ -322,7 +322,7 @@ class ConnectedTest(GuardCase):
     def test_first_attach(self):
         self.tree.disk('sda')
         self.assertEqual({NAA}, self.guard.connected(
-            'sda', '/dev/sda', questions.Wanted('vol-1'), False))
+            'sda', '/dev/sda', judge.Wanted('vol-1'), False))
 
     def test_wrong(self):
         self.tree.mpath()
@@ -332,7 +332,7 @@ class ConnectedTest(GuardCase):
 
     def test_a_disk_that_does_not_prove_to_be_the_volume(self):
         self.tree.disk('sda')
-        self.wanted = questions.Wanted('vol-1', frozenset((NAA,)))
+        self.wanted = judge.Wanted('vol-1', frozenset((NAA,)))
         for state, identity, reason in (('free', [], 'free'), ('unknown', [NAA], 'unknown'),
                                         ('dead', [NAA], 'dead'),
                                         ('free', ['serial.x'], 'serial.x')):
@@ -357,7 +357,7 @@ class ConnectedTest(GuardCase):
         self.tree.disk('sdc')
         self.root.identities['sdc'] = [OTHER]
         self.connected('dm-0')
-        for wanted in (self.wanted, questions.Wanted('vol-1')):
+        for wanted in (self.wanted, judge.Wanted('vol-1')):
             error = self.assertRaises(refusals.WrongDisk, self.guard.connected, 'dm-0',
                                       '/dev/dm-0', wanted, True, also=['sda', 'sdc'])
             self.assertIn('/dev/sdc is the disk', str(error))

@@ -14,7 +14,7 @@ from unittest import mock
 
 import fixtures
 
-from migsafe.brick.guard import questions, strays
+from migsafe.brick.guard import judge, strays
 from migsafe.nova.host import identity_check
 from migsafe.tests.unit.journal import base
 
@@ -36,7 +36,7 @@ class PatrolTest(base.JournalTestCase):
 
     def _known(self, instances):
         self.asked.append(instances)
-        return {('i-1', 'v-1'): questions.Wanted('v-1', frozenset(('naa.5000000000000001',)))}
+        return {('i-1', 'v-1'): judge.Wanted('v-1', frozenset(('naa.5000000000000001',)))}
 
     def _look(self, path, wanted):
         self.looked.append((path, wanted))
