@@ -29,8 +29,8 @@ PROMPT = 10.0
 CONNECTED = frozenset((
     'activated_again', 'array_down', 'detach', 'failed_connect', 'ghost', 'half_remapped',
     'here_before', 'incident_000', 'late_on_map', 'one_wwid', 'opened_late',
-    'late_holder', 'neighbours', 'patrolled', 'remapped_while_attached', 'stale', 'twice',
-    'two_volumes', 'unwanted_map', 'wrong_at_connect'))
+    'late_holder', 'neighbours', 'patrolled', 'remapped_while_attached', 'same_name', 'stale',
+    'twice', 'two_volumes', 'unwanted_map', 'wrong_at_connect'))
 
 
 @dataclasses.dataclass(frozen=True)

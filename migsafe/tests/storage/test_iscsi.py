@@ -13,7 +13,13 @@
 
 from __future__ import annotations
 
+import os
+
 from migsafe.tests.storage import base
+
+#: Rounds of attaching and detaching, by what seed, and how many disks of others are there then.
+ROUNDS, SEED = int(os.environ.get('MIGSAFE_ROUNDS', '5')), os.environ.get('MIGSAFE_SEED', '1')
+CROWD = int(os.environ.get('MIGSAFE_CROWD', '250'))
 
 
 class TestDetach(base.StorageTestCase):
@@ -113,6 +119,22 @@ class TestHealthy(base.StorageTestCase):
     def test_extend_multipath(self) -> None:
         self.assert_extended(multipath=True)
 
+    def test_rounds_while_everything_looks_at_disks(self) -> None:
+        """udev, LVM, multipathd and lsblk open each disk that comes; none of them is a holder."""
+        found = self.one('rounds', True, count=ROUNDS, seed=SEED)
+        self.assertEqual(([], {}), (found['wrong'], found['after']))
+        self.assertEqual(ROUNDS, sum(found['done'].values()))
+
+    def test_among_many_disks_of_others(self) -> None:
+        found = self.both('crowded', count=CROWD)
+        self.assertEqual(CROWD + 1, found.guarded['disks'])
+        self.assertEqual((None, 'error'), (found.bare['held']['error'], found.bare['usable']))
+        self.assertEqual(('VolumeHeld', 'ok'), (found.guarded['held']['error'],
+                                                found.guarded['usable']))
+        self.assertIn('(sleep)', found.guarded['held']['message'])
+        self.assertIsNone(found.guarded['again']['error'], found.guarded['again'])
+        self.assertFalse(found.guarded['there'])
+
     def assert_encrypted(self, multipath: bool = False) -> None:
         """Nova's own dm-crypt: in the way while it is there, and nothing but that."""
         found = self.both('encrypted', multipath=multipath)
@@ -156,6 +178,25 @@ class TestPolicies(base.StorageTestCase):
     def test_warn_goes_on(self) -> None:
         self.assert_torn(self.one('detach', True, thing='lv_mounted_on_partition',
                                   policy='warn'))
+
+    def test_release_leaves_what_is_written_all_the_time(self) -> None:
+        found = self.one('detach', True, thing='written_all_the_time', policy='release')
+        self.assert_kept(found)
+        self.assertIn('guest/root', found['detach']['message'])
+        self.assertEqual('ok', found['usable_after'])
+
+    def test_warn_goes_on_whatever_is_written(self) -> None:
+        # as os-brick alone does: the control of the one before
+        self.assert_torn(self.one('detach', True, thing='written_all_the_time', policy='warn'))
+
+    def test_release_leaves_the_hosts_own_group_of_the_same_name(self) -> None:
+        found = self.one('same_name', True, policy='release')
+        self.assertEqual('ok', found['usable'])
+        self.assertIsNone(found['detach']['error'], found['detach']['message'])
+        self.assertIn('guest-root', found['before'].values())
+        self.assertEqual({'guest-own', 'guest-idle'}, {
+            name for name in found['after'].values() if name.startswith('guest-')})
+        self.assertEqual(['ok', 'ok'], found['hosts'])
 
 
 class TestOrder(base.StorageTestCase):

@@ -69,6 +69,34 @@ class TestWays(base.StorageTestCase):
     def test_what_no_list_shows_moves_the_counters(self) -> None:
         self.assert_seen('on_its_way', 'counters of I/O')
 
+    # stacks of the kernel
+
+    def test_bcache(self) -> None:
+        self.assert_seen('bcache', 'bcache bcache0')
+
+    def test_process_by_a_node_of_another_name(self) -> None:
+        self.assert_seen('renamed', '(sleep)')
+
+    # os-brick alone takes a table for a multipath map, and gives up after a minute
+
+    def test_dm_cache(self) -> None:
+        self.assert_taken_for_a_map('dm_cache', 'device-mapper table cached')
+
+    def test_mirrored_logical_volume(self) -> None:
+        self.assert_taken_for_a_map('lvm_raid', 'guest/root_rimage_0')
+
+    def test_table_with_a_hostile_name(self) -> None:
+        message = self.assert_taken_for_a_map('hostile_name', 'device-mapper table evil')
+        self.assertTrue(message.isprintable(), ascii(message))
+
+    def assert_taken_for_a_map(self, way: str, *words: str) -> str:
+        """The holder is what keeps it, and with the guards it is said at once, and by name."""
+        found = self.both('detach', thing=way)
+        self.assertEqual('ProcessExecutionError', found.bare['detach']['error'])
+        self.assertGreater(found.bare['detach']['seconds'], 50)
+        self.assert_named(found.guarded, *words)
+        return str(found.guarded['detach']['message'])
+
     # what os-brick tears away as well, and what is only named here
 
     def test_lio_block_backstore(self) -> None:

@@ -84,9 +84,11 @@ def connect(protocol: str = 'ISCSI', multipath: bool = False,
 
 def main(name: str, *connected: Connected, **arguments: Any) -> None:
     """Run one, and report."""
-    # which imports this module
+    # which import this module
+    import healthy
     import hostile
-    case: Callable[..., Found] = globals().get(name) or getattr(hostile, name)
+    case: Callable[..., Found] = (globals().get(name) or getattr(hostile, name, None)
+                                  or getattr(healthy, name))
     lab.report(**case(*connected, **arguments))
 
 
@@ -400,10 +402,10 @@ def patrolled(volume: Connected, known: bool = True) -> Found:
 
     :param known: whether the volume's identity was noted when it was attached
     """
-    from migsafe.brick.guard import identity_check, questions
+    from migsafe.brick.guard import identity_check, judge
     from migsafe.brick.guard import policy as guard_policy
     path = volume.path
-    wanted = guard_policy.wanted(volume.properties) if known else questions.Wanted('lun-3')
+    wanted = guard_policy.wanted(volume.properties) if known else judge.Wanted('lun-3')
     looks = identity_check.Patrol(lab.shim().guard)
     stands = things.opened(path)
     found = {'known': sorted(wanted.identity), 'noted': host.wwids(),

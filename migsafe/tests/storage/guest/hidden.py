@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable
 
 import host
+import stacks
 import things
 
 ELSEWHERE = '/run/elsewhere'
@@ -278,8 +279,8 @@ _LAST: list[things.Thing] = []
 
 
 def made(name: str, path: str) -> things.Thing:
-    """One of these or of things.py, on a volume."""
-    make: Callable[[str], things.Thing] = WAYS.get(name) or getattr(things, name)
+    """One of these, of stacks.py or of things.py, on a volume."""
+    make: Callable[[str], things.Thing] = (WAYS | stacks.STACKS).get(name) or getattr(things, name)
     _LAST[:] = [make(path)]
     return _LAST[0]
 

@@ -135,3 +135,29 @@ def one_wwid(volume: cases.Connected) -> Found:
     return found | {'after': host.devices(), 'usable_after': stands.check(),
                     'paths': sorted(os.listdir(
                         f'/sys/block/{os.path.basename(os.path.realpath(volume.path))}/slaves'))}
+
+
+def same_name(volume: cases.Connected) -> Found:
+    """A guest's volume group has the name of one of the host's, of which a part is in no use."""
+    stands = things.lv(volume.path)
+    host.run('vgchange', '-an', 'guest')
+    host.run('modprobe', 'scsi_debug', 'dev_size_mb=64')
+    host.settle()
+    disk = next(f'/dev/{name}' for name in sorted(os.listdir('/sys/block')) if
+                'pseudo' in os.path.realpath(f'/sys/block/{name}'))
+    _alone(disk, 'vgcreate', '-y', 'guest', disk)
+    for name in ('own', 'idle'):
+        _alone(disk, 'lvcreate', '-y', '-L', '8M', '-n', name, 'guest')
+    host.run('mkfs.ext4', '-q', '/dev/mapper/guest-own')
+    host.run('mount', '/dev/mapper/guest-own', things.MOUNT)
+    _alone(volume.path, 'lvchange', '-ay', 'guest/root')
+    host.settle()
+    return {'before': host.devices(), 'usable': stands.check(),
+            'detach': lab.attempt(volume.disconnect), 'after': host.devices(),
+            'hosts': [host.readable('/dev/mapper/guest-idle'), things._written()]}
+
+
+def _alone(disk: str, command: str, *arguments: str) -> None:
+    """A command of LVM that sees one disk."""
+    host.run(command, '--config',
+             f'devices {{ global_filter = [ "a|^{disk}$|", "r|.*|" ] }}', *arguments)
