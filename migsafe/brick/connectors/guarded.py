@@ -78,7 +78,7 @@ class Guarded:
             if stays and isinstance(wrong, refusals.Refused):
                 raise refusals.with_more(wrong, stays) from wrong
             raise
-        strays.forget(str(info.get('path')))
+        strays.forget(str(info.get('path')), found)
         if found and not connection_properties.get(guard_policy.KEY):
             connection_properties[guard_policy.KEY] = sorted(found)
         return info
@@ -187,7 +187,7 @@ class Guarded:
             if name and was:
                 # later it goes only if it is still that disk
                 strays.remember(path, guard_policy.name_of(properties), stays, lambda: (
-                    self._take_away({**unnamed, guard_policy.KEY: sorted(was)}, info)))
+                    self._take_away({**unnamed, guard_policy.KEY: sorted(was)}, info)), was)
             return stays
         return ''
 

@@ -13,6 +13,8 @@
 
 Nobody else knows of them: the caller of a connect that failed has nothing to disconnect. LVM of
 this host may have activated what is on such a disk in the meantime; it goes once that is away.
+What an earlier process could not take away is in the journal, and no more than the disk's identity:
+whether it is here still is told by the kernel's own notes.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from collections.abc import Callable
 
 from oslo_log import log as logging
 
+from migsafe.brick.identity import designators, noted
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -38,23 +42,52 @@ class Stray:
     """One of them.
 
     :param what: a sentence for an operator
+    :param identity: which disk it is
     :param take_away: tries again; an exception if it stays
     :param due: when, by the monotonic clock
     """
 
     what: str
+    identity: designators.Identity
     take_away: Callable[[], object]
     due: float
 
 
 #: path and volume -> what is left
 _LEFT: dict[tuple[str, str], Stray] = {}
+#: Identities that were handed out as somebody's volume since this process began.
+_OWNED: set[designators.Identity] = set()
 
 
-def remember(path: str, volume: str, what: str, take_away: Callable[[], object]) -> None:
+def remember(path: str, volume: str, what: str, take_away: Callable[[], object],
+             identity: designators.Identity = frozenset()) -> None:
     """Keep in mind that a disk is left here."""
     with _LOCK:
-        _LEFT[path, volume] = Stray(what, take_away, time.monotonic() + PAUSE)
+        _LEFT[path, volume] = Stray(what, identity, take_away, time.monotonic() + PAUSE)
+
+
+def notes() -> dict[str, str]:
+    """What is left, for a journal: the volume and the disk's designator -> what an operator is
+    told."""
+    with _LOCK:
+        return {f'{volume} {designators.words(stray.identity)}': stray.what
+                for (_, volume), stray in _LEFT.items()}
+
+
+def may_be_here(note: str, sysfs: kernel_sysfs.Sysfs) -> bool:
+    """Whether what an earlier process has noted is on this host still, and nobody's volume.
+
+    :param note: a key of notes()
+    """
+    _, _, designator = note.partition(' ')
+    known = frozenset((designator,)) if designator not in ('', 'unknown') else frozenset()
+    if not known:
+        # there is nothing to know it by, so that it may be any
+        return True
+    with _LOCK:
+        owned = any(designators.agree(identity, known) for identity in _OWNED)
+    return not owned and any(designators.agree(noted.noted(sysfs, name), known)
+                             for name in sysfs.names())
 
 
 def left() -> dict[tuple[str, str], str]:
@@ -83,9 +116,11 @@ def retry() -> None:
             _LEFT.pop((path, volume), None)
 
 
-def forget(path: str) -> None:
+def forget(path: str, identity: designators.Identity = frozenset()) -> None:
     """A path has been handed out as somebody's volume."""
     with _LOCK:
+        if identity:
+            _OWNED.add(identity)
         for key in [key for key in _LEFT if key[0] == path]:
             del _LEFT[key]
 
@@ -94,3 +129,4 @@ def clear() -> None:
     """Forget everything."""
     with _LOCK:
         _LEFT.clear()
+        _OWNED.clear()

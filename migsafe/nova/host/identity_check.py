@@ -22,6 +22,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe.brick.guard import identity_check, judge, strays
+from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.journal.api import Journal
 from migsafe.text import masked
 
@@ -31,6 +32,10 @@ LOG = logging.getLogger(__name__)
 SOON = 60
 #: A disk that was not handed out, and that this host could not let go of again.
 STRAY = 'R4-stray'
+#: What is said of one that an earlier process could not let go of.
+OF_BEFORE = (' It was noted before nova-compute was started anew, which does not try it again: take '
+             'what LVM has activated on it away with "migsafe lvm release DEVICE" and the disk with '
+             '"echo 1 > /sys/block/NAME/device/delete" ("lsblk -o NAME,WWN" tells which it is).')
 #: (instance uuid, volume id)
 Attached = tuple[str, str]
 
@@ -49,12 +54,15 @@ class Patrol:
     def __init__(self, host: str, journal: Journal,
                  guests: Callable[[], Iterator[tuple[str, str, str]]],
                  known: Callable[[list[str]], Mapping[Attached, judge.Wanted]],
-                 look: Callable[[str, judge.Wanted], str | None], interval: int) -> None:
+                 look: Callable[[str, judge.Wanted], str | None], interval: int,
+                 sysfs: kernel_sysfs.Sysfs | None = None) -> None:
         self._host, self._journal, self._interval = host, journal, interval
+        self._sysfs = sysfs or kernel_sysfs.Sysfs()
         self._guests, self._known, self._look = guests, known, look
         self._stop = threading.Event()
         self._last: dict[Attached, str] | None = None
         self._strays: dict[Attached, str] | None = None
+        self._of_before: dict[str, str] = {}
         self._suspects: set[tuple[Attached, str]] = set()
 
     def start(self) -> None:
@@ -79,7 +87,14 @@ class Patrol:
     def strays(self) -> None:
         """Take away what was not handed out and could not go, and list what still stays."""
         strays.retry()
-        found = {('', volume): text for (_, volume), text in strays.left().items()}
+        found = {('', note): text for note, text in strays.notes().items()}
+        if self._strays is None:
+            self._of_before = {one.key: one.text.removesuffix(OF_BEFORE) + OF_BEFORE
+                               for one in self._journal.findings() if one.kind == STRAY}
+        for note in [note for note in self._of_before
+                     if ('', note) in found or not strays.may_be_here(note, self._sysfs)]:
+            del self._of_before[note]
+        found |= {('', note): text for note, text in self._of_before.items()}
         if found != self._strays:
             self._journal.set_findings(STRAY, found)
             self._strays = found

@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import pathlib
 import time
 from unittest import mock
 
@@ -16,8 +17,12 @@ import fixtures
 
 from migsafe.brick.guard import judge, strays
 from migsafe.nova.host import identity_check
+from migsafe.tests.unit.brick import trees
 from migsafe.tests.unit.journal import base
 
+NAA = frozenset(('naa.6001405000000009',))
+#: How a disk that stays is noted.
+NOTE = 'vol-9 naa.6001405000000009'
 DISKS = [('i-1', 'v-1', '/dev/sda'), ('i-1', 'v-2', '/dev/sdb'), ('i-2', 'v-3', '/dev/sdc')]
 
 
@@ -30,9 +35,9 @@ class PatrolTest(base.JournalTestCase):
         self.disks = list(DISKS)
         self.patrol = self.new()
 
-    def new(self):
-        return identity_check.Patrol('node13', self.journal, lambda: iter(self.disks), self._known,
-                             self._look, 300)
+    def new(self, **more):
+        return identity_check.Patrol('node13', self.journal, lambda: iter(self.disks),
+                                     self._known, self._look, 300, **more)
 
     def _known(self, instances):
         self.asked.append(instances)
@@ -47,14 +52,54 @@ class PatrolTest(base.JournalTestCase):
 
     def test_a_disk_that_could_not_go_is_listed_until_it_has(self):
         self.addCleanup(strays.clear)
-        strays.remember('/dev/sda', 'vol-9', '/dev/sda stays here', mock.Mock())
+        strays.remember('/dev/sda', 'vol-9', '/dev/sda stays here', mock.Mock(), NAA)
         self.patrol.strays()
-        self.assertEqual([('R4-stray', 'vol-9', '/dev/sda stays here')], [
-            (one.kind, one.key, one.text) for one in self.journal.findings()])
+        self.assertEqual([(NOTE, '/dev/sda stays here')], self.stray())
         with mock.patch('migsafe.brick.guard.strays.time') as clock:
             clock.monotonic.side_effect = lambda: time.monotonic() + 1000
             self.patrol.strays()
         self.assertEqual([], list(self.journal.findings()))
+
+    def disk(self):
+        """A tree with one disk, and the file that says which it is."""
+        tree = self.useFixture(trees.Tree())
+        wwid = pathlib.Path(tree.sysfs.root, 'class', 'block', tree.disk('sdb'), 'device', 'wwid')
+        wwid.parent.mkdir()
+        wwid.write_text('naa.6001405000000009\n')
+        return tree, wwid
+
+    def stray(self):
+        return [(one.key, one.text) for one in self.journal.findings()
+                if one.kind == identity_check.STRAY]
+
+    def test_what_an_earlier_process_could_not_let_go_of_is_listed_as_long_as_it_is_here(self):
+        self.addCleanup(strays.clear)
+        tree, wwid = self.disk()
+        strays.remember('/dev/sdb', 'vol-9', '/dev/sdb stays here', mock.Mock(), NAA)
+        self.patrol.strays()
+        strays.clear()
+        for _ in range(2):
+            # nova-compute is started anew, and then once more
+            patrol = self.new(sysfs=tree.sysfs)
+            for _ in range(2):
+                patrol.strays()
+                self.assertEqual(
+                    [(NOTE, '/dev/sdb stays here' + identity_check.OF_BEFORE)], self.stray())
+        # another disk has its name now
+        wwid.write_text('naa.6001405000000008\n')
+        patrol.strays()
+        self.assertEqual([], self.stray())
+
+    def test_what_has_become_somebodys_volume_is_no_stray(self):
+        self.addCleanup(strays.clear)
+        tree, _ = self.disk()
+        self.journal.set_findings(identity_check.STRAY, {('', NOTE): 'it stays'})
+        patrol = self.new(sysfs=tree.sysfs)
+        patrol.strays()
+        self.assertEqual(1, len(self.stray()))
+        strays.forget('/dev/sdb', NAA)
+        patrol.strays()
+        self.assertEqual([], self.stray())
 
     def test_every_disk_is_looked_at_with_what_is_known(self):
         self.assertEqual({}, self.patrol.once())
