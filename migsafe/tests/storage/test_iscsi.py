@@ -189,13 +189,11 @@ class TestPolicies(base.StorageTestCase):
         # as os-brick alone does: the control of the one before
         self.assert_torn(self.one('detach', True, thing='written_all_the_time', policy='warn'))
 
-    def test_release_leaves_the_hosts_own_group_of_the_same_name(self) -> None:
+    def test_nothing_is_released_beside_the_hosts_own_group_of_the_same_name(self) -> None:
         found = self.one('same_name', True, policy='release')
         self.assertEqual('ok', found['usable'])
-        self.assertIsNone(found['detach']['error'], found['detach']['message'])
-        self.assertIn('guest-root', found['before'].values())
-        self.assertEqual({'guest-own', 'guest-idle'}, {
-            name for name in found['after'].values() if name.startswith('guest-')})
+        self.assert_kept(found)
+        self.assertIn('guest/root', found['detach']['message'])
         self.assertEqual(['ok', 'ok'], found['hosts'])
 
 
