@@ -14,22 +14,57 @@
 Nova copies the disk, lets the guest pivot to the copy, and only then disconnects the old volume.
 It takes a failure of that for a failed swap, and takes the *new* attachment away, on which the
 guest runs by then (LibvirtDriver.swap_volume, ComputeManager._swap_volume).
+
+Which device it disconnects, and which attachment it deletes, is what the row says: it must be
+this host's before Nova reads it.
 """
 
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 from typing import Any
 
+from nova import exception
 from oslo_log import log as logging
 
 from migsafe.brick import refusals
-from migsafe.nova.seams import effects
+from migsafe.nova.host import registry
+from migsafe.nova.seams import effects, faults, gates
 
 LOG = logging.getLogger(__name__)
 
 #: connection_info of the volume that this call chain exchanges for another one
 _OLD: contextvars.ContextVar[Any] = contextvars.ContextVar('migsafe_swap', default=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Addressed:
+    """The instance of a request, as far as a gate asks, where Nova hands over only its row."""
+
+    uuid: str
+    host: str
+
+
+def init_volume_connection(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
+    """A swap is settled first, or refused, like every operation that goes by the rows.
+
+    This is the first thing that Nova does inside of its own clean-up: for a failure here it
+    gives the old volume back, removes the attachment that the API made for the new one, and
+    tells Cinder that its migration has failed. Until here it has only read.
+
+    :raises nova.exception.NovaException: a live migration of the instance is not settled
+    """
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    bdm = effects.arguments(wrapped, args, kwargs)['bdm']
+    reason = gates.settle_first(
+        participant, _Addressed(bdm.instance_uuid, participant.host), [bdm], under_lock=True)
+    if reason:
+        raise faults.discreet(
+            exception.NovaException(f'swap of a volume refused: {reason}'), 'swap of a volume')
+    return wrapped(*args, **kwargs)
 
 
 def swap_volume(wrapped: Any, driver: Any, args: Any, kwargs: Any) -> Any:

@@ -117,6 +117,8 @@ SEAMS: tuple[Seam, ...] = (
       for method, (parameters, gate) in refusals.GATES.items()),
     _manager('_detach_volume', 'context bdm instance', gates.detach),
     _manager('_delete_instance', 'context instance bdms', gates.delete),
+    _manager('_init_volume_connection', 'context new_volume old_volume_id connector bdm '
+             'new_attachment_id mountpoint', swap.init_volume_connection),
     _manager('_init_instance', 'context instance', gates.init_instance),
     _manager('_reset_live_migration', 'context instance',
              gates.reset_live_migration),

@@ -25,7 +25,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import registry
-from migsafe.nova.seams import gates, refusals
+from migsafe.nova.seams import gates, refusals, swap
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import VolumeRow
@@ -61,8 +61,8 @@ class Case(hosts.TwoHosts):
         registry.put(self.manager, self.src.participant)
         self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
         self.bdm = types.SimpleNamespace(
-            id=1, volume_id=fake.volume(0), attachment_id='stale',
-            connection_info='{}', obj_reset_changes=lambda names: None)
+            id=1, volume_id=fake.volume(0), instance_uuid=fake.INSTANCE,
+            attachment_id='stale', connection_info='{}', obj_reset_changes=lambda names: None)
 
     def held(self):
         self.break_off()
@@ -94,6 +94,7 @@ REFUSING = {
     'reboot': (REBOOT, exception.NovaException),
     'start': (refusals.GATES['_power_on'][1], exception.NovaException),
     'detach': (gates.detach, exception.NovaException),
+    'swap of a volume': (swap.init_volume_connection, exception.NovaException),
 }
 
 
