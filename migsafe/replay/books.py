@@ -57,6 +57,11 @@ class Books:
         # the state before anything changed is many lines of one commit
         return tuple(dict.fromkeys(said))
 
+    def changed(self, host: str, instance_uuid: str) -> None:
+        """Somebody has put another journal in the place of a host's: what is in it is not new."""
+        self._last[host] = 0
+        self.new_lines(host, instance_uuid)
+
     def verdicts(self, host: str, instance_uuid: str) -> tuple[Verdict, ...]:
         """How a guest's transactions stand on one host, oldest first."""
         found = self._book(host).list(instance_uuid=instance_uuid)

@@ -21,6 +21,8 @@ Spec = dict[str, Any]
 
 SOURCE = 'source'
 DESTINATION = 'destination'
+#: Where the guest is migrated to next.
+THIRD = 'third'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Entry:
         the other host does that.
     :param reboot: roles of the hosts that are rebooted before recovery.
     :param stays_down: roles of the hosts that come back only after everybody else has tried.
+    :param restored: (role, kind, name): that host is stopped when all has come to rest, and its
+        journal is put back to what it was when it did that.
+    :param returns: (role, kind, name): the guest is migrated on to a third host while what has
+        died or was stopped is down; that starts again at the moment at which the role does that.
     :param hold: (role, volume, holder): who keeps that volume's device open, for the same time.
     :param next_step: what the owner does afterwards, one of lab.case.NEXT_STEPS.
     """
@@ -46,13 +52,15 @@ class Entry:
     dies: tuple[str, str, str] | None = None
     reboot: tuple[str, ...] = ()
     stays_down: tuple[str, ...] = ()
+    restored: tuple[str, str, str] | None = None
+    returns: tuple[str, str, str] | None = None
     hold: tuple[tuple[str, int, str], ...] = ()
     next_step: str = 'hard_reboot'
 
     @property
     def waits(self) -> bool:
         """Whether something that recovery needs comes back only later."""
-        return bool(self.stays_down or self.hold)
+        return bool(self.stays_down or self.hold or self.returns)
 
 
 def on(host: str, kind: str, name: str, action: str, **more: Any) -> Spec:

@@ -53,8 +53,8 @@ def _pill(who: str, outcome: Outcome | None) -> str:
 
 
 def _side(report: Report, outcome: Outcome) -> Iterator[str]:
-    columns = timeline.lanes(report)
-    yield '<div class="lanes"><div class="row head">'
+    columns = timeline.lanes(report, outcome)
+    yield f'<div class="lanes of-{len(columns)}"><div class="row head">'
     yield ''.join(f'<div>{html.escape(lane)}</div>' for lane in columns) + '</div>'
     for step in timeline.visible(outcome):
         yield _row(step, columns)

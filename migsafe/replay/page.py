@@ -101,9 +101,10 @@ def _timelines(report: Report) -> Iterator[str]:
 def _method(report: Report) -> Iterator[str]:
     yield '<h2>How this was measured</h2>'
     yield ('<p>Real: the whole of Nova (API, conductor, scheduler, Placement, two '
-           'ComputeManagers, the libvirt driver, both databases), from its unmodified wheel, '
+           'ComputeManagers and a third to which a VM is moved on, the libvirt driver, both '
+           'databases), from its unmodified wheel, '
            f'with its own functional fixtures, on {esc(report.about.get("concurrency", "?"))}. '
-           'In place of hardware: the array, Cinder, Neutron, the block layer of the two hosts '
+           'In place of hardware: the array, Cinder, Neutron, the block layer of the hosts '
            'and QEMU; the array gives each host its own LUN numbers, and the block layer opens '
            'whatever disk has that number. After each fault what was killed is started again, '
            'late messages arrive, and migsafe has its periodic recovery. Then a judge that '

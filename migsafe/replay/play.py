@@ -13,30 +13,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from migsafe.journal import redact
-from migsafe.replay import catalogue, record, trace
+from migsafe.replay import catalogue, trace
 from migsafe.replay import stage as replay_stage
-from migsafe.replay.entry import Entry
+from migsafe.replay.entry import DESTINATION, SOURCE, THIRD, Entry
 from migsafe.replay.lab import case as lab_case
-from migsafe.replay.lab import faults, lab, observe, runner, world
+from migsafe.replay.lab import faults, lab, observe, runner, san, steps, world
 from migsafe.replay.outcome import Found, Hurt, Next, Outcome, Verdict
 
 
 def play(stage: replay_stage.Stage, entry: Entry) -> Outcome:
     """Replay one fault, from a new guest to the owner's next step."""
     case = build(entry, stage.armed, stage.source, stage.destination)
-    roles = {'source': stage.source, 'destination': stage.destination}
-    stage.death = None
+    roles = {SOURCE: stage.source, DESTINATION: stage.destination, THIRD: san.THIRD}
+    stage.moments = []
     if entry.dies:
-        stage.death = record.Death(roles[entry.dies[0]], *entry.dies[1:])
+        stage.moments += [stage.dies(roles[entry.dies[0]], *entry.dies[1:])]
+    if entry.restored:
+        stage.moments += [stage.copied(roles[entry.restored[0]], *entry.restored[1:])]
     residue: tuple[Found, ...] | None = None
     pending: tuple[Verdict, ...] = ()
     try:
         result = runner.run(stage, case)
         if entry.waits:
-            residue, pending = _found(result.residue), trace.verdicts(stage)
+            residue = _found(result.residue)
+            pending = tuple(v for v in trace.verdicts(stage) if v.state == 'open')
+            if entry.returns:
+                _go_on(stage, entry, roles)
             _come_back(stage, entry, case, result)
     except lab.LabBroken as broken:
         return Outcome(entry.name, stage.armed,
@@ -52,6 +57,24 @@ def build(entry: Entry, armed: bool, source: str, destination: str) -> lab_case.
         # the owner acts when everybody is back, see _come_back
         given['next_step'] = None
     return lab_case.Case(**given)
+
+
+def _go_on(stage: replay_stage.Stage, entry: Entry, roles: Mapping[str, str]) -> None:
+    """Migrate the guest on to the third host; what is down comes back in the middle of that."""
+    assert stage.server is not None and entry.returns is not None
+    role, kind, name = entry.returns
+    stage.note_with()
+    if entry.restored:
+        stage.put_back(roles[entry.restored[0]])
+    stage.moments += [stage.returns(host, roles[role], kind, name) for host in stage.dead()]
+    if stage.show(stage.server)['status'] == 'ERROR':
+        stage.phase("an operator resets the VM's state")
+        steps.api_action(stage.stack, stage.server.uuid, {'os-resetState': {'state': 'active'}})
+    for connection in stage.parts.connections.values():
+        # this one goes well
+        connection.next_verdict = 'complete'
+    stage.phase(f'the next live migration, to {roles[THIRD]}')
+    stage.migrate(stage.server, roles[THIRD])
 
 
 def _come_back(stage: replay_stage.Stage, entry: Entry, case: lab_case.Case,
@@ -94,8 +117,9 @@ def _missing(stage: replay_stage.Stage, entry: Entry,
     """What should have gone wrong and did not."""
     fired = {one.fault for one in result.fired}
     missing = [str(fault) for fault in result.case.faults if fault not in fired]
-    if entry.dies and not stage.died:
-        missing.append(f'kill of the {entry.dies[0]} at {" ".join(entry.dies[1:])}')
+    missing += [str(moment) for moment in stage.moments]
+    if entry.returns and stage.armed and result.running_on != [san.THIRD]:
+        missing.append(f'the next live migration to {san.THIRD}')
     effects = stage.world.trace
     refused = {effects[index].host for index in stage.notes.errors
                if effects[index].name == 'disconnect_volume'}

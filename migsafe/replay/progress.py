@@ -37,7 +37,7 @@ def _plain(console: Console, heard: Iterable[Said], total: int) -> None:
     for said in heard:
         body = said.body or {}
         if body.get('event') == 'ready':
-            console.print(f'{said.side}: Nova {body["nova"]} is up on two hosts', soft_wrap=True)
+            console.print(f'{said.side}: Nova {body["nova"]} is up', soft_wrap=True)
         if body.get('event') == 'outcome':
             done[said.side] += 1
             console.print(f'{said.side} {done[said.side]}/{total} {_short(body)}',
@@ -50,7 +50,7 @@ def _bars(console: Console, heard: Iterable[Said], total: int) -> None:
                TextColumn('{task.description}'))
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {
-            side: bars.add_task('starts Nova on two hosts', total=total, side=side)
+            side: bars.add_task('starts Nova', total=total, side=side)
             for side in SIDES}
         for said in heard:
             body = said.body or {}

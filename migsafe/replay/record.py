@@ -43,6 +43,8 @@ _ACTIONS = {
     'job-fail': 'the transfer fails', 'job-cancel': 'the user aborts', 'kill': 'killed',
     'job-crash': 'QEMU dies', 'job-power-off': 'the guest powers itself off',
     'late': 'MessagingTimeout, delivered later', 'timeout': 'MessagingTimeout',
+    'hang': 'hangs, until all others have given up',
+    'says-commit': 'the answer says COMMIT', 'says-abort': 'the answer says ABORT',
 }
 _WHEN = {'before': '', 'after': ' after it took place'}
 
@@ -53,31 +55,46 @@ def in_words(fault: lab_faults.Fault) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Death:
-    """nova-compute of ``host`` is killed when another host causes that effect first."""
+class Moment:
+    """Something else that happens, once, right before an effect.
 
-    host: str
+    :param hosts: one of them causes the effect.
+    :param text: what happens, in words.
+    :param happens: lets it happen; false if it cannot, so that the next such effect is waited for.
+    """
+
+    hosts: tuple[str, ...]
     kind: str
     name: str
+    text: str
+    happens: Callable[[], bool]
+
+    def __str__(self) -> str:
+        return f'{self.text}, at {self.kind} {self.name} of {" or ".join(self.hosts)}'
+
+    def is_now(self, effect: lab_world.Effect) -> bool:
+        """Whether this is the effect."""
+        return (self.kind, self.name) == (effect.kind, effect.name) and effect.host in self.hosts
 
 
 class Recorder:
-    """A lab.world.Rule around another one."""
+    """A lab.world.Rule around another one.
+
+    :param moments: what else is to happen; what has happened is removed.
+    """
 
     def __init__(self, plan: lab_faults.Plan, world: lab_world.World, notes: Notes,
-                 kill: Callable[[str], bool], death: Death | None,
-                 written: Callable[[str], tuple[str, ...]]) -> None:
+                 moments: list[Moment], written: Callable[[str], tuple[str, ...]]) -> None:
         self._plan = plan
         self._world = world
         self._notes = notes
-        self._kill = kill
-        self._death = death
+        self._moments = moments
         self._written = written
 
     def around(self, effect: lab_world.Effect, call: Callable[[], Any],
                later: Callable[[], Any] | None) -> Any:
         """Perform an effect, and note how it went."""
-        self._die(effect)
+        self._meanwhile(effect)
         before = len(self._plan.fired)
         try:
             return self._plan.around(effect, call, later)
@@ -96,10 +113,11 @@ class Recorder:
             self._notes.harms.append((effect.index, harm))
             self._notes.seen += 1
 
-    def _die(self, effect: lab_world.Effect) -> None:
-        death = self._death
-        if death is None or (effect.kind, effect.name) != (death.kind, death.name):
-            return
-        if effect.host != death.host and self._kill(death.host):
-            self._notes.faults[effect.index] = f'nova-compute on {death.host} is killed'
-            self._death = None
+    def _meanwhile(self, effect: lab_world.Effect) -> None:
+        for moment in [m for m in self._moments if m.is_now(effect)]:
+            # before it happens, since it may cause such an effect itself
+            self._moments.remove(moment)
+            if moment.happens():
+                self._notes.faults[effect.index] = moment.text
+            else:
+                self._moments.append(moment)

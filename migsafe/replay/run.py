@@ -25,8 +25,9 @@ from migsafe.replay.child import ARMED, PLAIN, SIDES, Child, Said
 from migsafe.replay.entry import Entry
 from migsafe.replay.summary import Pair, Report
 
-#: Seconds without a word from any child after which both are given up.
-SILENCE = 180.0
+#: Seconds without a word from any child after which both are given up. To start Nova takes some
+#: ten seconds, and minutes where a dozen processes share the processor.
+SILENCE = 900.0
 
 
 class Run:

@@ -19,8 +19,8 @@ from typing import Any
 import nova.conf
 
 from migsafe.replay import books, record, words
+from migsafe.replay.lab import backup, faults, guests, lab
 from migsafe.replay.lab import case as lab_case
-from migsafe.replay.lab import faults, guests, lab
 
 #: What a next step is called.
 OWNER = {'hard_reboot': 'hard reboot', 'stop_start': 'stop, and start again',
@@ -30,19 +30,18 @@ OWNER = {'hard_reboot': 'hard reboot', 'stop_start': 'stop, and start again',
 class Stage(lab.Lab):
     """A Lab that remembers the last guest and notes what belongs to which effect.
 
-    :ivar death: what else kills a nova-compute in the next case.
-    :ivar died: whether that happened.
+    :ivar moments: what else happens in the next case; what has happened is not in it any more.
     :ivar books: the journals, if there are any.
     :ivar luns: the guest's LUN numbers on the source, root disk first.
     """
 
-    def __init__(self, armed: bool) -> None:
-        super().__init__(armed=armed, log_level=logging.ERROR)
+    def __init__(self, armed: bool, third: bool = False) -> None:
+        super().__init__(armed=armed, log_level=logging.ERROR, third=third)
         self.notes = record.Notes()
         self.server: guests.Server | None = None
         self.luns: tuple[int, ...] = ()
-        self.death: record.Death | None = None
-        self.died = False
+        self.moments: list[record.Moment] = []
+        self.backup: backup.Backup | None = None
         self.books: books.Books | None = None
 
     def __enter__(self) -> Stage:
@@ -75,7 +74,7 @@ class Stage(lab.Lab):
         """Let the faults of one phase happen from now on."""
         if phase == 'migrate':
             # whatever was noted until now was cleaning and booting
-            self.notes, self.died = record.Notes(phases=[(0, 'live migration')]), False
+            self.notes = record.Notes(phases=[(0, 'live migration')])
         plan = super().arm_faults(case, phase)
         self.note_with(plan)
         return plan
@@ -83,8 +82,8 @@ class Stage(lab.Lab):
     def note_with(self, plan: faults.Plan | None = None) -> None:
         """Go on noting, with other faults or none."""
         chosen = plan or faults.Plan((), self.world, self.parts.connections)
-        self.world.rule = record.Recorder(chosen, self.world, self.notes, self._kill,
-                                          self.death, self._written)
+        self.world.rule = record.Recorder(chosen, self.world, self.notes, self.moments,
+                                          self._written)
 
     def _written(self, host: str) -> tuple[str, ...]:
         if self.books is None or self.server is None:
@@ -99,11 +98,44 @@ class Stage(lab.Lab):
             text = text.replace(volume, f'{words.disk(number)} disk')
         return text
 
-    def _kill(self, host: str) -> bool:
-        process = self.parts.processes[host]
-        was, process.alive = process.alive, False
-        self.died = True
-        return was
+    def dies(self, host: str, kind: str, name: str) -> record.Moment:
+        """A host's nova-compute is killed when another host causes that effect first."""
+        def happens() -> bool:
+            process = self.parts.processes[host]
+            was, process.alive = process.alive, False
+            return was
+        others = tuple(other for other in self.parts.hosts if other != host)
+        return record.Moment(others, kind, name, f'nova-compute on {host} is killed', happens)
+
+    def copied(self, host: str, kind: str, name: str) -> record.Moment:
+        """A host's journal is copied when it does that, if it has one."""
+        def happens() -> bool:
+            self.backup = backup.Backup(host) if self.armed else None
+            return True
+        return record.Moment((host,), kind, name, 'the journal is copied', happens)
+
+    def put_back(self, host: str) -> None:
+        """Stop a host's nova-compute, and put that copy in the place of its journal."""
+        self.phase(f'nova-compute on {host} is stopped, and its disk restored from the copy')
+        self.stack.silence_host(host)
+        if self.backup is not None and self.books is not None and self.server is not None:
+            self.backup.put_back()
+            self.books.changed(host, self.server.uuid)
+
+    def returns(self, host: str, by: str, kind: str, name: str) -> record.Moment:
+        """A host's nova-compute starts again, and recovers, when another host does that."""
+        def happens() -> bool:
+            alive = self.restart(host, meanwhile=True)
+            self.recover_one(host)
+            self.phase('the live migration goes on')
+            return alive
+        return record.Moment((by,), kind, name, f'nova-compute on {host} starts again', happens)
+
+    def go_on(self, plan: faults.Plan) -> None:
+        """Let a host go on that hangs."""
+        if plan.hang is not None and plan.hang.stuck:
+            self.phase(f'{plan.hang.host} goes on, minutes later')
+        super().go_on(plan)
 
     def phase(self, text: str) -> None:
         """What follows belongs to another phase."""
@@ -117,11 +149,11 @@ class Stage(lab.Lab):
             self.notes.phases.append((before, f'late: {", ".join(delivered)}'))
         return delivered
 
-    def restart(self, host: str, reboot: bool = False) -> bool:
+    def restart(self, host: str, reboot: bool = False, meanwhile: bool = False) -> bool:
         """Start a host's nova-compute again."""
         what = 'is rebooted' if reboot else 'starts its nova-compute again'
         self.phase(f'{host} {what}')
-        return super().restart(host, reboot)
+        return super().restart(host, reboot, meanwhile)
 
     def recover(self) -> None:
         """One recovery pass of migsafe."""

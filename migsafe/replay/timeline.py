@@ -37,9 +37,11 @@ def visible(outcome: Outcome) -> list[Step]:
     return found
 
 
-def lanes(report: Report) -> tuple[str, ...]:
-    """Who acts, from left to right."""
-    return ('control', report.story.source, report.story.destination)
+def lanes(report: Report, outcome: Outcome) -> tuple[str, ...]:
+    """Who acts, from left to right; a third host only where one acts."""
+    always = ('control', report.story.source, report.story.destination)
+    others = {step.lane for step in visible(outcome)} - {'', *always}
+    return (*always, *sorted(others))
 
 
 def words_of(step: Step) -> str:

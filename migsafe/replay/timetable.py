@@ -34,9 +34,10 @@ def show(console: Console, report: Report, pair: Pair) -> None:
             continue
         table = Table(title=f'{pair.entry.name}: {title}', title_style='bold', expand=True,
                       title_justify='left')
-        for lane in timeline.lanes(report):
+        columns = timeline.lanes(report, outcome)
+        for lane in columns:
             table.add_column(lane, ratio=1)
-        _fill(table, timeline.visible(outcome), timeline.lanes(report))
+        _fill(table, timeline.visible(outcome), columns)
         console.print(table)
         for verdict in outcome.verdicts:
             console.print(Text(f'{verdict.host} ({verdict.role}): {verdict.verdict}, '

@@ -48,13 +48,14 @@ def run(armed: bool, names: Iterable[str], pipe: TextIO) -> None:
     def say(event: str, **more: Any) -> None:
         print(json.dumps({'event': event, **more}), file=pipe, flush=True)
 
-    with stage.Stage(armed) as lab:
+    entries = [catalogue.find(name) for name in names]
+    with stage.Stage(armed, third=any(entry.returns for entry in entries)) as lab:
         say('ready', nova=version.version_string(), concurrency=_concurrency())
         control = play.play(lab, catalogue.CONTROL)
         say('control', outcome=control.as_dict(), luns=lab.luns)
-        for name in names:
-            say('begin', name=name)
-            say('outcome', outcome=play.play(lab, catalogue.find(name)).as_dict())
+        for entry in entries:
+            say('begin', name=entry.name)
+            say('outcome', outcome=play.play(lab, entry).as_dict())
     say('end')
 
 

@@ -82,6 +82,10 @@ class Letter:
         return f'{self.message.get("method")} to {self.server or self.topic}'
 
 
+class Unawaited(messaging.MessagingTimeout):
+    """What a fault makes of a message that is late, where its sender waits for no reply."""
+
+
 class Bus:
     """Delivers every RPC, or keeps it for later."""
 
@@ -110,11 +114,13 @@ class Bus:
             return self.deliver(letter, bool(wait_for_reply))
         return self._world.effect(
             'rpc', name, message.get('args', {}).get('volume_id'),
-            lambda: self.deliver(letter, bool(wait_for_reply)), lambda: self._keep(letter))
+            lambda: self.deliver(letter, bool(wait_for_reply)),
+            lambda: self._keep(letter, bool(wait_for_reply)))
 
-    def _keep(self, letter: Letter) -> None:
+    def _keep(self, letter: Letter, awaited: bool) -> None:
         self.undelivered.append(letter)
-        raise messaging.MessagingTimeout(f'No reply to {letter}')
+        kind = messaging.MessagingTimeout if awaited else Unawaited
+        raise kind(f'No reply to {letter}')
 
     def deliver_late(self) -> list[str]:
         """Deliver what was kept for processes that live now; returns what it was."""

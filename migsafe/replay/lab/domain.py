@@ -197,7 +197,8 @@ class Domain(fakelibvirt.Domain):
 
     def attachDeviceFlags(self, xml: str, flags: int) -> None:
         def attach() -> None:
-            fakelibvirt.Domain.attachDeviceFlags(self, xml, flags)
+            # the name of the class it derives from leads here, see Stack.setUp()
+            super(Domain, self).attachDeviceFlags(xml, flags)
             if self.isActive():
                 self._open_disks()
         self._effect('attachDevice', attach)

@@ -112,6 +112,17 @@ ANSWERS: dict[str, Callable[[], requests.Response]] = {
     'placement-409': _response(409, _JSON % (409, 'Conflict', 'conflict'), 'application/json'),
 }
 
+
+
+def _says(verdict: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda answer: {**answer, 'known': True, 'live': False, 'verdict': verdict}
+
+
+#: action name -> what the other host's plugin says instead of what it knows.
+LIES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    'says-commit': _says('COMMIT'), 'says-abort': _says('ABORT'),
+}
+
 #: kind of effect -> the failures that are worth trying on it.
 SUITS: dict[str, tuple[str, ...]] = {
     'cinder': ('cinder-500', 'cinder-503', 'cinder-401', 'cinder-404', 'connect-failure',

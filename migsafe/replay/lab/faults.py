@@ -17,17 +17,19 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from migsafe.replay.lab import errors, hypervisor
+from migsafe.replay.lab import errors, hanging, hypervisor
 from migsafe.replay.lab import world as lab_world
 
-#: Actions besides those of errors.RAISES and errors.ANSWERS.
+#: Actions besides those of errors.RAISES, errors.ANSWERS and errors.LIES.
 #:
 #: kill: the process that causes the effect is killed before or after it.
 #: late: the sender of an RPC gets a time-out at once; it is delivered later, see Lab.late().
 #: lost: nothing happens, and the caller is told that it did.
+#: hang: the process gets stuck before it and answers nobody, until Lab.go_on().
 #: job-fail, job-cancel: the hypervisor fails, or the user aborts, the running transfer.
 #: job-crash, job-power-off: QEMU dies on the source, or the guest powers itself off, during it.
-SPECIAL = ('kill', 'late', 'lost', 'job-fail', 'job-cancel', 'job-crash', 'job-power-off')
+SPECIAL = ('kill', 'late', 'lost', 'hang', 'job-fail', 'job-cancel', 'job-crash',
+           'job-power-off')
 FOR_EVER = 0
 
 
@@ -38,7 +40,7 @@ class Fault:
     :param kind: kind of the effect: rpc, cinder, neutron, placement, db, brick, libvirt, event,
         journal.
     :param name: name of the effect in the trace, as 'attachments.delete'.
-    :param action: a key of errors.RAISES or errors.ANSWERS, or one of SPECIAL.
+    :param action: a key of errors.RAISES, errors.ANSWERS or errors.LIES, or one of SPECIAL.
     :param host: whose effect, or None for anybody's.
     :param volume: about which volume of the guest, or None for any.
     :param nth: which of the effects that match, counted from 1.
@@ -58,7 +60,7 @@ class Fault:
     phase: str = 'migrate'
 
     def __post_init__(self) -> None:
-        known = {*errors.RAISES, *errors.ANSWERS, *SPECIAL}
+        known = {*errors.RAISES, *errors.ANSWERS, *errors.LIES, *SPECIAL}
         if self.action not in known:
             raise ValueError(f'{self.action} is not an action; known are '
                              f'{", ".join(sorted(known))}')
@@ -87,7 +89,10 @@ class Fired:
 
 
 class Plan:
-    """The faults of one phase of one case; knows how often each was passed."""
+    """The faults of one phase of one case; knows how often each was passed.
+
+    :ivar hang: the host that gets stuck in it, if one does.
+    """
 
     def __init__(self, faults: Iterable[Fault], world: lab_world.World,
                  connections: dict[str, hypervisor.Connection]) -> None:
@@ -95,16 +100,32 @@ class Plan:
         self._connections = connections
         self._seen = dict.fromkeys(faults, 0)
         self.fired: list[Fired] = []
+        self.hang = next((hanging.Hang(str(fault.host), world) for fault in self._seen
+                          if fault.action == 'hang'), None)
 
     def around(self, effect: lab_world.Effect, call: Callable[[], Any],
                later: Callable[[], Any] | None) -> Any:
         """Perform an effect with whatever goes wrong with it."""
+        hang = self.hang
+        if hang is None or not hang.concerns(effect):
+            return self._around(effect, call, later)
+        if hang.stuck and later is not None:
+            return hang.keep(later)
+        return hang.ask(lambda: self._around(effect, call, later))
+
+    def _around(self, effect: lab_world.Effect, call: Callable[[], Any],
+                later: Callable[[], Any] | None) -> Any:
         due = self._due(effect)
         if due is None:
             return call()
         self.fired.append(Fired(due, effect))
         if due.action.startswith('job-'):
             self._spoil_job(effect.host, due.action)
+            return call()
+        if due.action in errors.LIES:
+            return errors.LIES[due.action](call())
+        if due.action == 'hang' and self.hang is not None:
+            self.hang.begin()
             return call()
         if due.when == 'before':
             return self._act(due, later)

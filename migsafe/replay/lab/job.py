@@ -31,10 +31,10 @@ SHUTOFF_MIGRATED = 4
 VIR_ERR_OPERATION_ABORTED = 78
 VIR_MIGRATE_PERSIST_DEST = 1 << 3
 
-#: Seconds after which a laboratory that waits for itself is called broken.
 #: How a guest ends on the source in the middle of its transfer, and libvirt's reason for it.
 ENDS = {'crash': SHUTOFF_CRASHED, 'power-off': SHUTOFF_SHUTDOWN}
-PATIENCE = 20.0
+#: Seconds after which a laboratory that waits for itself is called broken.
+PATIENCE = 300.0
 
 
 def error(message: str, code: int) -> Exception:

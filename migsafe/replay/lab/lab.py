@@ -23,7 +23,10 @@ from migsafe.replay.lab import case as lab_case
 from migsafe.replay.lab import cleaning, faults, guests, observe, parts, stack, steps, world
 
 #: Seconds without any progress after which a case counts as stuck.
-STUCK = 20.0
+STUCK = 300.0
+
+#: Seconds for which a host hangs: more than anybody waits for it.
+HANGS = 300.0
 
 #: Seconds between two recovery passes: more than the longest backoff of the defaults.
 PATIENCE = 700.0
@@ -162,15 +165,23 @@ class Lab:
         self.wait()
         return delivered
 
+    def go_on(self, plan: faults.Plan) -> None:
+        """Let a host go on that hangs since a while, and wait for what it does."""
+        if plan.hang is not None and plan.hang.stuck:
+            self.pass_time(HANGS)
+            plan.hang.end()
+            self.wait()
+
     def dead(self) -> list[str]:
         """The hosts whose nova-compute was killed."""
         return [h for h in self.parts.hosts if not self.parts.processes[h].alive]
 
-    def restart(self, host: str, reboot: bool = False) -> bool:
+    def restart(self, host: str, reboot: bool = False, meanwhile: bool = False) -> bool:
         """Start a new nova-compute on a host, as kill -9 and a start do.
 
         :param reboot: the whole host was: its devices and running guests are gone, and it has
             another boot id. Without it the guests run on.
+        :param meanwhile: in the middle of other work, whose end is not waited for.
         :returns: False if the new nova-compute was killed or failed while it started.
         """
         self.stack.silence_host(host)
@@ -189,7 +200,8 @@ class Lab:
             process.alive = False
             LOG.exception('nova-compute on %s did not start', host)
         finally:
-            self.wait()
+            if not meanwhile:
+                self.wait()
             if isinstance(plan, faults.Plan) and len(plan.fired) > fired:
                 self._shaken.add(host)
         return process.alive
@@ -202,12 +214,16 @@ class Lab:
         if not self.armed:
             return
         for host in self.parts.hosts:
-            process = self.parts.processes[host]
-            if process.alive:
-                with self.world.entered(process), contextlib.suppress(world.Killed):
-                    lab_armed.recover_once(self.stack.computes[host].manager)
+            self.recover_one(host)
         self.wait()
         self.pass_time(PATIENCE)
+
+    def recover_one(self, host: str) -> None:
+        """The same on one host, of which nobody waits for what it starts."""
+        process = self.parts.processes[host]
+        if self.armed and process.alive:
+            with self.world.entered(process), contextlib.suppress(world.Killed):
+                lab_armed.recover_once(self.stack.computes[host].manager)
 
     def pass_time(self, seconds: float) -> None:
         """Let the clock that Nova and migsafe see go forward, until the case ends."""

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import fixtures
+from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_utils import timeutils
 
@@ -93,6 +94,23 @@ class Threads(fixtures.Fixture):
                 vars(thread)['run'] = world.carry(thread.run)
             real(thread)
         return start
+
+
+class PerHostLocks(fixtures.Fixture):
+    """Locks within a process keep nobody out on another host."""
+
+    def __init__(self, world: lab_world.World) -> None:
+        super().__init__()
+        self._world = world
+
+    def _setUp(self) -> None:
+        real = lockutils.internal_lock
+        world = self._world
+
+        def internal_lock(name: str, *args: Any, **kwargs: Any) -> Any:
+            return real(f'{world.host() or lab_world.CONTROL}:{name}', *args, **kwargs)
+        self.useFixture(fixtures.MonkeyPatch(
+            'oslo_concurrency.lockutils.internal_lock', internal_lock))
 
 
 class PerHostOptions(fixtures.Fixture):

@@ -54,6 +54,7 @@ def _migrate(lab: lab_lab.Lab, case: lab_case.Case, server: guests.Server,
              result: lab_case.CaseResult) -> None:
     plan = lab.arm_faults(case, 'migrate')
     result.accepted = lab.migrate(server)
+    lab.go_on(plan)
     result.late = lab.late()
     result.fired += plan.fired
     result.killed = lab.dead()

@@ -67,6 +67,7 @@ class Stack(libvirt_base.ServersTestBase):
         for fixture in (self.clock, lab_parts.BrickFixture(self.parts), services.Database(world),
                         services.Placement(world), services.Neutron(world),
                         process.Threads(world), process.QuickSleeps(),
+                        process.PerHostLocks(world),
                         services.VifEvents(world),
                         process.PerHostOptions(world, self._host_options())):
             self.useFixture(fixture)

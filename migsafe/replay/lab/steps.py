@@ -56,10 +56,14 @@ def hard_reboot(stack: lab_stack.Stack, server: Any) -> str | None:
     return api_action(stack, server.uuid, {'reboot': {'type': 'HARD'}})
 
 
+#: Seconds without any progress after which it goes on.
+STUCK = 300.0
+
+
 def stop_start(stack: lab_stack.Stack, server: Any) -> str | None:
     """Stop it and start it, as the owner of incident 000's guest did."""
     refused = api_action(stack, server.uuid, {'os-stop': None})
-    stack.parts.world.wait_idle(lambda: 0, lambda: None, 20.0)
+    stack.parts.world.wait_idle(lambda: 0, lambda: None, STUCK)
     return refused or api_action(stack, server.uuid, {'os-start': None})
 
 

@@ -41,6 +41,8 @@ def kill(host: str, kind: str, name: str, when: str = 'after', nth: int = 1
 DESTINATION_DIES = kill(DESTINATION, 'brick', 'connect_volume', nth=2)
 #: The source dies when the guest has left it.
 SOURCE_DIES = kill(SOURCE, 'libvirt', 'migrateToURI3')
+#: The source is stopped when the guest has arrived and all that is left is its last commit.
+LAST_COMMIT = kill(SOURCE, 'journal', 'the end', when='before')
 
 
 class ScenarioTest(testtools.TestCase):
@@ -203,6 +205,55 @@ class ScenarioTest(testtools.TestCase):
         for word in words:
             self.assertIn(word, said)
         self.assertEqual(sorted(map(str, before)), sorted(map(str, self.residue(server))))
+
+
+class Meanwhile:
+    """A fault plan: something happens, once, before one effect of a host."""
+
+    def __init__(self, host: str, kind: str, name: str, what: Callable[[], Any]) -> None:
+        self._where, self._what = (host, kind, name), what
+        self.done = False
+
+    def around(self, effect: Any, call: Callable[[], Any], later: Any) -> Any:
+        """Perform an effect, and before it that."""
+        if (effect.host, effect.kind, effect.name) == self._where and not self.done:
+            self.done = True
+            self._what()
+        return call()
+
+
+class ThirdHostTest(ScenarioTest):
+    """An older transaction of the guest is open while other things happen to it."""
+
+    third = True
+
+    def arrived(self) -> guests.Server:
+        """A guest on the second host; the first is down with its transaction still open."""
+        server = self.guest()
+        self.migrate(server, LAST_COMMIT)
+        self.assertEqual([SOURCE], self.lab.dead())
+        self.assertEqual([DESTINATION], self.lab.observer(server).running_on())
+        return server
+
+    def back(self, meanwhile: bool = False) -> None:
+        """The first host starts with that transaction open, and takes it up once.
+
+        :param meanwhile: in the middle of other work
+        """
+        self.assertTrue(self.lab.restart(SOURCE, meanwhile=meanwhile))
+        self.assertEqual(1, len(self.transactions(SOURCE)))
+        self.lab.recover_one(SOURCE)
+
+    def back_before(self, host: str, kind: str, name: str) -> Meanwhile:
+        """The same before the next such effect."""
+        def happens() -> None:
+            rule, self.lab.world.rule = self.lab.world.rule, None
+            try:
+                self.back(meanwhile=True)
+            finally:
+                self.lab.world.rule = rule
+        meanwhile = self.lab.world.rule = Meanwhile(host, kind, name, happens)
+        return meanwhile
 
 
 def writes(trace: list[Any], is_read: Callable[[Any], bool]) -> collections.Counter[str]:

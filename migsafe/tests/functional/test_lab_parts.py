@@ -11,6 +11,7 @@
 # under the License.
 """The laboratory's own world: what it must get right before any case means something."""
 
+import oslo_messaging as messaging
 import testtools
 from keystoneauth1 import exceptions as ksa_exc
 from oslo_concurrency import processutils
@@ -171,6 +172,49 @@ class WorldTest(testtools.TestCase):
             plan = self._plan(point)
             self.assertRaises(world.Killed, run)
             self.assertEqual(str(effect), str(plan.fired[0].effect))
+
+    def test_a_host_hangs_alone_and_goes_on(self):
+        plan = self._plan(faults.Fault('cinder', 'x', 'hang', DESTINATION))
+        there = world.Process(DESTINATION)
+        kept = []
+
+        def handle():
+            with self.world.entered(there):
+                self._do()
+            return 'reply'
+
+        def late():
+            kept.append('late')
+            raise messaging.MessagingTimeout('no reply')
+
+        with self.world.entered(self.process):
+            def ask():
+                return self.world.effect('rpc', 'y', None, handle, late)
+            self.assertRaises(messaging.MessagingTimeout, ask)
+            self.assertTrue(plan.hang.stuck)
+            self.assertEqual(([], []), (self.done, kept))
+            self.assertRaises(messaging.MessagingTimeout, ask)
+            self._do('own')
+            self.assertEqual((['own'], ['late']), (self.done, kept))
+            plan.hang.end()
+            self.assertEqual(['own', 'x'], self.done)
+            self.assertEqual('reply', ask())
+
+    def test_a_host_that_does_not_hang_answers_and_fails_as_always(self):
+        self._plan(faults.Fault('cinder', 'x', 'hang', DESTINATION))
+
+        def fails():
+            raise LookupError
+        with self.world.entered(self.process):
+            self.assertEqual('reply', self.world.effect('rpc', 'y', None, lambda: 'reply'))
+            self.assertRaises(LookupError, self.world.effect, 'rpc', 'y', None, fails)
+
+    def test_a_lie_is_an_answer_with_another_verdict(self):
+        self._plan(faults.Fault('rpc', 'y', 'says-commit'))
+        answers = [self.world.effect('rpc', 'y', None, lambda: {'verdict': None, 'more': 1})
+                   for _ in range(2)]
+        self.assertEqual(('COMMIT', None), tuple(a['verdict'] for a in answers))
+        self.assertEqual(1, answers[0]['more'])
 
     def test_unknown_words_are_refused(self):
         self.assertRaises(ValueError, faults.Fault, 'cinder', 'x', 'no-such-action')

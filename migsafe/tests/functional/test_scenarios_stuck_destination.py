@@ -13,45 +13,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from unittest import mock
-
-import oslo_messaging as messaging
 
 from migsafe.nova.host import lease
 from migsafe.nova.seams import volume_rows
-from migsafe.replay.lab import observe
+from migsafe.replay.lab import case, faults, observe
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
-
-
-class Stuck:
-    """A fault plan: pre_live_migration hangs before an effect, and that host answers nothing."""
-
-    def __init__(self, world, name):
-        self._world, self._name = world, name
-        self.go_on, self.hangs, self.ended = (threading.Event() for _ in range(3))
-        self.unanswered = []
-
-    def around(self, effect, call, later):
-        if effect.name == 'pre_live_migration':
-            threading.Thread(target=self._world.carry(self._deliver), args=(call,)).start()
-            self.hangs.wait(60)
-            raise messaging.MessagingTimeout('No reply')
-        if (effect.host, effect.name) == (DESTINATION, self._name):
-            self.hangs.set()
-            self.go_on.wait(60)
-        elif effect.host == SOURCE and effect.kind == 'rpc' and not self.go_on.is_set():
-            self.unanswered.append(effect.name)
-            raise messaging.MessagingTimeout('No reply')
-        return call()
-
-    def _deliver(self, call):
-        with contextlib.suppress(Exception):
-            # nobody waits for this reply
-            call()
-        self.ended.set()
 
 
 class TestStuck(scenarios.ScenarioTest):
@@ -60,10 +28,14 @@ class TestStuck(scenarios.ScenarioTest):
         """The source has rolled back and freed the instance; the destination hangs."""
         server = self.guest()
         own = self.luns(server)
-        plan = self.lab.world.rule = Stuck(self.lab.world, name)
+        fault = faults.Fault('cinder', name, 'hang', DESTINATION)
+        plan = self.lab.arm_faults(case.Case('stuck', (fault,)), 'migrate')
         self.lab.migrate(server)
-        self.assertIn('migsafe.guest_evidence', plan.unanswered)
-        self.assertFalse(plan.ended.is_set())
+        bus = self.lab.parts.bus
+        self.assertIn('guest_evidence', [m.message['method'] for m in bus.undelivered])
+        # what was not answered is lost here; the replay delivers it later
+        bus.undelivered.clear()
+        self.assertTrue(plan.hang.stuck)
         self.assertEqual(own, self.luns(server))
         self.assertIsNone(self.lab.show(server)['OS-EXT-STS:task_state'])
         # it is not settled while that host may still write
@@ -72,8 +44,7 @@ class TestStuck(scenarios.ScenarioTest):
         return server, own, plan
 
     def goes_on(self, plan):
-        plan.go_on.set()
-        self.assertTrue(plan.ended.wait(120))
+        plan.hang.end()
         self.lab.world.rule = None
 
     def rows(self, server):
