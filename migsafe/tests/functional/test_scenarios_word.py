@@ -19,23 +19,65 @@ from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE, THIRD
 
 
-class Says:
-    """A fault plan: a host answers a question with another verdict than it has.
+class Answers:
+    """A fault plan: a host answers a question otherwise than it should.
 
+    :param question: which one
+    :param other: what is another in its answers
     :param times: how often
     """
 
-    def __init__(self, verdict, times, then=None):
-        self._verdict, self._left, self._then = verdict, times, then
+    def __init__(self, question, other, times, then=None):
+        self._question, self._other, self._left, self._then = question, other, times, then
         self.said = 0
 
     def around(self, effect, call, later):
         answer = self._then.around(effect, call, later) if self._then else call()
-        if effect.name == 'migsafe.describe' and self._left:
+        if effect.name == self._question and self._left:
             self._left -= 1
             self.said += 1
-            return {**answer, 'known': True, 'live': False, 'verdict': self._verdict}
+            return {**answer, **self._other}
         return answer
+
+
+class Says(Answers):
+    """It says that it has another verdict."""
+
+    def __init__(self, verdict, times, then=None):
+        super().__init__('migsafe.describe', {'known': True, 'live': False, 'verdict': verdict},
+                         times, then)
+
+
+class TestNewerPeer(scenarios.ScenarioTest):
+    """An answer that is not understood is none: neither yes, nor "still at work"."""
+
+    def test_evidence(self):
+        for other in ({'guest': 'in a state of a later version'}, {'job': 'maybe'}):
+            with self.subTest(other):
+                self.lab.clean()
+                self._forget()
+                server = self.guest()
+                own = self.luns(server)
+                plan = self.lab.arm_faults(case.Case('newer', (JOB_FAILS,)), 'migrate')
+                newer = self.lab.world.rule = Answers('migsafe.guest_evidence', other, 1000, plan)
+                self.lab.migrate(server)
+                for connection in self.lab.parts.connections.values():
+                    connection.next_verdict = 'complete'
+                self.lab.recover()
+                self.assertGreater(newer.said, 1)
+                self.assertIn('not understood', self.lab.log())
+                # what can be put right is: the guest is seen here
+                self.assertEqual(own, self.luns(server))
+                self.assertUnharmed(server, SOURCE)
+                self.assertIsNone(self.lab.show(server)['OS-EXT-STS:task_state'])
+                # and nothing is taken away there
+                self.assertEqual([0, 1], self.exports(server, DESTINATION))
+                tx, = self.transactions(SOURCE)
+                self.assertEqual('ABORT', tx.verdict)
+                self.lab.world.rule = None
+                self.recover()
+                self.assertClean(server, SOURCE)
+                self.assertTrue(self.do(server, 'hard_reboot').done)
 
 
 class TestFalseWord(scenarios.ScenarioTest):
