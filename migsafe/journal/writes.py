@@ -30,6 +30,7 @@ _LOCK = sa.select(TABLE).where(
     COLUMN.id == sa.bindparam('id'), COLUMN.uuid == sa.bindparam('uuid')).with_for_update()
 _SAME = sa.select(TABLE).where(*(
     COLUMN[name] == sa.bindparam(name) for name in ('host', 'uuid', 'role')))
+_SAVE = sa.update(TABLE).where(COLUMN.id == sa.bindparam('its_id'))
 _INTENTS = sa.select(LINE.c.id, LINE.c.resource, LINE.c.key, LINE.c.effect).where(
     LINE.c.id.in_(sa.bindparam('ids', expanding=True)),
     LINE.c.transaction_id == sa.bindparam('transaction_id'), LINE.c.kind == 'intent')
@@ -65,9 +66,8 @@ class Row:
     def save(self, connection: sa.Connection) -> None:
         """Write what was changed, in one statement."""
         if self._changed:
-            connection.execute(
-                sa.update(TABLE).where(COLUMN.id == sa.bindparam('its_id')),
-                {'its_id': self.id, **{name: self._values[name] for name in self._changed}})
+            connection.execute(_SAVE, {
+                'its_id': self.id, **{name: self._values[name] for name in self._changed}})
         self._changed.clear()
 
 

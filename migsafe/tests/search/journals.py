@@ -9,12 +9,21 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Journals of the hosts: real ones, on SQLite in memory, used again for each schedule."""
+"""Journals of the hosts: real ones, on SQLite in memory, used again for each schedule.
+
+The statements are those of the journal. What makes it durable on a disk, what lets several
+processes share a file, and a connection for each call cost a schedule more than all else, and
+are left out: tests/functional is about them. What a host has read is kept until something is
+written to its journal; nothing but this process writes to it.
+"""
+
+import functools
 
 import sqlalchemy as sa
 from sqlalchemy import pool
 
-from migsafe.journal import api, engine, models, store
+from migsafe.journal import api, errors, models, store
+from migsafe.tests.search import sql
 
 TABLES = tuple(reversed(models.Base.metadata.sorted_tables))
 
@@ -25,21 +34,38 @@ class MemoryStore(store.Store):
     def __init__(self, host):
         super().__init__(sa.URL.create('sqlite'), 0, f'journal of {host}')
         self.engine = sa.create_engine('sqlite://', poolclass=pool.StaticPool)
-        engine._listen_sqlite(self.engine)
         models.Base.metadata.create_all(self.engine)
-        # The pool has one connection; between two calls there is no transaction in it.
-        self._direct = self.engine.raw_connection().driver_connection
+        self._open = self.engine.connect()
+        # Between two calls there is no transaction in it.
+        self._direct = self._open.connection.driver_connection
+        self._quick = sql.Connection(self._open, self._direct)
         self.host, self.use, self.changed = host, lambda what: None, True
-        self.touched = False
+        self.touched, self.known = False, {}
 
     def write(self, what, work):
         self.use('journal')
-        self.changed = self.touched = True
-        return super().write(what, work)
+        self.written()
+        self.touched = True
+        with errors.translated(self.database, what):
+            try:
+                result = work(self._quick)
+                self._quick.commit()
+                return result
+            except BaseException:
+                self._quick.rollback()
+                raise
 
     def read(self, what, work):
         self.use('')
-        return super().read(what, work)
+        try:
+            return work(self._quick)
+        finally:
+            self._quick.rollback()
+
+    def written(self):
+        """What is known of its content is not so any more."""
+        self.changed = True
+        self.known.clear()
 
     def check_file(self):
         self.use('')
@@ -49,7 +75,37 @@ class MemoryStore(store.Store):
         found = self._direct.execute(statement, values).fetchall()
         if not statement.startswith('SELECT'):
             self._direct.commit()
+            self.written()
         return found
+
+
+def _kept(name):
+    """A query whose answer stands until something is written; its records are frozen."""
+    query = getattr(api.Journal, name)
+
+    @functools.wraps(query)
+    def ask(self, *args, **kwargs):
+        self._store.use('')  # also where nothing is asked of the store
+        key = (name, *args, *sorted(kwargs.items()))
+        if key not in self._store.known:
+            self._store.known[key] = query(self, *args, **kwargs)
+        found = self._store.known[key]
+        return found.copy() if isinstance(found, (list, dict)) else found
+    return ask
+
+
+class Journal(api.Journal):
+    """The journal, which does not ask its database twice for the same."""
+
+    get, records, list, refresh, statuses = map(_kept, (
+        'get', 'records', 'list', 'refresh', 'statuses'))
+    unsettled_for_instance, _any_time = map(_kept, ('unsettled_for_instance', 'unsettled'))
+
+    def unsettled(self, *, due_before=None, limit=100, **more):
+        """That of any time is known; what is due of it is another question each time."""
+        found = [tx for tx in self._any_time(limit=1000, **more)
+                 if due_before is None or tx.next_attempt_at <= due_before]
+        return found[:limit]
 
 
 class Shelf:
@@ -65,7 +121,6 @@ class Shelf:
         for table in TABLES:
             found.sql(f'DELETE FROM {table.name}')
         found.sql('DELETE FROM sqlite_sequence')
-        found.changed = True
         return found
 
 
@@ -78,7 +133,7 @@ def journal(found, use):
     :param use: called before each use with 'journal' for a write
     """
     found.use = use
-    return api.Journal(found, found.host)
+    return Journal(found, found.host)
 
 
 def snapshot(found):
@@ -94,7 +149,6 @@ def restore(found, rows):
         for row in rows[table.name]:
             marks = ','.join('?' * len(row))
             found.sql(f'INSERT INTO {table.name} VALUES ({marks})', row)
-    found.changed = True
 
 
 def unsettled(found, instance):

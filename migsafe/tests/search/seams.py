@@ -13,6 +13,7 @@
 
 import contextlib
 import datetime
+import logging
 import sys
 import types
 from unittest import mock
@@ -27,9 +28,11 @@ from oslo_messaging import conffixture
 from oslo_utils import timeutils, uuidutils
 
 import migsafe.conf
+from migsafe.journal import models
 from migsafe.nova.clients import evidence
+from migsafe.nova.host import status
 from migsafe.nova.seams import table
-from migsafe.tests.search import cinder, hypervisor, loop, operations, records
+from migsafe.tests.search import cinder, hypervisor, loop, operations, records, sql
 
 #: Packages in which threads, clocks and chance are the loop's.
 PACKAGES = ('migsafe.nova', 'migsafe.transaction', 'migsafe.resources')
@@ -139,6 +142,9 @@ def _patches():
             (neutron, 'get_client', lambda *a, **k: None),
             (libvirt_host, 'libvirt', hypervisor.MODULE),
             (timeutils, 'utcnow', utcnow),
+            # Who is not armed says so in a file; these have none.
+            (status, 'unarmed', lambda *a, **k: None),
+            (models.UtcDateTime, 'process_result_value', sql.time_of),
             (uuidutils, 'generate_uuid', lambda *a, **k: Now.world.new_uuid()),
             (evidence, 'boot_id', lambda: Now.world.hosts[_running().life.host].boot_id)):
         yield mock.patch.object(target, name, instead)
@@ -162,7 +168,9 @@ def installed():
         for patch in _patches():
             stack.enter_context(patch)
         Now.installed = True
+        logging.disable(logging.CRITICAL)
         try:
             yield
         finally:
+            logging.disable(logging.NOTSET)
             Now.installed = False
