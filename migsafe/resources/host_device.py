@@ -171,7 +171,9 @@ class HostDevice(base.Resource):
         """Disconnect one volume here; the reason if it has to stay."""
         paths = [] if volume in move.history.ended else self._paths(move, info)
         legacy = self._legacy(move, volume)
-        connected = paths or volume in move.history.connections
+        # Without a device and without an export, whatever has its number is another disk.
+        connected = paths or (volume in move.history.connections
+                              and (volume in mapped or legacy))
         if (connected or legacy) and guest.guest not in NO_QEMU:
             # Also what has no device to see: RBD and NFS live in QEMU.
             return f'{", ".join(paths) or volume} may be in use: {guest}'
@@ -187,22 +189,24 @@ class HostDevice(base.Resource):
                 if paths:
                     raise exceptions.StillThere(paths=', '.join(paths))
             move.history.ended.add(volume)
-        else:
-            self._end_unheard(move, volume)
+        elif volume not in move.history.ended:
+            self._gone(move, volume)
         if legacy:
             with move.effect(self.name, 'terminate_connection', volume):
                 move.clients.volumes.terminate(move.tx.instance_uuid, volume)
         return None
 
     @staticmethod
-    def _end_unheard(move: Move, volume: str) -> None:
-        """A disconnect was begun by a process that was killed, and no device is there: it has
-        happened. Whatever has that LUN number from now on is another disk."""
+    def _gone(move: Move, volume: str) -> None:
+        """No device is there: a process that was killed has removed it, or the host was
+        rebooted. Whatever has that LUN number from now on is another disk."""
         unheard = [number for number, intent in move.history.open_intents.items()
                    if intent.effect == history.DISCONNECT and intent.key == volume]
         for number in unheard:
             move.journal.outcome(move.tx, number, 'ok')
-            move.history.ended.add(volume)
+        if not unheard:
+            move.journal.note(move.tx, history.GONE + volume)
+        move.history.ended.add(volume)
 
     def _paths(self, move: Move, info: dict[str, Any]) -> list[str]:
         return move.clients.devices.paths(move.tx.instance_uuid, info)

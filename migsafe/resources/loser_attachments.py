@@ -53,7 +53,7 @@ def _note(move: Move, attachment_id: str) -> None:
 def losers(move: Move, attachments: Sequence[Attachment],
            rows: Iterable[VolumeRow]) -> list[Attachment]:
     """Attachments that this transaction may delete."""
-    mine = known(move)
+    mine = known(move) | _unheard(move, attachments)
     touched = any(move.loser in (o.source_host, o.dest_host) for o in move.later)
     if move.instance is None or not (move.newest or move.superseded or touched):
         # Deleted, or given back and not moved to the loser since: nobody needs any of the
@@ -65,6 +65,19 @@ def losers(move: Move, attachments: Sequence[Attachment],
             or (move.newest and not move.superseded and a.volume_id in volumes)]
 
 
+def _unheard(move: Move, attachments: Sequence[Attachment]) -> set[str]:
+    """What was made for the destination by a process that was killed before it knew the id.
+
+    Nothing but a move makes a second attachment of a volume that the instance has. While none
+    is going on or has come after, one without a host that no row names is that one.
+    """
+    if move.loser != move.tx.dest_host or move.later or not (
+            move.instance is None or move.instance.task_state is None):
+        return set()
+    volumes = (move.history.unsure() if move.loser == move.local else move.peer_unsure())
+    return {a.id for a in attachments if a.host is None and a.volume_id in volumes}
+
+
 def known(move: Move) -> set[str]:
     """What this transaction captured or made, of the host that lost."""
     if move.loser == move.tx.source_host:
@@ -72,7 +85,8 @@ def known(move: Move) -> set[str]:
                  move.history.captured('volume_connection').values()}
     else:
         found = _made(move.history.attachments.values())
-        if not move.newest and move.loser != move.local:
+        # Of a deleted instance no row tells what was made.
+        if move.loser != move.local and (move.instance is None or not move.newest):
             found |= _made(move.peer_attachments().values())
     return found | {note.removeprefix(OLD) for note in move.history.notes
                     if note.startswith(OLD)}

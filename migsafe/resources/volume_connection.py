@@ -13,10 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from migsafe.brick.guard import policy
 from migsafe.resources import base, loser_attachments, volume_target
 from migsafe.transaction.clients import Attachment, VolumeRow
 from migsafe.transaction.evidence import GuestState
@@ -155,7 +153,7 @@ class VolumeConnection(base.Resource):
 
     def _swap(self, move: Move, row: VolumeRow,
               target: volume_target.Target) -> dict[str, str]:
-        info = _with_what_was_noted(move, row, target.connection_info or {})
+        info = volume_target.with_what_was_noted(move, row, target.connection_info or {})
         with move.effect(self.name, 'bdm_restore', row.volume_id,
                          {'from': row.attachment_id,
                           'to': target.attachment_id}):
@@ -237,30 +235,6 @@ class VolumeConnection(base.Resource):
         if move.instance is None:
             return []
         return move.clients.records.volumes(move.tx.instance_uuid)
-
-
-def _with_what_was_noted(move: Move, row: VolumeRow,
-                         info: dict[str, Any]) -> dict[str, Any]:
-    """A connection_info with what Cinder, where it may be from, does not know.
-
-    That is the identity of the volume, and the device that the winner, if it
-    is this host, has found it as; the loser's device says nothing about that.
-    """
-    given = info.get('data') or {}
-    if not isinstance(given, Mapping):
-        return info
-    data = dict(given)
-    here = (move.history.connections.get(row.volume_id)
-            if move.winner == move.local else None)
-    for known in (here, row.connection_info):
-        noted = (known or {}).get('data')
-        if not isinstance(noted, Mapping):
-            continue
-        if noted.get(policy.KEY):
-            data.setdefault(policy.KEY, noted[policy.KEY])
-        if known is here and volume_target.same(here, info) and noted.get('device_path'):
-            data.setdefault('device_path', noted['device_path'])
-    return {**info, 'data': data}
 
 
 def _because(reason: str | None) -> str:

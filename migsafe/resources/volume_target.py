@@ -211,3 +211,27 @@ def _legacy_target(move: Move, row: VolumeRow,
     if source_info and same(row.connection_info, source_info):
         return Target(None, move.history.connections.get(row.volume_id))
     return Target(None, row.connection_info)
+
+
+def with_what_was_noted(move: Move, row: VolumeRow,
+                         info: dict[str, Any]) -> dict[str, Any]:
+    """A connection_info with what Cinder, where it may be from, does not know.
+
+    That is the identity of the volume, and the device that the winner, if it
+    is this host, has found it as; the loser's device says nothing about that.
+    """
+    given = info.get('data') or {}
+    if not isinstance(given, Mapping):
+        return info
+    data = dict(given)
+    here = (move.history.connections.get(row.volume_id)
+            if move.winner == move.local else None)
+    for known in (here, row.connection_info):
+        noted = (known or {}).get('data')
+        if not isinstance(noted, Mapping):
+            continue
+        if noted.get(policy.KEY):
+            data.setdefault(policy.KEY, noted[policy.KEY])
+        if known is here and same(here, info) and noted.get('device_path'):
+            data.setdefault('device_path', noted['device_path'])
+    return {**info, 'data': data}

@@ -23,7 +23,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.resources import base
 from migsafe.text import masked
-from migsafe.transaction import belief, closing, verdict
+from migsafe.transaction import belief, closing, remains, verdict
 from migsafe.transaction import history as transaction_history
 from migsafe.transaction.clients import Clients, OtherMove
 from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
@@ -101,24 +101,6 @@ class Engine:
                                (Point.DEVICES, Point.DONE), True,
                                self._clients.records.later(tx))
 
-    def _moved_on(self, tx: Transaction, history: transaction_history.History,
-                  later: Sequence[OtherMove]) -> bool:
-        """The instance was usable again and has been moved to the loser.
-
-        What is left there is in use by it, and is no longer ours.
-        """
-        ends = (verdict.Verdict(tx.verdict) if tx.verdict in verdict.DECIDED
-                else belief.recorded(tx, later))
-        if ends is None:
-            return False
-        loser = tx.source_host if ends is verdict.Verdict.COMMIT else tx.dest_host
-        if FREED not in history.notes and not any(
-                other.over and not other.came_to_nothing and other.dest_host == loser
-                for other in later):
-            return False
-        now = self._clients.records.instance(tx.instance_uuid)
-        return now is not None and now.host == loser
-
     def settle(self, tx: Transaction, *, silent: str = '',
                points: Iterable[Point] = tuple(Point)) -> closing.Outcome:
         """One attempt to bring a transaction to an end.
@@ -130,7 +112,8 @@ class Engine:
         """
         history = self.history(tx)
         later = self._clients.records.later(tx)
-        if self._moved_on(tx, history, later):
+        if remains.moved_on(tx, history, later, self._clients):
+            remains.give_back(tx, later, self._clients, self._journal)
             tx = self._journal.finish(tx, 'the instance has moved on since')
             return closing.ended(tx)
         evidence = self.witness.gather(tx, history, silent)

@@ -24,6 +24,8 @@ CONNECT = 'connect_volume'
 DISCONNECT = 'disconnect_volume'
 #: An operator's request to take back a verdict, or that a host is dead.
 WITHDRAW = 'withdraw'
+#: A note: no device of a volume was there when it was looked for.
+GONE = 'no device of volume '
 LEGACY_CONNECT = 'initialize_connection'
 
 
@@ -64,6 +66,11 @@ class History:
         """A capture as a dictionary, empty when there is none."""
         found = self.captures.get((resource, key))
         return found if isinstance(found, dict) else {}
+
+    def unsure(self) -> list[str]:
+        """Volumes for which an attachment may have been made that nobody knows the id of."""
+        return sorted({record.key for record in self.open_intents.values()
+                       if record.effect == CREATE})
 
     def captured(self, resource: str) -> dict[str, dict[str, Any]]:
         """All captures of one resource, by key."""
@@ -118,6 +125,8 @@ def _on_verdict(history: History, record: Record) -> None:
 
 def _on_note(history: History, record: Record) -> None:
     history.notes.add(record.text)
+    if record.text.startswith(GONE):
+        history.ended.add(record.text.removeprefix(GONE))
 
 
 def _on_hold(history: History, record: Record) -> None:

@@ -222,6 +222,10 @@ class Move:
         """Attachments that the other host made, by volume."""
         return dict(self._peer().get('attachments') or {})
 
+    def peer_unsure(self) -> list[str]:
+        """Volumes for which the other host may have made an attachment, and does not know."""
+        return list(self._peer().get('unsure') or ())
+
     def peer_verdict(self) -> str:
         """What the other host has journalled; empty if it does not say."""
         return str(self._peer().get('verdict') or '')

@@ -92,9 +92,10 @@ class Endpoint:
             'state': '', 'verdict': '', 'host': p.host, 'attachments': {},
             'version': migsafe.version.version()}
         if tx is not None:
+            history = p.engine.history(tx)
             found.update(
-                state=tx.state, verdict=tx.verdict or '',
-                attachments=p.engine.history(tx).attachments)
+                state=tx.state, verdict=tx.verdict or '', attachments=history.attachments,
+                unsure=history.unsure())
         return found
 
     @_discreet

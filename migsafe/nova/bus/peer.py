@@ -103,7 +103,8 @@ def parse_description(reply: Any) -> dict[str, Any] | None:
     return {'known': reply['known'], 'live': reply['live'],
             'state': reply['state'], 'verdict': reply['verdict'],
             'version': _text(reply.get('version')),
-            'attachments': _lists(reply.get('attachments'))}
+            'attachments': _lists(reply.get('attachments')),
+            'unsure': _lists({'': reply.get('unsure')}).get('', [])}
 
 
 def parse_release(reply: Any) -> dict[str, Any]:

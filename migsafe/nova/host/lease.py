@@ -17,20 +17,25 @@ A destination that was stuck meanwhile would go on, into what is the owner's aga
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 from oslo_utils import timeutils
 
 from migsafe.journal.records import Transaction
 from migsafe.resources import instance_record
 from migsafe.text import masked
-from migsafe.transaction.clients import Clients
+from migsafe.transaction.clients import Clients, VolumeRow
+from migsafe.transaction.move import MIGRATING
 from migsafe.transaction.verdict import DECIDED
 
 #: The part of the time that the source waits after which is asked. The other half is for an
 #: effect that takes long, and for the question.
 PART = 0.5
+#: Seconds between nova-api's request and its arrival on a host that is not asked about.
+YOUNG = 30
 
 
 class Lease:
@@ -38,10 +43,13 @@ class Lease:
 
     :param seconds: after which it has to be asked
     :param ask: says why it is not any more; empty if it is
+    :param row_of_source: what a row says while the volume is the source's
     """
 
-    def __init__(self, seconds: float, ask: Callable[[], str]) -> None:
+    def __init__(self, seconds: float, ask: Callable[[], str],
+                 row_of_source: Callable[[VolumeRow], VolumeRow | None]) -> None:
         self._seconds, self._ask = seconds, ask
+        self.row_of_source = row_of_source
         self._boot, self._wall = _boottime(), timeutils.utcnow()
 
     def overdue(self) -> bool:
@@ -65,6 +73,44 @@ class Lease:
 
 def _boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def row_of_source(clients: Clients, tx: Transaction, row: VolumeRow) -> VolumeRow | None:
+    """A row as the source had it, by Cinder; None if that cannot be told, which leaves it to
+    the source, whose settlement waits for this host's step to end."""
+    found = [a for a in clients.volumes.attachments(tx.instance_uuid)
+             if a.volume_id == row.volume_id and a.host == tx.source_host]
+    info = clients.volumes.connection_info(found[0].id) if len(found) == 1 else None
+    if not info:
+        return None
+    info.setdefault('serial', row.volume_id)
+    return dataclasses.replace(row, attachment_id=found[0].id, connection_info=info)
+
+
+def waited(sent: Any) -> bool:
+    """Whether a message may have waited for its host, as it does while nova-compute is down.
+
+    What it tells may have been true then only. One that is young is not asked about.
+
+    :param sent: the instance as it came in the message, saved when it became ``migrating``
+    """
+    if sent.updated_at is None:
+        return True
+    age = (timeutils.utcnow() - timeutils.normalize_time(sent.updated_at)).total_seconds()
+    # Of the future: whichever clock is wrong, nobody knows how long it has waited.
+    return not -YOUNG <= age <= YOUNG
+
+
+def moved(clients: Clients, tx: Transaction) -> str:
+    """Why a live migration must not begin any more; empty if nothing in Nova says so."""
+    now = clients.records.instance(tx.instance_uuid)
+    if now is None:
+        return 'the instance was deleted'
+    if now.host != tx.source_host:
+        return f'the instance is on {now.host} by its record'
+    if now.task_state != MIGRATING:
+        return 'the instance is not to be moved any more'
+    return next((str(o) for o in clients.records.later(tx) if not o.only_asked_for), '')
 
 
 def refusal(clients: Clients, tx: Transaction, plugin: bool) -> str:

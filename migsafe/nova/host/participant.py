@@ -14,19 +14,16 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from oslo_log import log as logging
-from oslo_utils import timeutils
 
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
-from migsafe.nova.clients import evidence
 from migsafe.nova.host import attempt as host_attempt
-from migsafe.nova.host import word
+from migsafe.nova.host import release
 from migsafe.transaction import closing
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
@@ -37,15 +34,11 @@ from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
-SOURCE, DESTINATION = 'source', 'destination'
+SOURCE, DESTINATION = release.SOURCE, release.DESTINATION
 #: What is done before Nova frees the instance again.
 BEFORE_DONE = (Point.RECORDS, Point.DEVICES, Point.EXPORTS)
 #: A paused tear-down of the other side is asked for again this soon.
 SOON = 2.0
-#: Most migrations within an hour that are journalled only because somebody asked to release them.
-TOMBSTONES = 200
-#: They are counted among this many times as many of the newest ones.
-LOOKED_AT = 5
 
 
 class Participant:
@@ -76,7 +69,7 @@ class Participant:
         return host_attempt.Attempt(uuid, instance_uuid, self.journal)
 
     @contextlib.contextmanager
-    def _exclusive(self, tx: Transaction, wait: float) -> Iterator[bool]:
+    def exclusive(self, tx: Transaction, wait: float) -> Iterator[bool]:
         """One settlement of one transaction at a time in this process."""
         with self._locks_lock:
             lock = self._locks.setdefault(tx.id, threading.Lock())
@@ -97,7 +90,7 @@ class Participant:
         :param points: leave out the last points to keep the instance busy
         :returns: what is left; None when somebody else is at it
         """
-        with self._exclusive(tx, wait) as mine, host_attempt.working(None):
+        with self.exclusive(tx, wait) as mine, host_attempt.working(None):
             if not mine:
                 return None
             now = self.journal.get(tx.uuid, tx.role)
@@ -109,10 +102,10 @@ class Participant:
         if outcome.clean:
             with self._locks_lock:
                 self._locks.pop(tx.id, None)
-            self._forget(now, outcome)
+            self.forget_guest(now, outcome)
         return outcome
 
-    def _forget(self, tx: Transaction, outcome: Outcome) -> None:
+    def forget_guest(self, tx: Transaction, outcome: Outcome) -> None:
         """What this process remembers of a guest that was to come here; what
         is at work by now has memories of its own, by the same name."""
         if outcome.clean and tx.role == DESTINATION \
@@ -124,8 +117,10 @@ class Participant:
         """The source leads. The destination finds out, or takes over."""
         if not tx.source_host:
             # Nothing was begun here: a release came first, and was cut off.
-            return self._let_go(self.journal.verdict(
-                tx, Verdict.ABORT.value, 'rolled back before it arrived here'))
+            tx = self.journal.verdict(
+                tx, Verdict.ABORT.value, 'rolled back before it arrived here')
+            return self.engine.settle_local(
+                tx, self.clients.guests.evidence(tx.instance_uuid))
         if self._arriving(tx):
             return self._left(tx, 'the guest is still being received')
         if self.engine.history(tx).guest_on:
@@ -187,103 +182,10 @@ class Participant:
             self.journal.note(tx, FREED)
         return self.engine.settle(tx)
 
-    def _let_go(self, tx: Transaction) -> Outcome:
-        return self.engine.settle_local(
-            tx, self.clients.guests.evidence(tx.instance_uuid))
-
-    # -- what the other host asks for -----------------------------------
-
     def release(self, uuid: str, instance_uuid: str,
                 verdict: Verdict) -> dict[str, Any]:
-        """Let go of this host's devices and directory of a guest.
+        """Let go of this host's devices and directory of a guest, as the other host asks.
 
         :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
         """
-        role = DESTINATION if verdict is Verdict.ABORT else SOURCE
-        tx = self.journal.get(uuid, role)
-        if tx is None:
-            return self._unknown(uuid, instance_uuid, verdict)
-        if tx.instance_uuid != instance_uuid:
-            return _refused(f'migration {uuid} is not of instance '
-                            f'{instance_uuid} on {self.host}')
-        return self._release(tx, verdict)
-
-    def _release(self, tx: Transaction,
-                 verdict: Verdict) -> dict[str, Any]:
-        refusal = word.refusal(self.clients, tx, verdict)
-        if refusal:
-            return _refused(refusal)
-        if tx.state != 'settled':
-            # First the verdict, then the look: pre_live_migration registers its
-            # attempt first and then reads the verdict, so one sees the other.
-            tx = self.journal.verdict(tx, verdict.value, 'decided by the other host')
-        if tx.verdict not in (verdict.value, None):
-            return _refused(f'{self.host} has journalled {tx.verdict}')
-        if tx.state == 'settled' and not self.attempts.live(tx.uuid):
-            return {'state': 'done', 'kept': {}}
-        busy = self._busy(tx, verdict)
-        if busy:
-            return {'state': 'busy', 'reason': busy}
-        with self._exclusive(tx, self.conf.rpc_timeout / 3) as mine:
-            if not mine:
-                return {'state': 'busy', 'reason': 'being settled already'}
-            outcome = self._let_go(tx)
-            self._forget(tx, outcome)
-        if outcome.held and not outcome.kept:
-            return _refused('; '.join(outcome.held.values()))
-        return {'state': 'done', 'kept': dict(outcome.kept)}
-
-    def _busy(self, tx: Transaction, verdict: Verdict) -> str:
-        """What this process is doing with the instance, if anything."""
-        if verdict is Verdict.ABORT and self.attempts.fence(tx.uuid):
-            return (f'{self.host} is still in pre_live_migration; it has '
-                    'been told to stop')
-        if self.attempts.busy(tx.instance_uuid):
-            return f'{self.host} is at another migration of the instance'
-        return ''
-
-    def _unknown(self, uuid: str, instance_uuid: str, verdict: Verdict) -> dict[str, Any]:
-        """A migration that this host has no journal of.
-
-        A destination keeps the answer, so that a pre_live_migration that arrives after this is
-        refused. A source has one when it did not have migsafe at that time, or has lost its
-        journal. What is asked for has to be what Nova has recorded of it.
-        """
-        if self.journal.get(uuid, SOURCE) is not None:
-            return _refused(f'{self.host} is the source of migration {uuid}, where nothing is '
-                            'rolled back')
-        move = word.lost(self.host, uuid, self.clients.records.moves(instance_uuid), verdict)
-        refusal = word.stranger(self.host, move, self.clients.records.instance(instance_uuid),
-                                verdict, self.clients.guests.evidence(instance_uuid))
-        if refusal or move is None:
-            return _refused(f'{self.host} has no journal of migration {uuid}, and {refusal}')
-        if self._too_many():
-            return _refused(f'{self.host} has journalled {TOMBSTONES} migrations within an hour '
-                            'that it does not know')
-        if verdict is Verdict.COMMIT:
-            tx = self.journal.begin(uuid, SOURCE, instance_uuid, self.host, move.dest_host,
-                                    source_boot_id=evidence.boot_id())
-        else:
-            tx = self.journal.begin(uuid, DESTINATION, instance_uuid, '', self.host,
-                                    dest_boot_id=evidence.boot_id())
-            if tx.source_host:
-                # pre_live_migration was faster, and is told to stop as usual.
-                return self._release(tx, verdict)
-        return self._release(self.journal.verdict(
-            tx, verdict.value, 'decided by the other host, and unknown here'), verdict)
-
-
-    def _too_many(self) -> bool:
-        """Whether others have made as many rows here as they may.
-
-        A host that loses more pre_live_migration calls than that in an hour has other troubles;
-        what is refused is tried again by the source.
-        """
-        since = timeutils.utcnow() - datetime.timedelta(hours=1)
-        newest = self.journal.list(newest=True, limit=LOOKED_AT * TOMBSTONES)
-        return sum(not tx.source_host and tx.created_at > since
-                   for tx in newest) >= TOMBSTONES
-
-
-def _refused(reason: str) -> dict[str, Any]:
-    return {'state': 'refused', 'reason': reason}
+        return release.answer(self, uuid, instance_uuid, verdict)

@@ -17,6 +17,7 @@ import functools
 from typing import Any
 
 from nova import exception, objects
+from nova.compute import task_states
 from nova.conf import CONF
 from oslo_log import log as logging
 
@@ -63,7 +64,8 @@ def pre_live_migration(wrapped: Any, manager: Any, args: Any,
             attempt.lease = lease.Lease(
                 lease.PART * CONF.rpc_response_timeout,
                 functools.partial(lease.refusal, participant.clients, attempt.tx,
-                                  _plugin(call)))
+                                  _plugin(call)),
+                functools.partial(lease.row_of_source, participant.clients, attempt.tx))
         result = wrapped(*args, **kwargs)
         effects.check_fence(attempt)
     return result
@@ -92,6 +94,11 @@ def _begin(participant: Participant, migration: Any,
         instance=records.instance_row(instance),
         directory_exists=existing is not None,
         directory_shared=source.shared_path(call['migrate_data']))
+    known = participant.journal.get(migration.uuid, DESTINATION)
+    if known is not None and known.source_host and known.verdict is None:
+        raise exception.MigrationError(reason=(
+            f'live migration {migration.uuid} of instance {instance.uuid} came to '
+            f'{participant.host} once more; it was begun here before'))
     tx: Transaction = participant.journal.begin(
         migration.uuid, DESTINATION, instance.uuid,
         migration.source_compute, participant.host,
@@ -102,6 +109,13 @@ def _begin(participant: Participant, migration: Any,
             f'live migration {migration.uuid} of instance {instance.uuid} '
             f'came to {participant.host} after it had been rolled back '
             f'({tx.reason}); start a new one'))
+    why = lease.waited(instance) and (
+        lease.moved(participant.clients, tx)
+        or lease.refusal(participant.clients, tx, _plugin(call)))
+    if why:
+        raise exception.MigrationError(reason=(
+            f'live migration {migration.uuid} of instance {instance.uuid} came to '
+            f'{participant.host} too late: {why}'))
     return tx
 
 
@@ -112,9 +126,12 @@ def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,
     The guest is here, so that Nova has to go on whatever the journal says.
     """
     participant = registry.of(manager)
-    tx = participant and _open(participant, effects.arguments(
-        wrapped, args, kwargs)['instance'].uuid)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    uuid = effects.arguments(wrapped, args, kwargs)['instance'].uuid
+    tx = _open(participant, uuid)
     if not tx:
+        _refuse_late(participant, uuid)
         return wrapped(*args, **kwargs)
     attempt = participant.attempt(tx.uuid, tx.instance_uuid)
     with participant.attempts.open(attempt):
@@ -122,6 +139,19 @@ def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,
     if not attempt.failures:
         _committed(participant, tx)
     return result
+
+
+def _refuse_late(participant: Participant, instance_uuid: str) -> None:
+    """A message that is late, or there twice, would have the ports of an instance that has gone
+    on bound to this host; Nova finds out only when it saves the instance.
+
+    :raises nova.exception.MigrationError: no live migration is going on
+    """
+    now = participant.clients.records.instance(instance_uuid)
+    if now is None or now.task_state != task_states.MIGRATING:
+        raise exception.MigrationError(reason=(
+            f'the end of a live migration of instance {instance_uuid} was told to '
+            f'{participant.host} after it had been settled there; nothing was done'))
 
 
 def _committed(participant: Participant, tx: Transaction) -> None:

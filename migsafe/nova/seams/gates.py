@@ -88,7 +88,7 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if participant is None:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
-    reason = _reason(participant, instance.uuid)
+    reason = _reason(participant, instance.uuid) or _at_work(participant, instance.uuid)
     if reason is None and participant.conf.enforce:
         reason = _not_writable(participant)
     if reason:
@@ -108,6 +108,15 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
                     participant.host, masked(error), instance=instance)
         raise exception.MigrationPreCheckError(
             reason=faults.failed('the check for a live migration')) from error
+
+
+def _at_work(participant: Participant, instance_uuid: str) -> str | None:
+    """A volume that is attached, detached or swapped at this moment: the migration would begin
+    with rows that are not so any more when it ends, and disconnect what they named."""
+    if instance_lock.quiet(instance_uuid, participant.conf.rpc_timeout / 2):
+        return None
+    return (f'{participant.host} is at another operation on instance {instance_uuid}, maybe on '
+            'its volumes; ask again when it has ended')
 
 
 def _not_writable(participant: Participant) -> str | None:

@@ -27,7 +27,7 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe.nova.host import registry
-from migsafe.nova.seams import effects, faults, gates, rebuild
+from migsafe.nova.seams import effects, evacuation, faults, gates, rebuild
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -127,6 +127,7 @@ class Gate:
     :param under_lock: whether Nova holds the instance's lock
     :param bdms: the argument with rows that were read before
     :param when: (argument, value) with which alone it is meant
+    :param also: says what else speaks against it
     """
 
     operation: str
@@ -134,6 +135,7 @@ class Gate:
     under_lock: bool = False
     bdms: str = ''
     when: tuple[str, Any] | None = None
+    also: Callable[[Any, Any], str | None] = lambda participant, instance: None
 
     def __call__(self, wrapped: Any, manager: Any, args: Any,
                  kwargs: Any) -> Any:
@@ -146,7 +148,7 @@ class Gate:
             return wrapped(*args, **kwargs)
         reason = gates.settle_first(
             participant, call['instance'], call.get(self.bdms) or (),
-            under_lock=self.under_lock)
+            under_lock=self.under_lock) or self.also(participant, call['instance'])
         if reason:
             self.refuse(manager, call, faults.discreet(exception.NovaException(
                 f'{self.operation} refused: {reason}'), self.operation))
@@ -188,5 +190,6 @@ GATES: dict[str, tuple[str, Gate]] = {
     '_do_rebuild_instance_with_claim': (
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',
-        Gate('evacuation', _in_place, bdms='bdms', when=('evacuate', True))),
+        Gate('evacuation', _in_place, bdms='bdms', when=('evacuate', True),
+             also=evacuation.refusal)),
 }

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nova import exception, objects
+from nova import exception
 from nova.compute import task_states
 from oslo_log import log as logging
 from oslo_utils import uuidutils
@@ -25,16 +25,14 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.clients import evidence as clients_evidence
 from migsafe.nova.clients import records
 from migsafe.nova.host import attempt as host_attempt
-from migsafe.nova.host import registry
+from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import BEFORE_DONE, SOURCE, Participant
 from migsafe.nova.seams import effects
 from migsafe.text import masked, shell
 from migsafe.transaction.closing import Outcome
-from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.move import FREED
 from migsafe.transaction.subject import Subject
-from migsafe.transaction.verdict import Decision, Verdict
-from migsafe.transaction.witness import HANDED_OVER
+from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -121,6 +119,11 @@ def _begin(participant: Participant, attempt: host_attempt.Attempt,
             'settled or taken up by recovery there, and was not begun; '
             f'start a new one (see `migsafe journal show {shell(tx.uuid)}`)'))
     attempt.tx = tx
+    why = lease.moved(participant.clients, tx) if lease.waited(instance) else ''
+    if why:
+        raise exception.MigrationError(reason=(
+            f'live migration {tx.uuid} of instance {instance.uuid} to {call["dest"]} came to '
+            f'{participant.host} too late and was not begun: {why}'))
 
 
 def _journalled(participant: Participant, call: dict[str, Any], uuid: str,
@@ -245,64 +248,3 @@ def remove_remote_volume_connections(wrapped: Any, manager: Any, args: Any,
     if registry.of(manager) is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
     return None
-
-
-def post_live_migration_update_host(wrapped: Any, manager: Any, args: Any,
-                                    kwargs: Any) -> Any:
-    """libvirt says it is done: make the verdict durable, then go on."""
-    participant, attempt = registry.of(manager), host_attempt.current()
-    if participant is None or attempt is None or attempt.tx is None:
-        return wrapped(*args, **kwargs)
-    try:
-        decision = _decide(participant, attempt)
-    except exceptions.JournalError as error:
-        # The guest has left: forward is the only way. What is not journalled
-        # is not disconnected, and recovery does it later.
-        attempt.failures.append('journal')
-        LOG.error('Live migration %s of instance %s goes on without a '
-                  'journalled verdict: %s', attempt.uuid,
-                  attempt.instance_uuid, masked(error))
-        return wrapped(*args, **kwargs)
-    if decision.verdict is not Verdict.COMMIT:
-        attempt.failures.append('verdict')
-        raise exception.MigrationError(reason=(
-            f'libvirt reported live migration {attempt.uuid} of instance '
-            f'{attempt.instance_uuid} as completed, but: {decision.reason}'))
-    attempt.committed = decision.teardown
-    attempt.keep_devices = '' if decision.teardown else decision.reason
-    return wrapped(*args, **kwargs)
-
-
-def _decide(participant: Participant, attempt: host_attempt.Attempt) -> Decision:
-    assert attempt.tx is not None
-    engine = participant.engine
-    history = engine.history(attempt.tx)
-    history.notes.add(HANDED_OVER)
-    with host_attempt.working(None):
-        evidence = engine.witness.gather(attempt.tx, history)
-        attempt.tx, decision = engine.decide(attempt.tx, evidence)
-    if decision.verdict is not Verdict.COMMIT \
-            and evidence.source.guest is not GuestState.SHUT_OFF:
-        # Otherwise the verdict itself says so; or the guest ended here, which
-        # Nova takes for a migration that is complete.
-        participant.journal.note(attempt.tx, HANDED_OVER)
-    return decision
-
-
-def post_live_migration_remove_source_vol_connections(
-        wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
-    """Delete the source's attachments, but none whose device is still there.
-    """
-    participant, attempt = registry.of(manager), host_attempt.current()
-    if participant is None or attempt is None or attempt.tx is None:
-        return wrapped(*args, **kwargs)
-    call = effects.arguments(wrapped, args, kwargs)
-    bdms = [b for b in call['source_bdms']
-            if b.is_volume and b.volume_id not in attempt.kept]
-    for volume, reason in attempt.kept.items():
-        LOG.warning('Export of volume %s of instance %s to %s stays mapped: '
-                    'its device could not be disconnected (%s). It is tried '
-                    'again by itself.', volume, attempt.instance_uuid,
-                    participant.host, reason)
-    call['source_bdms'] = objects.BlockDeviceMappingList(objects=bdms)
-    return wrapped(**call)

@@ -28,6 +28,7 @@ import wrapt
 from migsafe import exceptions
 from migsafe.nova.seams import (
     deferred,
+    departure,
     destination,
     effects,
     gates,
@@ -93,10 +94,11 @@ SEAMS: tuple[Seam, ...] = (
              'context dest bdms instance',
              source.remove_remote_volume_connections),
     _manager('_post_live_migration_update_host', 'ctxt instance dest',
-             source.post_live_migration_update_host),
+             departure.post_live_migration_update_host),
+    _manager('_post_live_migration', 'ctxt instance dest', departure.post_live_migration),
     _manager('_post_live_migration_remove_source_vol_connections',
              'context instance source_bdms',
-             source.post_live_migration_remove_source_vol_connections),
+             departure.post_live_migration_remove_source_vol_connections),
     # the destination
     _manager('pre_live_migration', 'context instance disk migrate_data',
              destination.pre_live_migration),

@@ -78,19 +78,30 @@ def saved(wrapped: Any, bdm: Any, args: Any, kwargs: Any) -> Any:
         # Nova's own way back, which would write over what the source has put right.
         bdm.obj_reset_changes()
         return None
-    if not attempt.lease.overdue():
-        return wrapped(*args, **kwargs)
+    before = _before(attempt, bdm) if attempt.lease.overdue() else None
+    result = wrapped(*args, **kwargs)
+    # The write itself may have taken long.
+    if not (attempt.fenced.is_set() or attempt.lease.overdue()) or not attempt.stopped():
+        return result
+    with host_attempt.working(None):  # what is fenced is the step of Nova, not its undoing
+        before = before or attempt.lease.row_of_source(_row(bdm))
+        if before is not None:
+            _put_back(attempt, bdm, before)
+    effects.check_fence(attempt)
+
+
+def _before(attempt: host_attempt.Attempt, bdm: Any) -> VolumeRow:
+    """The row that is about to be written late.
+
+    :raises nova.exception.MigrationError: it is not this migration's to write any more
+    """
     effects.check_fence(attempt)
     before = _row(bdm)
     if 'attachment_id' not in bdm.obj_what_changed() \
             and before.attachment_id != bdm.attachment_id:
         attempt.fenced.set()
-    else:
-        result = wrapped(*args, **kwargs)
-        if not attempt.stopped():
-            return result
-        _put_back(attempt, bdm, before)
-    effects.check_fence(attempt)
+        effects.check_fence(attempt)
+    return before
 
 
 def _row(bdm: Any) -> VolumeRow:
@@ -100,13 +111,11 @@ def _row(bdm: Any) -> VolumeRow:
 
 
 def _put_back(attempt: host_attempt.Attempt, bdm: Any, before: VolumeRow) -> None:
-    """Outside of the attempt, which is fenced by now, and in which nothing is written."""
     now = _row(bdm)
     if now.attachment_id not in (bdm.attachment_id, before.attachment_id):
         return
-    with host_attempt.working(None):
-        done = records.Records(None).replace_connection(
-            attempt.instance_uuid, now, before.attachment_id, before.connection_info or {})
+    done = records.Records(None).replace_connection(
+        attempt.instance_uuid, now, before.attachment_id, before.connection_info or {})
     what = 'has been put back' if done else 'was changed again meanwhile, and is left as it is'
     LOG.warning('Row %s of volume %s of instance %s was written too late and %s; see `migsafe '
                 'journal show %s`', now.bdm_id, now.volume_id, attempt.instance_uuid, what,

@@ -13,15 +13,30 @@
 
 import dataclasses
 
-#: What a peer says that is not so, or not so any more.
-LIES = {
+#: What a peer says that is not so, or not so any more, by the question.
+LIES = {'describe': {
     'COMMIT': {'known': True, 'live': False, 'state': 'open', 'verdict': 'COMMIT'},
     'COMMIT-settled': {'known': True, 'live': False, 'state': 'settled', 'verdict': 'COMMIT'},
     'ABORT': {'known': True, 'live': False, 'state': 'open', 'verdict': 'ABORT'},
     'ABORT-settled': {'known': True, 'live': False, 'state': 'settled', 'verdict': 'ABORT'},
     'unknown': {'known': False, 'live': False, 'state': '', 'verdict': ''},
-    'odd': {'guest': 'teleporting', 'known': 'maybe', 'state': 'half-done'},
-}
+    'odd': {'known': 'maybe', 'state': 'half-done'},
+}, 'guest_evidence': {
+    'odd': {'guest': 'teleporting'},
+    'busy': {'job': True},
+    'rebooted': {'rebooted': True, 'boot_id': 'another'},
+    'unknown': {'guest': 'unknown', 'job': False},
+    'here': {'guest': 'here', 'job': False},
+    'absent': {'guest': 'absent', 'job': False},
+    'shut_off': {'guest': 'shut_off', 'job': False},
+    'handed_over': {'guest': 'handed_over', 'job': False},
+    'in_transfer': {'guest': 'in_transfer', 'job': False},
+}, 'release': {
+    'odd': {'state': 'half-done'},
+    'busy': {'state': 'busy', 'reason': 'at work'},
+    'refused': {'state': 'refused', 'reason': 'no'},
+    'no-account': {'state': 'done', 'kept': 'nothing'},
+}}
 
 
 @dataclasses.dataclass
@@ -39,7 +54,7 @@ class Fault:
         """The answer that is given instead."""
         if self.kind != 'lie' or not isinstance(result, dict):
             return result
-        return {**result, **LIES[self.argument]}
+        return {**result, **LIES[method.removeprefix('migsafe.')][self.argument]}
 
 
 class Faults:

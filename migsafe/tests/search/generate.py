@@ -23,7 +23,7 @@ STEPS = ('journal', 'journal', 'attachment_create', 'attachment_create-done',
          'attachment_delete', 'attachment_delete-done', 'connect_volume', 'connect_volume-done',
          'disconnect_volume', 'disconnect_volume-done', 'bdm', 'db', 'migrateToURI3',
          'post_live_migration', 'post_at_destination', 'attachment_complete', 'placement',
-         'placement', 'db')
+         'placement', 'neutron', 'db')
 #: Steps of one side of a live migration alone: 0 is its source, 1 its destination.
 ON_SIDE = {'attachment_create': 1, 'attachment_create-done': 1, 'connect_volume': 1,
            'connect_volume-done': 1, 'bdm': 1, 'migrateToURI3': 0, 'post_live_migration': 0,
@@ -76,6 +76,8 @@ class _Generator:
             self._say('volumes 2')
         if chance.random() < 0.15:
             self._say('reuse off')
+        if chance.random() < 0.2:
+            self._say('identity off')
         if chance.random() < 0.15:
             self._say(f'skew {chance.choice(HOSTS)} {chance.choice((-4000, -300, 300, 4000))}')
 
@@ -86,8 +88,8 @@ class _Generator:
         chance = self._chance
         kind = chance.choices(
             ('migrate', 'reboot', 'stop', 'crash', 'resize', 'evacuate', 'detach', 'attach',
-             'swap', 'delete', 'release', 'restore', 'arm', 'freeze', 'cut'),
-            (44, 12, 14, 3, 5, 3, 3, 2, 2, 2, 4, 3, 1, 5, 3))[0]
+             'swap', 'delete', 'release', 'restore', 'arm', 'disarm', 'freeze', 'cut', 'clock'),
+            (44, 12, 14, 3, 5, 3, 3, 2, 3, 2, 4, 3, 1, 1, 5, 3, 2))[0]
         getattr(self, f'_{kind}')()
 
     def _freeze(self):
@@ -165,6 +167,14 @@ class _Generator:
         name = self._chance.choice(HOSTS)
         self._say(f'at {self._now} arm {name}')
 
+    def _disarm(self):
+        name = self._chance.choice(HOSTS)
+        self._say(f'at {self._now} disarm {name}')
+
+    def _clock(self):
+        name = self._chance.choice(HOSTS)
+        self._say(f'at {self._now} clock {name} {self._chance.choice((-4000, -300, 300, 4000))}')
+
     def _fault(self):
         chance = self._chance
         kind = chance.choices(('message', 'step', 'nova'), (4, 4, 3))[0]
@@ -180,8 +190,8 @@ class _Generator:
 
     def _what(self, name):
         chance = self._chance
-        if name == 'describe' and chance.random() < 0.4:
-            return f'lie {chance.choice(tuple(faults.LIES))}'
+        if name in faults.LIES and chance.random() < 0.4:
+            return f'lie {chance.choice(tuple(faults.LIES[name]))}'
         kind = chance.choice(('lose', 'lose-reply', 'delay', 'delay', 'twice'))
         return f'{kind} {chance.choice(DELAYS)}' if kind in ('delay', 'twice') else kind
 

@@ -22,6 +22,8 @@ STATES = {RUNNING: (evidence.RUNNING, 1),
           INCOMING: (evidence.PAUSED, evidence.PAUSED_MIGRATION),
           SHUT_OFF: (evidence.SHUTOFF, 1)}
 UNBOUNDED, NO_JOB = 2, 0
+#: Seconds after which libvirtd takes its peer for gone (keepalive_interval * keepalive_count).
+KEEPALIVE = 30
 
 
 class Error(Exception):
@@ -81,6 +83,15 @@ class Hypervisors:
         """Domains are defined on disk, but those that were coming in."""
         for instance, state in tuple(self.guests[host].items()):
             self.end(host, instance, None if state == INCOMING else SHUT_OFF)
+            self.world.loop.spawn(lambda lost=instance: self._unfed(lost), None,
+                                  'keepalive', KEEPALIVE)
+
+    def _unfed(self, instance):
+        """libvirtd ends what is coming in from a host that says nothing any more."""
+        for host, guests in self.guests.items():
+            if guests.get(instance) == INCOMING and not any(
+                    instance == moved for _, moved in self.jobs):
+                self.end(host, instance)
 
     def transfer(self, source, dest, instance, how, seconds):
         """libvirt migrates by itself; whether nova-compute lives is nothing to it.

@@ -188,9 +188,11 @@ def leaders(around):
 
 
 def verdicts(around, uuid):
-    """What the journals say of a migration."""
-    return {row[0] for one in around.hosts.values() for row in one.store.sql(
-        'SELECT verdict FROM migsafe_transactions WHERE uuid = ?', (uuid,))}
+    """What the journals of the two hosts of a migration say of it."""
+    row = around.db.migrations[uuid]
+    return {found[0] for name in (row['source_compute'], row['dest_compute'])
+            for found in around.hosts[name].store.sql(
+                'SELECT verdict FROM migsafe_transactions WHERE uuid = ?', (uuid,))}
 
 
 def residue(around):
@@ -212,6 +214,11 @@ def residue(around):
         if lun is not None and around.array.leads_to(host, lun) != bdm['volume_id']:
             yield (f'R1 row of {bdm["volume_id"]} has LUN {lun}, which on {host} is '
                    f'{around.array.leads_to(host, lun)}')
+    for port, bound in around.neutron.of(world.INSTANCE).items():
+        hosts = {name: status for name, status in bound.items() if not (
+            status == 'INACTIVE' and _never_begun(around, name))}
+        if hosts != {host: 'ACTIVE'}:
+            yield f'R8 {port} is bound to {hosts}; the instance is on {host}'
     yield from _devices(around, host)
     running = around.guests.where(world.INSTANCE)
     if running and running != [host]:
@@ -219,7 +226,7 @@ def residue(around):
     if row['task_state'] == 'migrating':
         yield 'R6 stuck in migrating'
     for one in around.db.migrations.values():
-        if one['migration_type'] == 'live-migration':
+        if one['migration_type'] == 'live-migration' and not _unheard_of(around, one):
             if one['status'] not in OVER:
                 yield f'R12 migration {one["uuid"]} is {one["status"]}'
             if around.placement.held.get(one['uuid']):
@@ -227,6 +234,18 @@ def residue(around):
     held = around.placement.held.get(world.INSTANCE, set())
     if held != {f'rp-{host}'}:
         yield f'R7 the instance holds {sorted(held)}, it is on {host}'
+
+
+def _unheard_of(around, migration):
+    """A migration that no host had begun when its instance was evacuated: Nova leaves it as it
+    is, and nobody else knows of it."""
+    return around.instance['launched_by'] == 'evacuation' and not verdicts(
+        around, migration['uuid'])
+
+
+def _never_begun(around, host):
+    return any(one['dest_compute'] == host and _unheard_of(around, one)
+               for one in around.db.migrations.values())
 
 
 def _devices(around, host):

@@ -18,7 +18,7 @@ import pathlib
 import sys
 import time
 
-from migsafe.tests.search import generate, run, script, seams, shrink
+from migsafe.tests.search import generate, run, script, seams, shrink, unmended
 
 #: Schedules between two collections: what a world leaves is a circle.
 COLLECT = 100
@@ -99,6 +99,32 @@ def replay(schedule, **options):
     return 1 if result.breaches else 0
 
 
+def find(number, seeds):
+    """The first schedule that breaks an invariant only without the mendings of a fault.
+
+    :returns: (how many schedules were run until then, seed, the breach), or None
+    """
+    with seams.installed():
+        for count, seed in enumerate(seeds, 1):
+            schedule = generate.generate(seed)
+            with unmended.unmended(number):
+                result = run.run(schedule)
+            if result.breaches and not run.run(schedule).breaches:
+                return count, seed, result.breaches[0]
+            gc.collect()
+    return None
+
+
+def _found(number, seeds):
+    what = unmended.FAULTS[number].what
+    found = find(number, seeds)
+    if found is None:
+        print(f'{number} ({what}) is not found in {len(seeds)} schedules')
+        return 1
+    print(f'{number} ({what}) is found after {found[0]} schedules, seed {found[1]}: {found[2]}')
+    return 0
+
+
 def main(arguments=None):
     """Exit code 0: no invariant was broken."""
     parser = argparse.ArgumentParser(prog='python -m migsafe.tests.search', description=(
@@ -109,6 +135,8 @@ def main(arguments=None):
     parser.add_argument('--replay', metavar='FILE', help='run the schedule in a file')
     parser.add_argument('--plain', action='store_true',
                         help='no host has the plugin, and what plain Nova does counts')
+    parser.add_argument('--unmended', type=int, choices=sorted(unmended.FAULTS), metavar='FAULT',
+                        help='take out the mendings of a fault, 1 to 5, and see when it is found')
     parser.add_argument('--shrink', action='store_true', help='with --seed or --replay')
     given = parser.parse_args(arguments)
     options = {'plain': True} if given.plain else {}
@@ -118,8 +146,11 @@ def main(arguments=None):
         if given.shrink:
             schedule = shrink.shrink(schedule, run.run(schedule, **options), **options)
         return replay(schedule, **options)
+    seeds = range(given.first, given.first + given.schedules)
+    if given.unmended:
+        return _found(given.unmended, seeds)
     tally, begin = Tally(), time.process_time()
-    search(range(given.first, given.first + given.schedules), tally, **options)
+    search(seeds, tally, **options)
     seconds = time.process_time() - begin
     print(', '.join(f'{value} {name}' for name, value in sorted(tally.counts.items())))
     print(f'{tally.migrations} moves, {tally.steps} steps, faults that fired: '

@@ -21,6 +21,8 @@ import types
 
 from nova import exception, objects, utils
 
+from migsafe.tests.search import neutron
+
 MIGRATING = 'migrating'
 
 
@@ -33,7 +35,7 @@ class ComputeManager:
 
     def __init__(self, world, host, driver, volume_api):
         self.world, self.host, self.driver = world, host, driver
-        self.volume_api, self.network_api = volume_api, Network()
+        self.volume_api, self.network_api = volume_api, neutron.Api(world)
         self.reportclient = world.placement
         self._waiting_live_migrations, self.additional_endpoints = {}, []
         self.compute_rpcapi = Rpc(world, host)
@@ -116,10 +118,14 @@ class ComputeManager:
 
     def post_live_migration_at_destination(self, context, instance, block_migration):
         self.world.point('post_at_destination')
+        source = instance.host
+        self.network_api.migrate_instance_finish(
+            context, instance, types.SimpleNamespace(dest_compute=self.host))
         instance.host = instance.node = self.host
         instance.compute_id = self._get_compute_info(context, self.host).id
         instance.task_state = None
         instance.save(expected_task_state=MIGRATING)
+        self.network_api.setup_networks_on_host(context, instance, source, teardown=True)
 
     def remove_volume_connection(self, context, volume_id, instance, delete_attachment=False):
         try:
@@ -132,6 +138,7 @@ class ComputeManager:
     def rollback_live_migration_at_destination(self, context, instance, destroy_disks,
                                                migrate_data):
         self.world.point('rollback_at_destination')
+        self.network_api.setup_networks_on_host(context, instance, self.host, teardown=True)
         self.driver.destroy(instance)
         self.world.directories.pop((self.host, instance.uuid), None)
 
@@ -216,6 +223,7 @@ class ComputeManager:
             except Exception:
                 self.world.swallowed += 1
         self._post_live_migration_remove_source_vol_connections(ctxt, instance, source_bdms)
+        self.network_api.migrate_instance_start(ctxt, instance, migrate_data.migration)
         self.world.directories.pop((self.host, instance.uuid), None)
         self.compute_rpcapi.post_live_migration_at_destination(
             ctxt, instance, block_migration, dest)
@@ -285,13 +293,6 @@ class ComputeManager:
     def _reset_live_migration(self, context, instance):
         instance.task_state = None
         instance.save(expected_task_state=[MIGRATING])
-
-
-class Network:
-    """Neutron without multiple port bindings."""
-
-    def has_port_binding_extension(self, *_args, **_kwargs):
-        return False
 
 
 class MigrateData:

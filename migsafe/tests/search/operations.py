@@ -89,6 +89,7 @@ class Operations(manager.ComputeManager):
         bdm = objects.BlockDeviceMapping.get_by_volume_and_instance(
             context, volume_id, instance.uuid)
         connector = self.driver.get_volume_connector(instance)
+        self._init_volume_connection(context, None, volume_id, connector, bdm, None, None)
         ref = self.volume_api.attachment_create(
             context, new_volume_id, instance.uuid, connector=connector)
         old = json.loads(bdm.connection_info)
@@ -99,6 +100,10 @@ class Operations(manager.ComputeManager):
         self.world.renamed(bdm.id, new_volume_id)
         bdm.connection_info, bdm.attachment_id = json.dumps(new), ref['id']
         bdm.save()
+
+    def _init_volume_connection(self, context, new_volume, old_volume_id, connector, bdm,
+                                new_attachment_id, mountpoint):
+        self.world.point('_init_volume_connection')
 
     @manager.locked
     def terminate_instance(self, context, instance):
@@ -157,6 +162,7 @@ class Operations(manager.ComputeManager):
 
     def finish_resize(self, context, instance, migration):
         self._start_here(context, instance)
+        self.network_api.migrate_instance_finish(context, instance, migration)
         self._set_migration_status(migration, 'confirmed')
         self.world.placement.only(instance.uuid, self.host, migration.uuid)
 
@@ -191,6 +197,8 @@ class Operations(manager.ComputeManager):
                                         injected_files, new_pass, orig_sys_metadata, bdms,
                                         evacuate, on_shared_storage, preserve_ephemeral,
                                         migration, request_spec):
+        # Whatever was under way to or from the host that is down, Nova leaves as it is.
+        self.world.instance['launched_by'] = 'evacuation'
         instance.host = instance.node = self.host
         instance.save()
         for bdm in bdms:
@@ -198,6 +206,7 @@ class Operations(manager.ComputeManager):
             self.volume_api.attachment_delete(context, bdm.attachment_id)
             bdm.attachment_id = new['id']
             bdm.save()
+        self.network_api.migrate_instance_finish(context, instance, migration)
         self._start_here(context, instance)
         self._set_migration_status(migration, 'done')
         self.world.placement.only(instance.uuid, self.host, migration.uuid)

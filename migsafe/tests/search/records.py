@@ -14,6 +14,7 @@
 import copy
 import datetime
 import json
+import types
 
 from nova import exception
 
@@ -220,6 +221,8 @@ def module(current):
             {uuid: bdms(c, uuid) for uuid in uuids}),
         'Migration': bind(Migration, get_by_uuid=migration, get_by_id=by_id,
                           get_by_instance_and_status=by_status),
+        'Service': bind(Row, get_by_compute_host=lambda _context, host:
+                        types.SimpleNamespace(forced_down=False)),
         'MigrationList': bind(ListOf, get_by_filters=migrations),
     }
 

@@ -13,7 +13,7 @@
 
 from nova import objects
 
-from migsafe.tests.search import manager, world
+from migsafe.tests.search import manager, neutron, world
 
 
 class Requests:
@@ -44,6 +44,10 @@ class Requests:
     def cut(self, one, other, seconds):
         """No message comes from one host to the other, nor back."""
         self.world.cuts[frozenset((one, other))] = self.world.loop.now + float(seconds)
+
+    def clock(self, name, seconds):
+        """Somebody sets its clock, or ntpd does."""
+        self.world.hosts[name].skew = float(seconds)
 
     def arm(self, name):
         """The plugin is installed; from its next start on nova-compute has it."""
@@ -129,6 +133,7 @@ class Requests:
             self.world.placement.claim(world.INSTANCE, dest)
             data = self.world.bus.call('', dest, 'check_can_live_migrate_destination', 60,
                                        manager.sent({'ctxt': None, 'instance': instance}))
+            neutron.Api(self.world).bind_ports_to_host(None, instance, dest)
         except Exception as error:
             self.world.note(f'not migrated: {error}'[:300])
             self.world.placement.move_allocations(None, uuid, world.INSTANCE)

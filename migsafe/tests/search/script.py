@@ -16,6 +16,7 @@
     armed A B C                  the hosts whose nova-compute has the plugin
     volumes 2
     reuse off                    freed LUN numbers are not given to others at once
+    identity off                 devices do not say which disk they are
     skew B -300                  its clock
     at 40 migrate B              see requests.Requests
     message describe A B 2 lose  the 2nd describe of A to B; also lose-reply, delay S, twice S,
@@ -44,6 +45,7 @@ class Script:
     armed: tuple[str, ...] = ('A', 'B', 'C')
     volumes: int = 1
     reuse: bool = True
+    identity: bool = True
     skews: dict = dataclasses.field(default_factory=dict)
     events: list = dataclasses.field(default_factory=list)
     faults: dict = dataclasses.field(default_factory=dict)
@@ -63,6 +65,8 @@ class Script:
             self.volumes = int(rest[0])
         elif word == 'reuse':
             self.reuse = rest[0] == 'on'
+        elif word == 'identity':
+            self.identity = rest[0] == 'on'
         elif word == 'skew':
             self.skews[rest[0]] = float(rest[1])
         elif word == 'at':
@@ -72,6 +76,12 @@ class Script:
             self.faults[(word, *rest[:length])] = (*rest[length:], '')[:2]
         else:
             raise ValueError('there is no such statement')
+
+    @property
+    def in_the_dark(self):
+        """Whether a host may not know what it had, and its devices do not say what they are."""
+        return not self.identity and any(
+            name in ('restore', 'evacuate', 'disarm') for _, name, _ in self.events)
 
     @property
     def longest(self):

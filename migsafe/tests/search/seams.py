@@ -29,7 +29,7 @@ from oslo_utils import timeutils, uuidutils
 
 import migsafe.conf
 from migsafe.journal import models
-from migsafe.nova.clients import evidence
+from migsafe.nova.clients import devices, evidence, instance_lock
 from migsafe.nova.host import status
 from migsafe.nova.seams import table
 from migsafe.tests.search import cinder, hypervisor, loop, operations, records, sql
@@ -74,10 +74,22 @@ class Now:
 
 def utcnow(with_timezone=False):
     """The clock of the host that asks."""
+    return records.EPOCH + datetime.timedelta(seconds=_running().now + _skew())
+
+
+def _skew():
+    """How far the clock of the host that asks is off."""
+    life = _running().life
+    return Now.world.hosts[life.host].skew if life else 0
+
+
+def _another_disk(host, path, data):
+    """What a disk says of itself, where it says something."""
     world = Now.world
-    life = world.loop.life
-    skew = world.hosts[life.host].skew if life else 0
-    return records.EPOCH + datetime.timedelta(seconds=world.loop.now + skew)
+    if not world.script.identity:
+        return False
+    found = world.array.devices[host].get(int(path.rpartition('-')[2]))
+    return found is not None and found.volume not in (data['volume_id'], None)
 
 
 def _running():
@@ -95,7 +107,7 @@ THREADING = types.SimpleNamespace(
 TIME = types.SimpleNamespace(
     monotonic=lambda: _running().now, perf_counter=lambda: _running().now,
     clock_gettime=lambda _clock: _running().now, CLOCK_BOOTTIME=7, CLOCK_MONOTONIC=1,
-    time=lambda: 1.7e9 + _running().now, sleep=lambda seconds: _running().sleep(seconds))
+    time=lambda: 1.7e9 + _running().now + _skew(), sleep=lambda seconds: _running().sleep(seconds))
 
 
 def _synchronized(name, *_args, **_kwargs):
@@ -108,6 +120,11 @@ def _synchronized(name, *_args, **_kwargs):
                 return function(*args, **kwargs)
         return inside
     return decorate
+
+
+def _free(name):
+    lock = _running().life.locks.get(name)
+    return lock is None or not lock.locked()
 
 
 def _modules():
@@ -137,12 +154,14 @@ def _patches():
         yield mock.patch.object(objects, name, kind, create=True)
     for target, name, instead in (
             (utils, 'synchronized', _synchronized),
+            (instance_lock, 'free', _free),
             (context, 'get_admin_context', lambda *a, **k: _CONTEXT),
             (nova_cinder, 'cinderclient', lambda *a, **k: Now.world.cinder()),
-            (neutron, 'get_client', lambda *a, **k: None),
+            (neutron, 'get_client', lambda *a, **k: Now.world.neutron),
             (libvirt_host, 'libvirt', hypervisor.MODULE),
             (timeutils, 'utcnow', utcnow),
             # Who is not armed says so in a file; these have none.
+            (devices, '_another_disk', _another_disk),
             (status, 'unarmed', lambda *a, **k: None),
             (models.UtcDateTime, 'process_result_value', sql.time_of),
             (uuidutils, 'generate_uuid', lambda *a, **k: Now.world.new_uuid()),

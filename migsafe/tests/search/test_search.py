@@ -18,7 +18,18 @@ from unittest import mock
 
 from migsafe.nova.host import attempt
 from migsafe.resources import base, host_device, instance_record, volume_connection
-from migsafe.tests.search import generate, invariants, main, run, script, seams, shrink, world
+from migsafe.tests.search import (
+    generate,
+    invariants,
+    journals,
+    main,
+    run,
+    script,
+    seams,
+    shrink,
+    unmended,
+    world,
+)
 from migsafe.transaction import verdict
 from migsafe.transaction.evidence import GuestState
 
@@ -99,6 +110,19 @@ class TestMutations(unittest.TestCase):
             (attempt.Registry, 'busy', lambda self, instance: False)))
 
 
+class TestUnmended(unittest.TestCase):
+    """Each fault that there was is found by the search when what mends it is taken out."""
+
+    def test_each(self):
+        for number, fault in unmended.FAULTS.items():
+            schedule = script.parse(fault.schedule)
+            with self.subTest(fault.what), seams.installed():
+                mended = run.run(schedule)
+                self.assertEqual([], mended.breaches + mended.plain)
+                with unmended.unmended(number):
+                    self.assertTrue(run.run(schedule).breaches)
+
+
 class TestItself(unittest.TestCase):
     """A schedule is the same each time, can be written down, and is made short."""
 
@@ -114,6 +138,20 @@ class TestItself(unittest.TestCase):
                 one, other = (run.run(generate.generate(seed)) for _ in range(2))
             self.assertEqual(one.trace, other.trace)
             self.assertEqual(one.steps, other.steps)
+
+    def test_what_is_kept_of_a_journal(self):
+        """What a host remembers of its journal is what the journal says."""
+        def asked(name):
+            return getattr(journals.api.Journal, name)
+        plain = {name: asked(name) for name in (
+            'get', 'records', 'list', 'refresh', 'statuses', 'unsettled_for_instance',
+            'unsettled')}
+        with seams.installed():
+            for seed in range(6):
+                schedule = generate.generate(seed)
+                kept = run.run(schedule)
+                with mock.patch.multiple(journals.Journal, **plain):
+                    self.assertEqual(kept.trace, run.run(schedule).trace)
 
     def test_lines_that_are_not_understood(self):
         for line in ('frobnicate', 'volumes', 'at soon migrate B'):

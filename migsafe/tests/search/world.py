@@ -23,6 +23,7 @@ from migsafe.tests.search import (
     host,
     hypervisor,
     loop,
+    neutron,
     operations,
     placement,
     records,
@@ -32,6 +33,7 @@ HOSTS = ('A', 'B', 'C')
 INSTANCE = '3a5c1c5e-4d4c-4a55-9d8d-0d7f0f6c1a01'
 #: Seconds that a step takes.
 COSTS = {'db': 0.05, 'bdm': 0.05, 'journal': 0.01, 'cinder.list': 0.3, 'placement': 0.2,
+         'neutron': 0.2,
          'attachment_create': 2.0, 'attachment_delete': 2.0, 'attachment_update': 2.0,
          'attachment_complete': 0.5, 'connect_volume': 3.0, 'disconnect_volume': 2.0}
 
@@ -55,6 +57,7 @@ class World:
         self.db, self.placement = records.Database(self), placement.Placement(self)
         self.array = array.Array(HOSTS, script.reuse, self.broken)
         self.cinder, self.guests = cinder.Cinder(self), hypervisor.Hypervisors(self, HOSTS)
+        self.neutron = neutron.Neutron(self)
         self.bus, self.directories, self.hosts = bus.Bus(self), {}, {}
         #: operations without a task state that are going on: a user waits for them
         self.busy = 0
@@ -68,8 +71,9 @@ class World:
         self.db.instances[INSTANCE] = {
             'id': 1, 'uuid': INSTANCE, 'host': 'A', 'node': 'A', 'compute_id': ord('A'),
             'task_state': None, 'vm_state': 'active', 'power_state': 1, 'progress': 0,
-            'updated_at': self.db.now()}
+            'updated_at': self.db.now(), 'launched_by': ''}
         self.placement.claim(INSTANCE, 'A')
+        self.neutron.create(INSTANCE, 'A')
         self.directories['A', INSTANCE] = True
         for number in range(self.script.volumes):
             self._volume(f'volume-{number + 1}')
@@ -180,6 +184,7 @@ class World:
         for key in [k for k, row in self.db.bdms.items() if row['instance_uuid'] == instance]:
             self.db.bdms.pop(key)['gone'] = True
         self.placement.held.pop(instance, None)
+        self.neutron.delete(instance)
 
     def plug(self, name, instance, info):
         """The guest has one more disk."""

@@ -19,7 +19,7 @@ from hypothesis import given, strategies
 
 from migsafe import exceptions
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.host import participant
+from migsafe.nova.host import release
 from migsafe.tests.threats import examples, values
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
@@ -110,7 +110,7 @@ class TestCalls(hosts.TwoHosts):
         self.assertEqual(before, len(self.dst.journal.list(limit=100)))
 
     def test_releases_of_what_this_host_does_not_know_are_few(self):
-        with mock.patch.object(participant, 'TOMBSTONES', 5):
+        with mock.patch.object(release, 'TOMBSTONES', 5):
             answers = [self.endpoint.release(
                 None, str(uuid.uuid4()), fake.INSTANCE, 'ABORT') for _ in range(9)]
         self.assertEqual(['refused'] * 4, [found['state'] for found in answers[5:]])
@@ -118,9 +118,9 @@ class TestCalls(hosts.TwoHosts):
         self.assertEqual(1 + 5, len(self.dst.journal.list(limit=100)))
 
     def test_neither_are_those_between_real_migrations(self):
-        with mock.patch.object(participant, 'TOMBSTONES', 5):
+        with mock.patch.object(release, 'TOMBSTONES', 5):
             for number in range(9):
-                self.endpoint.release(None, str(uuid.uuid4()), str(uuid.uuid4()), 'ABORT')
+                self.endpoint.release(None, str(uuid.uuid4()), fake.INSTANCE, 'ABORT')
                 self.dst.journal.begin(f'real-{number}', 'source', 'i', 'node11', 'node13')
         self.assertEqual(1 + 5 + 9, len(self.dst.journal.list(limit=100)))
 

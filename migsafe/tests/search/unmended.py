@@ -1,0 +1,93 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Mendings that can be taken out again, to see that the search finds what they are about."""
+
+import contextlib
+import dataclasses
+from unittest import mock
+
+from migsafe.journal import writes
+from migsafe.nova.clients import devices, records
+from migsafe.nova.host import lease, release, word
+from migsafe.resources import volume_connection
+from migsafe.transaction import belief, history, verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One way to lose a disk that was there once.
+
+    :param what: in a line
+    :param without: (object, attribute, what stands there instead) of each mending
+    :param schedule: a short one that finds it
+    """
+
+    what: str
+    without: tuple
+    schedule: str
+
+
+def _turned(connection, row, wanted):
+    """A verdict is written over whatever stands."""
+    row.set(verdict=wanted)
+    return True
+
+
+class _Forgetful(set):
+    def add(self, _item):
+        """It is not remembered."""
+
+
+def _forgotten(lines, read=history.read):
+    """What was seen to be gone is not remembered."""
+    return dataclasses.replace(read(lines), ended=_Forgetful())
+
+
+def _told(tx, evidence, later, said, instance):
+    """What the other host says is the verdict."""
+    if said is None:
+        return belief.judge(tx, evidence, later)
+    return verdict.Decision(verdict.Verdict(said[0]), True, f'decided by {said[1]}')
+
+
+FAULTS = {
+    1: Fault('settled, and a late destination writes its LUNs into the rows', (
+        (lease.Lease, 'overdue', lambda self: False),
+        (lease, 'waited', lambda sent: False),
+        (release, '_busy', lambda host, tx, verdict: ''),
+        (volume_connection.VolumeConnection, '_look_again', lambda self, found: None)),
+        'at 5 migrate B\nstep B bdm 2 stall 700'),
+    2: Fault('an old transaction tears up the next migration', (
+        (records.Records, 'later', lambda self, tx: []),),
+        'at 5 migrate B\nstep A placement 1 kill\nat 700 migrate C\nat 706 start A'),
+    3: Fault('one false word of the peer is believed before libvirt', (
+        (belief, 'weighed', _told),
+        (word, 'refusal', lambda clients, tx, verdict: '')),
+        'at 5 migrate B\ntransfer 1 fail 20\nmessage describe A B 1 lie COMMIT\n'
+        'message describe A B 2 lie COMMIT'),
+    4: Fault('a durable verdict is turned round', (
+        (writes, 'decide', _turned), (word, 'refusal', lambda clients, tx, verdict: '')),
+        'at 5 migrate B\nat 37.2 release C B ABORT'),
+    5: Fault("held for good over another tenant's device", (
+        (history, 'read', _forgotten),
+        (devices, '_another_disk', lambda host, path, data: False)),
+        'identity off\nat 5 migrate C\nstep A disconnect_volume 1 fail'),
+}
+
+
+@contextlib.contextmanager
+def unmended(number):
+    """Take the mendings of a fault out; inside of :func:`seams.installed`."""
+    with contextlib.ExitStack() as stack:
+        for target, name, instead in FAULTS[number].without:
+            stack.enter_context(mock.patch.object(target, name, instead))
+        yield
