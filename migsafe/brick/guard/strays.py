@@ -13,8 +13,8 @@
 
 Nobody else knows of them: the caller of a connect that failed has nothing to disconnect. LVM of
 this host may have activated what is on such a disk in the meantime; it goes once that is away.
-What an earlier process could not take away is in the journal, and no more than the disk's identity:
-whether it is here still is told by the kernel's own notes.
+What an earlier process could not take away is in the journal, and no more than the disk's
+identity: whether it is here still is told by the kernel's own notes.
 """
 
 from __future__ import annotations

@@ -33,9 +33,10 @@ SOON = 60
 #: A disk that was not handed out, and that this host could not let go of again.
 STRAY = 'R4-stray'
 #: What is said of one that an earlier process could not let go of.
-OF_BEFORE = (' It was noted before nova-compute was started anew, which does not try it again: take '
-             'what LVM has activated on it away with "migsafe lvm release DEVICE" and the disk with '
-             '"echo 1 > /sys/block/NAME/device/delete" ("lsblk -o NAME,WWN" tells which it is).')
+OF_BEFORE = (
+    ' It was noted before nova-compute was started anew, which does not try it again: take what '
+    'LVM has activated on it away with "migsafe lvm release DEVICE", and the disk with "echo 1 > '
+    '/sys/block/NAME/device/delete" ("lsblk -o NAME,WWN" tells which it is).')
 #: (instance uuid, volume id)
 Attached = tuple[str, str]
 

@@ -14,17 +14,19 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from oslo_utils import timeutils
 
+from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import evidence
-from migsafe.nova.host import word
+from migsafe.nova.host import attempt, word
+from migsafe.transaction.clients import Clients
+from migsafe.transaction.closing import Outcome
+from migsafe.transaction.engine import Engine
 from migsafe.transaction.verdict import Verdict
-
-if TYPE_CHECKING:
-    from migsafe.nova.host.participant import Participant
 
 SOURCE, DESTINATION = 'source', 'destination'
 #: Most migrations within an hour that are journalled only because somebody asked to release them.
@@ -33,7 +35,24 @@ TOMBSTONES = 200
 LOOKED_AT = 5
 
 
-def answer(host: Participant, uuid: str, instance_uuid: str, verdict: Verdict) -> dict[str, Any]:
+class Host(Protocol):
+    """What of a :class:`migsafe.nova.host.participant.Participant` is needed for an answer."""
+
+    host: str
+    conf: Any
+    journal: Journal
+    engine: Engine
+    clients: Clients
+    attempts: attempt.Registry
+
+    def exclusive(self, tx: Transaction, wait: float) -> AbstractContextManager[bool]:
+        """One settlement of one transaction at a time in this process."""
+
+    def forget_guest(self, tx: Transaction, outcome: Outcome) -> None:
+        """What this process remembers of a guest that was to come here."""
+
+
+def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict) -> dict[str, Any]:
     """Let go of this host's devices and directory of a guest.
 
     :param host: this host
@@ -49,7 +68,7 @@ def answer(host: Participant, uuid: str, instance_uuid: str, verdict: Verdict) -
     return _release(host, tx, verdict)
 
 
-def _release(host: Participant, tx: Transaction, verdict: Verdict) -> dict[str, Any]:
+def _release(host: Host, tx: Transaction, verdict: Verdict) -> dict[str, Any]:
     refusal = word.refusal(host.clients, tx, verdict)
     if refusal:
         return _refused(refusal)
@@ -75,7 +94,7 @@ def _release(host: Participant, tx: Transaction, verdict: Verdict) -> dict[str, 
     return {'state': 'done', 'kept': dict(outcome.kept)}
 
 
-def _busy(host: Participant, tx: Transaction, verdict: Verdict) -> str:
+def _busy(host: Host, tx: Transaction, verdict: Verdict) -> str:
     """What this process is doing with the instance, if anything."""
     if verdict is Verdict.ABORT and host.attempts.fence(tx.uuid):
         return (f'{host.host} is still in pre_live_migration; it has '
@@ -85,7 +104,7 @@ def _busy(host: Participant, tx: Transaction, verdict: Verdict) -> str:
     return ''
 
 
-def _unknown(host: Participant, uuid: str, instance_uuid: str,
+def _unknown(host: Host, uuid: str, instance_uuid: str,
              verdict: Verdict) -> dict[str, Any]:
     """A migration that this host has no journal of.
 
@@ -117,7 +136,7 @@ def _unknown(host: Participant, uuid: str, instance_uuid: str,
         tx, verdict.value, 'decided by the other host, and unknown here'), verdict)
 
 
-def _too_many(host: Participant) -> bool:
+def _too_many(host: Host) -> bool:
     """Whether others have made as many rows here as they may.
 
     A host that loses more pre_live_migration calls than that in an hour has other troubles;

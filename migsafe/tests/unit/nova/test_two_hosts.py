@@ -137,9 +137,9 @@ class TestForgets(hosts.TwoHosts):
         tx, outcome = self.dst.tx(), Outcome(Verdict.ABORT, {})
         attempt = self.dst.participant.attempt('new', fake.INSTANCE)
         with self.dst.participant.attempts.open(attempt):
-            self.dst.participant._forget(tx, outcome)
+            self.dst.participant.forget_guest(tx, outcome)
         self.assertEqual([], self.forgot)
-        self.dst.participant._forget(tx, outcome)
+        self.dst.participant.forget_guest(tx, outcome)
         self.assertEqual([(True, fake.INSTANCE)], self.forgot)
 
 
@@ -497,7 +497,7 @@ class TestLate(hosts.TwoHosts):
     def test_release_twice_at_once(self):
         self.break_off()
         tx = self.dst.tx()
-        with self.dst.participant._exclusive(tx, 0) as mine:
+        with self.dst.participant.exclusive(tx, 0) as mine:
             self.assertTrue(mine)
             self.assertEqual('busy', self.release(fake.MIGRATION)['state'])
         self.assertEqual([], self.dst.cloud.changes())

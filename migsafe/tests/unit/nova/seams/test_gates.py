@@ -133,7 +133,7 @@ class TestBlocked(Case):
 
     def test_being_settled_by_another_thread(self):
         self.break_off()
-        with self.src.participant._exclusive(self.src.tx(), 0):
+        with self.src.participant.exclusive(self.src.tx(), 0):
             reason = gates.blocked(self.src.participant, fake.INSTANCE)
         self.assertIn('at this moment', reason)
 
