@@ -227,9 +227,13 @@ class Space(world.World):
         return act
 
     def force_one(self):
-        self.attach_first()
-        return lambda: self.service.terminate_connection(
-            self.admin, self.volume.id, None, force=True)
+        attachment = self.attach_first()
+
+        def act():
+            # as os-force_detach does
+            self.service.terminate_connection(self.admin, self.volume.id, None, force=True)
+            self.service.detach_volume(self.admin, self.volume.id, attachment)
+        return act
 
 
 class TestSpace(Space):
