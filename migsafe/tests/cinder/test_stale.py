@@ -107,6 +107,8 @@ class TestSweep(Stale):
         self.mock_object(sweep, 'PAGE', 4)
         self.reset(self.attachment)     # the first page has it, and the last one what is kept
         self.clock.advance_time_seconds(self.INTERVAL)
+        # whether the ledger is the last one is looked at once more, and never again
+        self.assertTrue(self.guard.standing.is_good())
         taken = []
         recovery, one = self.guard.recovery, self.guard.recovery.one
         with mock.patch.object(recovery, 'one', side_effect=taken.append):

@@ -37,6 +37,9 @@ class Standing(test_commands.Commands):
 
     def setUp(self):
         super().setUp()
+        # NOTE: nothing here waits for it to pass, and a machine may be slow.
+        with open(self.conf_file, 'a') as handle:
+            handle.write('rpc_timeout = 300\n')
         self.first = self.reserve()
         self.attach(self.first)
 
