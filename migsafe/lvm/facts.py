@@ -20,8 +20,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from migsafe.brick.errors import Unsure
-from migsafe.brick.kernel import kinds, place
+from migsafe.brick.kernel import place
 from migsafe.brick.kernel import sysfs as kernel_sysfs
+from migsafe.lvm import active as lvm_active
 from migsafe.lvm import errors, filters, reports, uses
 from migsafe.lvm.client import Client
 
@@ -80,28 +81,12 @@ class Vg:
 
 
 @dataclasses.dataclass(frozen=True)
-class Active:
-    """A logical volume that is active here.
-
-    :param label: VG/LV, fit for a message
-    :param below: kernel names of what it stands on in the end, none for a ghost
-    :param guests: whether what is below is not the host's by where it is
-    """
-
-    label: str
-    name: str
-    vg: str
-    below: tuple[str, ...]
-    guests: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class Facts:
     """All of it.
 
     :param effective: the settings as they are; :param written: those that somebody has written
     :param vgs: those that LVM sees, as it is configured now
-    :param hidden: in use by the host, and not seen by LVM
+    :param hidden: in use by the host, or active on its own disks, and not seen by LVM
     :param absent: meant by a configuration, and not seen by LVM
     :param listed: whether the devices file exists
     :param loose: entries of it that go by a name alone
@@ -114,7 +99,7 @@ class Facts:
     vgs: tuple[Vg, ...] = ()
     hidden: tuple[uses.Use, ...] = ()
     absent: tuple[Named, ...] = ()
-    active: tuple[Active, ...] = ()
+    active: tuple[lvm_active.Active, ...] = ()
     listed: bool = False
     loose: tuple[str, ...] = ()
     unfinished: bool = False
@@ -135,7 +120,7 @@ def gather(client: Client, sysfs: kernel_sysfs.Sysfs, named: Iterable[Named] = (
         rows = reports.pvs(client.pvs())
         used = uses.uses(sysfs, lambda: reports.opens(client.opens()), proc)
         vgs = _vgs(sysfs, rows, used, named, dev)
-        active = tuple(_active(sysfs))
+        active = tuple(lvm_active.active(sysfs))
     except kernel_sysfs.Gone as gone:
         raise Unsure(device=str(gone), host='this host',
                                   reason='it vanished meanwhile; try again') from gone
@@ -146,11 +131,20 @@ def gather(client: Client, sysfs: kernel_sysfs.Sysfs, named: Iterable[Named] = (
     names = {vg.name for vg in vgs}
     return Facts(
         version, effective, written, vgs,
-        hidden=tuple(use for use in used if use.vg not in seen),
+        hidden=_hidden(used, active, seen),
         absent=tuple(one for one in named if one.vg_name not in names),
         active=active, listed=devices_file(effective, etc).exists(),
         loose=_loose(devices_file(effective, etc)),
         unfinished=pathlib.Path(etc, MARKER).exists())
+
+
+def _hidden(used: Sequence[uses.Use], active: Sequence[lvm_active.Active],
+            seen: set[str]) -> tuple[uses.Use, ...]:
+    """What the host has of volume groups that LVM does not see: in use, or active on its disks."""
+    found = {use: use.vg for use in used} | {
+        uses.Use(lv.vg, f'active ({lv.label})', False): lv.vg
+        for lv in active if not lv.guests and lv.vg not in {use.vg for use in used}}
+    return tuple(use for use, vg in found.items() if vg not in seen)
 
 
 def devices_file(effective: reports.Settings, etc: str = ETC) -> pathlib.Path:
@@ -229,26 +223,3 @@ def _links(dev: str) -> dict[str, list[str]]:
         real = os.path.realpath(os.path.join(directory, link))
         found.setdefault(os.path.basename(real), []).append(link)
     return found
-
-
-def _active(sysfs: kernel_sysfs.Sysfs) -> Iterable[Active]:
-    for name in sorted(sysfs.names()):
-        try:
-            uuid = sysfs.attribute(name, 'dm', 'uuid')
-            uuids = kinds.lv_uuids(uuid)
-            if uuids:
-                yield _lv(sysfs, name, uuids[0])
-        except kernel_sysfs.Gone:
-            # it was deactivated while we looked, and is no news any more
-            continue
-
-
-def _lv(sysfs: kernel_sysfs.Sysfs, name: str, vg: str) -> Active:
-    below = place.stack(sysfs, name)
-    disks = sorted(here for here in below - {name}
-                   if not sysfs.disk(here) and not sysfs.slaves(here))
-    others = {uuids[0] for here in below
-              if (uuids := kinds.lv_uuids(sysfs.attribute(here, 'dm', 'uuid')))} - {vg}
-    where = place.together(place.disk(sysfs, here) for here in disks)
-    label = kinds.lv_label(sysfs.attribute(name, 'dm', 'name'))
-    return Active(label, name, vg, tuple(disks), bool(others) or where is not place.Place.LOCAL)

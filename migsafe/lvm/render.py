@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from migsafe import masking
-from migsafe.lvm import change, facts, filters, reports, roles, rules
+from migsafe.lvm import active, change, facts, filters, reports, roles, rules
 from migsafe.text import shell
 
 AFTER = ('The initramfs holds a copy of /etc/lvm: renew it with "update-initramfs -u -k all" or '
@@ -65,7 +65,7 @@ def instead(found: facts.Facts, advice: rules.Advice) -> str | None:
     return filters.only(device.link for device in plan.keep)
 
 
-def guests(found: facts.Facts, groups: Iterable[roles.Judged]) -> list[facts.Active]:
+def guests(found: facts.Facts, groups: Iterable[roles.Judged]) -> list[active.Active]:
     """The logical volumes that are active here and not the host's own."""
     whose = {group.vg.uuid: group.role for group in groups}
     return [lv for lv in found.active

@@ -9,3 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+"""Tests that start no service and need no rights."""
+
+from hypothesis import HealthCheck, settings
+
+# a machine that is slow, or busy with something else, is no fault of what is tested
+settings.register_profile(__name__, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(__name__)

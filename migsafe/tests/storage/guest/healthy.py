@@ -103,6 +103,8 @@ def crowded(count: int) -> Found:
     held = lab.attempt(lambda: brick.disconnect_volume(properties, info))
     usable = stands.check()
     stands.down()
-    again = held['error'] and lab.attempt(lambda: brick.disconnect_volume(properties, info))
-    return {'disks': len(list(pathlib.Path('/sys/block').glob('sd*'))), 'held': held,
-            'usable': usable, 'again': again, 'there': os.path.exists(path)}
+    found = {'disks': len(list(pathlib.Path('/sys/block').glob('sd*'))), 'held': held,
+             'usable': usable}
+    if held['error']:
+        found['again'] = lab.attempt(lambda: brick.disconnect_volume(properties, info))
+    return found | {'there': os.path.exists(path)}

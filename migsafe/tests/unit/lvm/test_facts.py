@@ -109,6 +109,17 @@ class FactsTest(testtools.TestCase):
             found, _advice = self.check('devices-file').look()
             self.assertEqual(expected, len(found.hidden))
 
+    def test_active_on_a_disk_of_the_hosts_and_not_seen(self):
+        """Nothing is mounted: a filter hides it, and it was activated before that was written."""
+        for below, expected in (('sda', 1), ('sdb', 0)):
+            self.tree.dm(f'dm-{expected}', f'LVM-{"A" * 32}{below[-1] * 32}', below,
+                         dm_name='host-root')
+            found, advice = self.check('same-name').look()
+            self.assertEqual(1, len(found.hidden))
+            self.assertIs(rules.Verdict.RECOMMEND, advice.verdict)
+            self.assertIsNone(advice.plan)
+            self.assertIn('active (host/root)', ' '.join(advice.reasons))
+
     def test_in_raw_use(self):
         """An LV on a disk from the network that is exported, or a database's: no mount."""
         vg = next(row.vg for row in reports.pvs((DATA / 'same-name.pvs').read_text())
