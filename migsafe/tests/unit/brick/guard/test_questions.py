@@ -172,6 +172,12 @@ class RemovalTest(GuardCase):
         self.root.states['sda'] = ['Permission denied']
         self.assertIn('Permission denied', self.refused(refusals.Unjudged, 'sda'))
 
+    def test_who_has_what_cannot_be_judged_open_is_named(self):
+        self.tree.disk('sda')
+        self.root.states['sda'] = ['the kernel has sda, but there is no /dev/sda']
+        self.root.openers = [[[self.tree.sysfs.number('sda'), 'process 7 (database)']]]
+        self.assertIn('process 7 (database)', self.refused(refusals.VolumeHeld, 'sda'))
+
     def test_who_has_it_open_cannot_be_found_out(self):
         self.tree.disk('sda')
         self.root.opened_by = mock.Mock(side_effect=OSError(13, '/proc/7/fd: Permission denied'))
