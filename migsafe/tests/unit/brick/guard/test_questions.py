@@ -65,6 +65,12 @@ class GuardCase(testtools.TestCase):
         patcher.start()
         self.addCleanup(patcher.stop)
 
+    def patient(self):
+        """What ends by itself is waited for, however long this machine takes for a look."""
+        patcher = mock.patch.object(questions, 'PATIENCE', 3600)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
     def note(self, name, designator):
         """What the kernel has noted of a disk."""
         (self.tree.top / name / 'wwid').write_text(f'{designator}\n')
@@ -122,6 +128,7 @@ class RemovalTest(GuardCase):
 
     def test_a_claim_that_passes(self):
         self.tree.disk('sda')
+        self.patient()
         self.root.states['sda'] = ['busy', 'busy', 'free']
         self.guard.may_remove(['sda'], self.wanted)
 
@@ -132,6 +139,7 @@ class RemovalTest(GuardCase):
 
     def test_open_for_a_moment(self):
         self.tree.disk('sda')
+        self.patient()
         self.root.openers = [[['8:1', 'process 77 (lvm)']], []]
         self.guard.may_remove(['sda'], self.wanted)
 
@@ -187,6 +195,7 @@ class RemovalTest(GuardCase):
 
     def test_what_cannot_be_judged_for_a_moment(self):
         self.tree.disk('sda')
+        self.patient()
         self.root.states['sda'] = ['free', 'unknown', 'free']
         self.guard.may_remove(['sda'], self.wanted)
 
@@ -254,6 +263,7 @@ class RemovalTest(GuardCase):
         error = self.assertRaises(refusals.VolumeHeld, self.guard.unopened, ['sda', 'sdz'],
                                   self.wanted)
         self.assertIn('process 77 (qemu-kvm), which came up meanwhile', str(error))
+        self.patient()
         self.root.openers = [[['8:1', 'process 78 (blkid)']], []]
         self.guard.unopened(['sda'], self.wanted)
 
