@@ -63,6 +63,13 @@ def create_empty(path: str) -> None:
         os.close(handle)
 
 
+def remove(path: str) -> None:
+    """Take away a database that has not been published, with what is beside it."""
+    for name in (path, *(path + suffix for suffix in COMPANIONS)):
+        if os.path.lexists(name):
+            os.unlink(name)
+
+
 def publish(prepared: str, path: str) -> None:
     """Give a finished journal its name in one step that survives a power cut."""
     handle = os.open(prepared, os.O_RDONLY | os.O_CLOEXEC)

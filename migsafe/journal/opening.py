@@ -19,7 +19,7 @@ from oslo_config import cfg
 from sqlalchemy import exc as sa_exc
 
 from migsafe import exceptions
-from migsafe.journal import api, errors, files, rights, schema, store
+from migsafe.journal import api, errors, files, making, rights, schema, store
 
 _HOST = re.compile(r'[A-Za-z0-9_@:%+\-][A-Za-z0-9_.@:%+\-]{0,200}')
 
@@ -192,7 +192,7 @@ def _prepare(path: str, owner: int, create: bool, chain: schema.Chain) -> None:
     if create and not os.path.lexists(path):
         with files.exclusive(directory, name):
             if not os.path.lexists(path):
-                _create(path, owner, chain)
+                making.make(path, owner, chain)
     if not os.path.lexists(path):
         raise exceptions.JournalUnavailable(
             database=path, reason='there is no such file',
@@ -200,22 +200,3 @@ def _prepare(path: str, owner: int, create: bool, chain: schema.Chain) -> None:
             'command reads another configuration: see --config-file.')
     if os.lstat(path).st_size == 0:
         raise exceptions.JournalFileCorrupt(database=path, reason='it is empty')
-
-
-def _create(path: str, owner: int, chain: schema.Chain) -> None:
-    """Build the journal under another name: a kill leaves none, or a whole one.
-
-    An empty or half-made file of this name is thus always damage, never a beginning.
-    """
-    prepared = os.path.join(os.path.dirname(path), f'.{os.path.basename(path)}.new')
-    for name in (prepared, *(prepared + suffix for suffix in files.COMPANIONS)):
-        if os.path.lexists(name):
-            os.unlink(name)
-    files.create_empty(prepared)
-    made = store.Store(sa.URL.create('sqlite', database=prepared), owner, path, chain.advice)
-    try:
-        made.open()
-        schema.upgrade(made.engine, chain)
-    finally:
-        made.close()
-    files.publish(prepared, path)

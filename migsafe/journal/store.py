@@ -170,24 +170,30 @@ class Store:
                 f'{files.MIN_FREE_BYTES // 1024} KiB are wanted',
                 cure='Free space there; no migration starts until then, guests keep running.')
 
-    def truncate_log(self) -> None:
+    def truncate_log(self) -> bool:
         """Have nothing left in the write-ahead log of a SQLite file; a server has its own ways.
 
         It is put off, without an error, while somebody reads the file.
+
+        :returns: whether something is left
         """
-        def work() -> None:
+        def work() -> bool:
             assert self._writer is not None
             with self._line:
                 cursor = self._writer.connection.cursor()
                 try:
-                    cursor.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+                    # NOTE: busy, pages in the log, pages copied (sqlite.org/pragma.html)
+                    busy, left, _copied = cursor.execute(
+                        'PRAGMA wal_checkpoint(TRUNCATE)').fetchone()
+                    return bool(busy or left)
                 finally:
                     cursor.close()
                     self._writer.rollback()
-        if self._writer is not None:
-            with errors.translated(self.database, 'emptying the log', self._advice):
-                self.check_identity()
-                self._patiently(work)
+        if self._writer is None:
+            return False
+        with errors.translated(self.database, 'emptying the log', self._advice):
+            self.check_identity()
+            return self._patiently(work)
 
     def close(self) -> None:
         """Let go of all connections."""

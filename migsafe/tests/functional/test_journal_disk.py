@@ -80,15 +80,70 @@ print('fine')
 """
 
 
+FILLING = r"""
+import os, shutil, subprocess, sys, traceback
+from migsafe import exceptions, journal, ledger
+from migsafe.journal import schema
+from migsafe.ledger import opening
+from migsafe.tests.unit.journal import base
+where, kind, step = sys.argv[1], sys.argv[2], int(sys.argv[3])
+subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=2m,mode=0700', 'tmpfs', where], check=True)
+conf = base.make_conf(where, ledger_path=where)
+name = f'{where}/node13.sqlite'
+
+def opened():
+    return (journal.open_journal(conf, 'node13') if kind == 'journal'
+            else ledger.open_ledger(conf, 'node13'))
+
+def room(pages):
+    with open(f'{where}/ballast', 'wb', buffering=0) as ballast:
+        try:
+            while ballast.write(b'x' * 4096):
+                pass
+        except OSError:
+            pass
+        ballast.truncate(max(ballast.tell() // 4096 - pages, 0) * 4096)
+
+failed, pages = 0, 0
+while True:
+    room(pages)
+    try:
+        opened().close()
+        whole = True
+    except exceptions.JournalError as exc:
+        whole, failed = False, failed + 1
+        assert 'restore' not in str(exc), (pages, str(exc))
+    if not whole:
+        left = set(os.listdir(where)) - {'ballast', '.node13.sqlite.lock'}
+        assert not left, (pages, left)
+    os.unlink(f'{where}/ballast')
+    # NOTE: there is room again, and it works.
+    opened().close()
+    for left in os.listdir(where):
+        os.unlink(f'{where}/{left}')
+    if whole:
+        break
+    pages += step
+print('fine', failed)
+"""
+
+
 class TestDisk(oslo_base.BaseTestCase):
     """The journal on a small tmpfs."""
 
-    def run_on_tmpfs(self, what):
+    def run_on_tmpfs(self, *what, script=SCRIPT):
         where = self.useFixture(fixtures.TempDir()).path
         command = ['unshare', '--mount', *(() if os.geteuid() == 0 else ('--map-root-user',)),
-                   sys.executable, '-W', 'ignore', '-c', SCRIPT, where, what]
+                   sys.executable, '-W', 'ignore', '-c', script, where, *what]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        self.assertEqual('fine', done.stdout.strip(), done.stderr)
+        self.assertEqual('fine', done.stdout.split()[0] if done.stdout else '', done.stderr)
+        return done.stdout
+
+    def test_a_disk_that_is_full_while_the_file_is_made(self):
+        """With each number of pages left: nothing half made stays, and it can be made later."""
+        for kind in ('journal', 'ledger'):
+            found = self.run_on_tmpfs(kind, '1', script=FILLING)
+            self.assertGreater(int(found.split()[1]), 10, found)
 
     def test_full(self):
         self.run_on_tmpfs('full')
