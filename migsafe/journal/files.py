@@ -26,7 +26,9 @@ from collections.abc import Iterator
 from migsafe import exceptions
 from migsafe.text import shell
 
-COMPANIONS = ('-wal', '-shm', '-journal')
+#: The write-ahead log and its index, which are there as long as somebody has the file open.
+LOG = ('-wal', '-shm')
+COMPANIONS = (*LOG, '-journal')
 # NOTE: room for a few payloads of the largest size. A migration that starts with less might
 # not get its verdict written.
 MIN_FREE_BYTES = 16 * 1024 * 1024
@@ -103,6 +105,22 @@ def check(path: str, owner: int) -> None:
                 path=name, reason='a database in WAL mode never has one, and SQLite would undo '
                 'changes by it and delete the file that it names',
                 cure='Find out who put it there and move it away.')
+
+
+def check_log_alone(path: str) -> None:
+    """Refuse to make a database where the log of one that is gone lies, to become its own.
+
+    :param path: of the database file, which is not there
+    :raises JournalUnavailable: the log may be the only copy of what was written last
+    """
+    log = f'{path}-wal'
+    if os.path.lexists(log) and os.lstat(log).st_size:
+        raise exceptions.JournalUnavailable(
+            database=path, reason=f'it is gone, and its log {log} is there, perhaps with what '
+            'was written last',
+            cure='Put the file back that the log belongs to. To begin with an empty one (what the '
+            f'old one held is then settled only by evidence): mv {shell(log)} '
+            f'{shell(f"{log}.old")}')
 
 
 def check_maker(path: str) -> None:

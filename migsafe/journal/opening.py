@@ -189,6 +189,8 @@ def _prepare(path: str, owner: int, create: bool, chain: schema.Chain) -> None:
         files.ensure_directory(directory)
     if os.path.isdir(directory):
         files.check(path, owner)
+    if not os.path.lexists(path):
+        files.check_log_alone(path)
     if create and not os.path.lexists(path):
         with files.exclusive(directory, name):
             if not os.path.lexists(path):

@@ -54,7 +54,7 @@ class Store:
         self._owner = owner
         self._line = threading.Lock()
         self._writer: sa.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity: dict[str, tuple[int, int] | None] = {}
         self._pid = os.getpid()
 
     def open(self) -> None:
@@ -67,13 +67,18 @@ class Store:
         with errors.translated(self.database, 'opening', self._advice):
             files.check(self.path, self._owner)
             files.check_mount(self.path)
-            found = os.lstat(self.path)
-            self._identity = (found.st_dev, found.st_ino)
+            self._identity = {self.path: _identity(self.path)}
             engine.use_wal(self.engine, self.database, self._advice)
             self._writer = self.engine.connect().execution_options(**engine.WRITE)
             self._check_content(self._writer)
             self._check_length(self.path)
             files.check(self.path, self._owner)
+            self._know_log(self.path)
+
+    def _know_log(self, path: str) -> None:
+        """Remember which log and which index this process has open; both are there by now."""
+        self._identity |= {name: _identity(name)
+                           for name in (path + suffix for suffix in files.LOG)}
 
     def _check_content(self, connection: sa.Connection) -> None:
         cursor = connection.connection.cursor()
@@ -108,7 +113,13 @@ class Store:
             if self._writer is None:
                 return once()
             with self._line:
-                return self._alone(self._writer, work)
+                # NOTE: what ends a green thread takes the connection with it. The last one to be
+                # closed has removed the log, and the next one makes another.
+                anew = self._writer.invalidated
+                result = self._alone(self._writer, work)
+                if anew and self.path is not None:
+                    self._know_log(self.path)
+                return result
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
             return self._patiently(in_line)
@@ -135,24 +146,24 @@ class Store:
             return self._patiently(once)
 
     def check_identity(self) -> None:
-        """Refuse to go on with a file that was removed or replaced under this process.
+        """Refuse to go on with a file or a log that was removed or replaced under this process.
 
         SQLite would write on to the file that no longer has a name, and all would be lost.
         """
-        if self.path is None or self._identity is None:
+        if not self._identity:
             return
         if os.getpid() != self._pid:
             raise exceptions.JournalUnavailable(
                 database=self.database, reason='it was opened by the parent of this process',
                 cure='A process must open the journal itself: SQLite does not survive a fork.')
-        try:
-            found = os.lstat(self.path)
-        except FileNotFoundError:
-            found = None
-        if found is None or (found.st_dev, found.st_ino) != self._identity:
-            raise exceptions.JournalUnavailable(
-                database=self.database, reason='it was removed or replaced while it was in use',
-                cure='Put it back if you have it, then restart the service.')
+        anew = self._writer is not None and self._writer.invalidated
+        for name, identity in self._identity.items():
+            if identity != _identity(name) and not (anew and name != self.path):
+                what = 'it' if name == self.path else name
+                raise exceptions.JournalUnavailable(
+                    database=self.database,
+                    reason=f'{what} was removed or replaced while it was in use',
+                    cure='Put it back if you have it, then restart the service.')
 
     def check_file(self) -> None:
         """Check owner and modes again, and that there is room for what a migration writes."""
@@ -211,3 +222,11 @@ class Store:
                 if not errors.is_busy(exc) or time.monotonic() > deadline:
                     raise
             time.sleep(random.uniform(0.005, 0.05))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

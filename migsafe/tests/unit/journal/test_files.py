@@ -11,8 +11,11 @@
 # under the License.
 """Who may get at the journal, and what happens to one that others can get at."""
 
+import contextlib
 import datetime
 import os
+import shutil
+import sqlite3
 import stat
 from unittest import mock
 
@@ -20,7 +23,7 @@ from oslo_db import exception as db_exc
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal import files, opening, rights
+from migsafe.journal import files, opening, rights, store
 from migsafe.tests.unit.journal import base
 
 
@@ -178,6 +181,90 @@ class TestModes(base.JournalTestCase):
         os.rename(self.path, self.path + '.away')
         files.create_empty(self.path)
         self.assertRaises(exceptions.JournalUnavailable, opened.note, tx, 'x')
+
+    def test_a_log_that_vanishes_or_is_replaced_is_noticed_before_the_next_write(self):
+        """SQLite goes on in what has no name any more, and all of it would be lost."""
+        opened = self.open()
+        tx = self.begin(opened)
+        for suffix in ('-wal', '-shm'):
+            name, away = self.path + suffix, self.path + suffix + '.away'
+            for replaced in (False, True):
+                with self.subTest(suffix, replaced=replaced):
+                    os.rename(name, away)
+                    if replaced:
+                        shutil.copy(away, name)
+                    for call in (lambda: opened.verdict(tx, 'COMMIT', 'x'),
+                                 opened.check_writable):
+                        exc = self.assertRaises(exceptions.JournalUnavailable, call)
+                        self.assertIn(f'{name} was removed or replaced', str(exc))
+                    os.replace(away, name)
+            opened.check_writable()
+
+    def test_a_log_that_this_process_has_removed_itself_is_none(self):
+        """As when a green thread is ended in a write, and no other connection is open."""
+        opened = self.open()
+        tx = self.begin(opened)
+        opened._store._writer.invalidate()
+        opened._store.engine.dispose()
+        self.assertFalse(os.path.exists(self.path + '-wal'))
+        opened.note(tx, 'x')
+        opened.check_writable()
+        os.rename(self.path + '-wal', self.path + '-wal.away')
+        self.assertRaises(exceptions.JournalUnavailable, opened.note, tx, 'y')
+
+    def test_what_such_a_write_would_have_been_worth(self):
+        """The control: it is answered, and gone with the process."""
+        opened = self.open()
+        tx = self.begin(opened)
+        os.unlink(self.path + '-wal')
+        with mock.patch.object(store.Store, 'check_identity'):
+            opened.note(tx, 'acknowledged')
+        copy = self.path + '.copy'
+        shutil.copy(self.path, copy)
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            found = connection.execute('SELECT count(*) FROM migsafe_transactions').fetchall()
+        self.assertEqual([(0,)], found)
+
+    def test_a_read_after_the_file_was_removed_makes_none(self):
+        opened = self.open()
+        tx = self.begin(opened)
+        for suffix in ('', '-wal', '-shm'):
+            os.unlink(self.path + suffix)
+        opened._store.engine.dispose()
+        for call in (lambda: opened.records(tx), opened.unsettled, opened.statuses):
+            exc = self.assertRaises(exceptions.JournalUnavailable, call)
+            self.assertIn('removed or replaced', str(exc))
+            self.assertNotIn('db sync', str(exc))
+        with mock.patch.object(store.Store, 'check_identity'):
+            exc = self.assertRaises(exceptions.JournalUnavailable, opened.unsettled)
+        self.assertFalse(os.path.lexists(self.path))
+
+    def test_none_is_made_under_the_log_of_another(self):
+        """Its transactions would come back in it, or it would be refused for good."""
+        opened = self.open()
+        self.begin(opened)
+        kept = {}
+        for suffix in ('', '-wal'):
+            with open(self.path + suffix, 'rb') as handle:
+                kept[suffix] = handle.read()
+        opened.close()
+        os.unlink(self.path)
+        files.create_empty(self.path + '-wal')
+        with open(self.path + '-wal', 'wb') as handle:
+            handle.write(kept['-wal'])
+        for create in (True, False):
+            exc = self.assertRaises(exceptions.JournalUnavailable, self.open, create=create)
+            self.assertIn(f'{self.path}-wal', str(exc))
+        self.assertFalse(os.path.lexists(self.path))
+        # NOTE: both cures that the message names.
+        os.rename(self.path + '-wal', self.path + '-wal.old')
+        self.open().close()
+        os.unlink(self.path)
+        os.rename(self.path + '-wal.old', self.path + '-wal')
+        files.create_empty(self.path)
+        with open(self.path, 'wb') as handle:
+            handle.write(kept[''])
+        self.assertEqual(['m-1'], [tx.uuid for tx in self.open().list()])
 
     def test_too_little_room_stops_migrations(self):
         opened = self.open()
