@@ -83,9 +83,10 @@ def script(url: sa.URL, host: str, account: str) -> str:
             group='migsafe', option='connection',
             reason='it names no database on a PostgreSQL, MariaDB or MySQL server. A journal that '
             'is a file is its host\'s alone and needs no accounts')
-    if not _HOST.fullmatch(host):
-        raise exceptions.JournalBadValue(
-            what='the host', reason=f'{ascii(host)[:80]} cannot be part of a database')
+    for what, name in (('the host', host), ('the database', url.database)):
+        if not _HOST.fullmatch(name):
+            raise exceptions.JournalBadValue(
+                what=what, reason=f'{ascii(name)[:80]} cannot stand in a statement')
     parts = _ACCOUNT.fullmatch(account)
     if not parts or (parts[2] and write is _postgresql):
         raise exceptions.JournalBadValue(

@@ -151,6 +151,8 @@ class TestManage(ToolTestCase):
         for host in ("n' OR 1=1", 'n;', 'n"', 'n\\', 'n\x00'):
             code, out, err = self.grants('a', host=host)
             self.assertEqual((1, ''), (code, out), host)
+        self.write_conf('connection = mysql+pymysql://127.0.0.1:1/m%60;x')
+        self.assertIn('the database', self.grants('a')[2])
         self.write_conf('connection = mysql+pymysql://127.0.0.1:1/m')
         self.assertIn('more than 64', self.grants('a', host='n' * 70)[2])
         self.write_conf()
