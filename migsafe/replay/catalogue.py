@@ -21,11 +21,11 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from migsafe.replay import crashes, failures
+from migsafe.replay import crashes, failures, lateness
 from migsafe.replay.entry import Entry
 
 #: Every fault, in the order in which a migration meets it; the incident comes first.
-ENTRIES: tuple[Entry, ...] = (*failures.ENTRIES, *crashes.ENTRIES)
+ENTRIES: tuple[Entry, ...] = (*failures.ENTRIES, *crashes.ENTRIES, *lateness.ENTRIES)
 
 #: What is replayed first on each side: it warms Nova's caches up, and it must end clean.
 CONTROL = Entry('no-fault', 'Control', 'Nothing goes wrong.')

@@ -38,7 +38,7 @@ class CatalogueTest(base.BaseTestCase):
         groups = {entry.group for entry in catalogue.ENTRIES}
         self.assertEqual({'The incident', 'Preparing', 'Transfer', 'Rollback',
                           'After the switch-over', 'Source killed', 'Destination killed',
-                          'Worse'}, groups)
+                          'Worse', 'Too late', 'An untrue word'}, groups)
 
     def test_roles_become_hosts(self):
         entry = catalogue.find('destination-stays-down')
