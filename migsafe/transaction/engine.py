@@ -114,7 +114,11 @@ class Engine:
         later = self._clients.records.later(tx)
         if remains.moved_on(tx, history, later, self._clients):
             remains.give_back(tx, later, self._clients, self._journal)
-            tx = self._journal.finish(tx, 'the instance has moved on since')
+            left = remains.left(tx, history, self._clients)
+            if left:
+                LOG.warning('Live migration %s of instance %s was overtaken%s', tx.uuid,
+                            tx.instance_uuid, left)
+            tx = self._journal.finish(tx, f'the instance has moved on since{left}')
             return closing.ended(tx)
         evidence = self.witness.gather(tx, history, silent)
         why = belief.borne_out(history.guest_on, evidence) if history.guest_on else None

@@ -51,6 +51,19 @@ def _end(tx: Transaction, later: Sequence[OtherMove]) -> verdict.Verdict | None:
     return belief.recorded(tx, later)
 
 
+def left(tx: Transaction, history: History, clients: Clients) -> str:
+    """What is named when it ends, and not touched: on a host that has the instance again, an
+    old attachment may share its export with the one that is in use."""
+    rows = {row.attachment_id for row in clients.records.volumes(tx.instance_uuid)}
+    mine = {str(captured.get('attachment_id')) for captured in
+            history.captured('volume_connection').values()}
+    mine |= {made for found in history.attachments.values() for made in found}
+    found = [f'attachment {a.id} of volume {a.volume_id}'
+             for a in clients.volumes.attachments(tx.instance_uuid)
+             if a.id in mine and a.id not in rows]
+    return f'; left, as no row names it: {", ".join(found)}' if found else ''
+
+
 def give_back(tx: Transaction, later: Sequence[OtherMove], clients: Clients,
               journal: Journal) -> None:
     """What goes by the migration's own uuid is no other operation's: its claim in Placement,

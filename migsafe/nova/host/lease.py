@@ -18,6 +18,7 @@ A destination that was stuck meanwhile would go on, into what is the owner's aga
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,14 +44,16 @@ class Lease:
 
     :param seconds: after which it has to be asked
     :param ask: says why it is not any more; empty if it is
+    :param since: when the step began, if that was not now; see :func:`clocks`
     :param row_of_source: what a row says while the volume is the source's
     """
 
     def __init__(self, seconds: float, ask: Callable[[], str],
-                 row_of_source: Callable[[VolumeRow], VolumeRow | None]) -> None:
+                 row_of_source: Callable[[VolumeRow], VolumeRow | None] = lambda row: None,
+                 since: tuple[float, datetime.datetime] | None = None) -> None:
         self._seconds, self._ask = seconds, ask
         self.row_of_source = row_of_source
-        self._boot, self._wall = _boottime(), timeutils.utcnow()
+        self._boot, self._wall = since or clocks()
 
     def overdue(self) -> bool:
         """Whether it has lasted so long that the other host may have given up.
@@ -69,6 +72,11 @@ class Lease:
             return self._ask()
         except Exception as error:
             return f'it cannot be told: {masked(error)}'
+
+
+def clocks() -> tuple[float, datetime.datetime]:
+    """What both clocks say now."""
+    return _boottime(), timeutils.utcnow()
 
 
 def _boottime() -> float:

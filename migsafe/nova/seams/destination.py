@@ -45,7 +45,7 @@ def pre_live_migration(wrapped: Any, manager: Any, args: Any,
     if call['instance'].host == participant.host:
         return wrapped(*args, **kwargs)  # see do_live_migration()
     migration = _migration(call)
-    attempt = participant.attempt(migration.uuid, call['instance'].uuid)
+    attempt, since = participant.attempt(migration.uuid, call['instance'].uuid), lease.clocks()
     # When it fails, Nova deletes the new attachments whether or not their
     # devices could be disconnected.
     attempt.keep_attachments = True
@@ -65,7 +65,8 @@ def pre_live_migration(wrapped: Any, manager: Any, args: Any,
                 lease.PART * CONF.rpc_response_timeout,
                 functools.partial(lease.refusal, participant.clients, attempt.tx,
                                   _plugin(call)),
-                functools.partial(lease.row_of_source, participant.clients, attempt.tx))
+                functools.partial(lease.row_of_source, participant.clients, attempt.tx),
+                since)
         result = wrapped(*args, **kwargs)
         effects.check_fence(attempt)
     return result

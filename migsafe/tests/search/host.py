@@ -120,6 +120,10 @@ class Host:
         life, self.life, self.listening = self.life, None, False
         self.participant = None
         if life is not None:
+            for task in life.tasks:
+                method = task.name.partition(' ')[0]
+                if method in bus.CUT_SHORT:
+                    self.world.watch.cut_short(self.world, method)
             self.world.loop.kill(life)
 
     def crash(self):

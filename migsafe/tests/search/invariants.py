@@ -261,5 +261,6 @@ def _devices(around, host):
         for lun, device in around.array.devices[name].items():
             if device.owner == world.INSTANCE:
                 yield f'R4 LUN {lun} of {name} is still connected ({device.volume})'
-        if around.directories.get((name, world.INSTANCE)):
+        if around.directories.get((name, world.INSTANCE)) \
+                and around.instance['launched_by'] != 'evacuation':
             yield f'R11 instance directory on {name}'

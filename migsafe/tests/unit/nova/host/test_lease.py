@@ -11,6 +11,7 @@
 # under the License.
 """How long a destination goes on without asking, and what it is told."""
 
+import dataclasses
 import datetime
 import unittest
 from unittest import mock
@@ -90,6 +91,65 @@ class TestRefusal(unittest.TestCase):
                                     ('evacuation', 'accepted', True)):
             self.cloud.records.others = [OtherMove(kind, 'the-next', status, SRC, THIRD)]
             self.assertIs(stops, 'the-next' in self.refusal(), (kind, status))
+
+
+class TestWaited(unittest.TestCase):
+    NOW = datetime.datetime(2026, 11, 28, 10)
+
+    def waited(self, age):
+        sent = mock.Mock(updated_at=age if age is None else self.NOW - datetime.timedelta(
+            seconds=age))
+        with mock.patch.object(timeutils, 'utcnow', return_value=self.NOW):
+            return lease.waited(sent)
+
+    def test_by_its_age(self):
+        for age, expected in ((0, False), (29, False), (-29, False), (31, True), (-31, True),
+                              (None, True)):
+            self.assertIs(expected, self.waited(age), age)
+
+
+class TestMoved(unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = fake.Cloud()
+
+    def moved(self):
+        return lease.moved(self.cloud.clients(), fake.transaction(self.cloud))
+
+    def test_nothing_says_so(self):
+        self.assertEqual('', self.moved())
+
+    def test_record_of_the_instance(self):
+        row = self.cloud.records.row
+        for changes, expected in (({'host': THIRD}, THIRD), ({'task_state': None}, 'not to be')):
+            self.cloud.records.row = dataclasses.replace(row, **changes)
+            self.assertIn(expected, self.moved())
+        self.cloud.records.row = None
+        self.assertIn('deleted', self.moved())
+
+    def test_later_operation(self):
+        self.cloud.records.others = [OtherMove('evacuation', 'next', 'accepted', SRC, THIRD)]
+        self.assertIn('next', self.moved())
+
+
+class TestRowOfSource(unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cloud = fake.Cloud(local=DST)
+        self.row = self.cloud.records.volumes(fake.INSTANCE)[0]
+
+    def found(self):
+        return lease.row_of_source(self.cloud.clients(), fake.transaction(self.cloud),
+                                   dataclasses.replace(self.row, attachment_id='late'))
+
+    def test_by_cinder(self):
+        mine = [a for a in self.cloud.clients().volumes.attachments(fake.INSTANCE)
+                if a.volume_id == self.row.volume_id and a.host == SRC]
+        self.assertEqual([mine[0].id], [self.found().attachment_id])
+
+    def test_none_is_left_to_the_source(self):
+        self.cloud.volumes.rows.clear()
+        self.assertIsNone(self.found())
 
 
 class TestAttempt(unittest.TestCase):
