@@ -136,6 +136,9 @@ class Requests:
             neutron.Api(self.world).bind_ports_to_host(None, instance, dest)
         except Exception as error:
             self.world.note(f'not migrated: {error}'[:300])
+            if row['host'] != source:
+                # The conductor gives back a claim over what an evacuation has claimed since.
+                self.world.watch.cut_short(self.world, 'the conductor in migrate')
             self.world.placement.move_allocations(None, uuid, world.INSTANCE)
             migration.status = 'error'
             migration.save()
