@@ -40,6 +40,9 @@ class Resource(abc.ABC):
     name: ClassVar[str]
     #: True when only the host that has the state can change it
     local: ClassVar[bool] = False
+    #: True when it also acts at RECORDS while the verdict is open and the instance has gone on
+    #: to a third host; it must then change only what names this one
+    third_host: ClassVar[bool] = False
     #: when :meth:`commit` and :meth:`revert` are called
     commit_points: ClassVar[Sequence[Point]] = (Point.REST,)
     revert_points: ClassVar[Sequence[Point]] = (Point.REST,)

@@ -29,6 +29,7 @@ class VolumeConnection(base.Resource):
     """R1, R2 and the Cinder half of R3."""
 
     name = volume_target.NAME
+    third_host = True
     commit_points = (Point.RECORDS, Point.EXPORTS)
     revert_points = (Point.RECORDS, Point.EXPORTS)
 

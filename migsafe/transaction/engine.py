@@ -23,7 +23,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.resources import base
 from migsafe.text import masked
-from migsafe.transaction import belief, closing, remains, verdict
+from migsafe.transaction import belief, closing, remains, third_host, verdict
 from migsafe.transaction import history as transaction_history
 from migsafe.transaction.clients import Clients, OtherMove
 from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
@@ -124,11 +124,13 @@ class Engine:
         why = belief.borne_out(history.guest_on, evidence) if history.guest_on else None
         if why:
             tx = self._withdraw(tx, history.guest_on, evidence, why)
-        tx, decision = self.decide(tx, evidence, self._weighed(
+        twice = third_host.second_copy(
+            tx, evidence.of(self._host), self._clients.records.instance(tx.instance_uuid), later)
+        tx, decision = self.decide(tx, evidence, twice or self._weighed(
             tx, evidence, later, told=not why))
         if history.guest_on and not why:
             decision = belief.not_borne_out(decision, history.guest_on)
-        return self._carry_out(tx, history, evidence, decision,
+        return self._carry_out(tx, history, evidence, twice or decision,
                                tuple(points), False, later)
 
     def _withdraw(self, tx: Transaction, host: str, evidence: Evidence,
@@ -159,13 +161,14 @@ class Engine:
                    evidence: Evidence, decision: verdict.Decision,
                    points: tuple[Point, ...], local_only: bool,
                    later: Sequence[OtherMove]) -> closing.Outcome:
-        if decision.verdict is verdict.Verdict.HOLD:
-            self._closer.postpone(tx, decision.reason)
-            return closing.Outcome(decision.verdict,
-                           {('transaction', ''): decision.reason})
         move = Move(tx, history, decision, evidence, self._host,
                        self._journal, self._clients,
                        self._clients.records.instance(tx.instance_uuid), later)
+        if decision.verdict is verdict.Verdict.HOLD:
+            wrong = third_host.put_right(move, self._resources, self._call)
+            self._closer.postpone(tx, decision.reason)
+            return closing.Outcome(decision.verdict, {
+                ('transaction', ''): decision.reason, **wrong})
         needed = move.needed_elsewhere(local_only)
         if needed:
             self._closer.postpone(tx, needed)

@@ -1,0 +1,133 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A request that waits in the broker for longer than its sender does, and evacuations."""
+
+from __future__ import annotations
+
+from nova import context as nova_context
+from nova import objects
+
+from migsafe.replay.lab import steps
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE, THIRD
+
+
+class Hangs:
+    """A fault plan: the destination hangs before pre_live_migration reaches it, and so does
+    whatever else is sent to it. Only that call is still deliverable when it is back: Nova lets
+    it expire after long_rpc_timeout, all others after some seconds.
+
+    :param dies: whether the source dies while it waits
+    """
+
+    def __init__(self, lab, dies=False):
+        self._lab, self._dies = lab, dies
+
+    def around(self, effect, call, later):
+        if effect.name != 'pre_live_migration':
+            return call()
+        self._lab.stack.silence_host(DESTINATION)
+        if self._dies:
+            self._lab.parts.processes[SOURCE].alive = False
+        return later()
+
+
+class EvacuationTest(scenarios.ScenarioTest):
+
+    third = True
+
+    def force_down(self, host):
+        """As an operator or masakari does who has fenced a host."""
+        self.lab.stack.admin_api.put_service_force_down(
+            self.lab.stack.computes[host].service_ref.uuid, True)
+        self.addCleanup(self.force_up, host)
+
+    def force_up(self, host):
+        """Past the API, which wants to see it restarted before that."""
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            service = objects.Service.get_by_compute_host(context, host)
+            service.forced_down = False
+            service.save()
+
+    def evacuate(self, server, host):
+        """From a source that is powered off, and started, as Nova leaves it stopped."""
+        self.power_off(SOURCE)
+        self.force_down(SOURCE)
+        for body in ({'evacuate': {'host': host}}, {'os-start': None}):
+            self.assertIsNone(steps.api_action(self.lab.stack, server.uuid, body))
+            self.lab.wait()
+
+
+class TestOutlivedBySomeMessages(EvacuationTest):
+
+    def hang(self, dies=False):
+        server = self.guest()
+        own = self.luns(server)
+        self.lab.world.rule = Hangs(self.lab, dies)
+        self.lab.migrate(server)
+        self.lab.world.rule = None
+        self.assertEqual(dies, SOURCE in self.lab.dead())
+        return server, own
+
+    def comes_late(self):
+        """The destination is rebooted, and is handed what has waited for it."""
+        self.lab.pass_time(120)
+        self.assertTrue(self.lab.restart(DESTINATION, reboot=True))
+        bus = self.lab.parts.bus
+        bus.undelivered = [m for m in bus.undelivered
+                           if m.message['method'] == 'pre_live_migration']
+        self.assertEqual(['pre_live_migration to node11'], self.lab.late())
+
+    def test_source_has_settled_it(self):
+        server, own = self.hang()
+        tx, = self.transactions(SOURCE)
+        self.participant(SOURCE).journal.request(
+            tx, 'peer_is_dead', {'host': DESTINATION, 'user': 'operator'})
+        self.recover()
+        self.assertEqual([], self.transactions(SOURCE))
+        self.comes_late()
+        self.assertEqual(own, self.luns(server))
+        self.assertEqual([], self.exports(server, DESTINATION))
+        self.assertIn('came to node11 too late: ', self.lab.log())
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertEqual(own, self.luns(server))
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def test_source_has_died_without_a_word(self):
+        """Nova's records still say that it is being prepared."""
+        server, own = self.hang(dies=True)
+        self.comes_late()
+        self.assertEqual(own, self.luns(server))
+        self.assertEqual([], self.exports(server, DESTINATION))
+        self.assertIn('node13 does not answer', self.lab.log())
+        self.assertTrue(self.lab.restart(SOURCE))
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def test_instance_was_evacuated_meanwhile(self):
+        server, _own = self.hang(dies=True)
+        self.force_down(DESTINATION)
+        self.evacuate(server, THIRD)
+        self.assertEqual([THIRD], self.lab.observer(server).running_on())
+        theirs = self.luns(server)
+        self.force_up(DESTINATION)
+        self.comes_late()
+        self.assertEqual(theirs, self.luns(server))
+        self.assertEqual([], self.exports(server, DESTINATION))
+        self.assertIn('came to node11 too late: ', self.lab.log())
+        self.recover()
+        self.assertEqual([], self.transactions(DESTINATION))
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertUnharmed(server, THIRD)
