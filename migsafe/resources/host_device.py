@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.resources import base
+from migsafe.resources import base, device_connection
 from migsafe.text import masked
 from migsafe.transaction import history
 from migsafe.transaction.clients import Attachment
@@ -171,9 +171,8 @@ class HostDevice(base.Resource):
         """Disconnect one volume here; the reason if it has to stay."""
         paths = [] if volume in move.history.ended else self._paths(move, info)
         legacy = self._legacy(move, volume)
-        # Without a device and without an export, whatever has its number is another disk.
-        connected = paths or (volume in move.history.connections
-                              and (volume in mapped or legacy))
+        connected = device_connection.connected(move, volume, info, paths,
+                                                legacy or volume in mapped)
         if (connected or legacy) and guest.guest not in NO_QEMU:
             # Also what has no device to see: RBD and NFS live in QEMU.
             return f'{", ".join(paths) or volume} may be in use: {guest}'

@@ -159,6 +159,9 @@ class Devices(Protocol):
     def paths(self, instance_uuid: str, info: ConnectionInfo) -> list[str]:
         """Block devices of this connection that exist on this host now."""
 
+    def observable(self, info: ConnectionInfo) -> bool:
+        """Whether :meth:`paths` can see such a connection at all."""
+
     def disconnect(self, instance_uuid: str, info: ConnectionInfo) -> None:
         """Disconnect, encryptor first, as Nova's driver does."""
 

@@ -21,6 +21,8 @@ import dataclasses
 import enum
 from typing import Any
 
+from migsafe.journal.records import Transaction
+
 
 class GuestState(enum.Enum):
     """What one hypervisor says of one guest.
@@ -116,3 +118,16 @@ class Evidence:
         """The evidence of one host, by name."""
         return (self.source if self.source.host == host
                 else self.destination)
+
+
+def rebooted(tx: Transaction | None, now: str | None) -> bool | None:
+    """Whether this host was rebooted since its journal began a transaction.
+
+    :param tx: the transaction as this host has journalled it
+    :param now: this boot's id
+    :returns: None when one of the two boots is not known
+    """
+    if tx is None:
+        return None
+    then = tx.source_boot_id if tx.role == 'source' else tx.dest_boot_id
+    return then != now if then and now else None

@@ -41,6 +41,7 @@ class History:
     :param holds: (resource, key) that is held
     :param settled: (resource, key) that was verified
     :param ended: volumes whose device here was seen to be gone after a disconnect
+    :param undone: volumes whose last disconnect here did not go well
     :param dead_hosts: hosts that an operator declared dead
     :param guest_on: the host on which an operator says that the guest is, against a verdict
         or against the other host's word
@@ -56,6 +57,7 @@ class History:
         default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
     ended: set[str] = dataclasses.field(default_factory=set)
+    undone: set[str] = dataclasses.field(default_factory=set)
     dead_hosts: set[str] = dataclasses.field(default_factory=set)
     guest_on: str = ''
     holds: set[tuple[str, str]] = dataclasses.field(default_factory=set)
@@ -84,12 +86,15 @@ def _on_intent(history: History, record: Record) -> None:
         # Durable before the effect: from here on it may be connected.
         history.connections[record.key] = record.payload
         history.ended.discard(record.key)
+        history.undone.discard(record.key)
 
 
 def _on_outcome(history: History, record: Record) -> None:
     intent = history.open_intents.pop(record.ref or 0, None)
     if record.status != 'ok':
         history.failed.append(f'{record.effect or "effect"} {record.key}')
+        if (intent.effect if intent else record.effect) == DISCONNECT:
+            history.undone.add(record.key)
         return
     effect = intent.effect if intent else record.effect
     payload = record.payload if isinstance(record.payload, dict) else {}
@@ -102,6 +107,7 @@ def _on_outcome(history: History, record: Record) -> None:
         # What has that number from now on is somebody else's.
         history.connections.pop(record.key, None)
         history.ended.add(record.key)
+        history.undone.discard(record.key)
 
 
 def _on_capture(history: History, record: Record) -> None:

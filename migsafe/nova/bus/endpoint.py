@@ -33,9 +33,9 @@ from migsafe import exceptions, masking
 from migsafe.journal import residue, view
 from migsafe.journal.records import ServiceStatus
 from migsafe.nova.bus import peer
-from migsafe.nova.clients import evidence
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.text import masked
+from migsafe.transaction import evidence
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
@@ -105,8 +105,7 @@ class Endpoint:
         _check(uuid=uuid, instance_uuid=instance_uuid)
         p = self._participant
         found = p.clients.guests.evidence(instance_uuid).as_payload()
-        found['rebooted'] = evidence.rebooted(p.journal.get(uuid),
-                                              found['boot_id'])
+        found['rebooted'] = evidence.rebooted(p.journal.get(uuid), found['boot_id'])
         # The source drives a migration from another thread of this process.
         found['job'] = found['job'] or (
             p.attempts.live(uuid)

@@ -50,6 +50,9 @@ class Devices:
         return own_paths(self._manager.driver, self._manager.host,
                          instance_uuid, info)
 
+    def observable(self, info: ConnectionInfo) -> bool:
+        return str(info.get('driver_volume_type')) in LOOKED_UP
+
     def disconnect(self, instance_uuid: str, info: ConnectionInfo) -> None:
         driver, host = self._manager.driver, self._manager.host
         if _counted(driver, info) or not _shared(host, instance_uuid, info):

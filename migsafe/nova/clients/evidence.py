@@ -17,7 +17,6 @@ from typing import Any
 
 from nova.virt.libvirt import host as libvirt_host
 
-from migsafe.journal.records import Transaction
 from migsafe.text import masked
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
@@ -72,19 +71,6 @@ def boot_id() -> str | None:
             return source.read().strip()
     except OSError:
         return None
-
-
-def rebooted(tx: Transaction | None, now: str | None) -> bool | None:
-    """Whether this host was rebooted since its journal began a transaction.
-
-    :param tx: the transaction as this host has journalled it
-    :param now: this boot's id
-    :returns: None when one of the two boots is not known
-    """
-    if tx is None:
-        return None
-    then = tx.source_boot_id if tx.role == 'source' else tx.dest_boot_id
-    return then != now if then and now else None
 
 
 def _job(domain: Any, guest: GuestState) -> bool:

@@ -180,6 +180,8 @@ class Devices:
     def __init__(self, calls):
         self.calls, self.present = calls, set()
         self.holders, self.stubborn = {}, set()
+        #: no look can find a device of this kind
+        self.blind = False
 
     @staticmethod
     def _device(connection_info):
@@ -192,8 +194,11 @@ class Devices:
     def paths(self, instance_uuid, connection_info):
         self.calls('paths', connection_info.get('serial'))
         iqn, lun = self._device(connection_info)
-        return [f'/dev/disk/by-path/{iqn}-lun-{lun}'] if (
+        return [f'/dev/disk/by-path/{iqn}-lun-{lun}'] if not self.blind and (
             iqn, lun) in self.present else []
+
+    def observable(self, connection_info):
+        return not self.blind
 
     def disconnect(self, instance_uuid, connection_info):
         volume_id = connection_info.get('serial')

@@ -140,6 +140,28 @@ class TestHere(Case):
         self.assertEqual([], self.resource.inspect(move))
         self.assertEqual([], self.cloud.changes())
 
+    def test_number_that_is_in_use_again(self):
+        """Its exports went while this host was away, and no disconnect was ever journalled. The
+        guards would refuse to disconnect another tenant's disk, and without them it would go."""
+        self.start(1)
+        history = self.cloud.history()
+        self.cloud.volumes.rows.clear()
+        self.cloud.devices.present.clear()
+        move = fake.move(self.cloud, history=history)
+        self.assertEqual({}, self.release(move))
+        self.assertEqual([], self.disconnected())
+        # it is over for good: what comes by that number later is not looked for
+        self.cloud.devices.add(fake.info(DST, 0))
+        self.assertEqual({}, self.release(move))
+        self.assertEqual([], self.disconnected())
+
+    def test_nothing_is_found_where_the_export_still_is(self):
+        """The control: then the number is the volume's."""
+        self.start(1)
+        self.cloud.devices.present.clear()
+        self.assertEqual({}, self.release(fake.move(self.cloud)))
+        self.assertEqual([fake.volume(0)], self.disconnected())
+
     def test_error_does_not_show_a_secret(self):
         self.cloud.calls.errors['disconnect'] = OSError(
             f"{{'auth_password': '{fake.SECRET}'}}")
@@ -233,6 +255,34 @@ class TestSourceOfACommit(Case):
         self.cloud.devices.present.clear()
         self.assertEqual({}, self.release(fake.move(self.cloud, COMMIT)))
         self.assertEqual([], self.cloud.changes())
+
+    def test_what_cannot_be_seen_is_disconnected_once(self):
+        """NFS, ScaleIO, StorPool, LightOS, RBD: that nothing is found says nothing."""
+        self.cloud.devices.blind = True
+        move = fake.move(self.cloud, COMMIT)
+        for _ in range(2):
+            self.assertEqual({}, self.release(move))
+        self.assertEqual([fake.volume(0), fake.volume(1)], self.disconnected())
+        self.assertEqual(set(), self.cloud.devices.present)
+
+    def test_what_cannot_be_seen_and_is_not_disconnected_keeps_its_export(self):
+        self.cloud.devices.blind = True
+        self.cloud.devices.holders[fake.volume(1)] = 'another guest'
+        move = fake.move(self.cloud, COMMIT)
+        for _ in range(2):
+            self.assertEqual({fake.volume(1)}, set(self.release(move)))
+        self.assertEqual([fake.volume(0), fake.volume(1), fake.volume(1)], self.disconnected())
+
+    def test_disconnect_that_failed_is_tried_again_while_the_number_is_its_own(self):
+        self.cloud.devices.present.clear()
+        history = self.cloud.history()
+        history.undone.add(fake.volume(0))
+        for exported in (True, False):
+            history.ended.clear()
+            self.assertEqual({}, self.release(fake.move(self.cloud, COMMIT, history=history)))
+            self.assertEqual([fake.volume(0)] if exported else [], self.disconnected())
+            self.cloud.calls.made.clear()
+            self.cloud.volumes.rows.clear()
 
 
 class TestThere(Case):

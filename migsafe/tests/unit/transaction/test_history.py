@@ -101,6 +101,15 @@ class TestRead(unittest.TestCase):
         self.assertIn('v', found.connections)
         self.assertEqual(['connect_volume v'], found.failed)
 
+    def test_last_disconnect_counts(self):
+        log = []
+        for status, undone in (('error', {'v'}), ('unknown', {'v'}), ('ok', set()),
+                               ('error', {'v'})):
+            number = len(log) + 1
+            log += [_record(number, 'intent', history.DISCONNECT),
+                    _record(number + 1, 'outcome', status=status, ref=number)]
+            self.assertEqual(undone, history.read(log).undone)
+
     def test_failed_disconnect_is_still_connected(self):
         log = [_record(1, 'intent', history.CONNECT, payload={'data': {}}),
                _record(2, 'outcome', history.CONNECT, status='ok', ref=1),

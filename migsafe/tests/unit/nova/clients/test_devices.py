@@ -118,6 +118,13 @@ class TestOwnPaths(unittest.TestCase):
         self.looked = look.call_count
         return found
 
+    def test_kinds_that_cannot_be_seen(self):
+        client = devices.Devices(types.SimpleNamespace(driver=None, host=DST))
+        for kind in ('rbd', 'nfs', 'quobyte', 'scaleio', 'storpool', 'lightos', 'local', None):
+            self.assertFalse(client.observable({'driver_volume_type': kind}), kind)
+        for kind in ('iscsi', 'iser', 'fibre_channel', 'nvmeof'):
+            self.assertTrue(client.observable({'driver_volume_type': kind}), kind)
+
     def test_another_disk_is_not_ours(self):
         self.assertEqual([], self.own('its identity is another'))
         self.assertEqual(1, self.looked)

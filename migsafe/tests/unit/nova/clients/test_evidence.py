@@ -182,8 +182,8 @@ class TestGuests(unittest.TestCase):
             tx = Transaction(
                 id=1, uuid='u', host='h', role=role, instance_uuid='i',
                 source_host='s', dest_host='d', **boots | {mine: then})
-            self.assertIs(expected, evidence.rebooted(tx, now))
-        self.assertIsNone(evidence.rebooted(None, 'a'))
+            self.assertIs(expected, transaction_evidence.rebooted(tx, now))
+        self.assertIsNone(transaction_evidence.rebooted(None, 'a'))
 
     def test_kernel_that_does_not_say_its_boot(self):
         with mock.patch.object(evidence, 'BOOT_ID', '/no/such/file'):
