@@ -46,7 +46,7 @@ class Allocation(base.Resource):
         if not allocations.held(move.tx.uuid):
             self._withdraw(move)
             return
-        if move.superseded:
+        if move.superseded and not self._undecided(move):
             # The instance is gone, or has its allocations on a third host.
             self._delete(move)
             return
@@ -85,6 +85,13 @@ class Allocation(base.Resource):
         or a later migration has claimed a host for it and keeps its old claim."""
         return move.superseded or not all(
             other.came_to_nothing for other in move.later)
+
+    @staticmethod
+    def _undecided(move: Move) -> bool:
+        """Whether a later operation may still leave the instance where it was: what it had
+        there is held by nothing but this migration."""
+        return move.instance is not None and bool(
+            move.overtaken and not move.overtaken.over)
 
     def _inspect_instance(self, move: Move) -> list[Residue]:
         held = move.clients.allocations.held(move.tx.instance_uuid)

@@ -187,6 +187,30 @@ class TestOthers(Case):
         self.assertIn('m-2', held[''])
         self.assertEqual([], self.changes())
 
+    def test_claim_is_kept_until_an_evacuation_is_decided(self):
+        """What the migration holds is all that says what the guest uses on its host."""
+        resource = allocation.Allocation()
+        evacuation = OtherMove('evacuation', 'e-1', 'accepted', SRC, THIRD)
+        decided = {'failed': 'move_allocations', 'error': 'move_allocations',
+                   'done': 'delete_allocations'}
+        for status in ('accepted', 'pre-migrating'):
+            move = self.move(ABORT, dataclasses.replace(evacuation, status=status))
+            self.assertIn('e-1', self.act(resource, move, Point.REST)[''])
+            self.assertEqual(['R7'], [r.kind for r in resource.inspect(move)])
+            self.assertEqual([], self.changes())
+        for status, change in decided.items():
+            self.cloud.calls.made.clear()
+            self.cloud.allocations.by_consumer[fake.MIGRATION] = {'rp-' + SRC: {}}
+            move = self.move(ABORT, dataclasses.replace(evacuation, status=status, over=True))
+            self.assertEqual({}, self.act(resource, move, Point.REST))
+            self.assertEqual([change], self.changes(), status)
+
+    def test_claim_of_a_deleted_instance_goes_whatever_was_asked_for_it(self):
+        move = self.move(ABORT, OtherMove('evacuation', 'e-1', 'accepted', SRC, THIRD))
+        move.instance = None
+        self.assertEqual({}, self.act(allocation.Allocation(), move, Point.REST))
+        self.assertEqual(['delete_allocations'], self.changes())
+
     def test_only_the_losers_binding_that_is_not_active_goes(self):
         resource = port_binding.PortBinding()
         for status, later, gone in (('INACTIVE', RUNNING, True), ('ACTIVE', RUNNING, False),
