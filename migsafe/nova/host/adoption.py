@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from nova.conf import CONF
@@ -41,6 +42,8 @@ class Adoption:
         self._participant, self._manager = participant, manager
         self._records = Records(manager)
         self._started = timeutils.utcnow()
+        #: instances in Nova's line without a future -> since when that was seen
+        self._unsubmitted: dict[str, datetime.datetime] = {}
 
     def adopt(self) -> int:
         """Take up the orphans there are now; how many could be."""
@@ -63,8 +66,26 @@ class Adoption:
         participant = self._participant
         return not (
             participant.attempts.busy(instance_uuid)
-            or instance_uuid in self._manager._waiting_live_migrations
+            or self._waits(instance_uuid)
             or participant.journal.unsettled_for_instance(instance_uuid))
+
+    def _waits(self, instance_uuid: str) -> bool:
+        """Whether the instance's live migration stands in this process's line, or is at work.
+
+        Nova takes an entry away only when pre_live_migration has succeeded; what is left of one
+        that failed has a future that is done. One without a future is about to be submitted,
+        or could not be.
+        """
+        waiting = self._manager._waiting_live_migrations.get(instance_uuid)
+        if waiting is None:
+            self._unsubmitted.pop(instance_uuid, None)
+            return False
+        future = waiting[1]
+        if future is not None:
+            return not future.done()
+        since = self._unsubmitted.setdefault(instance_uuid, timeutils.utcnow())
+        age = (timeutils.utcnow() - since).total_seconds()
+        return bool(age < self._participant.conf.adopt_after)
 
     def _orphan(self, found: Migrating) -> bool:
         # Since the list was made, it may have begun.

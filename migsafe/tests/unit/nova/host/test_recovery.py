@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import concurrent.futures
 import contextlib
 import datetime
 import threading
@@ -448,6 +449,28 @@ class TestAdopt(Case):
         with self.src.participant.attempts.open(attempt):
             self.assertIsNone(self.adopted())
         self.assertIsNotNone(self.adopted())
+
+    def test_what_a_failed_one_has_left_in_the_line_does_not_count(self):
+        """Nova takes it away only when pre_live_migration has succeeded."""
+        self.found()
+        future = concurrent.futures.Future()
+        self.manager._waiting_live_migrations[fake.INSTANCE] = (None, future)
+        self.assertIsNone(self.adopted())
+        future.set_running_or_notify_cancel()
+        self.assertIsNone(self.adopted())
+        future.set_exception(OSError('pre_live_migration failed'))
+        self.assertIsNotNone(self.adopted())
+
+    def test_one_that_could_not_be_submitted_counts_for_a_while(self):
+        self.found()
+        now = timeutils.utcnow()
+        self.manager._waiting_live_migrations[fake.INSTANCE] = (None, None)
+        for after, expected in ((0, False), (self.conf.migsafe.adopt_after - 1, False),
+                                (self.conf.migsafe.adopt_after, True)):
+            with mock.patch.object(timeutils, 'utcnow', return_value=(
+                    now + datetime.timedelta(seconds=after))):
+                self.recovery._adoption._unsubmitted.setdefault(fake.INSTANCE, now)
+                self.assertIs(expected, self.adopted() is not None, after)
 
     def test_conductor_has_its_time(self):
         now = timeutils.utcnow(with_timezone=True)
