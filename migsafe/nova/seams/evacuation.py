@@ -9,70 +9,63 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whether an instance may be evacuated to this host while a live migration of it is open.
+"""Whether the guest of an evacuation may run on a host that nobody evacuates.
 
-Its source is down, or there were no evacuation. Its destination may have the guest, or devices
-of it that rows lead to: Nova would start a second copy, and delete attachments from under them.
+A live migration hands the guest over before Nova's record names the destination. If the source
+dies in between, Nova evacuates what runs there, deletes the attachments that the rows name, which
+are the destination's by then, and starts a second copy. The journal of the host that the
+instance comes to knows nothing of it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from nova import context as nova_context
-from nova import exception, objects
-from oslo_log import log as logging
-
+from migsafe.nova.clients import evacuations
 from migsafe.nova.host.participant import Participant
-from migsafe.resources import instance_record
-from migsafe.text import masked, shell
-from migsafe.transaction.clients import LIVE_MIGRATION
-
-LOG = logging.getLogger(__name__)
+from migsafe.text import shell
+from migsafe.transaction.clients import OtherMove
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
 
 def refusal(participant: Participant, instance: Any) -> str | None:
-    """Why it has to wait; None if nothing speaks against it.
+    """Why an instance must not be evacuated to this host now; None if it may.
 
-    :param instance: with the host that it is evacuated from
+    Each host of a live migration that Nova has not ended is asked, but for this one, which looks
+    itself, and for the one that is evacuated, which Nova takes for dead.
+
+    :param instance: as it comes to the host, with the one that it is evacuated from
     """
-    try:
-        return next(filter(None, (_open(participant, instance, migration)
-                                  for migration in _unfinished(instance.uuid))), None)
-    except Exception as error:
-        return masked(error) if participant.conf.enforce else None
+    for move in evacuations.undecided(instance.uuid):
+        for host in (move.dest_host, move.source_host):
+            if host in ('', participant.host, instance.host):
+                continue
+            found = participant.clients.peer.evidence(host, move.uuid, instance.uuid)
+            if not _gone(found):
+                return _may_run(instance.uuid, move, found)
+            said = participant.clients.peer.describe(host, move.uuid)
+            if said is not None and said['known'] and said['state'] != 'settled':
+                return _unsettled(instance.uuid, move, host)
+    return None
 
 
-def _unfinished(instance_uuid: str) -> list[Any]:
-    found = objects.MigrationList.get_by_filters(
-        nova_context.get_admin_context(),
-        {'instance_uuid': instance_uuid, 'migration_type': LIVE_MIGRATION})
-    return [one for one in found if one.status not in instance_record.TERMINAL]
+def _gone(found: HostEvidence) -> bool:
+    """Whether no guest is there: the host says so, or it is silent and was fenced."""
+    if found.guest is GuestState.UNKNOWN and found.boot_id is None:
+        return evacuations.forced_down(found.host)
+    return found.guest in NO_QEMU and not found.job
 
 
-def _open(participant: Participant, instance: Any, migration: Any) -> str | None:
-    other = migration.dest_compute
-    if not other or other in (participant.host, instance.host):
-        return None  # this host's own is settled first, by its journal
-    said = participant.clients.peer.describe(other, migration.uuid)
-    if said is not None and (not said['known'] or said['state'] == 'settled'):
-        return None
-    why = f'it is not settled on {other}' if said else f'{other} does not answer'
-    if said is None and _forced_down(other):
-        return None
-    return (f'live migration {migration.uuid} of instance {instance.uuid} from '
-            f'{migration.source_compute} to {other} is {migration.status}, and {why}. If '
-            f'{migration.source_compute} is dead, `migsafe settle {shell(migration.uuid)} '
-            f'--peer-is-dead {shell(migration.source_compute)}` on {other} settles it; if '
-            f'{other} is dead too, `openstack compute service set --down {shell(other)} '
-            'nova-compute` says so')
+def _may_run(instance_uuid: str, move: OtherMove, found: HostEvidence) -> str:
+    host = found.host
+    return (f'{move}, and instance {instance_uuid} may run on {host} [{found}]. Start '
+            f'nova-compute on {host}: if the guest is there, the migration is settled and the '
+            f'instance gets {host} for its host. If {host} is powered off or fenced, say so with '
+            f'`openstack compute service set --down {shell(host)} nova-compute` and evacuate again')
 
 
-def _forced_down(host: str) -> bool:
-    """Whether an operator says that a host is fenced."""
-    try:
-        return bool(objects.Service.get_by_compute_host(
-            nova_context.get_admin_context(), host).forced_down)
-    except exception.NotFound as error:
-        LOG.info('Nova has no service of host %s: %s', host, masked(error))
-        return False
+def _unsettled(instance_uuid: str, move: OtherMove, host: str) -> str:
+    """Its rows may lead to devices that are still there, with exports that Nova would delete."""
+    return (f'{move}, and is not settled on {host}. If {move.source_host} is dead, `migsafe settle '
+            f'{shell(move.uuid)} --peer-is-dead {shell(move.source_host)}` on {host} settles it; '
+            f'then evacuate instance {instance_uuid} again')

@@ -27,6 +27,7 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe.nova.host import registry
+from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, evacuation, faults, gates, rebuild
 from migsafe.text import masked
 
@@ -118,6 +119,10 @@ def _not_back(manager: Any, call: Call, error: Exception,
     return faults.discreet(left, 'rebuild')
 
 
+def _nothing(participant: Participant, instance: Any) -> None:
+    """Nothing else has to be known."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Gate:
     """One operation.
@@ -127,7 +132,7 @@ class Gate:
     :param under_lock: whether Nova holds the instance's lock
     :param bdms: the argument with rows that were read before
     :param when: (argument, value) with which alone it is meant
-    :param also: says what else speaks against it
+    :param further: what else may speak against it, once nothing here is unsettled
     """
 
     operation: str
@@ -135,7 +140,7 @@ class Gate:
     under_lock: bool = False
     bdms: str = ''
     when: tuple[str, Any] | None = None
-    also: Callable[[Any, Any], str | None] = lambda participant, instance: None
+    further: Callable[[Participant, Any], str | None] = _nothing
 
     def __call__(self, wrapped: Any, manager: Any, args: Any,
                  kwargs: Any) -> Any:
@@ -148,11 +153,17 @@ class Gate:
             return wrapped(*args, **kwargs)
         reason = gates.settle_first(
             participant, call['instance'], call.get(self.bdms) or (),
-            under_lock=self.under_lock) or self.also(participant, call['instance'])
+            under_lock=self.under_lock) or self._further(participant, call['instance'])
         if reason:
             self.refuse(manager, call, faults.discreet(exception.NovaException(
                 f'{self.operation} refused: {reason}'), self.operation))
         return wrapped(*args, **kwargs)
+
+    def _further(self, participant: Participant, instance: Any) -> str | None:
+        try:
+            return self.further(participant, instance)
+        except Exception as error:
+            return masked(error) if participant.conf.enforce else None
 
 
 #: ComputeManager's method -> its leading parameters and its gate.
@@ -191,5 +202,5 @@ GATES: dict[str, tuple[str, Gate]] = {
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',
         Gate('evacuation', _in_place, bdms='bdms', when=('evacuate', True),
-             also=evacuation.refusal)),
+             further=evacuation.refusal)),
 }

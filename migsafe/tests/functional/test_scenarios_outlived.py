@@ -64,8 +64,11 @@ class EvacuationTest(scenarios.ScenarioTest):
         """From a source that is powered off, and started, as Nova leaves it stopped."""
         self.power_off(SOURCE)
         self.force_down(SOURCE)
-        for body in ({'evacuate': {'host': host}}, {'os-start': None}):
-            self.assertIsNone(steps.api_action(self.lab.stack, server.uuid, body))
+        self.assertIsNone(steps.api_action(
+            self.lab.stack, server.uuid, {'evacuate': {'host': host}}))
+        self.lab.wait()
+        if self.lab.show(server)['OS-EXT-SRV-ATTR:host'] == host:
+            self.assertIsNone(steps.api_action(self.lab.stack, server.uuid, {'os-start': None}))
             self.lab.wait()
 
 
@@ -131,3 +134,51 @@ class TestOutlivedBySomeMessages(EvacuationTest):
         self.assertEqual([], self.transactions(DESTINATION))
         self.assertTrue(self.do(server, 'hard_reboot').done)
         self.assertUnharmed(server, THIRD)
+
+
+class TestEvacuationWhileItMigrates(EvacuationTest):
+    """The source dies before Nova has recorded where the guest is."""
+
+    def gone(self, *faults):
+        server = self.guest()
+        self.migrate(server, *faults)
+        self.assertEqual([SOURCE], self.lab.dead())
+        self.assertEqual(SOURCE, self.lab.show(server)['OS-EXT-SRV-ATTR:host'])
+        return server
+
+    def test_guest_has_arrived_and_its_nova_compute_is_stopped(self):
+        server = self.gone(scenarios.SOURCE_DIES)
+        self.assertEqual([DESTINATION], self.lab.observer(server).running_on())
+        self.lab.stack.silence_host(DESTINATION)
+        self.evacuate(server, THIRD)
+        self.assertUnharmed(server, DESTINATION)
+        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        self.assertEqual([], self.exports(server, THIRD))
+        said = self.fault_messages(server)
+        for word in ('evacuation refused: live-migration ', 'may run on node11',
+                     'openstack compute service set --down node11'):
+            self.assertIn(word, said)
+        # as the message says
+        self.assertTrue(self.lab.restart(DESTINATION))
+        self.recover()
+        self.assertUnharmed(server, DESTINATION)
+        self.assertEqual(DESTINATION, self.lab.show(server)['OS-EXT-SRV-ATTR:host'])
+
+    def test_destination_is_known_to_have_no_guest(self):
+        """It says so itself, or was fenced: then the gate lets it through."""
+        for fenced, at in ((False, scenarios.kill(SOURCE, 'libvirt', 'migrateToURI3',
+                                                  when='before')),
+                           (True, scenarios.SOURCE_DIES)):
+            with self.subTest(fenced=fenced):
+                self.lab.clean()
+                self._forget()
+                server = self.gone(at)
+                if fenced:
+                    self.power_off(DESTINATION)
+                    self.force_down(DESTINATION)
+                self.evacuate(server, THIRD)
+                self.assertIn((THIRD, 'cinder', 'attachments.delete'), [
+                    (e.host, e.kind, e.name) for e in self.lab.world.trace])
+                self.assertNotIn('evacuation refused', self.fault_messages(server))
+                self.force_up(SOURCE)
+                self.force_up(DESTINATION)

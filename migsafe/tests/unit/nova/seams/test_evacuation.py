@@ -9,55 +9,118 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whether an evacuation waits for the destination of an open live migration."""
+"""An evacuation while Nova has not ended a live migration of the instance."""
 
 import types
 import unittest
 from unittest import mock
 
-from nova import objects
+from nova import exception, objects
 
+from migsafe.nova.clients import evacuations
 from migsafe.nova.seams import evacuation
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
-HERE, FROM, DEST = 'node17', 'node13', 'node11'
+SRC, DST, THIRD, G = fake.SRC, fake.DST, fake.THIRD, GuestState
+LIVE, EVACUATION, RESIZE = 'live-migration', 'evacuation', 'resize'
 
 
-class TestRefusal(unittest.TestCase):
-    def refusal(self, said, status='preparing', dest=DEST, down=False):
-        """What is answered while one live migration has this status."""
-        participant = mock.Mock(host=HERE)
-        participant.clients.peer.describe.return_value = said
-        migration = types.SimpleNamespace(uuid='m', status=status, source_compute=FROM,
-                                          dest_compute=dest)
-        instance = types.SimpleNamespace(uuid='i', host=FROM)
-        with mock.patch.object(objects, 'MigrationList', create=True) as found, \
-                mock.patch.object(objects, 'Service', create=True) as service:
-            found.get_by_filters.return_value = [migration]
-            service.get_by_compute_host.return_value = mock.Mock(forced_down=down)
-            return evacuation.refusal(participant, instance)
+def migration(number, kind=LIVE, status='running', source=SRC, dest=DST):
+    return types.SimpleNamespace(
+        id=number, uuid=f'm-{number}', migration_type=kind, status=status,
+        source_compute=source, dest_compute=dest)
 
-    def test_only_what_is_open_elsewhere_stops_it(self):
-        unsettled = {'known': True, 'state': 'open'}
-        for said, more, stops in (
-                (unsettled, {}, True), (unsettled, {'status': 'completed'}, False),
-                (unsettled, {'dest': HERE}, False), (unsettled, {'dest': ''}, False),
-                ({'known': True, 'state': 'settled'}, {}, False),
-                ({'known': False, 'state': ''}, {}, False),
-                (None, {}, True), (None, {'down': True}, False),
-                (unsettled, {'down': True}, True)):
-            self.assertIs(stops, bool(self.refusal(said, **more)), (said, more))
 
-    def test_the_message_names_what_resolves_it(self):
-        for said in (None, {'known': True, 'state': 'open'}):
-            why = self.refusal(said)
-            for part in ('m', FROM, DEST, 'migsafe settle', '--peer-is-dead', '--down'):
-                self.assertIn(part, why)
+class Case(unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        objects.register_all()
+        self.migrations, self.fenced, self.asked = [], set(), []
+        self.there, self.said = HostEvidence(DST, G.UNKNOWN), None
+        for owner, name, value in (
+                (objects.MigrationList, 'get_by_filters', lambda *_args: self.migrations),
+                (objects.Service, 'get_by_compute_host', self.service)):
+            patched = mock.patch.object(owner, name, value)
+            patched.start()
+            self.addCleanup(patched.stop)
 
-    def test_what_cannot_be_asked(self):
-        participant = mock.Mock(host=HERE)
-        instance = types.SimpleNamespace(uuid='i', host=FROM)
-        with mock.patch.object(objects, 'MigrationList', create=True) as found:
-            found.get_by_filters.side_effect = OSError('conductor is away')
-            self.assertIn('conductor is away', evacuation.refusal(participant, instance))
-            participant.conf.enforce = False
-            self.assertIsNone(evacuation.refusal(participant, instance))
+    def service(self, _context, host):
+        if host not in (SRC, DST, THIRD):
+            raise exception.ComputeHostNotFound(host=host)
+        return types.SimpleNamespace(forced_down=host in self.fenced)
+
+    def evidence(self, host, _uuid, _instance_uuid):
+        self.asked.append(host)
+        return self.there
+
+    def refusal(self, host=THIRD):
+        peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: self.said)
+        return evacuation.refusal(
+            types.SimpleNamespace(host=host, clients=types.SimpleNamespace(peer=peer)),
+            types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC))
+
+
+class TestRefusal(Case):
+    def test_every_state_of_the_destination(self):
+        self.migrations = [migration(1)]
+        for state in G:
+            for job in (False, True):
+                self.there = HostEvidence(DST, state, job=job, boot_id='boot-1')
+                self.assertIs(state in NO_QEMU and not job, self.refusal() is None, state)
+
+    def test_silence_is_enough_only_of_a_fenced_host(self):
+        self.migrations = [migration(1)]
+        why = self.refusal()
+        for word in ('m-1', fake.INSTANCE, DST, f'service set --down {DST}'):
+            self.assertIn(word, why)
+        self.fenced = {DST}
+        self.assertIsNone(self.refusal())
+        # one that answers is not dead, whatever was said of it
+        self.there = HostEvidence(DST, G.UNKNOWN, boot_id='')
+        self.assertIsNotNone(self.refusal())
+
+    def test_destination_that_has_not_let_go(self):
+        """Without a guest: what the rows name may still be connected there."""
+        self.migrations = [migration(1)]
+        self.there = HostEvidence(DST, G.ABSENT, boot_id='boot-1')
+        for known, state, stops in ((True, 'open', True), (True, 'settled', False),
+                                    (False, '', False)):
+            self.said = {'known': known, 'state': state}
+            why = self.refusal()
+            self.assertIs(stops, why is not None)
+        self.said = {'known': True, 'state': 'open'}
+        for word in ('m-1', fake.INSTANCE, DST, '--peer-is-dead', SRC):
+            self.assertIn(word, self.refusal())
+
+    def test_host_that_nova_does_not_know_is_not_fenced(self):
+        self.assertFalse(evacuations.forced_down('node99'))
+
+    def test_nobody_else_is_asked(self):
+        """Not the host itself, not the one that is evacuated, and none that was not chosen yet."""
+        self.migrations = [migration(1, dest=THIRD), migration(2, dest='')]
+        self.assertIsNone(self.refusal())
+        self.assertEqual([], self.asked)
+
+
+class TestUndecided(Case):
+    def undecided(self, *migrations):
+        self.migrations = list(migrations)
+        return [move.uuid for move in evacuations.undecided(fake.INSTANCE)]
+
+    def test_only_live_migrations_that_have_begun_and_have_not_ended(self):
+        for status in ('queued', 'preparing', 'running', 'post-migrating', 'pre-migrating'):
+            self.assertEqual(['m-1'], self.undecided(migration(1, status=status)))
+        for status in ('accepted', 'error', 'failed', 'cancelled', 'completed'):
+            self.assertEqual([], self.undecided(migration(1, status=status)))
+        for kind in (EVACUATION, RESIZE):
+            self.assertEqual([], self.undecided(migration(1, kind, 'pre-migrating')))
+
+    def test_what_has_moved_it_since_says_more(self):
+        stuck = migration(1, status='preparing')
+        for since, counts in ((migration(2, LIVE, 'completed'), False),
+                              (migration(2, EVACUATION, 'done'), False),
+                              (migration(2, RESIZE, 'confirmed'), False),
+                              (migration(2, LIVE, 'failed'), True),
+                              (migration(2, EVACUATION, 'accepted'), True)):
+            self.assertEqual(['m-1'] if counts else [], self.undecided(since, stuck))
