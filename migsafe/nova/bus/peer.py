@@ -39,6 +39,8 @@ MAX_ITEMS, MAX_TEXT = 256, 2000
 #: Without a number oslo.messaging tries for ever to send while the broker is
 #: down, whatever the time-out; one is enough for a connection gone stale.
 RETRIES = 1
+#: The version of Nova's compute RPC with which hosts have a second server.
+ALTERNATIVE_SINCE = '6.5'
 
 
 def _text(value: Any) -> str:
@@ -120,22 +122,38 @@ def parse_release(reply: Any) -> dict[str, Any]:
     return parsed
 
 
+def topic(client: Any) -> str:
+    """Where a nova-compute listens for as long as it works on anything.
+
+    Since Nova 34 one that is stopped gracefully hears nothing more on ``compute``, and finishes
+    its migrations over a second server, on which it has the same endpoints. Nova's own calls
+    choose as it is done here, see ComputeAPI.prepare_for_alt_rpcserver.
+
+    :param client: Nova's RPC client for compute hosts, which knows the oldest one's version
+    """
+    alternative = getattr(rpcapi, 'RPC_TOPIC_ALT', '')
+    return alternative if alternative and client.can_send_version(
+        ALTERNATIVE_SINCE) else rpcapi.RPC_TOPIC
+
+
 class Peer:
     """See :class:`migsafe.transaction.clients.Peer`.
 
     :param timeout: seconds to wait for an answer ([migsafe] rpc_timeout)
+    :param nova: Nova's ComputeAPI; without it the topic is that of every release
     """
 
-    def __init__(self, timeout: int) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: int, nova: Any = None) -> None:
+        self._timeout, self._nova = timeout, nova
 
     def _call(self, host: str, method: str, within: float = 1.0, **kwargs: Any) -> Any:
+        context = nova_context.get_admin_context()
         client = rpc.get_client(messaging.Target(
-            topic=rpcapi.RPC_TOPIC, namespace=NAMESPACE, version=VERSION))
+            topic=(topic(self._nova.router.client(context)) if self._nova
+                   else rpcapi.RPC_TOPIC), namespace=NAMESPACE, version=VERSION))
         prepared = client.prepare(server=host, timeout=self._timeout * within,
                                   retry=RETRIES)
-        return prepared.call(nova_context.get_admin_context(), method,
-                             **kwargs)
+        return prepared.call(context, method, **kwargs)
 
     def _ask(self, host: str, method: str, **kwargs: Any
              ) -> tuple[Any, str]:

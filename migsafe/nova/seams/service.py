@@ -84,7 +84,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     """
     conf = config.migsafe
     journal = migsafe_journal.open_journal(config, manager.host)
-    cloud = clients.build(manager, peer.Peer(conf.rpc_timeout))
+    cloud = clients.build(manager, peer.Peer(conf.rpc_timeout, manager.compute_rpcapi))
     participant = Participant(
         manager.host, conf, journal,
         engine.Engine(manager.host, journal, cloud, load_resources(),

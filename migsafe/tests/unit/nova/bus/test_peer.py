@@ -10,6 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 import json
+import types
 import unittest
 from unittest import mock
 
@@ -161,6 +162,21 @@ class TestPeer(unittest.TestCase):
         self.client.return_value.prepare.assert_called_once_with(
             server=HOST, timeout=5, retry=peer.RETRIES)
         self.assertLessEqual(peer.RETRIES, 3)
+
+    def test_topic_is_that_of_nova(self):
+        """As Nova chooses it: by what the oldest host of the cloud understands."""
+        for alternative, understood, expected in (('compute-alt', True, 'compute-alt'),
+                                                  ('compute-alt', False, 'compute'),
+                                                  (None, True, 'compute')):
+            nova = mock.Mock()
+            can = nova.router.client.return_value.can_send_version
+            can.return_value = understood
+            with mock.patch.object(peer, 'rpcapi', types.SimpleNamespace(
+                    RPC_TOPIC='compute', **({'RPC_TOPIC_ALT': alternative} if alternative
+                                            else {}))):
+                peer.Peer(5, nova).describe(HOST, 'u')
+            self.assertEqual(expected, self.client.call_args[0][0].topic)
+            self.assertEqual([mock.call('6.5')] if alternative else [], can.mock_calls)
 
     def test_any_error_is_no_answer_and_the_same_text_each_time(self):
         call = self.client.return_value.prepare.return_value.call
