@@ -37,6 +37,9 @@ DESTINATION, SOURCE = 'iqn.2026-01.org.migsafe:a', {'iqn.2026-01.org.migsafe:b':
 class CinderTestCase(base.StorageTestCase):
     """The scenarios of guest/cinder_cases.py."""
 
+    #: Where a scenario is that is no kill of a sequence.
+    MODULE = 'cinder_cases'
+
     def case(self, name: str, guarded: bool, attached: bool = False,
              **arguments: Any) -> dict[str, Any]:
         """Run one.
@@ -45,8 +48,9 @@ class CinderTestCase(base.StorageTestCase):
         """
         preludes = [BEGIN.format(guarded=guarded), *((ATTACHED,) if attached else ())]
         given = 'attachment, ' if attached else ''
-        call = f'cinder_cases.main({name!r}, {given}**{arguments!r})\n' if arguments else \
-            f'cinder_cases.{name}()\n'
+        call = f'cinder_cases.main({name!r}, {given}**{arguments!r})\n'
+        if 'kill_at' not in arguments:
+            call = f'import {self.MODULE}\n{self.MODULE}.{name}({given}**{arguments!r})\n'
         result = self.vm.run(call, preludes)
         what = f'{"guarded" if guarded else "plain"} {name} {arguments}'
         self.addDetail(f'{what}: output', content.text_content(result.stdout))

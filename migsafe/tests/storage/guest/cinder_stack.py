@@ -56,6 +56,9 @@ def main(words: list[str]) -> int:
         sys.modules['cinder.db.migration'].db_sync()
         places.say('sync', os.getpid())
     else:
+        if 'beside' in words:
+            # another one has the port of the API
+            cfg.CONF.set_override('osapi_volume_listen_port', places.BESIDE)
         serve('scheduler' in words)
     return 0
 
@@ -118,7 +121,10 @@ def around(owner: Any, name: str, said: str) -> None:
 
 
 def point(name: str) -> None:
-    """Die here, if it is the one."""
+    """Die or stop here, if it is the one."""
+    if places.STOP_AT.exists() and places.STOP_AT.read_text() == name:
+        places.STOP_AT.unlink()
+        os.kill(os.getpid(), signal.SIGSTOP)
     if not places.KILL_AT.exists():
         return
     with places.POINTS.open('a+') as points:

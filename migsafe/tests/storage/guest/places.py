@@ -27,10 +27,16 @@ KILL_AT = RUN / 'kill-at'
 POINTS = RUN / 'points'
 #: There while cinder-rtstool dies, and Cinder with it, between an ACL and its LUN.
 HALF_MADE = RUN / 'half-made'
+#: A subcommand of cinder-rtstool that does nothing, once, and the exit code that it says.
+FAULT = RUN / 'fault'
+#: The point at which cinder-volume stops, as a process that hangs; it is told to go on.
+STOP_AT = RUN / 'stop-at'
 #: Words of the command migsafe that is to be run where the bus is; its exit code and output.
 COMMAND, OUTCOME = RUN / 'command', RUN / 'outcome'
 #: Where the name of a process and its number stand once it is ready.
 STACK = 'stack'
+#: The port of an API whose process is started beside another one.
+BESIDE = 8777
 
 
 def pipe(name: str) -> str:
