@@ -65,16 +65,21 @@ class TestCalls(world.World):
         self.check('export_take_up', volume=volume, host=host, initiator=initiator)
 
     @examples.settings(30)
-    @given(NAMED, NAMED)
-    def test_revert(self, volume, host):
+    @given(NAMED, NAMED, values.ANYTHING)
+    def test_revert(self, volume, host, not_mapped):
         """Also of the volume itself: its attachment has the export."""
-        self.check('export_revert', volume=volume, host=host)
-        self.check('export_revert', volume=self.volume.id, host=host)
+        self.check('export_revert', volume=volume, host=host, not_mapped=not_mapped)
+        self.check('export_revert', volume=self.volume.id, host=host, not_mapped=not_mapped)
 
     @examples.settings(30)
     @given(values.ANYTHING, values.ANYTHING, strategies.lists(values.ANYTHING, max_size=3))
     def test_fence(self, host, user, volumes):
         self.check('export_fence', host=host, user=user, volumes=volumes)
+
+    @examples.settings(30)
+    @given(values.ANYTHING, values.ANYTHING, values.ANYTHING)
+    def test_adopt(self, after, carry_out, user):
+        self.check('export_adopt', after=after, carry_out=carry_out, user=user)
 
     @examples.settings(30)
     @given(values.ANYTHING, values.ANYTHING)
