@@ -17,9 +17,6 @@ import os
 
 from migsafe.tests.storage import base
 
-#: Rounds of attaching and detaching, by what seed, and how many of them in one guest.
-ROUNDS, SEED = int(os.environ.get('MIGSAFE_ROUNDS', '5')), os.environ.get('MIGSAFE_SEED', '1')
-BATCH = 50
 #: How many disks of others there are.
 CROWD = int(os.environ.get('MIGSAFE_CROWD', '250'))
 
@@ -120,14 +117,6 @@ class TestHealthy(base.StorageTestCase):
 
     def test_extend_multipath(self) -> None:
         self.assert_extended(multipath=True)
-
-    def test_rounds_while_everything_looks_at_disks(self) -> None:
-        """udev, LVM, multipathd and lsblk open each disk that comes; none of them is a holder."""
-        for first in range(0, ROUNDS, BATCH):
-            count = min(BATCH, ROUNDS - first)
-            found = self.one('rounds', True, count=count, seed=f'{SEED} {first}')
-            self.assertEqual(([], {}), (found['wrong'], found['after']))
-            self.assertEqual(count, sum(found['done'].values()))
 
     def test_among_many_disks_of_others(self) -> None:
         found = self.both('crowded', count=CROWD)
