@@ -70,7 +70,7 @@ class PlainTest(StageTestCase):
     def test_a_death_that_cannot_happen_is_never_clean(self):
         found = self.play('no-fault', dies=('destination', 'libvirt', 'nothing'))
         self.assertFalse(found.clean)
-        self.assertIn('kill of the destination', words.problem(found))
+        self.assertIn('nova-compute on node11 is killed', words.problem(found))
 
     def test_a_holder_that_nothing_met_is_never_clean(self):
         found = self.play('no-fault', hold=(('destination', 0, 'somebody'),))
