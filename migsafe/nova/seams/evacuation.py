@@ -61,11 +61,12 @@ def _may_run(instance_uuid: str, move: OtherMove, found: HostEvidence) -> str:
     return (f'{move}, and instance {instance_uuid} may run on {host} [{found}]. Start '
             f'nova-compute on {host}: if the guest is there, the migration is settled and the '
             f'instance gets {host} for its host. If {host} is powered off or fenced, say so with '
-            f'`openstack compute service set --down {shell(host)} nova-compute` and evacuate again')
+            f'`openstack compute service set --down {shell(host)} nova-compute` and evacuate '
+            'again')
 
 
 def _unsettled(instance_uuid: str, move: OtherMove, host: str) -> str:
     """Its rows may lead to devices that are still there, with exports that Nova would delete."""
-    return (f'{move}, and is not settled on {host}. If {move.source_host} is dead, `migsafe settle '
-            f'{shell(move.uuid)} --peer-is-dead {shell(move.source_host)}` on {host} settles it; '
+    return (f'{move}, and is not settled on {host}. If {move.source_host} is dead, `migsafe '
+            f'settle {shell(move.uuid)} --peer-is-dead {shell(move.source_host)}` on {host} settles it; '
             f'then evacuate instance {instance_uuid} again')
