@@ -68,5 +68,5 @@ def _may_run(instance_uuid: str, move: OtherMove, found: HostEvidence) -> str:
 def _unsettled(instance_uuid: str, move: OtherMove, host: str) -> str:
     """Its rows may lead to devices that are still there, with exports that Nova would delete."""
     return (f'{move}, and is not settled on {host}. If {move.source_host} is dead, `migsafe '
-            f'settle {shell(move.uuid)} --peer-is-dead {shell(move.source_host)}` on {host} settles it; '
-            f'then evacuate instance {instance_uuid} again')
+            f'settle {shell(move.uuid)} --peer-is-dead {shell(move.source_host)}` on {host} '
+            f'settles it; then evacuate instance {instance_uuid} again')
