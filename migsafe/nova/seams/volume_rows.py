@@ -32,7 +32,7 @@ from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.nova.seams import effects
 from migsafe.resources import volume_target
-from migsafe.text import masked
+from migsafe.text import masked, shell
 from migsafe.transaction.clients import VolumeRow
 
 LOG = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def _put_back(attempt: host_attempt.Attempt, bdm: Any, before: VolumeRow) -> Non
     what = 'has been put back' if done else 'was changed again meanwhile, and is left as it is'
     LOG.warning('Row %s of volume %s of instance %s was written too late and %s; see `migsafe '
                 'journal show %s`', now.bdm_id, now.volume_id, attempt.instance_uuid, what,
-                attempt.uuid)
+                shell(attempt.uuid))
 
 
 def foreign(participant: Participant, instance_uuid: str) -> str | None:

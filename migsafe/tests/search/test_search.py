@@ -36,7 +36,7 @@ from migsafe.transaction.evidence import GuestState
 #: How many schedules; ``tox -e search`` runs more.
 SCHEDULES = int(os.environ.get('MIGSAFE_SCHEDULES', '120'))
 FIRST = int(os.environ.get('MIGSAFE_FIRST', '0'))
-CONTROLS = 60
+CONTROLS = 200
 
 FAILED_TRANSFER = 'at 5 migrate B\ntransfer 1 fail 20'
 
@@ -61,7 +61,9 @@ class TestSearch(unittest.TestCase):
         """The control: without the plugin the same schedules break the same invariants."""
         tally = main.Tally()
         main.search(range(CONTROLS), tally, plain=True)
-        self.assertGreater(tally.counts['broken'], CONTROLS / 6, tally.counts)
+        # 38 of these 200: what plain Nova breaks in an operation that is no live migration, which
+        # ends another 17, is not counted
+        self.assertGreater(tally.counts['broken'], CONTROLS / 10, tally.counts)
         self.assertLessEqual({'row', 'settled'}, set(tally.counts), tally.counts)
 
 
