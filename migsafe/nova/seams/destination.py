@@ -114,6 +114,9 @@ def _begin(participant: Participant, migration: Any,
         lease.moved(participant.clients, tx)
         or lease.refusal(participant.clients, tx, _plugin(call)))
     if why:
+        if known is None:
+            # Nothing was made here, and nobody has to be asked about it.
+            participant.journal.finish(tx, f'not begun: {why}', verdict=Verdict.ABORT.value)
         raise exception.MigrationError(reason=(
             f'live migration {migration.uuid} of instance {instance.uuid} came to '
             f'{participant.host} too late: {why}'))
