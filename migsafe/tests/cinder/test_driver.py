@@ -123,8 +123,7 @@ class TestWrapper(Backends):
             self.override_config('enabled', True, group='profiler')
             made = self.manager(FAKE).driver
         self.assertEqual(
-            {'driver_volume_type': 'iscsi',
-             'data': {'access_mode': 'rw', 'migsafe_identity': []}},
+            {'driver_volume_type': 'iscsi', 'data': {'access_mode': 'rw'}},
             made.initialize_connection({'id': 'x', 'volume_admin_metadata': []}, {}))
 
     def test_the_service_starts(self):
