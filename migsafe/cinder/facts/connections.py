@@ -35,10 +35,12 @@ def learn(inspector: Any, subject: Any, info: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         return {}
     identity = _identity(inspector, subject)
-    target = data.get('target_iqn') or data.get('target_wwn') or data.get('target_nqn') \
-        or data.get('nqn') or data.get('name') or ''
-    if identity or target:
-        # NOTE: an empty one says that a ledger has it, see migsafe.cinder.recovery.standing.
+    exported = data.get('target_iqn') or data.get('target_wwn') or data.get('target_nqn') \
+        or data.get('nqn')
+    target = exported or data.get('name') or ''
+    if identity or exported:
+        # NOTE: an empty one says that a ledger has it, see migsafe.cinder.recovery.standing. RBD
+        # has no export that a lost ledger could leave behind, and its connection stays as it is.
         data.setdefault(policy.KEY, sorted(identity))
     return {'target': _text(target), 'lun': _text(data.get('target_lun', '')),
             'identity': identity}
