@@ -16,22 +16,17 @@ They take kernel names and check them again: the other side of the socket is not
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import functools
-import itertools
-import os
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from oslo_concurrency import processutils
 from oslo_privsep import priv_context
 
 from migsafe.brick import errors
-from migsafe.brick.identity import designators, inquiry, noted
-from migsafe.brick.kernel import bounded, kinds, nodes, openers
+from migsafe.brick.identity import designators
+from migsafe.brick.kernel import kinds, openers
 from migsafe.brick.kernel import sysfs as kernel_sysfs
+from migsafe.brick.root import disks
 from migsafe.conf import privileged
 from migsafe.text import masked
 
@@ -43,32 +38,19 @@ default = priv_context.PrivContext(
 )
 
 _UUID = re.compile(r'[A-Za-z0-9_-]{1,128}\Z')
-#: The disk does not answer because it is offline or gone: there is nobody to ask.
-_DEAD = (errno.ENXIO, errno.ENODEV)
-#: Seconds for a disk to be opened, and to answer before it is removed. A healthy array takes
-#: milliseconds, and the detach of a dead disk must not take long.
-ANSWER = 1.0
-#: The same for one that did not answer the last time: with many paths it adds up.
-AGAIN = 0.2
-#: No question waits longer, whoever asks.
-LONGEST = 10.0
-#: States of a SCSI disk and of an NVMe controller in which a command comes back: any other holds
-#: it until the transport gives up (scsi_device_state_check() in drivers/scsi/scsi_lib.c).
-_ANSWERING = frozenset(('', 'running', 'live'))
-#: Kernel names of the disks that did not answer in time when they were asked last.
-_SILENT: set[str] = set()
-#: The claims that are held: number -> open disks by their kernel names.
-_CLAIMS: dict[int, dict[str, int]] = {}
-_NUMBERS = itertools.count(1)
+#: major:minor; the kernel has 12 and 20 bits for them (include/linux/kdev_t.h).
+_NUMBER = re.compile(r'[0-9]{1,4}:[0-9]{1,7}\Z')
+#: A question about more disks than this at once is none of ours.
+MOST = 10_000
 
 
 @default.entrypoint
 def look(name: str, exclusive: bool) -> dict[str, Any]:
     """Open a disk as one that wants it alone, or open it and ask for its identity.
 
-    :returns: see looked()
+    :returns: see disks.looked()
     """
-    return looked(name, exclusive)
+    return disks.looked(name, exclusive)
 
 
 @default.entrypoint
@@ -76,9 +58,10 @@ def ask(names: list[str], seconds: float) -> dict[str, dict[str, Any]]:
     """Ask some disks at once who they are.
 
     :param seconds: for all of them
-    :returns: name -> what looked() says
+    :returns: name -> what disks.looked() says
+    :raises ValueError: these are no names
     """
-    return asked(names, seconds)
+    return disks.asked(_texts(names), seconds)
 
 
 @default.entrypoint
@@ -86,7 +69,10 @@ def opened_by(numbers: list[str]) -> list[list[str]]:
     """[major:minor, what] of all that has some devices open, stands on them or exports them.
 
     :raises OSError: if that is not to be found out
+    :raises ValueError: these are no numbers of devices
     """
+    if not all(_NUMBER.match(number) for number in _texts(numbers)):
+        raise ValueError('numbers of devices are major:minor')
     return [[use.device, use.what] for use in openers.uses(numbers)]
 
 
@@ -96,21 +82,19 @@ def remove_scsi(name: str, expected: list[str], number: int) -> dict[str, Any]:
 
     :param expected: the volume's identity; empty if it is not known
     :param number: of a claim that has the disk; 0 for none
-    :returns: see removed()
+    :returns: see disks.removed()
     """
-    return removed(name, designators.read(expected), number=number)
+    return disks.removed(name, designators.read(expected), number=number)
 
 
 @default.entrypoint
 def claim(names: list[str]) -> dict[str, Any]:
     """Keep everybody else from standing on some disks, until let_go().
 
-    :returns: see claimed()
+    :returns: see disks.claimed()
     :raises ValueError: these are no names
     """
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ValueError('names of disks are texts')
-    return claimed(list(dict.fromkeys(names)))
+    return disks.claimed(list(dict.fromkeys(_texts(names))))
 
 
 @default.entrypoint
@@ -119,8 +103,7 @@ def let_go(number: int) -> None:
 
     :param number: what claim() returned as ``claim``; another one does nothing
     """
-    for fd in _CLAIMS.pop(number, {}).values():
-        os.close(fd)
+    disks.let_go(number)
 
 
 @default.entrypoint
@@ -147,162 +130,13 @@ def remove_lv(name: str, uuid: str) -> dict[str, Any]:
     return {'done': True}
 
 
-def looked(name: str, exclusive: bool, dev: str = '/dev', sys: str = '/sys') -> dict[str, Any]:
-    """What look() does, without the daemon.
+def _texts(words: Any) -> list[str]:
+    """A list of texts, and not too many.
 
-    :returns: ``state`` free, busy, dead, silent or unknown; ``identity`` if it answered;
-        ``reason``
+    :raises ValueError: it is none
     """
-    if not exclusive:
-        return asked([name], ANSWER, dev, sys)[name]
-    try:
-        os.close(_opened(name, dev, sys))
-    except OSError as error:
-        return _failed(error)
-    except bounded.Silent:
-        return _answer('unknown', f'the kernel has not opened it within {ANSWER:g} s')
-    # a map without paths that queues would never answer: only the claim is asked of it
-    return _answer('free')
-
-
-def asked(names: Sequence[str], seconds: float, dev: str = '/dev',
-          sys: str = '/sys') -> dict[str, dict[str, Any]]:
-    """What ask() does, without the daemon. A disk that holds its commands back is not asked.
-
-    :returns: name -> see looked()
-    """
-    found: dict[str, dict[str, Any]] = {}
-    seconds = min(seconds, LONGEST)
-    for name in names:
-        if not kernel_sysfs.NAME.match(name):
-            found[name] = _answer('unknown', 'no name of a block device')
-        elif (state := _state(name, sys)) not in _ANSWERING:
-            found[name] = _answer('silent', f'the kernel has it as {state}')
-    answers = bounded.ask({('identity', name): functools.partial(_asked, name, dev, sys)
-                           for name in names if name not in found}, seconds)
-    for name in names:
-        if name in found:
-            continue
-        answer = answers['identity', name]
-        (_SILENT.add if isinstance(answer, bounded.Silent) else _SILENT.discard)(name)
-        found[name] = (_answer('silent', f'no answer within {seconds:g} s')
-                       if isinstance(answer, bounded.Silent) else
-                       _failed(answer) if isinstance(answer, OSError) else
-                       _answer('unknown', str(answer)) if isinstance(answer, Exception) else
-                       answer)
-    return found
-
-
-def _asked(name: str, dev: str, sys: str) -> dict[str, Any]:
-    fd = nodes.opened(name, False, dev, sys)
-    try:
-        return _answer('free') | {'identity': sorted(inquiry.identity(fd, name))}
-    except OSError as error:
-        return _answer('free', str(error))
-    except errors.BadPage as error:
-        return _answer('free', str(error)) | {'bad': True}
-    finally:
-        os.close(fd)
-
-
-def claimed(names: list[str], dev: str = '/dev', sys: str = '/sys') -> dict[str, Any]:
-    """What claim() does, without the daemon. The claims end with the daemon at the latest.
-
-    :returns: ``done`` and ``claim``; else the ``name`` of one that is not to be had, and a
-        ``reason``. What is dead is claimed by nobody
-    """
-    number, fds = next(_NUMBERS), {}
-    with contextlib.ExitStack() as unless_all:
-        for name in names:
-            try:
-                if not kernel_sysfs.NAME.match(name):
-                    raise OSError(errno.EINVAL, 'no name of a block device')
-                fds[name] = _opened(name, dev, sys)
-                unless_all.callback(os.close, fds[name])
-            except (OSError, bounded.Silent) as error:
-                if not isinstance(error, OSError) or error.errno not in _DEAD:
-                    return {'done': False, 'name': name, 'reason': _reason(error)}
-        _CLAIMS[number] = fds
-        unless_all.pop_all()
-    return {'done': True, 'claim': number}
-
-
-def removed(name: str, expected: designators.Identity, sys: str = '/sys',
-            dev: str = '/dev', number: int = 0) -> dict[str, Any]:
-    """What remove_scsi() does, without the daemon.
-
-    The claim is held until the kernel has been told to delete the disk, so that no LVM, mount
-    or map can come in between.
-
-    :returns: ``done``; else ``reason`` and, if it is another disk, its ``identity``
-    """
-    if not kernel_sysfs.NAME.match(name):
-        return {'done': False, 'reason': 'no name of a block device'}
-    delete = os.path.join(sys, 'class', 'block', name, 'device', 'delete')
-    fd = _CLAIMS.get(number, {}).pop(name, -1)
-    try:
-        if fd < 0:
-            fd = _opened(name, dev, sys)
-    except (OSError, bounded.Silent) as error:
-        if not isinstance(error, OSError) or error.errno not in _DEAD:
-            return {'done': False, 'reason': _reason(error)}
-    try:
-        found = _identity(name, sys, dev) if expected else frozenset()
-        if designators.agree(found, expected) is False:
-            return {'done': False, 'reason': 'another disk', 'identity': sorted(found)}
-        with open(delete, 'wb', buffering=0) as stream:
-            stream.write(b'1')
-    except FileNotFoundError:
-        if kernel_sysfs.Sysfs(sys).exists(name):
-            return {'done': False, 'reason': 'it cannot be deleted, being no SCSI disk or on its '
-                                             'way out already'}
-    except (OSError, errors.BadPage) as error:
-        return {'done': False, 'reason': str(error)}
-    finally:
-        if fd >= 0:
-            os.close(fd)
-    return {'done': True}
-
-
-def _identity(name: str, sys: str, dev: str) -> designators.Identity:
-    """Who a disk is. For a path that is failing the kernel's own note speaks, if it has one.
-
-    :raises errors.BadPage: if it answers, and the answer is none
-    """
-    answer = asked([name], AGAIN if name in _SILENT else ANSWER, dev, sys)[name]
-    if answer.get('bad'):
-        raise errors.BadPage(reason=answer['reason'])
-    return frozenset(answer['identity']) or noted.noted(kernel_sysfs.Sysfs(sys), name)
-
-
-def _opened(name: str, dev: str, sys: str) -> int:
-    """A disk that is open for this daemon alone.
-
-    :raises bounded.Silent: if the kernel takes its time
-    """
-    found: int = bounded.one(
-        ('claim', name), functools.partial(nodes.opened, name, True, dev, sys), ANSWER, os.close)
-    return found
-
-
-def _state(name: str, sys: str) -> str:
-    try:
-        return kernel_sysfs.Sysfs(sys).attribute(name, 'device', 'state')
-    except (kernel_sysfs.Gone, errors.Unsure):
-        # to open it will tell more
-        return ''
-
-
-def _answer(state: str, reason: str = '') -> dict[str, Any]:
-    return {'state': state, 'identity': [], 'reason': reason}
-
-
-def _failed(error: OSError) -> dict[str, Any]:
-    return _answer('busy' if error.errno == errno.EBUSY else
-                   'dead' if error.errno in _DEAD else 'unknown', _reason(error))
-
-
-def _reason(error: OSError | bounded.Silent) -> str:
-    if isinstance(error, bounded.Silent):
-        return f'the kernel has not opened it within {ANSWER:g} s'
-    return error.strerror or str(error)
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ValueError('names and numbers of disks are texts')
+    if len(words) > MOST:
+        raise ValueError(f'{len(words)} disks at once are too many, at most {MOST} are looked at')
+    return list(words)

@@ -11,6 +11,7 @@
 # under the License.
 """What needs root, called with any arguments: nothing outside of /dev and /sys is touched."""
 
+import functools
 import os
 import pathlib
 from unittest import mock
@@ -21,8 +22,8 @@ from oslo_concurrency import processutils
 
 from migsafe.brick import errors
 from migsafe.brick.guard import release
-from migsafe.brick.kernel import holders, kinds
-from migsafe.brick.root import privileged
+from migsafe.brick.kernel import holders, kinds, openers
+from migsafe.brick.root import disks, privileged
 from migsafe.tests.threats import examples, values
 from migsafe.tests.unit.brick.root import test_privileged
 
@@ -71,17 +72,42 @@ class TestPrivileged(test_privileged.PrivilegedCase):
     @examples.settings()
     @given(NAMES, strategies.booleans())
     def test_look(self, name, exclusive):
-        self.check(lambda: privileged.looked(name, exclusive, **self.roots))
+        self.check(lambda: disks.looked(name, exclusive, **self.roots))
+
+    @examples.settings()
+    @given(strategies.one_of(values.ANYTHING, strategies.lists(NAMES, max_size=6)),
+           strategies.one_of(values.PLAIN, strategies.floats(-1, 1)))
+    def test_ask(self, names, seconds):
+        """It has the roots of the tree, which the call itself does not."""
+        asked = disks.asked
+        with mock.patch.object(disks, 'asked', lambda names, seconds: asked(
+                names, seconds, **self.roots)):
+            self.check(privileged.ask, names, seconds)
+
+    @examples.settings()
+    @given(strategies.one_of(values.ANYTHING, strategies.lists(strategies.one_of(
+        values.WORDS, strategies.from_regex(r'[0-9]{1,9}:[0-9]{1,9}\n?', fullmatch=True)))))
+    def test_opened_by(self, numbers):
+        """What it looks up in sysfs and in the processes are numbers of devices."""
+        with mock.patch.object(openers, 'uses', return_value=[]) as uses:
+            self.check(privileged.opened_by, numbers)
+        for call in uses.call_args_list:
+            for number in call[0][0]:
+                self.assertRegex(number, r'\A[0-9]{1,4}:[0-9]{1,7}\Z')
+
+    def test_no_question_is_about_more_than_there_are(self):
+        for call in (privileged.opened_by, privileged.claim, lambda many: privileged.ask(many, 1)):
+            self.assertRaises(ValueError, call, ['8:1'] * 10_001)
 
     @examples.settings()
     @given(strategies.lists(NAMES, max_size=6, unique=True))
     def test_claim(self, names):
-        self.check(lambda: privileged.claimed(names, **self.roots))
+        self.check(lambda: disks.claimed(names, **self.roots))
 
     @examples.settings()
     @given(values.ANYTHING)
     def test_claims_of_what_are_no_names(self, names):
-        with mock.patch.object(privileged, 'claimed', return_value={}) as claimed:
+        with mock.patch.object(disks, 'claimed', return_value={}) as claimed:
             try:
                 privileged.claim(names)
             except ValueError:
@@ -90,10 +116,10 @@ class TestPrivileged(test_privileged.PrivilegedCase):
                 self.assertTrue(all(isinstance(name, str) for name in claimed.call_args[0][0]))
 
     @examples.settings()
-    @given(NAMES.filter(lambda name: name != 'sda'), values.ANYTHING)
-    def test_remove(self, name, expected):
-        self.check(lambda: privileged.removed(
-            name, privileged.designators.read(expected), **self.roots))
+    @given(NAMES.filter(lambda name: name != 'sda'), values.ANYTHING, values.PLAIN)
+    def test_remove_scsi(self, name, expected, number):
+        self.check(lambda: disks.removed(
+            name, privileged.designators.read(expected), number=number, **self.roots))
         self.assertEqual(b'', self.delete.read_bytes())
 
     @examples.settings()
@@ -103,9 +129,16 @@ class TestPrivileged(test_privileged.PrivilegedCase):
         self.assertFalse(execute.called)
 
     @examples.settings()
-    @given(strategies.integers())
+    @given(values.PLAIN)
     def test_let_go(self, number):
         self.check(privileged.let_go, number)
+
+    def test_every_function_is_here(self):
+        """What a client may call is what privsep has made a partial of."""
+        callable_ = {name for name, found in vars(privileged).items()
+                     if isinstance(found, functools.partial)}
+        self.assertIn('remove_scsi', callable_)
+        self.assertEqual(set(), {f'test_{name}' for name in callable_} - set(dir(self)))
 
 
 class TestStacks(test_privileged.PrivilegedCase):

@@ -20,7 +20,7 @@ import testtools
 from migsafe.brick import errors
 from migsafe.brick.identity import inquiry
 from migsafe.brick.kernel import bounded, sysfs
-from migsafe.brick.root import privileged
+from migsafe.brick.root import disks, privileged
 from migsafe.tests.unit.brick import trees
 
 NAA, OTHER = frozenset(('naa.12',)), frozenset(('naa.34',))
@@ -61,7 +61,7 @@ class PrivilegedCase(testtools.TestCase):
 class RemovedTest(PrivilegedCase):
 
     def removed(self, expected=NAA, name='sda'):
-        return privileged.removed(name, expected, str(self.tree.root), str(self.dev))
+        return disks.removed(name, expected, str(self.tree.root), str(self.dev))
 
     def assertRemoved(self, yes):
         self.assertEqual(b'1' if yes else b'', self.delete.read_bytes())
@@ -140,8 +140,8 @@ class SilentTest(PrivilegedCase):
             return ask(questions, 0.01 if seconds < 60 and not self.answers.is_set() else 60,
                        *more)
         self.patch(bounded, 'ask', asked)
-        privileged._SILENT.clear()
-        self.addCleanup(privileged._SILENT.clear)
+        disks._SILENT.clear()
+        self.addCleanup(disks._SILENT.clear)
 
     def ended(self):
         """No question of this test is open in the next."""
@@ -151,7 +151,7 @@ class SilentTest(PrivilegedCase):
                 thread.join()
 
     def asked(self):
-        return privileged.asked(['sda'], 10.0, str(self.dev), str(self.tree.root))['sda']
+        return disks.asked(['sda'], 10.0, str(self.dev), str(self.tree.root))['sda']
 
     def test_it_is_left(self):
         self.assertEqual(('silent', []), (self.asked()['state'], self.asked()['identity']))
@@ -167,15 +167,15 @@ class SilentTest(PrivilegedCase):
     def test_the_removal_does_not_wait_as_long_again(self):
         self.asked()
         # with the claim, which is asked for in the same way
-        self.patch(privileged, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
-        self.assertTrue(privileged.removed('sda', NAA, str(self.tree.root),
+        self.patch(disks, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
+        self.assertTrue(disks.removed('sda', NAA, str(self.tree.root),
                                            str(self.dev))['done'])
-        self.assertEqual([10.0, privileged.AGAIN], self.seconds)
+        self.assertEqual([10.0, disks.AGAIN], self.seconds)
 
     def test_the_kernels_note_of_another_disk_keeps_it(self):
         (self.tree.top / 'sda' / 'device' / 'wwid').write_text('naa.34\n')
-        self.patch(privileged, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
-        found = privileged.removed('sda', NAA, str(self.tree.root), str(self.dev))
+        self.patch(disks, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
+        found = disks.removed('sda', NAA, str(self.tree.root), str(self.dev))
         self.assertEqual((False, ['naa.34']), (found['done'], found['identity']))
 
 
@@ -188,7 +188,7 @@ class ClaimedTest(PrivilegedCase):
         self.before = len(os.listdir('/proc/self/fd'))
 
     def claimed(self, *names):
-        return privileged.claimed(names, str(self.dev), str(self.tree.root))
+        return disks.claimed(names, str(self.dev), str(self.tree.root))
 
     def assertOpen(self, number):
         self.assertEqual(number, len(os.listdir('/proc/self/fd')) - self.before)
@@ -209,7 +209,7 @@ class ClaimedTest(PrivilegedCase):
     def test_none_is_kept_open_whatever_goes_wrong_with_the_next(self):
         self.tree.disk('sdb')
         (self.dev / 'sdb').write_bytes(b'')
-        first = privileged.nodes.opened
+        first = disks.nodes.opened
         for error in (errors.Unsure(device='sdb', host='cn1', reason='x'),
                       RuntimeError('no thread'), MemoryError(), KeyboardInterrupt()):
             def opened(name, *args, error=error):
@@ -217,10 +217,10 @@ class ClaimedTest(PrivilegedCase):
                     raise error
                 return first(name, *args)
             with self.subTest(repr(error)), \
-                    mock.patch.object(privileged.nodes, 'opened', opened):
+                    mock.patch.object(disks.nodes, 'opened', opened):
                 self.assertRaises(type(error), self.claimed, 'sda', 'sdb')
                 self.assertOpen(0)
-        self.assertEqual({}, privileged._CLAIMS)
+        self.assertEqual({}, disks._CLAIMS)
 
     def test_without_a_thread_to_open_it_in(self):
         with mock.patch.object(bounded.threading.Thread, 'start',
@@ -241,7 +241,7 @@ class ClaimedTest(PrivilegedCase):
 class LookedTest(PrivilegedCase):
 
     def looked(self, exclusive=False, name='sda'):
-        return privileged.looked(name, exclusive, str(self.dev), str(self.tree.root))
+        return disks.looked(name, exclusive, str(self.dev), str(self.tree.root))
 
     def test_states(self):
         self.assertEqual(['naa.12'], self.looked()['identity'])
@@ -289,7 +289,7 @@ class NodesTest(testtools.TestCase):
 
     def assertNotOpened(self, name, dev='/dev'):
         for exclusive in (True, False):
-            found = privileged.looked(name, exclusive, dev, str(self.tree.root))
+            found = disks.looked(name, exclusive, dev, str(self.tree.root))
             self.assertEqual('unknown', found['state'], found)
         inside = {path for path, looks in self.opened
                   if not looks and not path.endswith('/device/state')}
