@@ -25,8 +25,9 @@ WRITE = {'migsafe_write': True}
 # perhaps the very one that holds the lock. It waits this long only; the store then sleeps and
 # tries again, which lets the others run.
 BUSY_MILLISECONDS = 50
-# NOTE: oslo.db gives SQLite a pool that takes none of these.
-_POOL = {'max_pool_size': 5, 'max_overflow': 20, 'pool_timeout': 30}
+# NOTE: oslo.db gives SQLite a pool that takes none of these. There is no overflow: its connections
+# are closed after each use, and a new one reads all CA certificates (tens of ms).
+_POOL = {'max_pool_size': 25, 'max_overflow': 0, 'pool_timeout': 30}
 # Seconds that a writer waits for the row of a transaction on a server, and after which a server
 # ends a session that holds one and says nothing.
 # NOTE: a host that lost power in the middle of a commit leaves such a session behind. Without
