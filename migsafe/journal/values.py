@@ -66,6 +66,18 @@ def word(what: str, name: str, value: object, limit: int, *, empty: bool = True)
     return value
 
 
+def number(what: str, name: str, value: object, largest: int) -> int:
+    """Return a number from 0 to ``largest`` unchanged, or refuse it.
+
+    :raises JournalBadValue: it is something else, a bool too
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+        raise exceptions.JournalBadValue(
+            what=what, reason=f'{name} must be a number from 0 to {largest}, got '
+            f'{ascii(value)[:60]}')
+    return value
+
+
 def choice(what: str, name: str, value: object, words: tuple[str, ...]) -> str:
     """Return ``value`` if it is one of ``words``.
 

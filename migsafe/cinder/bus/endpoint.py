@@ -41,6 +41,8 @@ PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
          'lun', 'identity', 'service', 'fenced', 'error', 'attempts')
 USER_LIMIT = 100
+#: What the column of the ids can hold.
+LARGEST = 2 ** 63 - 1
 
 
 class NoSuchExport(exceptions.MigsafeError):
@@ -71,8 +73,7 @@ class Endpoint:
     def export_list(self, context: Any, after_id: Any = 0, volume: Any = '', host: Any = '',
                     **_later: Any) -> dict[str, Any]:
         """A page of what is not gone, of one host if it is named, or all rows of one volume."""
-        if not isinstance(after_id, int):
-            raise ValueError('after_id is no number')
+        after_id = values.number('a page', 'after_id', after_id, LARGEST)
         ledger = self._guard.ledger
         rows = [row for kind in records.KINDS for row in ledger.of(Thing.of(kind, volume))] \
             if volume else ledger.present(after_id, PAGE, _host(host))

@@ -17,10 +17,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from cinder import context
+from cinder import context, exception
 from cinder.db import api as db_api
 from cinder.objects import fields
 
+from migsafe import exceptions
 from migsafe.brick.guard import policy
 from migsafe.cinder.facts import attachments
 from migsafe.ledger import records
@@ -29,13 +30,30 @@ PAGE = 200
 DETACHED = fields.VolumeAttachStatus.DETACHED
 
 
+class NoSuchPage(exceptions.MigsafeError):
+    """What the last page ended with is not to be found any more."""
+
+    message = ('The volumes of backend %(backend)s cannot be gone through from %(volume)s on: '
+               'Cinder knows no such volume. Say the command again, which begins at the first '
+               'one.')
+
+
 def pages(guard: Any, after: str | None = None) -> Iterator[list[Any]]:
-    """Rows of Cinder's table of volumes, with their attachments, by id."""
+    """Rows of Cinder's table of volumes, with their attachments, by id.
+
+    :param after: id of a volume, which may have been deleted meanwhile
+    :raises NoSuchPage: it never was one, or its row has been purged
+    """
     where = {'cluster_name': guard.cluster} if guard.cluster else {'host': guard.host}
+    # NOTE: Cinder looks its marker up by the same rules as the rows.
+    admin = context.get_admin_context(read_deleted='yes')
     while True:
-        found = list(db_api.volume_get_all(
-            context.get_admin_context(), after or None, PAGE, sort_keys=['id'],
-            sort_dirs=['asc'], filters=dict(where)))
+        try:
+            found = list(db_api.volume_get_all(
+                admin, after or None, PAGE, sort_keys=['id'], sort_dirs=['asc'],
+                filters=where | {'deleted': False}))
+        except exception.VolumeNotFound as error:
+            raise NoSuchPage(volume=after, backend=guard.backend) from error
         if found:
             yield found
         if len(found) < PAGE:

@@ -18,12 +18,14 @@ another one, and what was made meanwhile is in none.
 import os
 from unittest import mock
 
+import fixtures
 from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 from cinder.volume import manager
 
 from migsafe import ledger
 from migsafe.cinder.bus import endpoint
+from migsafe.cinder.facts import backend_volumes
 from migsafe.cinder.recovery import standing
 from migsafe.cli import codes
 from migsafe.ledger.records import Thing
@@ -327,6 +329,28 @@ class TestOffForAWhile(Standing):
         self.assertEqual(codes.FOUND, code)
         self.assertIn('it was not made for one', str(plan))
         self.assertEqual('mapped', self.row(self.other).state)
+
+
+class TestPages(Standing):
+    """The volumes of a backend are gone through while others delete some."""
+
+    def test_the_last_one_of_a_page_is_deleted(self):
+        self.useFixture(fixtures.MonkeyPatch('migsafe.cinder.facts.backend_volumes.PAGE', 1))
+        everything = sorted((self.volume.id, self.other.id))
+        walk = backend_volumes.pages(self.guard)
+        self.assertEqual([everything[0]], [found.id for found in next(walk)])
+        objects.Volume.get_by_id(self.admin, everything[0]).destroy()
+        self.assertEqual([everything[1:]], [[found.id for found in page] for page in walk])
+        self.assertEqual([everything[1:]], [
+            [found.id for found in page]
+            for page in backend_volumes.pages(self.guard, everything[0])])
+        self.assertEqual([everything[1:]], [
+            [found.id for found in page] for page in backend_volumes.pages(self.guard)])
+
+    def test_there_never_was_such_a_page(self):
+        error = self.assertRaises(backend_volumes.NoSuchPage, self.endpoint.export_adopt, None,
+                                  'nothing')
+        self.assertIn('Say the command again', str(error))
 
 
 class TestTheLedgerWasLost(Standing):
