@@ -13,6 +13,8 @@
 
 import types
 
+from nova import exception
+
 from migsafe.nova.clients import evidence
 from migsafe.tests.search import array
 
@@ -93,6 +95,16 @@ class Hypervisors:
                     instance == moved for _, moved in self.jobs):
                 self.end(host, instance)
 
+    def opened(self, host, instance):
+        """How many disks its QEMU has open there."""
+        return sum(key[0] == host and user == instance
+                   for key, user in self.world.array.open.items())
+
+    def connected(self, host, instance):
+        """How many disks a QEMU would find there."""
+        return sum(device.owner == instance
+                   for device in self.world.array.devices[host].values())
+
     def transfer(self, source, dest, instance, how, seconds):
         """libvirt migrates by itself; whether nova-compute lives is nothing to it.
 
@@ -102,6 +114,11 @@ class Hypervisors:
         self.outgoing[source, instance] = 'active'
 
         def work():
+            if self.opened(source, instance) > self.connected(dest, instance):
+                # libvirt's Prepare phase: "Cannot access storage file"
+                self.jobs.discard((source, instance))
+                self.outgoing[source, instance] = 'failed'
+                return
             self.begin(dest, instance, INCOMING)
             self.world.loop.sleep(seconds)
             if (source, instance) not in self.jobs:
@@ -178,6 +195,8 @@ class LibvirtDriver:
 
     def swap_volume(self, context, old_connection_info, new_connection_info, instance,
                     mountpoint, resize_to):
+        if instance.uuid not in self._world.guests.guests[self._name]:
+            raise exception.InstanceNotFound(instance_id=instance.uuid)
         self._connect_volume(context, new_connection_info, instance)
         self._world.reopen(self._name, instance.uuid, old_connection_info, new_connection_info)
         self._disconnect_volume(context, old_connection_info, instance)

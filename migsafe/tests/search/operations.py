@@ -94,8 +94,14 @@ class Operations(manager.ComputeManager):
             context, new_volume_id, instance.uuid, connector=connector)
         old = json.loads(bdm.connection_info)
         new = {**ref['connection_info'], 'serial': new_volume_id}
-        self.driver.swap_volume(context, old, new, instance, '/dev/vda', 0)
-        self.volume_api.attachment_complete(context, ref['id'])
+        try:
+            self.driver.swap_volume(context, old, new, instance, '/dev/vda', 0)
+            self.volume_api.attachment_complete(context, ref['id'])
+        except Exception:
+            # NOTE: Nova does so also when the guest runs on the new one by then.
+            self.world.watch.cut_short(self.world, 'swap_volume')
+            self.volume_api.attachment_delete(context, ref['id'])
+            raise
         self.volume_api.attachment_delete(context, bdm.attachment_id)
         self.world.renamed(bdm.id, new_volume_id)
         bdm.connection_info, bdm.attachment_id = json.dumps(new), ref['id']

@@ -15,6 +15,9 @@ from nova import objects
 
 from migsafe.tests.search import manager, neutron, world
 
+#: Seconds that lie between two things that are asked of one host.
+APART = 30
+
 
 class Requests:
     """Each method is one request; one that Nova's API refuses does nothing.
@@ -100,6 +103,14 @@ class Requests:
             return False
         return row['vm_state'] == 'active' or not running
 
+    def _alone(self):
+        """Nothing else was asked for just now: what Nova itself makes of an attach and a resize
+        at one moment, of which only the first has a lock, says nothing of migsafe."""
+        alone = self.world.loop.now >= self.world.asked + APART
+        if alone:
+            self.world.asked = self.world.loop.now
+        return alone
+
     def _up(self, name):
         """What the service's heartbeat says."""
         return self.world.hosts[name].life is not None
@@ -161,16 +172,17 @@ class Requests:
 
     def reboot(self):
         """A hard reboot."""
-        if self._ready():
+        if self._ready() and self._alone():
             self._ask('reboot_instance', 'rebooting_hard')
 
     def detach(self, number):
         rows = self.world.rows()
-        if self._ready(running=True) and len(rows) >= int(number) > 0 and len(rows) > 1:
+        if self._ready(running=True) and len(rows) >= int(number) > 0 and len(rows) > 1 \
+                and self._alone():
             self._ask('detach_volume', volume_id=rows[int(number) - 1]['volume_id'])
 
     def attach(self):
-        if self._ready(running=True):
+        if self._ready(running=True) and self._alone():
             volume = f'volume-{self.world.db.bdm_id + 1}'
             ref = self.world.cinder.create(volume, world.INSTANCE, None)
             row = self.world.new_bdm(volume, ref['id'], None)
@@ -180,7 +192,7 @@ class Requests:
 
     def swap(self, number):
         rows = self.world.rows()
-        if self._ready(running=True) and len(rows) >= int(number) > 0:
+        if self._ready(running=True) and len(rows) >= int(number) > 0 and self._alone():
             old = rows[int(number) - 1]['volume_id']
             self._ask('swap_volume', volume_id=old, new_volume_id=f'{old}x')
 
@@ -198,7 +210,7 @@ class Requests:
         """A cold migration that is confirmed at once."""
         row = self.world.instance
         if not self._ready(running=True) or dest == row['host'] or not self._up(dest) \
-                or not self._up(row['host']):
+                or not self._up(row['host']) or not self._alone():
             return
         instance = self._instance()
         instance.task_state = 'resize_prep'

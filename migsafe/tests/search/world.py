@@ -59,8 +59,9 @@ class World:
         self.cinder, self.guests = cinder.Cinder(self), hypervisor.Hypervisors(self, HOSTS)
         self.neutron = neutron.Neutron(self)
         self.bus, self.directories, self.hosts = bus.Bus(self), {}, {}
-        #: operations without a task state that are going on: a user waits for them
-        self.busy = 0
+        #: operations without a task state that are going on: a user waits for them; and when
+        #: something was asked for last
+        self.busy, self.asked = 0, float('-inf')
         self.trace, self.random, self.cuts = [], random.Random(1), {}
 
     def begin(self):
