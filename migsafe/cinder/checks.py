@@ -63,7 +63,8 @@ def backends(files: Sequence[str]) -> list[Backend]:
     # modules do.
     objects.register_all()
     conf = cinder_config.CONF
-    conf([], project='cinder', default_config_files=list(files), default_config_dirs=[])
+    conf([], project='cinder', default_config_files=list(files), default_config_dirs=[],
+         use_env=False)
     conf.register_opts([cfg.StrOpt('cluster')])
     return [_backend(conf, name) for name in filter(None, conf.enabled_backends or ())]
 

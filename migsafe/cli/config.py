@@ -80,7 +80,9 @@ def load(given: Sequence[str] | None, defaults: Sequence[str] = DEFAULTS,
         if not os.access(name, os.R_OK):
             raise _unreadable(name, '--config-file')
     try:
-        conf([], project='migsafe', default_config_files=names, default_config_dirs=[])
+        # NOTE: the environment of a command is not that of the service; see conf.environment.
+        conf([], project='migsafe', default_config_files=names, default_config_dirs=[],
+             use_env=False)
     except cfg.ConfigFileParseError as exc:
         raise exceptions.ConfigError(
             f'{exc.config_file} is no configuration file. Name the right one with '

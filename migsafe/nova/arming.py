@@ -21,6 +21,7 @@ from oslo_log import log as logging
 
 from migsafe import conf as migsafe_conf
 from migsafe import exceptions
+from migsafe.conf import environment
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -43,8 +44,10 @@ def arm(conf: Any, probe: bool = False) -> None:
     :raises ShimError: the same for os-brick
     :raises ConfigError: the same for a configuration of Nova or Cinder that
         cannot tell which volume groups are the host's own
+    :raises EnvironmentSet: an option is set in the environment
     """
     migsafe_conf.register_opts(conf)
+    _by_files_alone(conf)
     if not conf.migsafe.enabled:
         _unarmed(conf, '[migsafe] enabled is false')
         return
@@ -60,6 +63,21 @@ def arm(conf: Any, probe: bool = False) -> None:
         _apply(conf)
     else:
         wrapt.register_post_import_hook(when_imported, _MANAGER)
+
+
+def _by_files_alone(conf: Any) -> None:
+    """Let no variable of the environment say what is protected, or whether that is enforced.
+
+    :raises EnvironmentSet: one does, unless the file says enabled = false, or enforce = false
+    """
+    found = environment.variables()
+    if not found:
+        return
+    switches = {f'OS_MIGSAFE__{name}' for name in ('ENABLED', 'ENFORCE')}
+    if not switches & set(found) and not (conf.migsafe.enabled and conf.migsafe.enforce):
+        LOG.error('%s', environment.EnvironmentSet(names=', '.join(found)))
+        return
+    environment.refuse()
 
 
 def _guard(conf: Any, probe: bool) -> None:

@@ -64,7 +64,9 @@ def switched_on(conf: typing.Any, option: str, default: bool) -> bool:
         conf.register_opt(cfg.BoolOpt(option, default=default), group='migsafe')
     except cfg.DuplicateOptError:
         LOG.debug('[migsafe] %s is known already', option)
-    return bool(conf.migsafe[option])
+    # NOTE: see migsafe.conf.environment; both are on where a variable says otherwise.
+    return bool(conf.migsafe[option]) or conf.get_location(
+        option, 'migsafe').location is cfg.Locations.environment
 
 
 def arm() -> None:

@@ -28,6 +28,7 @@ from migsafe import exceptions
 from migsafe.cinder.bus import adoption, search, unrecorded, words
 from migsafe.cinder.facts import attachments, mappings, writers
 from migsafe.cinder.inspectors import Mapping, Writer
+from migsafe.discreet import discreet
 from migsafe.journal import values
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -41,6 +42,8 @@ PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
          'lun', 'identity', 'service', 'fenced', 'error', 'attempts')
 USER_LIMIT = 100
+#: Volumes in one call; a host has fewer.
+MOST = 10_000
 #: What the column of the ids can hold.
 LARGEST = 2 ** 63 - 1
 
@@ -70,6 +73,7 @@ class Endpoint:
         self._guard = guard
         self._walks = search.Walks(guard)
 
+    @discreet
     def export_list(self, context: Any, after_id: Any = 0, volume: Any = '', host: Any = '',
                     **_later: Any) -> dict[str, Any]:
         """A page of what is not gone, of one host if it is named, or all rows of one volume."""
@@ -80,6 +84,7 @@ class Endpoint:
         return {'exports': [shown(row) for row in rows],
                 'next': rows[-1].id if rows and not volume else None}
 
+    @discreet
     def export_verify(self, context: Any, volume: Any, **_later: Any) -> dict[str, Any]:
         """Compare ledger, array and attachments of one volume; say whether the array told."""
         thing, inspector = Thing.of('volume', volume), self._guard.inspector
@@ -113,6 +118,7 @@ class Endpoint:
         for writer in writers.unexplained(opened, attached):
             yield f'{writer.who} has it open, but no attachment explains it'
 
+    @discreet
     def export_search(self, context: Any, walk: Any = '', **_later: Any) -> dict[str, Any]:
         """Go through all that the array has, see :meth:`search.Walks.page`.
 
@@ -120,6 +126,7 @@ class Endpoint:
         """
         return self._walks.page(values.word('a walk', 'its name', walk, 64))
 
+    @discreet
     def export_take_up(self, context: Any, volume: Any, host: Any, initiator: Any,
                        **_later: Any) -> dict[str, Any]:
         """Write a mapping that only the array knows into the ledger, see :mod:`unrecorded`."""
@@ -130,6 +137,7 @@ class Endpoint:
             unrecorded.take_up(self._guard, thing, host, name)
         return {}
 
+    @discreet
     def export_revert(self, context: Any, volume: Any, host: Any, not_mapped: Any = '',
                       **_later: Any) -> dict[str, Any]:
         """Take the exports of a volume to one host away, as far as that is safe.
@@ -169,6 +177,7 @@ class Endpoint:
                 for row in self._guard.ledger.of(Thing.of(kind, volume))
                 if row.peer and row.host == host]
 
+    @discreet
     def export_adopt(self, context: Any, after: Any = '', carry_out: Any = False,
                      user: Any = '', **_later: Any) -> dict[str, Any]:
         """Plan, or do, a page of taking Cinder's attachments as the truth, see :mod:`adoption`.
@@ -181,6 +190,7 @@ class Endpoint:
         return adoption.page(self._guard, values.word('a page', 'its name', after, 64),
                              who if carry_out else '')
 
+    @discreet
     def export_fence(self, context: Any, host: Any, user: Any, volumes: Any = (),
                      **_later: Any) -> dict[str, Any]:
         """Record the operator's word that a host is powered off or cut off, on its exports.
@@ -192,6 +202,8 @@ class Endpoint:
         :param volumes: only these; everything that the host has in this ledger, if none is named
         """
         host, guard = _host(host), self._guard
+        if not isinstance(volumes, list | tuple) or len(volumes) > MOST:
+            raise ValueError(f'volumes must be a list of at most {MOST}')
         wanted = [Thing.of('volume', volume).id for volume in volumes]
         if host in writers.own_names(guard.host):
             raise OwnHost(host=host)
@@ -206,6 +218,7 @@ class Endpoint:
         guard.recovery.nudge()
         return {'marked': count}
 
+    @discreet
     def export_unfence(self, context: Any, host: Any, user: Any,
                        **_later: Any) -> dict[str, Any]:
         """Take back that a host is fenced: what it has counts, and it may have volumes again.

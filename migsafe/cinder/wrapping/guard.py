@@ -32,7 +32,7 @@ from migsafe.cinder.exports import making, steps
 from migsafe.cinder.facts import backups, calls, looks, mappings
 from migsafe.cinder.recovery import passes, standing
 from migsafe.cinder.wrapping import methods, seams
-from migsafe.conf import files
+from migsafe.conf import environment, files
 from migsafe.ledger import api, opening, records
 from migsafe.ledger.records import Thing
 from migsafe.lvm import services
@@ -57,12 +57,13 @@ class Guard:
     :param driver: a driver as Cinder has made it
     :param host: of this cinder-volume, node@backend
     :param cluster: name of its cluster, None if it has none
-    :raises ConfigError: the ledger cannot be on a file
+    :raises ConfigError: the ledger cannot be on a file, or an option is set in the environment
     """
 
     def __init__(self, driver: Any, host: str = '', cluster: str | None = None) -> None:
         self.driver = driver
         self.conf = cinder_configuration.CONF
+        environment.refuse()
         conf.register_opts(self.conf)
         self.host = host or self.conf.host
         self.cluster = cluster

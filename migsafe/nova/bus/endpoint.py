@@ -19,9 +19,7 @@ own libvirt.
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import oslo_messaging as messaging
@@ -29,7 +27,8 @@ from oslo_log import log as logging
 from oslo_utils import uuidutils
 
 import migsafe.version
-from migsafe import exceptions, masking
+from migsafe import masking
+from migsafe.discreet import discreet
 from migsafe.journal import residue, view
 from migsafe.journal.records import ServiceStatus
 from migsafe.nova.bus import peer
@@ -46,26 +45,6 @@ MAX_PIECES = 100
 Answer = dict[str, Any]
 
 
-def _discreet(method: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Let no error out but one without secrets.
-
-    oslo.messaging logs what a method raises, with everything that is chained
-    to it, and sends it to the other host.
-    """
-    @functools.wraps(method)
-    def call(self: Endpoint, *args: Any, **kwargs: Any) -> Answer:
-        try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            kind, why = type(error), masked(error)
-        LOG.error('Another host asked %s for %s, and that failed: %s',
-                  self.host, method.__name__, why)
-        if not issubclass(kind, exceptions.MigsafeError):
-            kind = exceptions.MigsafeError
-        raise kind(why)
-    return call
-
-
 class Endpoint:
     """RPC namespace ``migsafe``, version 1.1: 1.0 for other hosts, and ``overview`` for the
     command ``migsafe``.
@@ -79,7 +58,7 @@ class Endpoint:
         self._participant = participant
         self.host = participant.host
 
-    @_discreet
+    @discreet
     def describe(self, context: Any, uuid: Any,
                  **_later: Any) -> Answer:
         """This host's view of a transaction."""
@@ -98,7 +77,7 @@ class Endpoint:
                 unsure=history.unsure())
         return found
 
-    @_discreet
+    @discreet
     def guest_evidence(self, context: Any, uuid: Any, instance_uuid: Any,
                        **_later: Any) -> Answer:
         """What this host's libvirt says of a guest."""
@@ -112,7 +91,7 @@ class Endpoint:
             and p.journal.get(uuid, SOURCE) is not None)
         return found
 
-    @_discreet
+    @discreet
     def release(self, context: Any, uuid: Any, instance_uuid: Any,
                 verdict: Any, **_later: Any) -> Answer:
         """Let go of this host's devices and directory of a guest."""
@@ -128,7 +107,7 @@ class Endpoint:
                       instance_uuid, uuid, why)
             return {'state': 'refused', 'reason': why}
 
-    @_discreet
+    @discreet
     def inspect(self, context: Any, uuid: Any,
                 **_later: Any) -> Answer:
         """What this host's journal holds of a transaction; no payloads."""
@@ -143,7 +122,7 @@ class Endpoint:
                      'effect': r.effect, 'status': r.status}
                     for r in p.journal.records(tx)[-peer.MAX_ITEMS:]]}
 
-    @_discreet
+    @discreet
     def overview(self, context: Any, **_later: Any) -> Answer:
         """What ``migsafe status`` and ``migsafe residue list`` show of this host, bounded; it
         takes nothing from the bus, and changes nothing."""

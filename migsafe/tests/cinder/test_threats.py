@@ -11,14 +11,16 @@
 # under the License.
 """Every call of the endpoint of cinder-volume, with hostile arguments."""
 
+import inspect
 import json
+from unittest import mock
 
 from hypothesis import given, strategies
 
 from migsafe import exceptions
 from migsafe.cinder.bus import endpoint
 from migsafe.tests.cinder import world
-from migsafe.tests.threats import examples, values
+from migsafe.tests.threats import examples, failing, values
 
 LONGEST = 300_000
 NAMED = strategies.one_of(values.UUIDS, strategies.sampled_from(('node13', 'node11')))
@@ -85,6 +87,21 @@ class TestCalls(world.World):
     @given(values.ANYTHING, values.ANYTHING)
     def test_unfence(self, host, user):
         self.check('export_unfence', host=host, user=user)
+
+    def test_what_fails_behind_it_is_not_told(self):
+        """As oslo.messaging logs it, with all that is chained to it."""
+        given = {'volume': self.volume.id, 'host': 'node13', 'user': 'alice', 'initiator': 'iqn.x',
+                 'walk': '', 'after': ''}
+        for name in sorted(vars(endpoint.Endpoint)):
+            if not name.startswith('export_'):
+                continue
+            with self.subTest(name), mock.patch.multiple(
+                    self.endpoint, _guard=failing.Failing(), _walks=failing.Failing()):
+                method = getattr(self.endpoint, name)
+                error = self.assertRaises(exceptions.MigsafeError, method, None, **{
+                    key: value for key, value in given.items()
+                    if key in inspect.signature(method).parameters})
+                failing.check(self, error)
 
     def test_every_method_is_here(self):
         public = {name for name in vars(endpoint.Endpoint) if name.startswith('export_')}

@@ -11,6 +11,7 @@
 # under the License.
 """What arrives over the message bus: calls with any arguments, and answers of any shape."""
 
+import inspect
 import json
 import uuid
 from unittest import mock
@@ -20,7 +21,7 @@ from hypothesis import given, strategies
 from migsafe import exceptions
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.host import release
-from migsafe.tests.threats import examples, values
+from migsafe.tests.threats import examples, failing, values
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 
@@ -123,6 +124,25 @@ class TestCalls(hosts.TwoHosts):
                 self.endpoint.release(None, str(uuid.uuid4()), fake.INSTANCE, 'ABORT')
                 self.dst.journal.begin(f'real-{number}', 'source', 'i', 'node11', 'node13')
         self.assertEqual(1 + 5 + 9, len(self.dst.journal.list(limit=100)))
+
+
+class TestFailures(hosts.TwoHosts):
+    """What a call lets out when something behind it fails, as oslo.messaging logs it."""
+
+    def test_each_call(self):
+        asked = endpoint.Endpoint(self.dst.participant)
+        given = {'uuid': fake.MIGRATION, 'instance_uuid': fake.INSTANCE}
+        for name in sorted({*METHODS} - {'release'}):
+            method = getattr(asked, name)
+            with self.subTest(name), mock.patch.object(asked, '_participant', failing.Failing()), \
+                    self.assertRaises(exceptions.MigsafeError) as caught:
+                method(None, **{key: value for key, value in given.items()
+                                if key in inspect.signature(method).parameters})
+            failing.check(self, caught.exception)
+        with mock.patch.object(asked, '_participant', failing.Failing()):
+            found = asked.release(None, **given, verdict='ABORT')
+        self.assertEqual('refused', found['state'])
+        failing.check(self, ValueError(found['reason']))
 
 
 class TestAnswers(hosts.TwoHosts):

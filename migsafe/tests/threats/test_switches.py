@@ -13,15 +13,21 @@
 
 import ast
 import pathlib
+import tempfile
 
+import fixtures
 from oslotest import base
 
 import migsafe
+from migsafe.cli import config
+from migsafe.conf import cinder, environment, privileged
+from migsafe.conf import migsafe as migsafe_conf
 
 ROOT = pathlib.Path(migsafe.__file__).parent
 #: Where the environment is read, and what for.
 READ = {'lvm/client.py': 'PATH for the programs of LVM',
-        'cli/base.py': 'SUDO_USER, for whom to name as the operator'}
+        'cli/base.py': 'SUDO_USER, for whom to name as the operator',
+        'conf/environment.py': 'options of migsafe, to refuse them'}
 
 
 class TestSwitches(base.BaseTestCase):
@@ -38,6 +44,22 @@ class TestSwitches(base.BaseTestCase):
         found = {name for name, tree in self.modules() for node in ast.walk(tree)
                  if isinstance(node, ast.Attribute) and node.attr in ('environ', 'getenv')}
         self.assertEqual(set(READ), found)
+
+    def test_no_option_is_taken_from_the_environment(self):
+        """oslo.config would take each one from there, before any file."""
+        names = [f'OS_{group}__{name}'.upper() for group, options in (
+            ('migsafe', migsafe_conf.OPTS), ('array', cinder.OPTS),
+            ('migsafe_privileged', privileged.list_opts()[0][1]))
+            for name in (option.dest for option in options)]
+        self.assertGreater(len(names), 20)
+        for name in names:
+            with self.subTest(name), fixtures.EnvironmentVariable(name, '7'):
+                self.assertEqual([name], environment.variables())
+                error = self.assertRaises(environment.EnvironmentSet, environment.refuse)
+                self.assertIn(name, str(error))
+        with fixtures.EnvironmentVariable('OS_MIGSAFE__ENABLED', 'true'), \
+                tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
+            self.assertFalse(config.load([file.name]).migsafe.enabled)
 
     def test_no_assertion_that_something_is_true_of_others(self):
         """They are gone with PYTHONOPTIMIZE; those that are there narrow a type."""

@@ -170,6 +170,31 @@ class TestLoader(unittest.TestCase):
         row = self.status(path)
         self.assertEqual('unarmed', row['State'])
 
+    def test_a_variable_of_the_environment_stops_nova_compute(self):
+        """oslo.config takes it before the file, where no command sees it."""
+        for name, value in (('OS_MIGSAFE__ENABLED', 'false'), ('OS_MIGSAFE__ENFORCE', 'false'),
+                            ('OS_MIGSAFE__STATE_PATH', '/elsewhere')):
+            for break_ in ('', MISSING.format('migsafe.conf')):
+                if break_ and value != 'false':
+                    continue
+                with self.subTest(name, broken=bool(break_)):
+                    found = child.run(
+                        f'import os\nos.environ[{name!r}] = {value!r}\n{break_}{COMPUTE}',
+                        path=self.config(enabled='true'))
+                    kind, message = found['raised']
+                    self.assertEqual('NotProtected' if break_ else 'EnvironmentSet', kind)
+                    self.assertIn('half an upgrade' if break_ else name, message)
+                    self.assertNotIn('elsewhere', message)
+
+    def test_a_variable_is_nothing_where_the_file_switches_it_off(self):
+        for options in ({}, {'enabled': 'true', 'enforce': 'false'}):
+            with self.subTest(options):
+                found = child.run(
+                    f'import os\nos.environ["OS_MIGSAFE__RPC_TIMEOUT"] = "7"\n{COMPUTE}',
+                    path=self.config(**options))
+                self.assertEqual((bool(options), None),
+                                 (found['wrapped'], found.get('raised')))
+
     def test_mismatch_stops_nova_compute(self):
         found = child.run(BREAK + COMPUTE,
                           path=self.config(enabled='true'))
