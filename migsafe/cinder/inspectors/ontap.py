@@ -28,13 +28,17 @@ queries with | and *, X-Dot-SVM-Name), docs.netapp.com/us-en/ontap-restapi.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib import parse
 
 from cinder.volume.drivers.netapp.dataontap.client import api
 
 from migsafe import exceptions
+from migsafe.brick.kernel import bounded
 from migsafe.text import masked
 
 API = '/api/'
@@ -44,6 +48,15 @@ PAGES = 1000
 #: ONTAP answers with what it has after 15 seconds (return_timeout).
 TIMEOUT = 20
 RETRIES = 1
+#: Times TIMEOUT for one page: that one is for each piece that arrives, and a server can send a
+#: byte a time.
+PATIENCE = 3
+#: Seconds for all pages of a collection.
+SECONDS = 900.0
+#: Bytes of a page; a record takes some 300.
+BODY = 32 * 2 ** 20
+#: Requests to all arrays that may be open at once, those included that nobody waits for any more.
+LANES = 32
 #: Arguments of RestNaServer and the options that they come from.
 OPTIONS = {
     'host': 'netapp_server_hostname', 'port': 'netapp_server_port',
@@ -54,6 +67,9 @@ OPTIONS = {
     'ca_certificate_file': 'netapp_ca_certificate_file',
     'certificate_host_validation': 'netapp_certificate_host_validation',
 }
+
+_LANES = threading.BoundedSemaphore(LANES)
+_NUMBERS = itertools.count()
 
 
 class NoAnswer(exceptions.MigsafeError):
@@ -74,10 +90,35 @@ class _Connection(api.RestNaServer):
 
 
 def _refuse(response: Any, **_kwargs: Any) -> None:
-    """Stop at what is not ONTAP's own word: a redirect, a proxy's page."""
+    """Stop at what is not ONTAP's own word, a redirect or a proxy's page, or has no end.
+
+    requests calls this before it reads the body.
+    """
     kind = response.headers.get('Content-Type', '')
     if response.is_redirect or (response.status_code != 200 and 'json' not in kind):
         raise ValueError(f'HTTP status {response.status_code} {response.reason}')
+    body = bytearray()
+    for piece in response.iter_content(65536):
+        body += piece
+        if len(body) > BODY:
+            raise ValueError(f'the answer is longer than {BODY} bytes')
+    response._content = bytes(body)
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """Make one request, and wait no longer for its answer.
+
+    :raises bounded.Silent: it has not come, or too many others are open
+    """
+    if not _LANES.acquire(timeout=max(seconds, 0)):
+        raise bounded.Silent
+
+    def work() -> Any:
+        try:
+            return call()
+        finally:
+            _LANES.release()
+    return bounded.one(('ontap', next(_NUMBERS)), work, seconds)
 
 
 class Ontap:
@@ -103,18 +144,21 @@ class Ontap:
         asked['fields'] = f'{asked["fields"]},svm.name'
         url: str | None = f'{path}?{parse.urlencode(asked, safe="*,/:", quote_via=parse.quote)}'
         seen: set[str] = set()
+        end = time.monotonic() + SECONDS
         while url is not None:
             if len(seen) >= PAGES:
                 raise self.refused(path, f'it has more than {PAGES} pages')
             seen.add(url)
-            page = self._page(path, url)
+            page = self._page(path, url, min(end - time.monotonic(), PATIENCE * TIMEOUT))
             yield from page['records']
             url = self._next(path, seen, page)
 
-    def _page(self, path: str, url: str) -> dict[str, Any]:
+    def _page(self, path: str, url: str, seconds: float) -> dict[str, Any]:
         try:
-            status, page = self._connection().invoke_successfully(
-                url, 'get', enable_tunneling=True)
+            status, page = _within(seconds, lambda: self._connection().invoke_successfully(
+                url, 'get', enable_tunneling=True))
+        except bounded.Silent:
+            raise self.refused(path, f'no whole answer came within {seconds:.0f} s') from None
         except Exception as error:
             # NOTE: what is no JSON, or JSON but no dictionary, comes here as well.
             raise self.refused(path, masked(error)) from error
@@ -123,6 +167,8 @@ class Ontap:
         records = page.get('records')
         if not isinstance(records, list) or type(page.get('num_records')) is not int:
             raise self.refused(path, 'the answer has no "records" and "num_records"')
+        if len(records) > PAGE:
+            raise self.refused(path, f'{len(records)} records came in a page of {PAGE}')
         if len(records) != page['num_records']:
             raise self.refused(path, f'{len(records)} records came, and num_records says '
                                      f'{page["num_records"]}')

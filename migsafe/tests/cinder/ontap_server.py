@@ -242,6 +242,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if reply is None:
             self.close_connection = True
             return
+        if callable(reply.body):
+            self._without_end(reply)
+            return
         content = reply.body if isinstance(reply.body, bytes) else reply.body.encode()
         self.send_response(reply.status)
         self.send_header('Content-Type', reply.kind)
@@ -252,6 +255,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header('WWW-Authenticate', 'Basic realm="ONTAP"')
         self.end_headers()
         self.wfile.write(content)
+
+    def _without_end(self, reply):
+        """A body whose length nobody says, written by a function."""
+        self.close_connection = True
+        self.send_response(reply.status)
+        self.send_header('Content-Type', reply.kind)
+        self.end_headers()
+        reply.body(self)
 
     do_POST = do_DELETE = do_PATCH = do_GET
 

@@ -12,6 +12,7 @@
 """The inspector of NetApp ONTAP, with Cinder's driver and the guard, on an ONTAP on loopback."""
 
 import base64
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -464,6 +465,45 @@ class TestBadAnswers(Backend):
             begun = time.monotonic()
             self.assertRaises(ontap.NoAnswer, self.ask)
             self.assertLess(time.monotonic() - begun, 30)
+
+    def test_a_server_that_sends_a_byte_at_a_time(self):
+        """No piece of the answer is late, and the answer never ends."""
+        ended, sent = threading.Event(), []
+        self.addCleanup(ended.set)
+
+        def drip(handler):
+            with contextlib.suppress(ConnectionError):
+                while not ended.wait(0.05):
+                    handler.wfile.write(b' ')
+                    sent.append(1)
+        self.array_ontap.replies = {'storage/luns': ontap_server.Reply(
+            200, 'application/hal+json', drip)}
+        with mock.patch.object(ontap, 'TIMEOUT', 1):
+            error = self.assertRaises(ontap.NoAnswer, self.ask)
+        self.assertIn('no whole answer came within 3 s', str(error))
+        self.assertGreater(len(sent), 1)
+
+    def test_an_answer_that_is_too_long(self):
+        with mock.patch.object(ontap, 'BODY', 100):
+            error = self.assertRaises(ontap.NoAnswer, self.ask)
+        self.assertIn('longer than 100 bytes', str(error))
+
+    def test_more_records_than_were_asked_for(self):
+        self.array_ontap.replies = {'protocols/san/lun-maps': ontap_server.page(
+            *self.array_ontap.records['protocols/san/lun-maps'])}
+        with mock.patch.object(ontap, 'PAGE', 1):
+            error = self.assertRaises(ontap.NoAnswer, lambda: list(self.inspector.list_all()))
+        self.assertIn('came in a page of 1', str(error))
+
+    def test_not_too_many_requests_are_open(self):
+        with mock.patch.object(ontap, '_LANES', threading.BoundedSemaphore(1)) as lanes, \
+                mock.patch.object(ontap, 'TIMEOUT', 0.1):
+            lanes.acquire()
+            self.assertRaises(ontap.NoAnswer, self.ask)
+            lanes.release()
+            with mock.patch.object(ontap, 'TIMEOUT', 20):
+                self.ask()
+                self.ask()
 
     def test_a_wrong_password(self):
         self.override_config('netapp_password', 'wrong-pa55', group='array')
