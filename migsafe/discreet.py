@@ -31,10 +31,7 @@ LOG = logging.getLogger(__name__)
 
 
 def discreet(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let no error out of a method of an endpoint but one of ours, with nothing chained to it.
-
-    An argument that cannot be used stays a ValueError, as its caller expects.
-    """
+    """Let no error out of a method of an endpoint but one of ours, with nothing chained to it."""
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -51,5 +48,4 @@ def discreet(method: Callable[..., Any]) -> Callable[..., Any]:
 def _known(error: Exception) -> tuple[type[Exception], str]:
     if isinstance(error, exceptions.MigsafeError):
         return type(error), masking.one_line(cut(masking.mask(str(error))))
-    kind = ValueError if isinstance(error, ValueError) else exceptions.MigsafeError
-    return kind, masked(error)
+    return exceptions.MigsafeError, masked(error)

@@ -18,16 +18,21 @@ import re
 from oslo_utils import strutils
 
 MASK = '***'
-#: What a terminal obeys or shows in another order, no database keeps (NUL, lone surrogates), or a
-#: log takes for the end of a line; \t and \n are left to whoever makes one line of a text.
-CONTROL = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069'
-                     '\ufeff\ud800-\udfff]')
+#: Characters of a text that are looked at, and shown at all.
+MOST = 1 << 20
+#: What a terminal obeys, shows in another order or not at all (category Cf of Unicode, in which
+#: two names look alike), no database keeps (NUL, lone surrogates), or a log takes for the end of
+#: a line; \t and \n are left to whoever makes one line of a text.
+CONTROL = re.compile(
+    '[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e'
+    '\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000110bd\U000110cd'
+    '\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]')
 # NOTE: strutils knows auth_password and its like, but neither Ceph's keyring, nor NVMe's in-band
 # authentication (dhchap_*), nor the names that a driver of another vendor may choose. What merely
 # looks like a secret is masked too: nobody misses it in a message or a table.
 _PARTS = ('passw|passphrase|secret|token|keyring|credential|private|authorization|chap_|dhchap|'
           'auth_key|api_?key|access_key|master_key|luks_key|hostkey|encryption_key|session_?key|'
-          'cephx|psk|provider_auth|passcode|cookie|pwd|pass(?![a-z])|_pw(?![a-z])')
+          'cephx|psk|provider_auth|passcode|cookie|pwd|pass(?![a-z])|_pw(?![a-z])|hmac|signature')
 _WHOLE = 'key|auth'
 #: Identifiers that only sound like secrets, and that an operator needs.
 PUBLIC = frozenset({'secret_uuid', 'secret_type', 'auth_method', 'discovery_auth_method',
@@ -51,21 +56,25 @@ _NAMED = (
     # --name value, ['--name', 'value']
     rf'(?P<before>(?<![\w-])--(?P<name>(?=[\w-]*?(?:{_PARTS})|(?:{_WHOLE})(?![\w-]))[\w-]++)'
     rf'(?:{_QUOTE})?[\s,=]+)',
+    # ('name', 'value'), of a list of pairs
+    rf'(?P<before>(?<=[\'"]){_NAME}{_QUOTE}\s*,\s*(?={_QUOTE}))',
     # Words of any text as well, so these need an equals sign or quotes.
     rf'(?P<before>(?:(?<![\w.-])|(?<=\\[nrt]))(?P<name>{_WHOLE})(?:\s*=|{_QUOTE}\s*:)\s*)',
 )
+#: A word with a URL in it, taken whole.
+_URL = re.compile(r'(?<![^\s"])(?=[^\s":]*+:)[^\s"]*+')
+_USER = re.compile('[^:@/]*')
 _BY_NAME = tuple(re.compile(before + _VALUE, re.IGNORECASE | re.DOTALL) for before in _NAMED)
 _BY_SHAPE = (
-    # A token in the place of the user.
-    (re.compile(r'(://)[^\s:@"/]++@'), rf'\1{MASK}@'),
     (re.compile(r'\b(bearer\s+)[^\s"\',;]++', re.IGNORECASE), rf'\1{MASK}'),
     # Cinder's column: a method, a user and the secret.
     (re.compile(r'(provider_auth(?:\\*["\'])?\s*[:=]\s*)\w+[ ]\S+[ ][^\s"\']++', re.IGNORECASE),
      rf'\1{MASK}'),
     # Its value has spaces.
     (re.compile(r'\b((?:set-)?cookie\s*:\s*)[^\n"\']++', re.IGNORECASE), rf'\1{MASK}'),
-    # The last @ of a word ends the password: it may hold one, and a transport URL has several.
-    (re.compile(r'(://[^\s:@"/]*):[^\s"]{0,1000}@'), rf'\1:{MASK}@'),
+    # CREATE USER, of SQL
+    (re.compile(r'(\bidentified\s+by\s+)(?:"[^"]*+"?|\'[^\']*+\'?|\S++)', re.IGNORECASE),
+     rf'\1{MASK}'),
     # NVMe: TP 8006 (DH-HMAC-CHAP), TP 8011 (TLS)
     (re.compile(r'(?:DHHC-1|NVMeTLSkey-1):\w\w:[\w+/=]+:?'), MASK),
     # Ceph's CryptoKey: type 1, a time, the length 16, 16 bytes, in base64
@@ -76,7 +85,13 @@ _BY_SHAPE = (
 
 
 def mask(text: str) -> str:
-    """Return ``text`` without the values of the secrets in it, and without control characters."""
+    """Return ``text`` without the values of the secrets in it, and without control characters.
+
+    What is longer than MOST is cut there: it takes a second per megabyte, and more for odd ones.
+    """
+    if len(text) > MOST:
+        text = f'{text[:MOST]}... ({len(text) - MOST} characters more)'
+    text = _URL.sub(_address, text)
     for pattern, instead in _BY_SHAPE:
         text = pattern.sub(instead, text)
     for pattern in _BY_NAME:
@@ -88,6 +103,25 @@ def mask(text: str) -> str:
 def one_line(value: object) -> str:
     """Return text of others as part of one line: with nothing that a terminal or a log obeys."""
     return CONTROL.sub('?', str(value)).translate({9: ' ', 10: ' '})
+
+
+def _address(found: re.Match[str]) -> str:
+    """A word without the password, or the token in the place of the user, of each URL in it.
+
+    The last @ ends the password: it may hold one, and a transport URL has several.
+    """
+    word, done, at = found[0], 0, 0
+    pieces: list[str] = []
+    last = word.rfind('@')
+    while (begin := word.find('://', at)) != -1 and begin + 3 <= last:
+        at = begin + 3
+        end = _USER.match(word, at).end()  # type: ignore[union-attr]
+        if word[end] == ':':
+            return ''.join((*pieces, word[done:end], ':', MASK, word[last:]))
+        if word[end] == '@' and end > at:
+            pieces += word[done:at], MASK
+            done = at = end
+    return ''.join((*pieces, word[done:]))
 
 
 def _hide(found: re.Match[str]) -> str:

@@ -24,6 +24,9 @@ LIMIT = 400
 LISTED = 5 * LIMIT
 #: Masking takes a second per megabyte, so it gets no more than this.
 SCANNED = 20 * LIMIT
+#: What stands in front of the program in a command line.
+_WRAPPER = re.compile(r'(\S*/)?(sudo|env|nice|ionice|timeout|prlimit|\S*rootwrap(-daemon)?)\Z|-|'
+                      r'\S+\.conf\Z|\w+=|\d+\Z')
 _CUT_WORD = re.compile(r'\S{0,1000}\Z')
 
 
@@ -33,9 +36,23 @@ def masked(error: BaseException) -> str:
     :param error: any exception; its text may hold a connection_info
     :returns: class name and text, secrets masked, at most LIMIT characters
     """
-    text = ' '.join(masking.mask(_start(str(error))).split())
+    text = ' '.join(masking.mask(_start(_said(error))).split())
     cut = text if len(text) <= LIMIT else text[:LIMIT] + '...'
     return f'{type(error).__name__}: {cut}' if cut else type(error).__name__
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without a command line or a statement of others: in these a secret is
+    known by its place alone, such as that of CHAP in cinder-rtstool's.
+
+    See ProcessExecutionError of oslo.concurrency, and StatementError of SQLAlchemy.
+    """
+    if hasattr(error, 'cmd') and hasattr(error, 'stderr'):
+        words = error.cmd if isinstance(error.cmd, list | tuple) else str(error.cmd).split()
+        code = getattr(error, 'exit_code', getattr(error, 'returncode', '-'))
+        program = next((str(word) for word in words if not _WRAPPER.match(str(word))), '?')
+        return f'{program}: exit code {code}: {error.stderr or ""}'
+    return str(getattr(error, 'orig', None) or error)
 
 
 def cut(words: str) -> str:

@@ -47,11 +47,17 @@ def owner(directory: str) -> int:
     :raises JournalInsecure: a part can be replaced by more than one user
     """
     done, left, links = '/', _parts(os.path.abspath(directory)), 0
+    anybody = False
     while left:
         here = os.path.join(done, left.pop(0))
         try:
             found = os.lstat(here)
         except FileNotFoundError:
+            if anybody:
+                raise exceptions.JournalInsecure(
+                    path=here, reason=f'it is not there, and anybody could make it in {done}',
+                    cure='Make it as the user of the service, with mode 0700; or name another '
+                    'directory in [migsafe].') from None
             return 0
         if found.st_uid:
             return found.st_uid
@@ -60,9 +66,10 @@ def owner(directory: str) -> int:
             if links > LINKS:
                 raise _loose(here, 'too many links lead through it')
             left = [*_parts(os.path.join(done, os.readlink(here))), *left]
-            done = '/'
+            done, anybody = '/', False
             continue
-        if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+        anybody = bool(found.st_mode & 0o022)
+        if anybody and not found.st_mode & stat.S_ISVTX:
             raise _loose(here, f'its mode is {stat.S_IMODE(found.st_mode):04o}, so that others '
                          'than its owner could put something else there')
         done = here

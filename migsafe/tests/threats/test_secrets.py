@@ -25,14 +25,17 @@ from migsafe.tests.threats import examples
 NAMES = ('password', 'auth_password', 'provider_auth', 'user_pass', 'pass', 'pwd', 'adminPwd',
          'sysadminPwd', 'adminPass', 'apikey', 'api_key', 'session_key', 'sessionkey',
          'sessionKey', 'bind_pw', 'passcode', 'cookie', 'secret', 'token', 'X-Auth-Token',
-         'dhchap_key', 'keyring', 'private_key')
+         'dhchap_key', 'keyring', 'private_key', 'hmac')
 #: How a name and its value may stand in a text.
 SHAPES = ('{name}={value}', '{name}: {value}', '"{name}": "{value}"', "'{name}': '{value}'",
           '{name} = {value}', '<{name}>{value}</{name}>', '--{name} {value}', '--{name}={value}',
-          "['--{name}', '{value}']", '{{"data": {{"{name}": "{value}"}}}}')
+          "['--{name}', '{value}']", "[('user', 'x'), ('{name}', '{value}')]",
+          '{{"data": {{"{name}": "{value}"}}}}')
 BARE = ('Bearer {value}', 'https://{value}@host/x', 'mysql://u:{value}@h/d', '--key {value}',
         '--key={value}', "'--key', '{value}'", 'Cookie: a={value}; b={value}',
-        'provider_auth: CHAP user {value}', 'key = {value}', '"auth": "{value}"')
+        f'https://u:{"J" * 3000}{{value}}@host', "CREATE USER x IDENTIFIED BY '{value}'",
+        'a://b/c,https://u:x@y{value}@host,d://e', 'provider_auth: CHAP user {value}',
+        'key = {value}', '"auth": "{value}"')
 VALUE = strategies.text(string.ascii_letters + string.digits + '+_-', min_size=8, max_size=40)
 AROUND = strategies.text(max_size=40).map(lambda some: f'{some} ')
 

@@ -14,6 +14,8 @@
 import os
 import signal
 
+from migsafe import exceptions
+from migsafe.journal import rights
 from migsafe.tests.threats import base, examples, hostile
 
 
@@ -99,6 +101,18 @@ class TestLinks(base.HostileState):
                 _code, text = self.apart(run)
                 self.assertNotIn('Traceback', text)
                 self.assertTrue(self.untouched(), text)
+
+    def test_a_directory_that_anybody_could_make(self):
+        """Below one like /tmp: what is not there is nobody's yet."""
+        shared = self.top / 'shared'
+        shared.mkdir()
+        shared.chmod(0o1777)
+        error = self.assertRaises(exceptions.JournalInsecure, rights.owner,
+                                  str(shared / 'migsafe'))
+        self.assertIn('anybody could make it', str(error))
+        (shared / 'migsafe').mkdir(0o700)
+        self.assertEqual(0, rights.owner(str(shared / 'migsafe')))
+        self.assertEqual(0, rights.owner(str(shared / 'migsafe' / 'state')))
 
     def test_that_comes_and_goes(self):
         """Between the look and the opening it is another one; each run is a try of the race."""

@@ -13,9 +13,12 @@
 
 import json
 import time
+import unicodedata
 
 from hypothesis import given, strategies
+from oslo_concurrency import processutils
 from oslotest import base as oslo_base
+from sqlalchemy import exc
 
 from migsafe import masking, text
 from migsafe.journal import redact
@@ -95,6 +98,35 @@ NEEDED = (
     "KeyError: 'key'",
     str({'auth_method': 'CHAP', 'encryption_key_id': 'k-1', 'auth_enabled': True}),
 )
+
+
+class TestPlaces(oslo_base.BaseTestCase):
+    """In a command line and in a statement a secret is known by its place alone."""
+
+    def test_a_command(self):
+        for command in (['sudo', '-E', 'cinder-rootwrap', '/etc/cinder/rootwrap.conf',
+                         'cinder-rtstool', 'add-initiator', 'iqn.x', 'user', S, 'iqn.y'],
+                        f'env LC_ALL=C cinder-rtstool add-initiator iqn.x user {S} iqn.y'):
+            said = text.masked(processutils.ProcessExecutionError(
+                cmd=command, exit_code=22, stderr=f'RTSLibError: password={S} is too short'))
+            self.assertNotIn(S, said)
+            self.assertEqual('ProcessExecutionError: cinder-rtstool: exit code 22: RTSLibError: '
+                             'password=*** is too short', said)
+
+    def test_a_statement(self):
+        said = text.masked(exc.OperationalError(
+            'INSERT INTO volumes VALUES (?, ?)', ('user', S), Exception('database is locked')))
+        self.assertNotIn(S, said)
+        self.assertIn('database is locked', said)
+
+    def test_what_is_too_long_is_cut(self):
+        said = masking.mask('x' * (masking.MOST + 7))
+        self.assertTrue(said.endswith('... (7 characters more)'), said[-40:])
+
+    def test_names_that_look_alike(self):
+        for code in range(0x110000):
+            if unicodedata.category(chr(code)) == 'Cf':
+                self.assertEqual('a?b', masking.one_line(f'a{chr(code)}b'), hex(code))
 
 
 class TestMasked(oslo_base.BaseTestCase):
