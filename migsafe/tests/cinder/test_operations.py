@@ -230,18 +230,34 @@ class Others(Operations):
         self.recover()
         self.assertEqual({(self.volume.id, world.NODE13['initiator'])}, self.array.exports())
 
-    def not_idempotent(self, again):
-        """A driver whose create_export fails if there is a target. The attach fails in the driver
-        after that, and Cinder's clean-up fails too; true if the volume can be attached later."""
+    def fails_in_the_driver(self):
+        """And Cinder's clean-up fails too."""
+        away = exception.VolumeDriverException('away')
+        with mock.patch.object(world.ArrayDriver, 'initialize_connection', side_effect=away), \
+                mock.patch.object(world.ArrayDriver, 'remove_export', side_effect=away):
+            self.assertRaises(exception.CinderException, self.attach, self.reserve())
+
+    def fails_on_the_host(self):
+        """os-initialize_connection, and the host cannot connect: Cinder never removes the target
+        after that, since there was no attachment that could be detached."""
+        volume = objects.Volume.get_by_id(self.admin, self.volume.id)
+        with mock.patch.object(world.ArrayDriver, 'remove_export') as removed:
+            self.service.initialize_connection(self.admin, volume, dict(world.NODE13))
+            self.service.terminate_connection(self.admin, volume.id, dict(world.NODE13))
+        removed.assert_not_called()
+        self.assertEqual({self.volume.id: set()}, self.array.targets)
+
+    def not_idempotent(self, fails, again):
+        """A driver whose create_export fails if there is a target. An attach fails after that;
+        true if the volume can be attached later."""
         def once(driver, context, volume, connector):
             if volume.id in driver.array.targets:
                 raise exception.VolumeDriverException('it is exported already')
             return CREATE(driver, context, volume, connector)
-        away = exception.VolumeDriverException('away')
+        self.array.targets.clear()
+        self.volume = self.make_volume()
         with mock.patch.object(world.ArrayDriver, 'create_export', once):
-            with mock.patch.object(world.ArrayDriver, 'initialize_connection', side_effect=away), \
-                    mock.patch.object(world.ArrayDriver, 'remove_export', side_effect=away):
-                self.assertRaises(exception.CinderException, self.attach, self.reserve())
+            fails()
             again()
             return self.quietly(self.attach, self.reserve(OTHER), world.NODE11) is None
 
@@ -265,18 +281,18 @@ class TestOthers(Others):
     def test_not_idempotent(self):
         """Once recovery has removed the target."""
         self.inspect()
-        self.assertTrue(self.not_idempotent(self.recover))
+        for fails in (self.fails_in_the_driver, self.fails_on_the_host):
+            self.assertTrue(self.not_idempotent(fails, self.recover), fails)
 
     def test_not_idempotent_and_the_array_cannot_tell(self):
         """As with plain Cinder, until an operator says so."""
-        self.assertFalse(self.not_idempotent(self.recover))
-
         def revert():
             self.recover()
             endpoint.Endpoint(self.guard).export_revert(
                 None, volume=self.volume.id, host='node13')
-        self.volume = self.make_volume()
-        self.assertTrue(self.not_idempotent(revert))
+        for fails in (self.fails_in_the_driver, self.fails_on_the_host):
+            self.assertFalse(self.not_idempotent(fails, self.recover), fails)
+            self.assertTrue(self.not_idempotent(fails, revert), fails)
 
 
 class TestOthersPlain(Others):
@@ -291,8 +307,8 @@ class TestOthersPlain(Others):
         self.frozen()
         self.volume = self.make_volume()
         self.a_group()
-        self.volume = self.make_volume()
-        self.assertFalse(self.not_idempotent(self.recover))
+        for fails in (self.fails_in_the_driver, self.fails_on_the_host):
+            self.assertFalse(self.not_idempotent(fails, self.recover), fails)
         self.array.targets.clear()
         self.volume = self.make_volume()
         self.moved_by_the_driver()
