@@ -66,7 +66,8 @@ def strangers(inspector: Any, found: Iterable[Mapping], known: Sequence[Named], 
     Each host of which no mapping is recognized accounts for one that cannot be compared. If there
     are more of them, one is somebody else's; which one is not known, so that all are named.
 
-    :param coming: who is known, and need not be mapped yet: accounts for what is recognized only
+    :param coming: who is known, and need not be mapped yet: accounts for what is recognized, and
+        is to nobody else; a group that it is in with others was made by somebody else
     :param surely: something is to be taken away: what cannot be compared is a stranger's then
     """
     left: list[Mapping] = []
@@ -77,9 +78,9 @@ def strangers(inspector: Any, found: Iterable[Mapping], known: Sequence[Named], 
             continue
         answers = [(one, is_to(inspector, mapping, one)) for one in [*known, *coming]]
         having = [one for one, answer in answers if answer]
-        if having:
+        if having and (any(one in known for one in having) or not shared([mapping], coming)):
             hosts -= {one.host or tuple(one.initiators) for one in having}
-        elif any(answer is None for _one, answer in answers):
+        elif not having and any(answer is None for _one, answer in answers):
             unclear.append(mapping)
         else:
             left.append(mapping)

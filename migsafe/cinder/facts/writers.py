@@ -146,10 +146,12 @@ def others(facts: Known, exports: Iterable[records.Export], inspector: Any,
     others_too = exports or any(row.has for row in facts.live)
     for mapping in mappings.strangers(inspector, facts.mappings or (), [
             *exports, *(row for row in facts.attached if row.has)], coming=[facts.mine]):
-        name = min(mapping.initiators, default='')
+        # NOTE: one of a group that the peer itself is in as well is not all of them.
+        mine = mapping.initiators & attachments.lower(facts.mine.initiators)
+        name = min(mapping.initiators - mine, default='')
         found.append(Other(
             f'the array maps it to {mapping}', initiator=name,
-            cure=BY_HAND % (name or mapping.host) if others_too or not name else ''))
+            cure=BY_HAND % (name or mapping.host) if others_too or mine or not name else ''))
     found += [Other(f'{writer.who} has it open', cure=writer.cure)
               for writer in unexplained(facts.writers or (), facts.attached,
                                         facts.initiators | dead)]

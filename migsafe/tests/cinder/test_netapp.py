@@ -46,6 +46,7 @@ DATA_DISK, ROOT_DISK = ('3de94ee8-30b8-4faf-82eb-24e1df144337',
 NODE11 = {'host': 'node11', 'initiator': 'iqn.1994-05.com.redhat:e08ae3b9ff2',
           'ip': '172.24.9.21', 'platform': 'x86_64', 'os_type': 'linux2', 'multipath': False}
 NODE13 = {**NODE11, **world.NODE13}
+DRIVER = 'cinder.volume.drivers.netapp.common.NetAppDriver'
 POOL = 'node@array#vol_cinder_1'
 RACK = 'volume-6a7f0a0e-5b0c-4f3e-9a53-1c7f1f6d0005'
 MANY = 100_000
@@ -66,15 +67,18 @@ class Backend(world.World):
         self.service.driver.set_initialized()
         self.service.stats = {'pools': {}, 'allocated_capacity_gb': 0}
         self.addCleanup(self.shut)
-        self.inspector = self.guard.inspector
+        if self.guarded:
+            self.inspector = self.guard.inspector
         self.array_ontap.seen.clear()
 
     def write_conf(self):
         path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'cinder.conf')
-        self.configure('cinder.volume.drivers.netapp.common.NetAppDriver')
+        # NOTE: what is overridden counts before what is in the file.
+        self.configure(DRIVER, volume_driver=test_driver.GUARD if self.guarded else DRIVER)
         for name in ('proxy', 'connection', 'transport', 'basicauth', 'cluster'):
             self.config.append_config_values(getattr(na_opts, f'netapp_{name}_opts'))
-        common = {'volume_driver': test_driver.GUARD, 'migsafe_inspector': 'netapp'}
+        common = {'volume_driver': test_driver.GUARD, 'migsafe_inspector': 'netapp'} \
+            if self.guarded else {'volume_driver': DRIVER}
         # NOTE: until Cinder 28 the driver has no such option.
         if self.config.safe_get('netapp_allow_zapi_fallback') is not None:
             common['netapp_allow_zapi_fallback'] = False
