@@ -308,9 +308,9 @@ class Ledger(Rows):
         peers = [key for key in keys if key] or keys
 
         def work(connection: sa.Connection) -> bool:
-            self._lock(connection, thing)
-            if look_at_target:
-                self._look(connection, thing)
+            # NOTE: to change the target's row locks it as well.
+            if not (look_at_target and self._look(connection, thing)):
+                self._lock(connection, thing)
             found = {row.peer: row.id for row in self._of(connection, thing, keys) if match(row)}
             done = [key for key in peers if key in found]
             if done:
@@ -319,14 +319,14 @@ class Ledger(Rows):
             return len(done) == len(peers)
         return self._store.write(what, work)
 
-    def _look(self, connection: sa.Connection, thing: Thing) -> None:
+    def _look(self, connection: sa.Connection, thing: Thing) -> int:
         # NOTE: conditions here, and not in WHERE, leave a database without statistics no
         # other index than that of the volume (PostgreSQL read all that is not due).
         due = sa.case((sa.and_(COLUMN.state != 'gone', COLUMN.due_at.is_(None)),
                        sa.literal(timeutils.utcnow() + PATIENCE, COLUMN.due_at.type)),
                       else_=COLUMN.due_at)
-        connection.execute(sa.update(TABLE).where(
-            self._rows(thing), COLUMN.peer == '').values(due_at=due))
+        return connection.execute(sa.update(TABLE).where(
+            self._rows(thing), COLUMN.peer == '').values(due_at=due)).rowcount
 
 
 def _unchanged(read: records.Export, row: records.Export) -> bool:

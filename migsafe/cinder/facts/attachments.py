@@ -14,21 +14,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
+import types
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import sqlalchemy as sa
 from cinder import context, exception, objects
 from cinder.db import api as db_api
 from cinder.objects import fields
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
+from oslo_utils import importutils
 
 from migsafe import exceptions
 from migsafe.ledger import records
 
 LOG = logging.getLogger(__name__)
 
+#: Where Cinder's tables and their transactions are; it is the second one from Cinder 29 on.
+MODELS = importutils.try_import('cinder.db.sqlalchemy.models') or importutils.import_module(
+    'cinder.db.models')
+SESSIONS = importutils.try_import('cinder.db.sqlalchemy.api') or db_api
 #: Statuses of an attachment without a connector that has nothing yet, or nothing any more: Nova
 #: reserves it before a host is known. In any other one somebody has the volume.
 NOT_YET = ('reserved', 'detached', 'deleted')
@@ -111,9 +119,30 @@ def of_volumes(identifiers: Collection[str]) -> dict[str, list[Attachment]]:
 
     Every shape of row that Cinder 26 to 29 can have is read here, and nowhere else. Cinder's own
     objects would ask once more for each attachment, for what Cinder before Ocata left of its
-    connector; without that it has none, which is somebody all the same.
+    connector; without that it has none, which is somebody all the same. To ask for these columns
+    alone takes a third of the time: it is done for each attach and twice for each detach.
     """
-    return {volume.id: of_row(volume) for volume in rows_of(identifiers)}
+    if not identifiers:
+        return {}
+    with SESSIONS.main_context_manager.reader.using(context.get_admin_context()) as session:
+        rows = session.execute(_query(), {'volumes': sorted(identifiers)}).all()
+    found: dict[str, Any] = {}
+    for row in rows:
+        made = found.setdefault(row.volume, types.SimpleNamespace(
+            status=row.status, attach_status=row.volume_attached, volume_attachment=[]))
+        if row.id is not None:
+            made.volume_attachment.append(row)
+    return {identifier: of_row(made) for identifier, made in found.items()}
+
+
+@functools.cache
+def _query() -> Any:
+    volume, one = MODELS.Volume, MODELS.VolumeAttachment
+    return sa.select(
+        volume.id.label('volume'), volume.status, volume.attach_status.label('volume_attached'),
+        one.id, one.attach_status, one.instance_uuid, one.attached_host, one.connector,
+    ).outerjoin(one, sa.and_(one.volume_id == volume.id, sa.not_(one.deleted))).where(
+        volume.id.in_(sa.bindparam('volumes', expanding=True)), sa.not_(volume.deleted))
 
 
 def rows_of(identifiers: Collection[str], column: str = 'id') -> list[Any]:
@@ -123,7 +152,7 @@ def rows_of(identifiers: Collection[str], column: str = 'id') -> list[Any]:
 
 
 def of_row(volume: Any) -> list[Attachment]:
-    """Of a row of Cinder's table of volumes."""
+    """Of a volume, with its attachments, as rows of Cinder's tables have it."""
     rows = [read(row) for row in volume.volume_attachment
             if row.attach_status != fields.VolumeAttachStatus.DETACHED]
     if (volume.status in USED or volume.attach_status in ATTACHED) and not any(
