@@ -50,6 +50,26 @@ class TestByHand(ByHand):
         self.assertTrue(found['kept'], found['exports'])
 
 
+class TestWithoutAConnector(ByHand):
+    """By os-initialize_connection and os-attach: Cinder knows a host and an instance."""
+
+    def whole(self, guarded: bool) -> dict[str, Any]:
+        """Run it; what must be so on both sides."""
+        found = self.case('without_a_connector', guarded)
+        self.assertEqual([[NODE_A, 'target'], 'ok'], found['first'])
+        self.assertTrue(found['faulted'])
+        self.assertIsNotNone(found['refused']['error'])
+        return found
+
+    def test_plain(self) -> None:
+        """The control: nothing at the start, and the failed migration takes the guest's disk."""
+        found = self.whole(False)
+        self.assertEqual(found['first'], found['restarted'])
+        exports, readable = found['failed']
+        self.assertEqual([], exports)
+        self.assertNotEqual('ok', readable)
+
+
 class TestNotTold(ByHand):
     """What Cinder cannot tell of."""
 

@@ -11,8 +11,8 @@
 # under the License.
 """Scenarios of real Cinder on real LIO with a mapping that somebody has made by hand.
 
-And with what Cinder cannot tell of: a success that is none, and two processes of one
-cinder-volume.
+And with what Cinder cannot tell of: an attachment without a connector, a success that is none, and
+two processes of one cinder-volume.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import signal
 import threading
 
 import cinder_cases
+import host
 import lab
 import places
 import rtslib_fb as rtslib
@@ -84,6 +85,33 @@ def killed(attachment: str, at: str) -> None:
     cinder_cases.start()
     settled()
     report(died=bool(died), points=seen)
+
+
+def without_a_connector() -> None:
+    """A guest on the host of cinder-volume got its volume as Zun, scripts and old instances do.
+
+    cinder-volume is started anew; then a live migration of it fails at its destination.
+    """
+    lab.shim()
+    cinder, volume = cinder_cases.client(), cinder_cases.volume_id()
+    cinder.volumes.reserve(volume)
+    own = {**cinder_cases.NODE_A, 'host': 'array'}
+    info = cinder.volumes.initialize_connection(volume, own)
+    cinder.volumes.attach(volume, cinder_cases.INSTANCE, '/dev/vdb', 'rw', 'array')
+    path = lab.brick().connect_volume(info['data'])['path']
+
+    def seen() -> list[object]:
+        return [sorted(cinder_cases.exports()), host.readable(path)]
+    found = {'first': seen()}
+    cinder_cases.stop()
+    cinder_cases.start()
+    settled(3 * cinder_cases.PATIENCE)
+    found['restarted'] = seen()
+    places.FAULT.write_text('add-initiator 1')
+    refused = lab.attempt(lambda: cinder_cases.client().attachments.create(
+        volume, cinder_cases.NODE_B, cinder_cases.INSTANCE))
+    settled()
+    report(faulted=not places.FAULT.exists(), refused=refused, failed=seen(), **found)
 
 
 def a_success_that_is_none(attachment: str) -> None:
