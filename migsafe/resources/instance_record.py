@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from migsafe import exceptions
 from migsafe.resources import base
 from migsafe.transaction.clients import InstanceRow
 from migsafe.transaction.move import MIGRATING, Move, Point, Residue
@@ -38,7 +39,8 @@ class InstanceRecord(base.Resource):
     def capture(self, subject: Subject) -> dict[str, Any]:
         return {'': {'host': subject.instance.host,
                      'node': subject.instance.node,
-                     'vm_state': subject.instance.vm_state}}
+                     'vm_state': subject.instance.vm_state,
+                     'request_id': subject.request_id}}
 
     def commit(self, move: Move, point: Point) -> None:
         self._act(move, point)
@@ -59,21 +61,49 @@ class InstanceRecord(base.Resource):
             return
         with move.effect(self.name, 'instance_host', '',
                          {'from': move.instance.host, 'to': move.winner}):
-            move.clients.records.to_host(
-                move.tx.instance_uuid, move.winner,
-                (move.tx.source_host, move.tx.dest_host))
+            move.clients.records.to_host(move.tx, move.winner)
 
     def _done(self, move: Move) -> None:
         kinds = {r.kind for r in self.inspect(move)}
         if 'R6' in kinds:
             with move.effect(self.name, 'instance_release', ''):
-                move.clients.records.release_task(
-                    move.tx.instance_uuid, self._vm_state(move))
+                self._release(move)
         if 'R12' in kinds:
             status = FINAL[move.decision.verdict]
             with move.effect(self.name, 'migration_status', '',
                              {'status': status}):
                 move.clients.records.finish_migration(move.tx.uuid, status)
+
+    def _release(self, move: Move) -> None:
+        """End the task.
+
+        Nova's condition of a write knows the task by its name alone, and the next migration's
+        has the same. So what came between the question and the write is looked for afterwards,
+        and the task is given back to it.
+
+        :raises Overtaken: it was, or is, that of the next one
+        """
+        self._not_asked_for_again(move)
+        if not move.clients.records.release_task(move.tx, self._vm_state(move)):
+            return
+        try:
+            move.ask_again('instance_release')
+            self._not_asked_for_again(move)
+        except exceptions.Overtaken:
+            move.clients.records.give_task_back(move.tx.instance_uuid)
+            raise
+
+    @staticmethod
+    def _not_asked_for_again(move: Move) -> None:
+        """
+        :raises Overtaken: another live migration was asked for, which may have no record yet
+        """
+        own = str(move.history.capture('instance_record').get('request_id') or '')
+        other = own and move.clients.records.asked_for(move.tx.instance_uuid, own)
+        if other:
+            raise exceptions.Overtaken(
+                uuid=move.tx.uuid, instance=move.tx.instance_uuid, effect='instance_release',
+                reason=f'another live migration was asked for since, by request {other}')
 
     def _vm_state(self, move: Move) -> str | None:
         """The state to restore: only one that this migration found."""

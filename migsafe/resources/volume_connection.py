@@ -175,10 +175,9 @@ class VolumeConnection(base.Resource):
                 if reason:
                     held[attachment.volume_id] = reason
                     continue
-                if not self._named(move, attachment):
-                    with move.effect(self.name, 'attachment_delete',
-                                     attachment.volume_id,
-                                     {'attachment_id': attachment.id}):
+                with move.effect(self.name, 'attachment_delete', attachment.volume_id,
+                                 {'attachment_id': attachment.id}):
+                    if not self._named(move, attachment):
                         move.clients.volumes.delete_attachment(attachment.id)
                 todo.remove(attachment)
         finally:

@@ -118,11 +118,31 @@ class Records(Protocol):
         Where it has no record of the transaction itself, all that is not over.
         """
 
-    def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
-        """Make ``host`` the instance's host if it is one of ``expected``."""
+    def to_host(self, tx: Transaction, host: str) -> None:
+        """Make ``host`` the instance's host if that is one of the transaction's two.
 
-    def release_task(self, uuid: str, vm_state: str | None) -> None:
-        """End ``migrating`` of this transaction; restore ``vm_state`` if it is ERROR now."""
+        :raises Exception: it is none of them, or was given another task meanwhile
+        """
+
+    def asked_for(self, instance_uuid: str, after: str) -> str | None:
+        """The id of a request for a live migration that came after another one.
+
+        Nova gives the instance its task, and notes who has asked, before anything has a record
+        of the migration.
+
+        :param after: the id of that other request; where Nova has it no more, nothing can be
+            told
+        """
+
+    def release_task(self, tx: Transaction, vm_state: str | None) -> bool:
+        """End ``migrating``; restore ``vm_state`` if it is ERROR now.
+
+        :returns: whether there was such a task
+        :raises Exception: the instance was given another task or state meanwhile
+        """
+
+    def give_task_back(self, uuid: str) -> None:
+        """Make the task ``migrating`` again, if the instance has none."""
 
     def moves(self, instance_uuid: str) -> list[OtherMove]:
         """All migrations of an instance, the oldest first."""

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from migsafe.journal.api import Journal
@@ -20,12 +21,17 @@ from migsafe.journal.records import Transaction
 
 
 class Effect:
-    """Intent before, outcome after; an exception is an ``error`` outcome."""
+    """Intent before, outcome after; an exception is an ``error`` outcome.
+
+    :param ask: raises if the effect is not the transaction's to cause any more. It is asked
+        when the intent is durable, since a commit of the journal may take long, and nothing
+        comes between it and the effect
+    """
 
     def __init__(self, journal: Journal, tx: Transaction,
                  resource: str, effect: str, key: str,
-                 payload: Any = None) -> None:
-        self._journal, self._tx = journal, tx
+                 payload: Any = None, ask: Callable[[], None] | None = None) -> None:
+        self._journal, self._tx, self._ask = journal, tx, ask
         self._args = (resource, effect, key, payload)
         self._intent = 0
         self.result: Any = None
@@ -34,6 +40,12 @@ class Effect:
         resource, effect, key, payload = self._args
         self._intent = self._journal.intent(self._tx, resource, effect, key,
                                             payload)
+        if self._ask is not None:
+            try:
+                self._ask()
+            except Exception as error:
+                self._failed(error)
+                raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None,
@@ -41,6 +53,9 @@ class Effect:
         if error is None:
             self._journal.outcome(self._tx, self._intent, 'ok', self.result)
         elif isinstance(error, Exception):
-            # The exception's class is enough; its text may carry secrets.
-            self._journal.outcome(self._tx, self._intent, 'error',
-                                  {'error': type(error).__name__})
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        # The exception's class is enough; its text may carry secrets.
+        self._journal.outcome(self._tx, self._intent, 'error',
+                              {'error': type(error).__name__})

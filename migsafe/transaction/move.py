@@ -241,10 +241,10 @@ class Move:
 
     def effect(self, resource: str, effect: str, key: str,
                payload: Any = None) -> Effect:
-        """Journal an effect around a ``with`` block; first ask whether it is still this
-        transaction's to cause.
+        """Journal an effect around a ``with`` block, whose first line comes right after the
+        question whether it is still this transaction's to cause.
 
-        :raises Overtaken: it is not
+        :raises Overtaken: it is not; raised where the block is entered
         """
-        self.ask_again(effect)
-        return Effect(self.journal, self.tx, resource, effect, key, payload)
+        return Effect(self.journal, self.tx, resource, effect, key, payload,
+                      lambda: self.ask_again(effect))

@@ -28,9 +28,11 @@ class Subject:
     :param directory_exists: whether this host has its directory
     :param directory_shared: whether that directory is on storage that both
         hosts share; None when that is not known
+    :param request_id: of the request for the migration, by which Nova's API notes it
     """
 
     instance: InstanceRow
     volumes: Sequence[VolumeRow] = ()
     directory_exists: bool = False
     directory_shared: bool | None = None
+    request_id: str = ''

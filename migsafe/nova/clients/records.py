@@ -16,12 +16,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from nova import context as nova_context
 from nova import exception, objects, utils
-from nova.compute import task_states, vm_states
+from nova.compute import instance_actions, task_states, vm_states
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
@@ -87,6 +87,12 @@ def instance_row(instance: Any) -> InstanceRow:
                           instance.task_state, instance.vm_state)
 
 
+def _context_of(instance: Any, number: int | None) -> bool:
+    """Whether what is claimed for a move of the instance is claimed for this migration."""
+    context = instance.migration_context
+    return context is not None and context.migration_id == number
+
+
 def _move(migration: Any) -> OtherMove:
     return OtherMove(
         migration.migration_type, migration.uuid, migration.status,
@@ -143,31 +149,59 @@ class Records:
         return [move for number, move in ((m.id, _move(m)) for m in found)
                 if (number > own if own else not move.over)]
 
-    def to_host(self, uuid: str, host: str, expected: Iterable[str]) -> None:
-        instance = self._instance(uuid)
-        if instance.host not in tuple(expected):
+    def to_host(self, tx: Transaction, host: str) -> None:
+        node = self._manager._get_compute_info(nova_context.get_admin_context(), host)
+        number = self._number(tx)
+        instance = self._instance(tx.instance_uuid)
+        if instance.host not in (tx.source_host, tx.dest_host):
             raise exception.InstanceInvalidState(
-                instance_uuid=uuid, attr='host', state=instance.host,
+                instance_uuid=tx.instance_uuid, attr='host', state=instance.host,
                 method='settle a live migration')
-        node = self._manager._get_compute_info(instance._context, host)
-        if instance.migration_context is not None:
+        if _context_of(instance, number):
             # What Nova does on arrival: the NUMA topology, PCI devices and
             # resources claimed on the destination become the instance's.
             instance.apply_migration_context()
         instance.host = host
         instance.node = node.hypervisor_hostname
         instance.compute_id = node.id
-        instance.save()
+        instance.save(expected_task_state=[instance.task_state],
+                      expected_vm_state=[instance.vm_state])
 
-    def release_task(self, uuid: str, vm_state: str | None) -> None:
-        instance = self._instance(uuid)
-        if instance.task_state == task_states.MIGRATING:
-            instance.task_state = None
-        if vm_state and instance.vm_state == vm_states.ERROR:
+    def asked_for(self, instance_uuid: str, after: str) -> str | None:
+        found = [str(action.request_id) for action in objects.InstanceActionList.
+                 get_by_instance_uuid(nova_context.get_admin_context(), instance_uuid)
+                 if action.action == instance_actions.LIVE_MIGRATION]
+        # The newest one comes first.
+        return found[0] if after in found[1:] and found[0] != after else None
+
+    def release_task(self, tx: Transaction, vm_state: str | None) -> bool:
+        number = self._number(tx)
+        instance = self._instance(tx.instance_uuid)
+        task, state = instance.task_state, instance.vm_state
+        if task not in (task_states.MIGRATING, None):
+            raise exception.UnexpectedTaskStateError(
+                instance_uuid=instance.uuid, actual={'task_state': task},
+                expected={'task_state': [task_states.MIGRATING, None]})
+        instance.task_state = None
+        if vm_state and state == vm_states.ERROR:
             instance.vm_state = vm_state
         instance.progress = 0
-        instance.drop_migration_context()
-        instance.save(expected_task_state=[task_states.MIGRATING, None])
+        if _context_of(instance, number):
+            instance.drop_migration_context()
+        instance.save(expected_task_state=[task], expected_vm_state=[state])
+        return bool(task)
+
+    def give_task_back(self, uuid: str) -> None:
+        instance = self._instance(uuid)
+        instance.task_state = task_states.MIGRATING
+        instance.save(expected_task_state=[None])
+
+    def _number(self, tx: Transaction) -> int | None:
+        """The id of a transaction's migration in Nova's table."""
+        if tx.migration_id:
+            return tx.migration_id
+        migration = self._migration(tx.uuid)
+        return migration and int(migration.id)
 
     def _migration(self, uuid: str) -> Any:
         try:
@@ -229,7 +263,8 @@ class Records:
               attachment_id: str | None, info: ConnectionInfo) -> bool:
         bdm = objects.BlockDeviceMapping.get_by_volume_and_instance(
             nova_context.get_admin_context(), row.volume_id, instance_uuid)
-        if bdm.id != row.bdm_id or bdm.attachment_id != row.attachment_id:
+        # The rows of volumes without attachments differ in nothing but their connection_info.
+        if volume_row(bdm) != row:
             return False
         bdm.attachment_id = attachment_id
         bdm.connection_info = jsonutils.dumps(info)

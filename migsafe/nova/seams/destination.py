@@ -94,7 +94,8 @@ def _begin(participant: Participant, migration: Any,
     subject = Subject(
         instance=records.instance_row(instance),
         directory_exists=existing is not None,
-        directory_shared=source.shared_path(call['migrate_data']))
+        directory_shared=source.shared_path(call['migrate_data']),
+        request_id=source.request_id(call))
     known = participant.journal.get(migration.uuid, DESTINATION)
     if known is not None and known.source_host and known.verdict is None:
         raise exception.MigrationError(reason=(

@@ -107,7 +107,8 @@ def _begin(participant: Participant, attempt: host_attempt.Attempt,
         instance=records.instance_row(instance),
         volumes=[records.volume_row(b) for b in bdms
                  if b.is_volume and b.volume_id],
-        directory_exists=True, directory_shared=shared_path(data))
+        directory_exists=True, directory_shared=shared_path(data),
+        request_id=request_id(call))
     tx = _journalled(participant, call, attempt.uuid,
                      participant.engine.captures(subject))
     # Recovery captures nothing of the instance: it comes after the fact.
@@ -124,6 +125,11 @@ def _begin(participant: Participant, attempt: host_attempt.Attempt,
         raise exception.MigrationError(reason=(
             f'live migration {tx.uuid} of instance {instance.uuid} to {call["dest"]} came to '
             f'{participant.host} too late and was not begun: {why}'))
+
+
+def request_id(call: dict[str, Any]) -> str:
+    """What the API has noted the request for a migration by; empty if Nova does not say."""
+    return str(getattr(call['context'], 'request_id', None) or '')
 
 
 def _journalled(participant: Participant, call: dict[str, Any], uuid: str,

@@ -224,6 +224,7 @@ def module(current):
         'Service': bind(Row, get_by_compute_host=lambda _context, host:
                         types.SimpleNamespace(forced_down=False)),
         'MigrationList': bind(ListOf, get_by_filters=migrations),
+        'InstanceActionList': bind(ListOf, get_by_instance_uuid=lambda _c, _uuid: ListOf()),
     }
 
 

@@ -117,6 +117,10 @@ class Records:
         self.status = 'error'
         self.changed_meanwhile = set()
         self.others = []
+        #: requests for live migrations, the oldest first
+        self.requests = []
+        #: what happens while the task is ended
+        self.meanwhile = lambda: None
         #: migrations that are not over -> where to
         self.moving = {}
 
@@ -128,18 +132,29 @@ class Records:
         self.calls('later', tx.uuid)
         return self.others
 
-    def to_host(self, uuid, host, expected):
+    def to_host(self, tx, host):
         self.calls('to_host', host)
-        if self.row.host not in tuple(expected):
+        if self.row.host not in (tx.source_host, tx.dest_host):
             raise ValueError(f'instance is on {self.row.host}')
         self.row = dataclasses.replace(self.row, host=host, node=host)
 
-    def release_task(self, uuid, vm_state):
+    def asked_for(self, instance_uuid, after):
+        self.calls('asked_for', after)
+        return self.requests[-1] if after in self.requests[:-1] else None
+
+    def give_task_back(self, uuid):
+        self.calls('give_task_back', uuid)
+        self.row = dataclasses.replace(self.row, task_state='migrating')
+
+    def release_task(self, tx, vm_state):
         self.calls('release_task', vm_state)
+        before = self.row.task_state
+        self.meanwhile()
         state = vm_state if vm_state and self.row.vm_state == 'error' \
             else self.row.vm_state
         self.row = dataclasses.replace(self.row, task_state=None,
                                        vm_state=state)
+        return bool(before)
 
     def moves(self, instance_uuid):
         self.calls('moves', instance_uuid)

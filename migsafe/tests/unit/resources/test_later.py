@@ -228,11 +228,12 @@ class TestAskAgain(Case):
     """What has changed since the attempt began ends it before the next effect."""
 
     def assertStops(self, move, *words):
-        with self.assertRaises(exceptions.Overtaken) as caught:
-            move.effect('r', 'an_effect', 'k')
+        with self.assertRaises(exceptions.Overtaken) as caught, \
+                move.effect('r', 'an_effect', 'k'):
+            self.fail('it must not be caused')
         for word in ('an_effect', *words):
             self.assertIn(word, str(caught.exception))
-        self.assertEqual([], move.journal.intents)
+        self.assertEqual([('an_effect', 'error')], move.journal.outcomes[-1:])
 
     def test_nothing_changed(self):
         with self.move(ABORT, FAILED).effect('r', 'an_effect', 'k'):

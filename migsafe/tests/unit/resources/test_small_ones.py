@@ -14,6 +14,7 @@
 import dataclasses
 import unittest
 
+from migsafe import exceptions
 from migsafe.resources import allocation, base, instance_directory, instance_record, port_binding
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import InstanceRow
@@ -335,5 +336,30 @@ class TestInstanceRecord(Case):
     def test_capture(self):
         row = InstanceRow('u', SRC, 'n', None, 'active')
         self.assertEqual(
-            {'': {'host': SRC, 'node': 'n', 'vm_state': 'active'}},
-            self.resource.capture(Subject(row)))
+            {'': {'host': SRC, 'node': 'n', 'vm_state': 'active', 'request_id': 'req-1'}},
+            self.resource.capture(Subject(row, request_id='req-1')))
+
+    def asked_for(self, requests, meanwhile=lambda: None):
+        """End the task of the migration that req-1 has asked for."""
+        self.cloud.records.requests, self.cloud.records.meanwhile = requests, meanwhile
+        history = self.cloud.history()
+        history.captures[('instance_record', '')] = {'vm_state': 'active',
+                                                     'request_id': 'req-1'}
+        move = fake.move(self.cloud, history=history)
+        self.resource.revert(move, P.DONE)
+
+    def test_task_of_a_request_that_has_no_migration_yet(self):
+        with self.assertRaisesRegex(exceptions.Overtaken, 'req-2'):
+            self.asked_for(['req-1', 'req-2'])
+        self.assertEqual([], self.cloud.changes())
+        for requests in (['req-1'], [], ['req-2']):
+            self.on(SRC, task_state='migrating')
+            self.asked_for(requests)
+            self.assertIsNone(self.cloud.records.row.task_state)
+
+    def test_task_that_was_another_ones_in_the_end_is_given_back(self):
+        self.on(SRC, task_state='migrating')
+        requests = ['req-1']
+        with self.assertRaisesRegex(exceptions.Overtaken, 'req-2'):
+            self.asked_for(requests, lambda: requests.append('req-2'))
+        self.assertEqual('migrating', self.cloud.records.row.task_state)

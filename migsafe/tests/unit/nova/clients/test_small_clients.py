@@ -22,6 +22,7 @@ from unittest import mock
 import nova.conf
 from nova import exception, objects
 from nova.compute import manager as compute_manager
+from nova.objects import instance_action
 from oslo_serialization import jsonutils
 
 from migsafe.nova.bus import endpoint
@@ -195,3 +196,67 @@ class TestMasked(unittest.TestCase):
 
     def test_error_without_a_text(self):
         self.assertEqual('TimeoutError', masked(TimeoutError()))
+
+
+class TestConditions(unittest.TestCase):
+    """What is written is written only over what was read."""
+
+    TX = mock.Mock(uuid='m-1', instance_uuid=INSTANCE, migration_id=7,
+                   source_host='node13', dest_host='node11')
+
+    def instance(self, **given):
+        return mock.Mock(**{'host': 'node13', 'task_state': 'migrating', 'vm_state': 'active',
+                            'migration_context': mock.Mock(migration_id=7), **given})
+
+    def write(self, instance, what):
+        client = records.Records(mock.Mock())
+        with mock.patch.object(client, '_instance', return_value=instance):
+            return what(client)
+
+    def test_task_and_state_are_what_was_read(self):
+        for what in (lambda c: c.release_task(self.TX, 'active'),
+                     lambda c: c.to_host(self.TX, 'node11')):
+            instance = self.instance(vm_state='error')
+            self.write(instance, what)
+            instance.save.assert_called_once_with(
+                expected_task_state=['migrating'], expected_vm_state=['error'])
+
+    def test_claims_of_another_move_stay(self):
+        for number, own in ((7, True), (8, False)):
+            instance = self.instance(migration_context=mock.Mock(migration_id=number))
+            self.write(instance, lambda c: c.release_task(self.TX, None))
+            self.assertEqual(own, instance.drop_migration_context.called)
+            instance = self.instance(migration_context=mock.Mock(migration_id=number))
+            self.write(instance, lambda c: c.to_host(self.TX, 'node11'))
+            self.assertEqual(own, instance.apply_migration_context.called)
+
+    def test_another_task(self):
+        instance = self.instance(task_state='rebooting')
+        with self.assertRaises(exception.UnexpectedTaskStateError):
+            self.write(instance, lambda c: c.release_task(self.TX, None))
+        self.assertFalse(instance.save.called)
+
+    def test_row_without_attachment_that_was_changed(self):
+        """It differs in its connection_info alone."""
+        bdm = mock.Mock(id=1, volume_id='v', attachment_id=None,
+                        connection_info='{"data": {"target_lun": 4}}')
+        for lun, done in ((4, True), (3, False)):
+            row = VolumeRow(1, 'v', None, {'data': {'target_lun': lun}})
+            with mock.patch.object(objects.BlockDeviceMapping, 'get_by_volume_and_instance',
+                                   return_value=bdm), \
+                    mock.patch.object(records.utils, 'synchronized', lambda _n: lambda f: f):
+                self.assertEqual(done, records.Records(None).replace_connection(
+                    INSTANCE, row, None, {'data': {}}))
+            self.assertEqual(done, bdm.save.called)
+            bdm.save.reset_mock()
+            bdm.connection_info = '{"data": {"target_lun": 4}}'
+
+    def test_later_request(self):
+        for requests, found in ((['r-2', 'r-1'], 'r-2'), (['r-1'], None), (['r-2'], None),
+                                (['r-1', 'r-0'], None)):
+            actions = [mock.Mock(action='live-migration', request_id=r) for r in requests]
+            actions.insert(0, mock.Mock(action='reboot', request_id='r-9'))
+            listed = mock.Mock(spec=instance_action.InstanceActionList)
+            listed.get_by_instance_uuid.return_value = actions
+            with mock.patch.object(objects, 'InstanceActionList', listed, create=True):
+                self.assertEqual(found, records.Records(None).asked_for(INSTANCE, 'r-1'))
