@@ -85,6 +85,8 @@ class Hypervisors:
         """Domains are defined on disk, but those that were coming in."""
         for instance, state in tuple(self.guests[host].items()):
             self.end(host, instance, None if state == INCOMING else SHUT_OFF)
+        # Also those whose domain was destroyed here while they were on their way.
+        for instance in {moved for source, moved in self.jobs if source == host}:
             self.world.loop.spawn(lambda lost=instance: self._unfed(lost), None,
                                   'keepalive', KEEPALIVE)
 

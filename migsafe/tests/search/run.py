@@ -135,7 +135,11 @@ class _Play:
         around = self._world
         around.faults.off = True
         around.cuts.clear()
+        # What waits, waits once more at most: no other wait begins from now on.
+        around.loop.run(max(around.loop.now, around.waiting_until + 100))
         for one in around.hosts.values():
+            if one.armed and one.life is not None and one.participant is None:
+                one.stop()  # the plugin was installed since: the guide says to restart it
             one.start()
         around.loop.run(around.loop.now + 60)
         everywhere = all(one.armed for one in around.hosts.values())

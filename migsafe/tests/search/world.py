@@ -63,6 +63,8 @@ class World:
         #: something was asked for last
         self.busy, self.asked = 0, float('-inf')
         self.trace, self.random, self.cuts = [], random.Random(1), {}
+        #: when the last of what stalls or is frozen goes on
+        self.waiting_until = 0.0
 
     def begin(self):
         """The instance runs on the first host, and every nova-compute starts."""
@@ -124,12 +126,18 @@ class World:
         elif kind == 'crash':
             self.hosts[life.host].crash()
         elif kind == 'stall':
+            self._wait(argument)
             self.loop.sleep(float(argument))
         elif kind == 'freeze':
-            life.frozen = self.loop.now + float(argument)
+            life.frozen = self._wait(argument)
             self.loop.sleep(0)
         elif kind == 'fail':
             raise ExternalError('it failed')
+
+    def _wait(self, seconds):
+        ends = self.loop.now + float(seconds)
+        self.waiting_until = max(self.waiting_until, ends)
+        return ends
 
     @contextlib.contextmanager
     def effect(self, name):
