@@ -66,7 +66,11 @@ def told(verdict: Verdict, tx: Transaction, evidence: Evidence,
     owner = winner(verdict, tx.source_host, tx.dest_host)
     loser = evidence.source if verdict is Verdict.COMMIT else evidence.destination
     table = TOLD_TO_THE_LOSER if loser.host == tx.host else TOLD
-    return table[loser.guest, instance is None or instance.host == owner]
+    found = table[loser.guest, instance is None or instance.host == owner]
+    moving = evidence.source.job or evidence.destination.job or (
+        verdict is Verdict.ABORT and loser.guest is G.IN_TRANSFER)
+    # While libvirt is at it, the guest may still come to either side.
+    return Word.NOT_ENOUGH if moving and found is Word.BELIEVED else found
 
 
 def recorded(tx: Transaction, later: Sequence[OtherMove]) -> Verdict | None:

@@ -44,13 +44,22 @@ class TestTold(unittest.TestCase):
                 seen = (evidence(guest, G.UNKNOWN) if verdict is COMMIT
                         else evidence(G.UNKNOWN, guest))
                 names = host == (DST if verdict is COMMIT else SRC)
-                own = TX.host == (SRC if verdict is COMMIT else DST)
+                own = TX.host == (SRC if verdict is COMMIT else DST) or (
+                    verdict is ABORT and guest is G.IN_TRANSFER)
                 expected = (
                     belief.Word.CONTRADICTED if guest in (G.HERE, G.POSTCOPY) else
                     belief.Word.NOT_ENOUGH if own and guest in (G.UNKNOWN, G.IN_TRANSFER) else
                     belief.Word.BELIEVED if names or guest is G.HANDED_OVER else
                     belief.Word.NOT_ENOUGH)
                 self.assertIs(expected, belief.told(verdict, TX, seen, row(host)))
+
+    def test_nobody_is_believed_while_libvirt_moves_it(self):
+        for job, expected in ((False, belief.Word.BELIEVED), (True, belief.Word.NOT_ENOUGH)):
+            self.assertIs(expected, belief.told(
+                ABORT, TX, evidence(G.HERE, G.ABSENT, job), row(SRC)))
+        on_its_way = evidence(G.HERE, G.IN_TRANSFER, job=True)
+        self.assertIs(HOLD, belief.weighed(
+            TX, on_its_way, [], (ABORT.value, DST), row(SRC)).verdict)
 
     def test_deleted_instance_belongs_to_nobody(self):
         self.assertIs(belief.Word.BELIEVED, belief.told(
