@@ -15,11 +15,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from oslo_log import log as logging
+
 from migsafe.resources import base
+from migsafe.text import shell
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 from migsafe.transaction.move import Move, Point, Residue
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
+
+LOG = logging.getLogger(__name__)
+
+#: What an operator is told of a directory that nothing shows to be of the migration.
+STAYS = ('{path} stays on {host}: its journal does not say that live migration {uuid} of instance '
+         '{instance} has made it. If no storage of another host is behind it and its disks are '
+         'not needed, move it away by hand; a migration to {host} is refused until then')
 
 #: A guest whose domain is on the destination has arrived with all its disks.
 ARRIVED = frozenset((GuestState.HERE, GuestState.SHUT_OFF))
@@ -73,6 +83,7 @@ class InstanceDirectory(base.Resource):
     def _remove(self, move: Move) -> None:
         path = self._leftover(move)
         if path is None:
+            self._name_what_stays(move)
             return
         guest = move.clients.guests.evidence(move.tx.instance_uuid)
         if not move.decision.teardown or guest.guest not in NO_QEMU:
@@ -85,6 +96,21 @@ class InstanceDirectory(base.Resource):
                 'disks are not needed, move the directory away by hand')})
         with move.effect(self.name, 'directory_remove', '', {'path': path}):
             move.clients.directories.remove(move.tx.instance_uuid)
+
+    def _name_what_stays(self, move: Move) -> None:
+        """A host that has no journal of the migration, or had not the plugin then, cannot tell
+        whose the directory is, nor whether it is on storage that the other host uses."""
+        if move.loser != move.local or (self.name, '') in move.history.settled \
+                or move.history.capture(self.name).get('shared') is not None:
+            return
+        path = move.clients.directories.find(move.tx.instance_uuid)
+        if path is None:
+            return
+        text = STAYS.format(path=path, host=move.local, instance=shell(move.tx.instance_uuid),
+                            uuid=move.tx.uuid)
+        if text not in move.history.notes:
+            move.journal.note(move.tx, text)
+            LOG.warning('%s', text)
 
     @staticmethod
     def _copied(move: Move, guest: HostEvidence) -> bool:

@@ -262,5 +262,6 @@ def _devices(around, host):
             if device.owner == world.INSTANCE:
                 yield f'R4 LUN {lun} of {name} is still connected ({device.volume})'
         if around.directories.get((name, world.INSTANCE)) \
-                and around.instance['launched_by'] != 'evacuation':
+                and around.instance['launched_by'] != 'evacuation' \
+                and not journals.named_a_directory(around.hosts[name].store):
             yield f'R11 instance directory on {name}'

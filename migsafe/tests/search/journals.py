@@ -181,3 +181,12 @@ def decided(found):
     own = {uuid for uuid, _, _, source in rows if source}
     return {(uuid, role): verdict for uuid, role, verdict, source in rows
             if source or uuid in own}
+
+
+def named_a_directory(found):
+    """Whether an operator was told of a directory that stays, for a migration of which this
+    journal captured nothing: the host had not the plugin then, or has lost its journal since."""
+    return bool(found.sql(
+        "SELECT 1 FROM migsafe_records n WHERE n.kind = 'note' AND n.text LIKE '% stays on %' "
+        "AND NOT EXISTS (SELECT 1 FROM migsafe_records c WHERE c.kind = 'capture' "
+        "AND c.transaction_id = n.transaction_id)"))

@@ -68,6 +68,20 @@ class TestInstanceDirectory(Case):
                 self.assertEqual([], self.cloud.changes())
                 self.assertEqual([], self.resource.inspect(move))
 
+    def test_whose_it_is_not_known_stays_and_is_named_once(self):
+        history = History()
+        move = fake.move(self.cloud, history=history)
+        self.resource.revert(move, P.DEVICES)
+        self.assertEqual([], self.cloud.changes())
+        (told,) = move.journal.notes
+        for part in (self.cloud.directories.find(fake.INSTANCE), DST, fake.INSTANCE,
+                     fake.MIGRATION):
+            self.assertIn(part, told)
+        history.notes.add(told)
+        self.resource.revert(move, P.DEVICES)
+        self.assertEqual([told], move.journal.notes)
+        self.assertEqual([], self.revert(exists=True).journal.notes)
+
     def test_what_was_there_before_stays(self):
         for exists in (True, None, 0):
             with self.subTest(exists):
