@@ -135,8 +135,8 @@ def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,
         return wrapped(*args, **kwargs)
     uuid = effects.arguments(wrapped, args, kwargs)['instance'].uuid
     tx = _open(participant, uuid)
+    _refuse_late(participant, uuid, tx)
     if not tx:
-        _refuse_late(participant, uuid)
         return wrapped(*args, **kwargs)
     attempt = participant.attempt(tx.uuid, tx.instance_uuid)
     with participant.attempts.open(attempt):
@@ -146,17 +146,23 @@ def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,
     return result
 
 
-def _refuse_late(participant: Participant, instance_uuid: str) -> None:
+def _refuse_late(participant: Participant, instance_uuid: str, tx: Transaction | None) -> None:
     """A message that is late, or there twice, would have the ports of an instance that has gone
     on bound to this host; Nova finds out only when it saves the instance.
 
-    :raises nova.exception.MigrationError: no live migration is going on
+    :param tx: what is not settled here; the instance may have been evacuated from this host since
+    :raises nova.exception.MigrationError: no live migration to this host is going on
     """
     now = participant.clients.records.instance(instance_uuid)
-    if now is None or now.task_state != task_states.MIGRATING:
+    going_on = now is not None and now.task_state == task_states.MIGRATING
+    if tx is not None and now is not None:
+        going_on = now.host == participant.host or (
+            going_on and now.host in (tx.source_host or now.host, None))
+    if not going_on:
         raise exception.MigrationError(reason=(
             f'the end of a live migration of instance {instance_uuid} was told to '
-            f'{participant.host} after it had been settled there; nothing was done'))
+            f'{participant.host} after it had been settled there, or the instance had gone on; '
+            'nothing was done'))
 
 
 def _committed(participant: Participant, tx: Transaction) -> None:

@@ -217,13 +217,13 @@ class ComputeManager:
     def _post_live_migration(self, ctxt, instance, dest, block_migration, migrate_data,
                              source_bdms):
         self.world.point('post_live_migration')
+        self.network_api.migrate_instance_start(ctxt, instance, migrate_data.migration)
         for info in self._infos(source_bdms):
             try:
                 self.driver._disconnect_volume(ctxt, info, instance)
             except Exception:
                 self.world.swallowed += 1
         self._post_live_migration_remove_source_vol_connections(ctxt, instance, source_bdms)
-        self.network_api.migrate_instance_start(ctxt, instance, migrate_data.migration)
         self.world.directories.pop((self.host, instance.uuid), None)
         self.compute_rpcapi.post_live_migration_at_destination(
             ctxt, instance, block_migration, dest)
