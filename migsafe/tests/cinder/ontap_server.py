@@ -23,6 +23,7 @@ import fnmatch
 import http.server
 import json
 import pathlib
+import selectors
 import ssl
 import sys
 import threading
@@ -79,6 +80,10 @@ class Ontap(fixtures.Fixture):
         self.records = {path: json.loads(read(f'{name}.json'))['records']
                         for path, name in COLLECTIONS.items()}
         self.replies, self.seen = {}, []
+        # NOTE: what socketserver has looked up before eventlet patched select (Cinder before 29
+        # does) stops every green thread while it waits.
+        self.useFixture(fixtures.MonkeyPatch(
+            'socketserver._ServerSelector', selectors.DefaultSelector))
         server = _Server(('127.0.0.1', 0), type('Handler', (_Handler,), {'ontap': self}))
         if self._certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
