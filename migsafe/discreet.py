@@ -46,6 +46,9 @@ def discreet(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _known(error: Exception) -> tuple[type[Exception], str]:
-    if isinstance(error, exceptions.MigsafeError):
-        return type(error), masking.one_line(cut(masking.mask(str(error))))
-    return exceptions.MigsafeError, masked(error)
+    base = exceptions.MigsafeError
+    if not isinstance(error, base):
+        return base, masked(error)
+    # NOTE: one that is made from something else than a text cannot be made anew here.
+    kind = type(error) if type(error).__init__ is base.__init__ else base
+    return kind, masking.one_line(cut(masking.mask(str(error))))

@@ -63,7 +63,8 @@ _NAMED = (
 )
 #: A word with a URL in it, taken whole.
 _URL = re.compile(r'(?<![^\s"])(?=[^\s":]*+:)[^\s"]*+')
-_USER = re.compile('[^:@/]*')
+#: What ends the user in a URL.
+_MARK = re.compile('[:@/]')
 _BY_NAME = tuple(re.compile(before + _VALUE, re.IGNORECASE | re.DOTALL) for before in _NAMED)
 _BY_SHAPE = (
     (re.compile(r'\b(bearer\s+)[^\s"\',;]++', re.IGNORECASE), rf'\1{MASK}'),
@@ -115,7 +116,10 @@ def _address(found: re.Match[str]) -> str:
     last = word.rfind('@')
     while (begin := word.find('://', at)) != -1 and begin + 3 <= last:
         at = begin + 3
-        end = _USER.match(word, at).end()  # type: ignore[union-attr]
+        mark = _MARK.search(word, at)
+        if mark is None:
+            break
+        end = mark.start()
         if word[end] == ':':
             return ''.join((*pieces, word[done:end], ':', MASK, word[last:]))
         if word[end] == '@' and end > at:

@@ -45,14 +45,16 @@ def _said(error: BaseException) -> str:
     """What an error says, without a command line or a statement of others: in these a secret is
     known by its place alone, such as that of CHAP in cinder-rtstool's.
 
-    See ProcessExecutionError of oslo.concurrency, and StatementError of SQLAlchemy.
+    See ProcessExecutionError of oslo.concurrency, StatementError of SQLAlchemy, and DBError of
+    oslo.db, which has the text of such a one.
     """
     if hasattr(error, 'cmd') and hasattr(error, 'stderr'):
         words = error.cmd if isinstance(error.cmd, list | tuple) else str(error.cmd).split()
         code = getattr(error, 'exit_code', getattr(error, 'returncode', '-'))
         program = next((str(word) for word in words if not _WRAPPER.match(str(word))), '?')
         return f'{program}: exit code {code}: {error.stderr or ""}'
-    return str(getattr(error, 'orig', None) or error)
+    inner = getattr(error, 'inner_exception', None) or error
+    return str(getattr(inner, 'orig', None) or inner)
 
 
 def cut(words: str) -> str:

@@ -19,6 +19,7 @@ from hypothesis import given, strategies
 
 from migsafe import exceptions
 from migsafe.cinder.bus import endpoint
+from migsafe.cinder.facts import writers
 from migsafe.tests.cinder import world
 from migsafe.tests.threats import examples, failing, values
 
@@ -102,6 +103,14 @@ class TestCalls(world.World):
                     key: value for key, value in given.items()
                     if key in inspect.signature(method).parameters})
                 failing.check(self, error)
+
+    def test_an_error_that_is_not_made_from_a_text(self):
+        with mock.patch.object(self.endpoint, '_guard') as guard:
+            guard.ledger.of.side_effect = writers.SecondWriter(
+                [], volume=self.volume.id, host='node13', backend='node@array')
+            error = self.assertRaises(exceptions.MigsafeError, self.endpoint.export_list, None,
+                                      volume=self.volume.id)
+        self.assertIn(self.volume.id, str(error))
 
     def test_every_method_is_here(self):
         public = {name for name in vars(endpoint.Endpoint) if name.startswith('export_')}

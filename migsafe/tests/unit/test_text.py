@@ -17,6 +17,7 @@ import unicodedata
 
 from hypothesis import given, strategies
 from oslo_concurrency import processutils
+from oslo_db import exception as db_exception
 from oslotest import base as oslo_base
 from sqlalchemy import exc
 
@@ -114,10 +115,15 @@ class TestPlaces(oslo_base.BaseTestCase):
                              'password=*** is too short', said)
 
     def test_a_statement(self):
-        said = text.masked(exc.OperationalError(
-            'INSERT INTO volumes VALUES (?, ?)', ('user', S), Exception('database is locked')))
-        self.assertNotIn(S, said)
-        self.assertIn('database is locked', said)
+        """Also as oslo.db gives it to Nova and Cinder, with the statement in its text."""
+        error = exc.OperationalError(
+            'INSERT INTO volumes VALUES (?, ?)', ('user', S), Exception('database is locked'))
+        self.assertIn(S, str(error))
+        for one in (error, db_exception.DBError(error)):
+            said = text.masked(one)
+            self.assertNotIn(S, said)
+            self.assertNotIn('INSERT', said)
+            self.assertIn('database is locked', said)
 
     def test_what_is_too_long_is_cut(self):
         said = masking.mask('x' * (masking.MOST + 7))
