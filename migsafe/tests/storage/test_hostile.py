@@ -66,18 +66,19 @@ class TestLate(base.StorageTestCase):
     """Whoever comes between the questions and the removal."""
 
     def test_process(self) -> None:
-        self.assert_late('opened_late')
+        self.assert_late('(sleep), which came up meanwhile')
 
     def test_process_nvme(self) -> None:
-        self.assert_late('opened_late', protocol='NVMEOF')
+        """What goes is the controller, and all questions are asked again before it does."""
+        self.assert_late('(sleep)', protocol='NVMEOF')
 
-    def assert_late(self, case: str, **arguments: str) -> None:
-        """os-brick tears the disk away from it; it is found under the claim."""
-        found = self.both(case, **arguments)
+    def assert_late(self, named: str, **arguments: str) -> None:
+        """os-brick tears the disk away from it; the guards find it, once the disk is flushed."""
+        found = self.both('opened_late', **arguments)
         self.assertIsNone(found.bare['detach']['error'], found.bare['detach'])
         self.assertEqual('error', found.bare['usable_after'])
         self.assert_kept(found.guarded)
-        self.assertIn('(sleep), which came up meanwhile', found.guarded['detach']['message'])
+        self.assertIn(named, found.guarded['detach']['message'])
         self.assertEqual('ok', found.guarded['usable_after'])
 
     def test_process_on_a_map(self) -> None:
