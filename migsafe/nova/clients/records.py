@@ -13,10 +13,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from nova import context as nova_context
@@ -33,7 +30,6 @@ from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
 from migsafe.text import masked
 from migsafe.transaction.clients import (
-    LIVE_MIGRATION,
     ConnectionInfo,
     InstanceRow,
     OtherMove,
@@ -47,18 +43,6 @@ LOG = logging.getLogger(__name__)
 #: resize then waits to be confirmed or reverted.
 OVER = frozenset(('cancelled', 'completed', 'confirmed', 'done', 'error',
                   'failed', 'reverted'))
-
-
-@dataclasses.dataclass(frozen=True)
-class Migrating:
-    """An instance of this host that sits in ``migrating``."""
-
-    instance_uuid: str
-    updated_at: datetime.datetime | None
-    migration_uuid: str | None
-    migration_id: int | None
-    migration_status: str | None
-    dest_host: str
 
 
 def connection_info(text: str | None) -> ConnectionInfo | None:
@@ -287,39 +271,3 @@ class Records:
         bdm.connection_info = jsonutils.dumps(info)
         bdm.save()
         return True
-
-    def migrating(self, host: str,
-                  wanted: Callable[[str], bool]) -> list[Migrating]:
-        """Instances of a host that sit in ``migrating``, with the newest
-        live migration of each.
-
-        :param wanted: whether an instance is of interest; the migrations of
-            no other are asked for
-        """
-        context = nova_context.get_admin_context()
-        instances = objects.InstanceList.get_by_filters(
-            context, {'host': host, 'task_state': task_states.MIGRATING,
-                      'deleted': False}, expected_attrs=[])
-        return [self._migrating(context, instance) for instance in instances
-                if wanted(instance.uuid)]
-
-    def directory_shared(self, instance_uuid: str, host: str) -> bool:
-        """Whether the instance's directory here may be the one on ``host``.
-
-        Nova writes a file into it and asks the other host whether it sees
-        it. Only a plain no counts: without an answer Nova says yes.
-        """
-        if not host:
-            return True
-        instance = self._instance(instance_uuid)
-        return bool(self._manager._is_instance_storage_shared(
-            instance._context, instance, host=host))
-
-    def _migrating(self, context: Any, instance: Any) -> Migrating:
-        migrations = objects.MigrationList.get_by_filters(context, {
-            'instance_uuid': instance.uuid, 'migration_type': LIVE_MIGRATION})
-        newest = max(migrations, key=lambda m: m.id, default=None)
-        return Migrating(
-            instance.uuid, instance.updated_at,
-            newest and newest.uuid, newest and newest.id,
-            newest and newest.status, (newest and newest.dest_compute) or '')

@@ -33,16 +33,17 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
         return ''
     if guest.guest is GuestState.UNKNOWN:
         return f'it is not known whether the guest is on {tx.host}: {guest}'
-    if guest.guest is GuestState.IN_TRANSFER and verdict is Verdict.ABORT:
-        source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
-        if not source or source['verdict'] != verdict.value:
-            return (f'the guest is coming in to {tx.host}, and {tx.source_host} does not '
-                    f'say that it has decided {verdict.value}: {guest}')
     now = clients.records.instance(tx.instance_uuid)
     if now is not None and now.host == tx.host \
             and guest.guest is not GuestState.HANDED_OVER:
         return (f'{tx.host} is the host of the instance by its record, and only the other '
                 f'host says {verdict.value}: {guest}')
+    if verdict is Verdict.ABORT and tx.source_host:
+        # Between the end of pre_live_migration and the transfer no domain is here to be seen.
+        source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
+        if not source or source['verdict'] != verdict.value:
+            return (f'the guest may be coming in to {tx.host}, and {tx.source_host} does not '
+                    f'say that it has decided {verdict.value}: {guest}')
     return ''
 
 

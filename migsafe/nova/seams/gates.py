@@ -165,6 +165,15 @@ def _moved(participant: Participant, instance: Any) -> str | None:
             'ask again, and it is done there')
 
 
+def moved_away(participant: Participant, instance: Any) -> str | None:
+    """Why an operation on the volumes of an instance that has left this host must not go on: its
+    rows are those of the other host by now, and so are the attachments that they name."""
+    try:
+        return _moved(participant, instance)
+    except Exception as error:
+        return masked(error) if participant.conf.enforce else None
+
+
 def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     """A refused detach gives the volume back: Cinder has it as ``detaching``.
     """
@@ -173,7 +182,7 @@ def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
     reason = settle_first(participant, call['instance'], [call['bdm']],
-                          under_lock=True)
+                          under_lock=True) or moved_away(participant, call['instance'])
     if reason:
         manager.volume_api.roll_detaching(call['context'],
                                           call['bdm'].volume_id)

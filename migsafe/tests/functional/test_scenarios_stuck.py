@@ -77,6 +77,27 @@ class TestOrphans(scenarios.ScenarioTest):
         self.assertEqual(set(), self.kinds(server) - {'R11'})
         self.assertTrue(self.do(server, 'stop_start').done)
 
+    def test_task_was_taken_away_before_it_was_journalled(self):
+        """By an operator here; an evacuation that is refused does the same."""
+        server = self.guest()
+        self.migrate(server, scenarios.kill(SOURCE, 'journal', 'begin', when='before'))
+        self.assertEqual([], self.transactions(SOURCE))
+        body = {'os-resetState': {'state': 'active'}}
+        with self.lab.world.looking():
+            self.lab.stack.admin_api.post_server_action(server.uuid, body)
+        self.assertTrue(self.lab.restart(SOURCE))
+        left = self.kinds(server)
+        self.assertLessEqual({'R7', 'R12'}, left)
+        self.recover(1)
+        # it might be one that is about to come
+        self.assertEqual(left, self.kinds(server))
+        self.lab.pass_time(3600)
+        self.recover()
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.migrate(server)
+        self.assertClean(server, DESTINATION)
+
     def test_a_migration_that_is_alive_is_left_alone(self):
         server = self.guest()
         seen = []

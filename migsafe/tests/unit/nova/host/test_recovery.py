@@ -22,7 +22,7 @@ from unittest import mock
 from oslo_utils import fixture as timeutils_fixture
 from oslo_utils import timeutils
 
-from migsafe.nova.clients import records
+from migsafe.nova.clients import orphans
 from migsafe.nova.host import recovery, workers
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
@@ -410,7 +410,7 @@ class TestAdopt(Case):
         fields = {'instance_uuid': fake.INSTANCE, 'updated_at': None,
                   'migration_uuid': fake.MIGRATION, 'migration_id': 1419,
                   'migration_status': 'error', 'dest_host': DST}
-        self.nova.found = [records.Migrating(**(fields | changes))]
+        self.nova.found = [orphans.Migrating(**(fields | changes))]
 
     def adopted(self):
         self.recovery._adoption.adopt()
@@ -488,6 +488,19 @@ class TestAdopt(Case):
             self.found(migration_status='accepted', dest_host='',
                        updated_at=now - datetime.timedelta(seconds=seconds))
             self.assertIs(expected, self.adopted() is not None)
+
+    def test_without_the_task_only_an_old_one_that_was_never_journalled_here(self):
+        now = timeutils.utcnow()
+        old = now - datetime.timedelta(seconds=self.conf.migsafe.adopt_after + 60)
+        self.found(task=False, migration_status='running', updated_at=now)
+        self.assertIsNone(self.adopted())
+        self.found(task=False, migration_status='running', updated_at=old)
+        self.assertIsNotNone(self.adopted())
+        self.recovery.once()
+        before = len(self.src.journal.list())
+        self.assertEqual('settled', self.src.tx().state)
+        self.adopted()
+        self.assertEqual(before, len(self.src.journal.list()))
 
     def test_without_any_migration_record(self):
         old = timeutils.utcnow() - datetime.timedelta(days=1)

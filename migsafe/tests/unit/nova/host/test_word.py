@@ -48,6 +48,13 @@ class TestRelease(hosts.TwoHosts):
         self.release(self.dst, ABORT)
         self.assertEqual('ABORT', self.dst.tx().verdict)
 
+    def test_before_the_copy_comes_in_it_is_the_sources_to_say_too(self):
+        """No domain is here between the end of pre_live_migration and the transfer."""
+        self.break_off(dst=G.ABSENT)
+        self.assertRefused(self.dst, ABORT, SRC, 'may be coming in')
+        with self.away(SRC):
+            self.assertRefused(self.dst, ABORT, SRC)
+
     def test_of_the_host_that_the_record_names(self):
         self.break_off(src=G.ABSENT)
         for state in (G.ABSENT, G.SHUT_OFF):
@@ -62,6 +69,7 @@ class TestRelease(hosts.TwoHosts):
         self.break_off(dst=G.UNKNOWN)
         self.assertRefused(self.dst, ABORT, 'not known', DST)
         self.dst.guests.state = G.ABSENT
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
         self.assertEqual('done', self.release(self.dst, ABORT)['state'])
 
     def test_told_what_it_has_lost_while_libvirt_does_not_answer(self):
@@ -92,6 +100,7 @@ class TestRelease(hosts.TwoHosts):
 
     def test_verdict_that_came_first_while_libvirt_was_asked(self):
         self.break_off()
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
         real = self.dst.guests.evidence
 
         def slow(instance_uuid):
