@@ -22,13 +22,9 @@ from nova.compute import instance_actions, task_states, vm_states
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
-from migsafe.brick import errors
-from migsafe.brick.guard import judge, policy
-from migsafe.brick.identity import designators
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
-from migsafe.text import masked
 from migsafe.transaction.clients import (
     ConnectionInfo,
     InstanceRow,
@@ -82,20 +78,6 @@ def _move(migration: Any) -> OtherMove:
         migration.migration_type, migration.uuid, migration.status,
         migration.source_compute or '', migration.dest_compute or '',
         over=migration.status in OVER)
-
-
-def _wanted(bdm: Any) -> judge.Wanted:
-    """A volume by its BlockDeviceMapping; without identity where that says none."""
-    try:
-        info = connection_info(bdm.connection_info) or {}
-        data = info.get('data')
-        identity = designators.read(
-            data.get(policy.KEY) or () if isinstance(data, dict) else ())
-    except (ValueError, errors.BadPage) as bad:
-        LOG.warning('connection_info of volume %s of instance %s is not to be '
-                    'understood: %s', bdm.volume_id, bdm.instance_uuid, masked(bad))
-        identity = frozenset()
-    return judge.Wanted(bdm.volume_id, identity)
 
 
 class Records:
@@ -218,18 +200,6 @@ class Records:
             nova_context.get_admin_context(), instance_uuid)
         return [volume_row(bdm) for bdm in bdms
                 if bdm.is_volume and bdm.volume_id]
-
-    def wanted(self, instance_uuids: list[str]
-               ) -> dict[tuple[str, str], judge.Wanted]:
-        """(instance uuid, volume id) -> what is known of the volume."""
-        found = {}
-        rows = objects.BlockDeviceMappingList.bdms_by_instance_uuid(
-            nova_context.get_admin_context(), instance_uuids)
-        for instance, bdms in rows.items():
-            for bdm in bdms:
-                if bdm.is_volume and bdm.volume_id:
-                    found[instance, bdm.volume_id] = _wanted(bdm)
-        return found
 
     def replace_connection(self, instance_uuid: str, row: VolumeRow,
                            attachment_id: str | None,
