@@ -40,11 +40,22 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
                 f'host says {verdict.value}: {guest}')
     if verdict is Verdict.ABORT and tx.source_host:
         # Between the end of pre_live_migration and the transfer no domain is here to be seen.
-        source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
-        if not source or source['verdict'] != verdict.value:
-            return (f'the guest may be coming in to {tx.host}, and {tx.source_host} does not '
-                    f'say that it has decided {verdict.value}: {guest}')
+        return _unconfirmed(clients, tx, verdict, guest)
     return ''
+
+
+def _unconfirmed(clients: Clients, tx: Transaction, verdict: Verdict,
+                 guest: HostEvidence) -> str:
+    """Why it is not the word of the source that this host's own journal names."""
+    source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
+    if source and source['verdict'] == verdict.value:
+        return ''
+    if source is None and guest.guest is not GuestState.IN_TRANSFER \
+            and clients.peer.unarmed(tx.source_host, tx.uuid, within=ASKED):
+        # It can say nothing but what Nova itself says, and deletes the attachments by that.
+        return ''
+    return (f'the guest may be coming in to {tx.host}, and {tx.source_host} does not '
+            f'say that it has decided {verdict.value}: {guest}')
 
 
 def lost(host: str, uuid: str, moves: Sequence[OtherMove],

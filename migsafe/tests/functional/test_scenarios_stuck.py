@@ -21,7 +21,7 @@ from nova import objects
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.nova.host import recovery
+from migsafe.nova.host import recovery, upkeep
 from migsafe.replay.lab import domain, faults, runner
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client, points
@@ -325,10 +325,11 @@ class TestHealthy(scenarios.ScenarioTest):
         self.assertEqual(2 * TICKS, self.rounds)
         self.assertEqual(({}, {}), (dict(still - at_work), dict(at_work - still)))
         self.assertEqual(1, at_work[SOURCE, 'rpc', 'migsafe.guest_evidence'])
-        self.assertEqual({'InstanceList'}, set(asked))
-        upkeep = TICKS * recovery.POLL / 30
-        self.assertGreaterEqual(asked['InstanceList'], 2 * upkeep)
-        self.assertLessEqual(asked['InstanceList'], 2 * (upkeep / recovery.LEAST + 1))
+        self.assertEqual({'InstanceList', 'MigrationList'}, set(asked))
+        rounds = TICKS * recovery.POLL / 30
+        for times in asked.values():
+            self.assertGreaterEqual(times, 2 * rounds)
+            self.assertLessEqual(times, 2 * (rounds / upkeep.LEAST + 1))
 
     def calls(self, ticking):
         """What a migration calls whose transfer takes some minutes."""
@@ -361,7 +362,7 @@ class TestHealthy(scenarios.ScenarioTest):
                         found, 'get_by_filters', self.counted(found)))
                 recovering.round(timeutils.utcnow)
                 recovering._crew.wait()
-                recovering._aside.wait()
+                recovering._upkeep._aside.wait()
 
     def counted(self, found):
         """Its query, which goes to the conductor, as one that is counted."""

@@ -23,7 +23,7 @@ from oslo_utils import fixture as timeutils_fixture
 from oslo_utils import timeutils
 
 from migsafe.nova.clients import orphans
-from migsafe.nova.host import recovery, workers
+from migsafe.nova.host import recovery, upkeep, workers
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import GuestState
@@ -84,7 +84,7 @@ class Case(hosts.TwoHosts):
     def new_recovery(self):
         made = recovery.Recovery(self.src.participant, self.manager,
                                  self.beats.append)
-        made._adoption._records = self.nova
+        made._upkeep._adoption._records = self.nova
         return made
 
     def journal_several(self, count):
@@ -195,7 +195,7 @@ class TestHanging(Case):
         self.nova.migrating = lambda *_: go.wait(60) and []
         self.journal_several(1)
         self.until(lambda: not self.open())
-        self.assertTrue(self.recovery._aside.busy(recovery.ADOPTION))
+        self.assertTrue(self.recovery._upkeep._aside.busy(upkeep.ADOPTION))
 
     def test_a_device_of_no_migration_that_hangs(self):
         go = threading.Event()
@@ -204,7 +204,7 @@ class TestHanging(Case):
             settle=lambda: go.wait(60))
         self.journal_several(1)
         self.until(lambda: not self.open() and self.nova.asked >= 2)
-        self.assertTrue(self.recovery._aside.busy(recovery.KEPT))
+        self.assertTrue(self.recovery._upkeep._aside.busy(upkeep.KEPT))
 
     def test_as_many_as_there_are_workers(self):
         hung, _block = self.hang(self.conf.migsafe.recovery_workers)
@@ -256,14 +256,14 @@ class TestQuiet(Case):
         for _ in range(seconds // 2):
             self.recovery.round(timeutils.utcnow)
             self.recovery._crew.wait()
-            self.recovery._aside.wait()
+            self.recovery._upkeep._aside.wait()
             self.clock.advance_time_seconds(2)
 
     def destination(self):
         self.break_off(dst=G.IN_TRANSFER)
         self.recovery = recovery.Recovery(
             self.dst.participant, self.manager, self.beats.append)
-        self.recovery._adoption._records = self.nova
+        self.recovery._upkeep._adoption._records = self.nova
         return self.dst.participant
 
     def test_upkeep_is_as_rare_as_on_an_idle_host(self):
@@ -271,7 +271,7 @@ class TestQuiet(Case):
         attempt = self.src.participant.attempt(number, fake.INSTANCE)
         with self.src.participant.attempts.open(attempt):
             self.ticks(300)
-        expected = 300 / (recovery.LEAST * self.conf.migsafe.recovery_interval)
+        expected = 300 / (upkeep.LEAST * self.conf.migsafe.recovery_interval)
         self.assertLessEqual(len(self.beats), expected + 1)
         self.assertLessEqual(self.nova.asked, expected + 1)
         self.assertGreaterEqual(self.nova.asked, 300 // 36)
@@ -413,7 +413,7 @@ class TestAdopt(Case):
         self.nova.found = [orphans.Migrating(**(fields | changes))]
 
     def adopted(self):
-        self.recovery._adoption.adopt()
+        self.recovery._upkeep._adoption.adopt()
         return self.src.journal.get(self.nova.found[0].migration_uuid
                                     or '') or next(iter(
                                         self.src.journal.list()), None)
@@ -422,12 +422,12 @@ class TestAdopt(Case):
         """Not an interval later: the round that it was found in is over."""
         self.nova.found = []
         self.recovery.round(timeutils.utcnow)
-        self.recovery._aside.wait()
+        self.recovery._upkeep._aside.wait()
         self.assertFalse(self.recovery._wake.is_set())
         self.found()
-        self.recovery._kept_up = None
+        self.recovery._upkeep._kept_up = None
         self.recovery.round(timeutils.utcnow)
-        self.recovery._aside.wait()
+        self.recovery._upkeep._aside.wait()
         self.assertTrue(self.recovery._wake.is_set())
 
     def test_stuck_one_is_settled_by_evidence(self):
@@ -469,7 +469,7 @@ class TestAdopt(Case):
                                 (self.conf.migsafe.adopt_after, True)):
             with mock.patch.object(timeutils, 'utcnow', return_value=(
                     now + datetime.timedelta(seconds=after))):
-                self.recovery._adoption._unsubmitted.setdefault(fake.INSTANCE, now)
+                self.recovery._upkeep._adoption._unsubmitted.setdefault(fake.INSTANCE, now)
                 self.assertIs(expected, self.adopted() is not None, after)
 
     def test_conductor_has_its_time(self):

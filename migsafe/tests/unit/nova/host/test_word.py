@@ -55,6 +55,18 @@ class TestRelease(hosts.TwoHosts):
         with self.away(SRC):
             self.assertRefused(self.dst, ABORT, SRC)
 
+    def test_of_a_source_without_migsafe_is_novas(self):
+        """Which deletes the attachments by the same word, whatever is answered here."""
+        self.break_off(dst=G.ABSENT)
+        self.dst.bus.unarmed_hosts.add(SRC)
+        self.assertEqual('done', self.release(self.dst, ABORT)['state'])
+        self.assertEqual('ABORT', self.dst.tx().verdict)
+
+    def test_of_a_source_without_migsafe_while_the_copy_comes_in(self):
+        self.break_off(dst=G.IN_TRANSFER)
+        self.dst.bus.unarmed_hosts.add(SRC)
+        self.assertRefused(self.dst, ABORT, 'coming in')
+
     def test_of_the_host_that_the_record_names(self):
         self.break_off(src=G.ABSENT)
         for state in (G.ABSENT, G.SHUT_OFF):
