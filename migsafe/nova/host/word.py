@@ -24,8 +24,11 @@ from migsafe.transaction.verdict import Verdict
 ASKED = 1 / 3
 
 
-def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
-    """Why a message alone is not enough; empty if nothing speaks against it."""
+def refusal(clients: Clients, tx: Transaction, verdict: Verdict, novas: bool = False) -> str:
+    """Why a message alone is not enough; empty if nothing speaks against it.
+
+    :param novas: it is a message of Nova's own, which a source without migsafe sends as well
+    """
     guest = clients.guests.evidence(tx.instance_uuid)
     if guest.guest in (GuestState.HERE, GuestState.POSTCOPY):
         return f'the guest is on {tx.host}: {guest}'
@@ -40,19 +43,19 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
                 f'host says {verdict.value}: {guest}')
     if verdict is Verdict.ABORT and tx.source_host:
         # Between the end of pre_live_migration and the transfer no domain is here to be seen.
-        return _unconfirmed(clients, tx, verdict, guest)
+        return _unconfirmed(clients, tx, verdict, guest, novas)
     return ''
 
 
 def _unconfirmed(clients: Clients, tx: Transaction, verdict: Verdict,
-                 guest: HostEvidence) -> str:
+                 guest: HostEvidence, novas: bool) -> str:
     """Why it is not the word of the source that this host's own journal names."""
     source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
     if source and source['verdict'] == verdict.value:
         return ''
-    if source is None and guest.guest is not GuestState.IN_TRANSFER \
+    if novas and source is None and guest.guest is not GuestState.IN_TRANSFER \
             and clients.peer.unarmed(tx.source_host, tx.uuid, within=ASKED):
-        # It can say nothing but what Nova itself says, and deletes the attachments by that.
+        # It can say nothing but what Nova says, and deletes the attachments whatever is answered.
         return ''
     return (f'the guest may be coming in to {tx.host}, and {tx.source_host} does not '
             f'say that it has decided {verdict.value}: {guest}')

@@ -59,13 +59,18 @@ class TestRelease(hosts.TwoHosts):
         """Which deletes the attachments by the same word, whatever is answered here."""
         self.break_off(dst=G.ABSENT)
         self.dst.bus.unarmed_hosts.add(SRC)
-        self.assertEqual('done', self.release(self.dst, ABORT)['state'])
+        # it has none that could ask in this way
+        self.assertRefused(self.dst, ABORT, 'coming in')
+        self.assertEqual('done', self.dst.participant.release(
+            fake.MIGRATION, fake.INSTANCE, ABORT, novas=True)['state'])
         self.assertEqual('ABORT', self.dst.tx().verdict)
 
     def test_of_a_source_without_migsafe_while_the_copy_comes_in(self):
         self.break_off(dst=G.IN_TRANSFER)
         self.dst.bus.unarmed_hosts.add(SRC)
         self.assertRefused(self.dst, ABORT, 'coming in')
+        self.assertEqual('refused', self.dst.participant.release(
+            fake.MIGRATION, fake.INSTANCE, ABORT, novas=True)['state'])
 
     def test_of_the_host_that_the_record_names(self):
         self.break_off(src=G.ABSENT)
