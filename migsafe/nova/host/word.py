@@ -53,8 +53,9 @@ def _unconfirmed(clients: Clients, tx: Transaction, verdict: Verdict,
     source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
     if source and source['verdict'] == verdict.value:
         return ''
-    if novas and source is None and guest.guest is not GuestState.IN_TRANSFER \
-            and clients.peer.unarmed(tx.source_host, tx.uuid, within=ASKED):
+    if novas and guest.guest is not GuestState.IN_TRANSFER and (
+            not source['known'] if source
+            else clients.peer.unarmed(tx.source_host, tx.uuid, within=ASKED)):
         # It can say nothing but what Nova says, and deletes the attachments whatever is answered.
         return ''
     return (f'the guest may be coming in to {tx.host}, and {tx.source_host} does not '

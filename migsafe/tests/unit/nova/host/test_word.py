@@ -65,6 +65,14 @@ class TestRelease(hosts.TwoHosts):
             fake.MIGRATION, fake.INSTANCE, ABORT, novas=True)['state'])
         self.assertEqual('ABORT', self.dst.tx().verdict)
 
+    def test_of_a_source_that_has_not_journalled_it_is_novas(self):
+        """As one on which migsafe was switched on in the middle of it."""
+        self.dst.guests.state = G.ABSENT
+        self.begin_destination()
+        self.assertRefused(self.dst, ABORT, 'coming in')
+        self.assertEqual('done', self.dst.participant.release(
+            fake.MIGRATION, fake.INSTANCE, ABORT, novas=True)['state'])
+
     def test_of_a_source_without_migsafe_while_the_copy_comes_in(self):
         self.break_off(dst=G.IN_TRANSFER)
         self.dst.bus.unarmed_hosts.add(SRC)
