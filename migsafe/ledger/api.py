@@ -98,6 +98,8 @@ class Ledger(Rows):
                     before = there[peer.key].before
                 changed = {**fields, **of_peer(peer), 'before': before, 'updated_at': now,
                            'due_at': now + PATIENCE, 'attempts': 0}
+                if before != 'gone':
+                    changed |= _reaching(there[peer.key], peer.initiators)
                 if state == 'mapping':
                     changed |= {'attachment': attachment[:64], 'fenced': ''}
                 self._put(connection, thing, peer.key, changed, peer.key in there)
@@ -167,6 +169,18 @@ class Ledger(Rows):
         return self._update(f'the work on {thing.kind} {thing.id}', thing, list(keys),
                             {'due_at': timeutils.utcnow() + PATIENCE},
                             self._match(None, tuple(ENDS.values()), None))
+
+    def reaches(self, thing: Thing, key: str, initiators: Iterable[str]) -> bool:
+        """Record what this process's intent has mapped to beside what the connector names."""
+        def work(connection: sa.Connection) -> bool:
+            self._lock(connection, thing)
+            match = self._match(None, ('mapping',), None)
+            found = [row for row in self._of(connection, thing, [key]) if match(row)]
+            for row in found:
+                connection.execute(sa.update(TABLE).where(COLUMN.id == row.id).values(
+                    _reaching(row, initiators)))
+            return bool(found)
+        return self._store.write(f'the ports of {thing.kind} {thing.id}', work)
 
     def look_at_target(self, thing: Thing) -> None:
         """Have the target looked at later, in case that nobody removes it now."""
@@ -327,6 +341,12 @@ class Ledger(Rows):
                       else_=COLUMN.due_at)
         return connection.execute(sa.update(TABLE).where(
             self._rows(thing), COLUMN.peer == '').values(due_at=due)).rowcount
+
+
+def _reaching(row: records.Export, initiators: Iterable[str]) -> dict[str, Any]:
+    """The column of what an export was made for, and what else it goes to."""
+    names = {str(name).lower(): str(name) for name in (*row.initiators, *initiators)}
+    return {'initiators': jsonutils.dumps(sorted(names.values()))}
 
 
 def _unchanged(read: records.Export, row: records.Export) -> bool:
