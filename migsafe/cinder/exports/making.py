@@ -28,7 +28,7 @@ from migsafe import exceptions
 from migsafe.cinder.exports import ports
 from migsafe.cinder.exports.intents import TARGET, Driver, Intents
 from migsafe.cinder.facts import calls, connections, writers
-from migsafe.ledger import api, records
+from migsafe.ledger import api, records, rows
 from migsafe.ledger.records import Thing
 from migsafe.text import masked
 
@@ -46,7 +46,7 @@ class Overtaken(exceptions.MigsafeError):
 
 #: How old the intent of create_export may be for initialize_connection to rely on it; recovery
 #: looks at it only later than that.
-FRESH_SECONDS = api.PATIENCE.total_seconds() / 2
+FRESH_SECONDS = rows.PATIENCE.total_seconds() / 2
 
 
 class Making(Intents):

@@ -22,8 +22,8 @@ from cinder.tests.unit import fake_constants
 
 from migsafe.cinder.bus import endpoint
 from migsafe.cinder.facts import attachments
-from migsafe.ledger.api import PATIENCE
 from migsafe.ledger.records import Thing
+from migsafe.ledger.rows import PATIENCE
 from migsafe.tests.cinder import world
 
 #: The host of cinder-volume itself.
