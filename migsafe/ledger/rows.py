@@ -28,6 +28,9 @@ from migsafe.ledger.records import Thing
 TABLE = models.EXPORTS
 COLUMN = TABLE.c
 PAGE = 500
+#: How long after an intent somebody else may look whether it was ever finished. Until then it
+#: keeps the other services of a cluster from the volume; whoever is still at work renews it.
+PATIENCE = datetime.timedelta(seconds=60)
 #: What an intent ends in -> the intent.
 ENDS = {'mapped': 'mapping', 'removed': 'unmapping', 'gone': 'unmapping'}
 
