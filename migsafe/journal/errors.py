@@ -34,6 +34,8 @@ BUSY = re.compile('database (schema |table )?is locked|database is busy|lock tim
                   'lock wait timeout', re.IGNORECASE)
 _DAMAGED = re.compile('file is not a database|malformed|file is encrypted|database corruption',
                       re.IGNORECASE)
+#: A write that may or may not have reached the disk.
+FAILED_DISK = re.compile('disk i/o error|input/output error', re.IGNORECASE)
 # what the driver says -> what it means, and what to do about it; SYNC and OPTION are those of an
 # Advice, FILE is the label of the database
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
@@ -50,7 +52,7 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
      'it cannot be opened',
      'Check that it and its directory exist, belong to the user of the service and can be '
      'read and written.'),
-    ('disk i/o error|input/output error', 'the disk reports an I/O error',
+    (FAILED_DISK.pattern, 'the disk reports an I/O error',
      'See dmesg and the health of the disk.'),
     ('no such table|doesn.t exist|does not exist|no such column|unknown column',
      'its tables are missing or incomplete',

@@ -12,20 +12,17 @@
 """Runs a function in one database transaction: committed when it returns, else rolled back."""
 
 import os
-import random
 import threading
-import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import engine, errors, files
+from migsafe.journal import commits, engine, errors, files, tokens
 
 T = TypeVar('T')
 Work = Callable[[sa.Connection], T]
-BUSY_SECONDS = 30.0
 # NOTE: the smallest page that SQLite has; whatever the page size, the file is a multiple of it.
 PAGE_SIZE = 512
 
@@ -43,10 +40,13 @@ class Store:
     :param owner: uid that must own a SQLite file
     :param name: what messages call it, if not by its path
     :param advice: for messages about its kind of database
+    :param marks: of the writes to a server
     """
 
     def __init__(self, url: sa.URL, owner: int, name: str | None = None,
-                 advice: errors.Advice = errors.JOURNAL) -> None:
+                 advice: errors.Advice = errors.JOURNAL,
+                 marks: tokens.Tokens | None = None) -> None:
+        self._marks = marks
         self.database = name or errors.label(url)
         self._advice = advice
         self.path = url.database if url.get_backend_name() == 'sqlite' else None
@@ -100,9 +100,10 @@ class Store:
                 database=self.database, reason='its last page is cut short')
 
     def write(self, what: str, work: Work[T]) -> T:
-        """Run ``work`` and commit; nothing of it is there if this raises.
+        """Run ``work`` and commit; nothing of it is there if this raises, with one exception.
 
         :param what: the call, for messages
+        :raises JournalWriteUnknown: it may be there, and the database does not say
         :raises JournalError: whatever went wrong in the database
         """
         def once() -> T:
@@ -122,12 +123,26 @@ class Store:
                 return result
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
-            return self._patiently(in_line)
+            try:
+                return commits.patiently(in_line)
+            except commits.UnansweredError as lost:
+                commits.find_out(self.database, self.engine, self._marks, what, lost)
+                return cast(T, lost.result)
 
     def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
         try:
-            with connection.begin():
-                return work(connection)
+            with connection.begin() as transaction:
+                result = work(connection)
+                token = self._marks.put(connection) if self._marks else ''
+                try:
+                    transaction.commit()
+                except errors.OUTSIDE as exc:
+                    if errors.is_busy(exc):
+                        raise
+                    raise commits.UnansweredError(exc, token, result) from None
+            if self._marks:
+                self._marks.answered(token)
+            return result
         finally:
             # NOTE: whatever ended the work, the next writer must find no transaction open.
             if connection.in_transaction():
@@ -143,7 +158,7 @@ class Store:
                 return work(connection)
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
-            return self._patiently(once)
+            return commits.patiently(once)
 
     def check_identity(self) -> None:
         """Refuse to go on with a file or a log that was removed or replaced under this process.
@@ -204,7 +219,7 @@ class Store:
             return False
         with errors.translated(self.database, 'emptying the log', self._advice):
             self.check_identity()
-            return self._patiently(work)
+            return commits.patiently(work)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -212,16 +227,6 @@ class Store:
         if writer is not None:
             writer.close()
         self.engine.dispose()
-
-    def _patiently(self, call: Callable[[], T]) -> T:
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                return call()
-            except errors.OUTSIDE as exc:
-                if not errors.is_busy(exc) or time.monotonic() > deadline:
-                    raise
-            time.sleep(random.uniform(0.005, 0.05))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -21,8 +21,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 
 from migsafe import exceptions
+from migsafe.journal import commits, models, opening, schema
 from migsafe.journal import engine as journal_engine
-from migsafe.journal import models, opening, schema, store
 from migsafe.tests import servers
 from migsafe.tests.unit.journal import api_cases, base
 
@@ -138,7 +138,7 @@ class ServerCases(api_cases.ApiCases):
 
     def test_a_session_that_hangs_is_not_waited_for(self):
         with mock.patch.object(journal_engine, 'LOCK_SECONDS', 1), \
-                mock.patch.object(store, 'BUSY_SECONDS', 0.5):
+                mock.patch.object(commits, 'BUSY_SECONDS', 0.5):
             journal = self.open()
             tx = self.begin(journal)
             other = self.hang(tx)

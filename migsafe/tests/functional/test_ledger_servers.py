@@ -71,7 +71,7 @@ class Cases:
         self.conf = journal_base.make_conf('/nonexistent', ledger_connection=self.server.url)
         refused = self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
         self.assertIn(f'Run: {opening.SYNC}', str(refused))
-        self.assertEqual('l002', opening.sync(self.conf, 'node1@array'))
+        self.assertEqual('l003', opening.sync(self.conf, 'node1@array'))
 
     def open(self, host):
         opened = ledger.open_ledger(self.conf, host, 'cluster@array')
@@ -98,7 +98,7 @@ class Cases:
                 'service': 'node1@array', 'incarnation': 'i', 'error': '', 'attempts': 0,
                 'created_at': now, 'updated_at': now} for number in range(3)])
         self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
-        self.assertEqual('l002', opening.sync(self.conf, 'node1@array'))
+        self.assertEqual('l003', opening.sync(self.conf, 'node1@array'))
         rows = list(self.open('node1@array').exports())
         self.assertEqual([('v0', 'mapped', ''), ('v1', 'mapped', ''), ('v2', 'mapped', '')],
                          [(row.resource, row.state, row.fenced) for row in rows])

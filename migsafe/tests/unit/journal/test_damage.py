@@ -19,7 +19,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import engine, rows, schema, store
+from migsafe.journal import commits, engine, rows, schema
 from migsafe.tests.unit.journal import base
 
 NOTES = 50
@@ -142,7 +142,7 @@ class TestFile(base.JournalTestCase):
         other = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(other.close)
         other.execute('BEGIN IMMEDIATE')
-        with mock.patch.object(store, 'BUSY_SECONDS', 0.2):
+        with mock.patch.object(commits, 'BUSY_SECONDS', 0.2):
             exc = self.assertRaises(exceptions.JournalUnavailable, opened.note, tx, 'x')
         self.assertIn(f'fuser -v {self.path}', str(exc))
         self.assertEqual(NOTES, len(opened.records(tx)), 'readers do not wait for a writer')
