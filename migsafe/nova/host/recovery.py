@@ -24,7 +24,7 @@ from typing import Any
 from oslo_log import log as logging
 from oslo_utils import timeutils
 
-from migsafe import exceptions
+from migsafe import clock, exceptions
 from migsafe.journal import upkeep
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import adoption, workers
@@ -67,6 +67,7 @@ class Recovery:
         self._aside = workers.Crew(2, 2)
         self._kept_up: datetime.datetime | None = None
         self._purged: datetime.datetime | None = None
+        self._clock = clock.Steady()
         self._blanked = upkeep.NEVER
 
     def start(self) -> None:
@@ -186,8 +187,9 @@ class Recovery:
             self._participant.conf.recovery_batch
         page, after_id = None, 0
         while page is None or len(page) == limit:
-            page = journal.unsettled(due_before=due, limit=limit,
-                                     after_id=after_id)
+            page = journal.unsettled(
+                due_before=due, limit=limit, after_id=after_id,
+                longest=self._participant.conf.recovery_backoff_max)
             for tx in page:
                 after_id = tx.id
                 if not (self._crew.busy(_name(tx)) or self._worked_on(
@@ -243,7 +245,9 @@ class Recovery:
     def _purge(self) -> None:
         days = self._participant.conf.retention_days
         now = timeutils.utcnow()
-        if not days or (self._purged and now - self._purged < PURGE_INTERVAL):
+        # NOTE: to a clock that is a month ahead, all that was ever settled is old.
+        if not self._clock.is_steady(now) or not days or (
+                self._purged and now - self._purged < PURGE_INTERVAL):
             return
         self._purged = now
         self._participant.journal.purge(now - datetime.timedelta(days=days))
