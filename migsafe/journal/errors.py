@@ -32,6 +32,8 @@ from migsafe.text import shell
 
 BUSY = re.compile('database (schema |table )?is locked|database is busy|lock timeout|'
                   'lock wait timeout', re.IGNORECASE)
+# NOTE: the second is 40001 of PostgreSQL, which oslo.db does not know.
+_AGAIN = re.compile(f'{BUSY.pattern}|could not serialize access', re.IGNORECASE)
 _DAMAGED = re.compile('file is not a database|malformed|file is encrypted|database corruption',
                       re.IGNORECASE)
 #: A write that may or may not have reached the disk.
@@ -157,4 +159,4 @@ def is_busy(exc: BaseException) -> bool:
     A duplicate means that another writer inserted the same row first; the work looks for it.
     """
     again = (db_exception.DBDeadlock, db_exception.DBDuplicateEntry)
-    return isinstance(exc, again) or bool(BUSY.search(first_line(exc)))
+    return isinstance(exc, again) or bool(_AGAIN.search(first_line(exc)))
