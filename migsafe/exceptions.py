@@ -126,9 +126,10 @@ class JournalFileCorrupt(JournalCorrupt, JournalUnavailable):
     """The whole file is damaged."""
 
     message = (
-        'The journal %(database)s is damaged: %(reason)s. It is left untouched. Restore it from a '
-        'backup, or move it away to start an empty one (what it held is then settled only by '
-        'evidence): mv %(shell:database)s %(shell:database)s.damaged'
+        'The journal %(database)s is damaged: %(reason)s. It and its log are left untouched. '
+        'Restore it from a backup, or move both away to start an empty one (what it held is then '
+        'settled only by evidence): for s in "" -wal -shm; do test ! -e %(shell:database)s$s || '
+        'mv %(shell:database)s$s %(shell:database)s.damaged$s; done'
     )
 
 

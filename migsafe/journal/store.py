@@ -19,12 +19,10 @@ from typing import TypeVar, cast
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import commits, engine, errors, files, tokens
+from migsafe.journal import commits, engine, errors, files, tokens, whole
 
 T = TypeVar('T')
 Work = Callable[[sa.Connection], T]
-# NOTE: the smallest page that SQLite has; whatever the page size, the file is a multiple of it.
-PAGE_SIZE = 512
 
 
 class Store:
@@ -56,6 +54,7 @@ class Store:
         self._writer: sa.Connection | None = None
         self._identity: dict[str, tuple[int, int] | None] = {}
         self._pid = os.getpid()
+        self._damage: exceptions.JournalFileCorrupt | None = None
 
     def open(self) -> None:
         """Check and open a SQLite file for good; nothing to do for a server.
@@ -68,10 +67,9 @@ class Store:
             files.check(self.path, self._owner)
             files.check_mount(self.path)
             self._identity = {self.path: _identity(self.path)}
+            whole.look(self.path)
             engine.use_wal(self.engine, self.database, self._advice)
             self._writer = self.engine.connect().execution_options(**engine.WRITE)
-            self._check_content(self._writer)
-            self._check_length(self.path)
             files.check(self.path, self._owner)
             self._know_log(self.path)
 
@@ -79,25 +77,6 @@ class Store:
         """Remember which log and which index this process has open; both are there by now."""
         self._identity |= {name: _identity(name)
                            for name in (path + suffix for suffix in files.LOG)}
-
-    def _check_content(self, connection: sa.Connection) -> None:
-        cursor = connection.connection.cursor()
-        cursor.execute('PRAGMA quick_check(3)')
-        found = [str(row[0]) for row in cursor.fetchall()]
-        cursor.close()
-        if found != ['ok']:
-            raise exceptions.JournalFileCorrupt(
-                database=self.database, reason='; '.join(found)[:300])
-
-    def _check_length(self, path: str) -> None:
-        # NOTE: SQLite reads what is missing of the last page as zeros and says nothing. Only
-        # with a log to be replayed may the end of the file be half written.
-        log = path + '-wal'
-        if os.path.exists(log) and os.path.getsize(log):
-            return
-        if os.path.getsize(path) % PAGE_SIZE:
-            raise exceptions.JournalFileCorrupt(
-                database=self.database, reason='its last page is cut short')
 
     def write(self, what: str, work: Work[T]) -> T:
         """Run ``work`` and commit; nothing of it is there if this raises, with one exception.
@@ -184,6 +163,8 @@ class Store:
         """Check owner and modes again, and that there is room for what a migration writes."""
         if self.path is None:
             return
+        if self._damage is not None:
+            raise self._damage
         with errors.translated(self.database, 'checking', self._advice):
             self.check_identity()
             files.check(self.path, self._owner)
@@ -195,6 +176,21 @@ class Store:
                 reason=f'its file system has {free // 1024} KiB left, '
                 f'{files.MIN_FREE_BYTES // 1024} KiB are wanted',
                 cure='Free space there; no migration starts until then, guests keep running.')
+
+    def check_whole(self) -> None:
+        """Read all of a SQLite file, and compare each index with its table.
+
+        :raises JournalFileCorrupt: and :meth:`check_file` raises it from then on
+        """
+        if self.path is None:
+            return
+        with errors.translated(self.database, 'checking all of it', self._advice):
+            self.check_identity()
+            try:
+                whole.check(self.path)
+            except exceptions.JournalFileCorrupt as error:
+                self._damage = error
+                raise
 
     def truncate_log(self) -> bool:
         """Have nothing left in the write-ahead log of a SQLite file; a server has its own ways.

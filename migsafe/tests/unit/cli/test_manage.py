@@ -67,7 +67,7 @@ class TestManage(ToolTestCase):
             code, out, err = self.manage('sync', *args)
             self.assertEqual((0, 'The schema of the ledger is l003.\n'), (code, out), err)
             code, out, _err = self.manage('version', *args)
-            self.assertEqual((0, 'ledger found: l003\nledger needed: l002\n'), (code, out))
+            self.assertEqual((0, 'ledger found: l003\nledger needed: l003\n'), (code, out))
         self.assertIn('l.sqlite', os.listdir(directory))
         self.assertFalse(os.path.exists(self.state))
         self.assertEqual(3, self.manage('version', '--journal')[0])
