@@ -18,6 +18,7 @@ import datetime
 import functools
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,7 +43,7 @@ PURGE_INTERVAL = datetime.timedelta(hours=24)
 SECRETS_KEPT = datetime.timedelta(hours=24)
 BLANK_INTERVAL = datetime.timedelta(hours=1)
 #: The names of that work.
-ADOPTION, KEPT = 'adoption', 'devices of no migration'
+ADOPTION, KEPT, WHOLE = 'adoption', 'devices of no migration', 'the whole journal'
 
 
 class Recovery:
@@ -64,10 +65,11 @@ class Recovery:
         self._thread: threading.Thread | None = None
         conf = participant.conf
         self._crew = workers.Crew(conf.recovery_workers, conf.recovery_batch)
-        self._aside = workers.Crew(2, 2)
+        self._aside = workers.Crew(3, 3)
         self._kept_up: datetime.datetime | None = None
         self._purged: datetime.datetime | None = None
         self._clock = clock.Steady()
+        self._checked: float | None = None
         self._blanked = upkeep.NEVER
 
     def start(self) -> None:
@@ -157,7 +159,8 @@ class Recovery:
         for step in (self._beat, self._blank, self._purge):
             self._try(step)
         # These may hang as well, on another host or on a device.
-        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept)):
+        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept),
+                           (WHOLE, self._check)):
             self._aside.take(name, functools.partial(self._try, step))
 
     def _adopt(self) -> None:
@@ -234,6 +237,13 @@ class Recovery:
         """Devices of no migration that had to stay, with their exports."""
         if self._participant.kept is not None:
             self._participant.kept.settle()
+
+    def _check(self) -> None:
+        """Once a day: whether the file is whole, which opening a large one does not tell."""
+        now = time.monotonic()
+        if self._checked is None or now - self._checked > PURGE_INTERVAL.total_seconds():
+            self._checked = now
+            self._participant.journal.check_whole()
 
     def _blank(self) -> None:
         """Keep no CHAP secret longer than somebody who is late could still need it."""

@@ -112,6 +112,17 @@ class Case(hosts.TwoHosts):
 
 
 class TestRound(Case):
+    def test_the_whole_journal_is_checked_once_a_day(self):
+        with mock.patch.object(self.src.journal, 'check_whole') as check:
+            for _turn in range(3):
+                self.recovery._upkeep()
+                self.recovery._aside.wait()
+            check.assert_called_once_with()
+            self.recovery._checked -= 25 * 3600
+            self.recovery._upkeep()
+            self.recovery._aside.wait()
+            self.assertEqual(2, check.call_count)
+
     def test_a_clock_that_jumps_a_month_ahead_purges_nothing(self):
         journal = self.src.journal
         tx = journal.finish(journal.begin(
