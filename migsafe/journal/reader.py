@@ -13,7 +13,7 @@
 
 import datetime
 
-from migsafe.journal import reads, separation
+from migsafe.journal import places, reads, separation
 from migsafe.journal.records import Finding, Record, ServiceStatus, Transaction
 from migsafe.journal.store import Store
 
@@ -104,6 +104,10 @@ class JournalReader:
             return None
         return self._store.read('looking at what its account can reach', lambda connection:
                                 separation.reach(connection, self.host))
+
+    def oddities(self) -> list[str]:
+        """Return what is odd about where the journal is, and who else writes to it."""
+        return places.oddities(self._store.path, self.statuses())
 
     def check_readable(self) -> None:
         """Check owner, modes and room of a SQLite file, and read from the database.

@@ -124,8 +124,8 @@ class Store:
             return result
         finally:
             # NOTE: whatever ended the work, the next writer must find no transaction open.
-            if connection.in_transaction():
-                connection.rollback()
+            # One whose COMMIT failed is not active any more, and still there.
+            connection.rollback()
 
     def read(self, what: str, work: Work[T]) -> T:
         """Run ``work``, which only reads.
