@@ -12,8 +12,13 @@
 """A COMMIT whose answer is lost, and one that is lost itself, on real servers."""
 
 import contextlib
+import os
+import subprocess
+import sys
+import time
 from unittest import mock
 
+import fixtures
 import sqlalchemy as sa
 from oslotest import base as oslo_base
 
@@ -24,6 +29,24 @@ from migsafe.ledger import opening as ledger_opening
 from migsafe.ledger import records
 from migsafe.tests import cutting, servers
 from migsafe.tests.unit.journal import base
+
+WRITER = """
+import itertools, sys
+from migsafe import exceptions, journal
+from migsafe.tests.unit.journal import base
+opened = journal.open_journal(base.make_conf('/nonexistent', connection=sys.argv[1]), 'node13')
+tx = opened.get('m-1')
+for number in itertools.count():
+    try:
+        opened.note(tx, f'{sys.argv[2]}-{number}')
+    except exceptions.JournalWriteUnknown:
+        print('unknown', number)
+        break
+    except exceptions.JournalUnavailable:
+        print('refused', number)
+        break
+    print('done', number, flush=True)
+"""
 
 
 class Cases:
@@ -121,6 +144,38 @@ class Cases:
                 opened.intend(thing, [peer], state, attachment='a-1')
             self.assertEqual(number, self.proxy.cuts)
             self.assertEqual(['gone', 'mapping'], [row.state for row in opened.of(thing)])
+
+    def _written(self, turn):
+        """Kill the server under a process that writes; return what that was told of each."""
+        path = f'{self.useFixture(fixtures.TempDir()).path}/told'
+        with open(path, 'w', encoding='utf-8') as told:
+            writer = subprocess.Popen(
+                [sys.executable, '-W', 'ignore', '-c', WRITER, self.server.url, str(turn)],
+                stdout=told, stderr=subprocess.DEVNULL)
+        self.addCleanup(writer.wait)
+        self.addCleanup(writer.kill)
+        while writer.poll() is None and os.path.getsize(path) < 100:
+            time.sleep(0.01)
+        # NOTE: a writer that gets no processor while the server is away finds it there again.
+        while writer.poll() is None:
+            self.server.kill()
+            self.server.start()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                writer.wait(30)
+        with open(path, encoding='utf-8') as told:
+            return dict(reversed(line.split()) for line in told)
+
+    def test_a_server_that_is_killed_while_it_commits(self):
+        """What was acknowledged is there after it; what was refused is not."""
+        for turn in range(2):
+            answers = self._written(turn)
+            # NOTE: the control: one of them met the kill.
+            self.assertNotEqual({'done'}, set(answers.values()))
+            there = {line.text for line in self.journal.records(self.tx, kinds=('note',))}
+            for number, answer in answers.items():
+                if answer != 'unknown':
+                    self.assertEqual(answer == 'done', f'{turn}-{number}' in there,
+                                     (answer, number))
 
     def test_what_marks_the_writes_does_not_grow(self):
         for number in range(130):

@@ -70,7 +70,8 @@ class TestPlaces(base.JournalTestCase):
                                 plugin_version='1', nova_version='34', concurrency='threading')
 
     def test_a_second_service(self):
-        other = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], stdin=subprocess.PIPE)
+        other = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'],
+                                 stdin=subprocess.PIPE)
         self.addCleanup(other.wait)
         self.addCleanup(other.stdin.close)
         started, boot = process.started(other.pid), process.boot_id()
