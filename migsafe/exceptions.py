@@ -72,9 +72,19 @@ class JournalError(MigsafeError):
 
 
 class JournalUnavailable(JournalError):
-    """The journal cannot be read or written now; nothing was changed by the failed call."""
+    """The journal cannot be read or written now; a failed call has changed nothing."""
 
     message = 'The journal %(database)s is not available: %(reason)s. %(cure)s'
+
+
+class JournalWriteUnknown(JournalUnavailable):
+    """A write was not answered, and the database does not say now whether it has it."""
+
+    message = (
+        'The journal %(database)s did not answer, and whether it has recorded %(what)s is not '
+        'known: %(reason)s. When it answers again, "migsafe journal show" or, of a ledger, '
+        '"migsafe export list" shows what is there; to do the same again is harmless.'
+    )
 
 
 class JournalInsecure(JournalUnavailable):
@@ -116,9 +126,10 @@ class JournalFileCorrupt(JournalCorrupt, JournalUnavailable):
     """The whole file is damaged."""
 
     message = (
-        'The journal %(database)s is damaged: %(reason)s. It is left untouched. Restore it from a '
-        'backup, or move it away to start an empty one (what it held is then settled only by '
-        'evidence): mv %(shell:database)s %(shell:database)s.damaged'
+        'The journal %(database)s is damaged: %(reason)s. It and its log are left untouched. '
+        'Restore it from a backup, or move both away to start an empty one (what it held is then '
+        'settled only by evidence): for s in "" -wal -shm; do test ! -e %(shell:database)s$s || '
+        'mv %(shell:database)s$s %(shell:database)s.damaged$s; done'
     )
 
 

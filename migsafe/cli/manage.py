@@ -22,7 +22,7 @@ from oslo_config import cfg
 from oslo_utils import timeutils
 
 from migsafe import exceptions, version
-from migsafe.cli import codes, config, database
+from migsafe.cli import codes, config, database, keeping
 from migsafe.journal import errors, files, grants, opening
 from migsafe.ledger import opening as ledger_opening
 
@@ -126,6 +126,11 @@ ACTIONS: dict[str, tuple[Action, str]] = {
                 'code 3 if they differ'),
     'purge': (purge, 'delete settled transactions of the journal; unsettled ones are never '
               'deleted'),
+    'check': (keeping.check, 'read all of a file and compare its indexes with its tables; the '
+              'service may run'),
+    'backup': (keeping.backup, 'copy a file as it is at one moment; the service may run'),
+    'restore': (keeping.restore, 'put a copy back where no file is; what was not settled then is '
+                'judged anew by evidence'),
     'grants': (show_grants, 'print SQL that lets an account get at the rows of one host alone, '
                'in a journal on a server; for the owner of the tables, after each sync: '
                'migsafe-manage --host HOST db grants ACCOUNT'),
@@ -161,6 +166,13 @@ def build_parser() -> argparse.ArgumentParser:
         if name == 'grants':
             sub.add_argument('account', metavar='ACCOUNT', help='that is there already, of this '
                              'host alone; on MariaDB and MySQL also ACCOUNT@FROM')
+            continue
+        if name in ('check', 'backup', 'restore'):
+            sub.add_argument('--ledger', action='store_true', help='that of a backend of '
+                             'cinder-volume, with --config-file /etc/cinder/cinder.conf --host '
+                             'NODE@BACKEND')
+            if name != 'check':
+                sub.add_argument('file', metavar='FILE', help='the copy')
             continue
         which = sub.add_mutually_exclusive_group()
         which.add_argument('--journal', action='store_true', help='that of nova-compute; default: '

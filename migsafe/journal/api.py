@@ -30,8 +30,8 @@ class Journal(upkeep.Upkeep):
     """Write-ahead journal of ``host``; each mutating call is one durable commit.
 
     When a mutating call returns, what it wrote survives a kill and a power cut. When it raises a
-    JournalError, nothing was written (a connection to a server lost during the commit may be
-    the exception: an intent without an outcome then says "may have happened", which is true).
+    JournalError, nothing was written, but for a JournalWriteUnknown: an intent without an outcome
+    then says "may have happened", which is true.
     May be used by any number of native or green threads.
 
     :param store: an opened store whose schema was checked

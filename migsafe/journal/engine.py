@@ -35,6 +35,8 @@ _POOL = {'max_pool_size': 25, 'max_overflow': 0, 'pool_timeout': 30}
 # two hours.
 LOCK_SECONDS = 10
 IDLE_SECONDS = 20
+# Bits of wsrep_sync_wait: 1 reads, 2 UPDATE and DELETE, 4 INSERT (mariadb.com/kb).
+ALL_WAIT = 1 | 2 | 4
 _PRAGMAS = (
     f'busy_timeout = {BUSY_MILLISECONDS}',
     # NOTE: in WAL mode NORMAL loses the last commits on a power cut (sqlite.org/pragma.html).
@@ -75,6 +77,10 @@ def _listen_mysql(engine: sa.Engine) -> None:
             # NOTE: MySQL does not know the second one and takes it for a comment.
             cursor.execute(f'SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS} '
                            f'/*M!100300 , idle_transaction_timeout = {IDLE_SECONDS} */')
+            # NOTE: in a Galera cluster a pool may reach another node with each connection. This
+            # one waits until the node has what others have committed (reads, updates, inserts).
+            if cursor.execute("SHOW VARIABLES LIKE 'wsrep_sync_wait'"):
+                cursor.execute(f'SET SESSION wsrep_sync_wait = {ALL_WAIT}')
 
 
 def _listen_postgresql(engine: sa.Engine) -> None:
@@ -83,6 +89,10 @@ def _listen_postgresql(engine: sa.Engine) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
             cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+            # NOTE: a server's default may be stricter. A writer would then fail with 40001 where
+            # it has to wait for the row, and see it as it was before that.
+            cursor.execute('SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL '
+                           'READ COMMITTED')
             # NOTE: off would lose the last commits when the server crashes.
             cursor.execute("SELECT set_config('synchronous_commit', 'on', false) "
                            "WHERE current_setting('synchronous_commit') = 'off'")

@@ -32,8 +32,12 @@ from migsafe.text import shell
 
 BUSY = re.compile('database (schema |table )?is locked|database is busy|lock timeout|'
                   'lock wait timeout', re.IGNORECASE)
+# NOTE: the second is 40001 of PostgreSQL, which oslo.db does not know.
+_AGAIN = re.compile(f'{BUSY.pattern}|could not serialize access', re.IGNORECASE)
 _DAMAGED = re.compile('file is not a database|malformed|file is encrypted|database corruption',
                       re.IGNORECASE)
+#: A write that may or may not have reached the disk.
+FAILED_DISK = re.compile('disk i/o error|input/output error', re.IGNORECASE)
 # what the driver says -> what it means, and what to do about it; SYNC and OPTION are those of an
 # Advice, FILE is the label of the database
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
@@ -50,7 +54,7 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
      'it cannot be opened',
      'Check that it and its directory exist, belong to the user of the service and can be '
      'read and written.'),
-    ('disk i/o error|input/output error', 'the disk reports an I/O error',
+    (FAILED_DISK.pattern, 'the disk reports an I/O error',
      'See dmesg and the health of the disk.'),
     ('no such table|doesn.t exist|does not exist|no such column|unknown column',
      'its tables are missing or incomplete',
@@ -155,4 +159,4 @@ def is_busy(exc: BaseException) -> bool:
     A duplicate means that another writer inserted the same row first; the work looks for it.
     """
     again = (db_exception.DBDeadlock, db_exception.DBDuplicateEntry)
-    return isinstance(exc, again) or bool(BUSY.search(first_line(exc)))
+    return isinstance(exc, again) or bool(_AGAIN.search(first_line(exc)))

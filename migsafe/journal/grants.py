@@ -29,7 +29,8 @@ import sqlalchemy as sa
 from migsafe import exceptions
 from migsafe.journal import models, schema
 
-TABLES = (models.TRANSACTIONS, models.RECORDS, models.SERVICES, models.PROBES, models.FINDINGS)
+TABLES = (models.TRANSACTIONS, models.RECORDS, models.SERVICES, models.PROBES, models.FINDINGS,
+          models.WRITES)
 # NOTE: none of these characters has a meaning between quotes in either language, so that what is
 # printed for an administrator to run holds nothing but what he typed.
 _HOST = re.compile(r'[A-Za-z0-9_.@:%+\-]{1,201}')

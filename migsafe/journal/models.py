@@ -36,6 +36,7 @@ TABLE_ARGS = {
     # NOTE: an id is never used again, so that a stale one cannot hit another transaction.
     'sqlite_autoincrement': True,
 }
+MYSQL_ARGS = {name: value for name, value in TABLE_ARGS.items() if name.startswith('mysql_')}
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
@@ -153,7 +154,7 @@ class Service(Base):
     detail: orm.Mapped[str] = orm.mapped_column(sa.Text())
     updated_at: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcDateTime)
 
-    __table_args__ = ({k: v for k, v in TABLE_ARGS.items() if k.startswith('mysql_')},)
+    __table_args__ = (MYSQL_ARGS,)
 
 
 class Probe(Base):
@@ -164,7 +165,7 @@ class Probe(Base):
     host: orm.Mapped[str] = orm.mapped_column(sa.String(255), primary_key=True)
     checked_at: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcDateTime)
 
-    __table_args__ = ({k: v for k, v in TABLE_ARGS.items() if k.startswith('mysql_')},)
+    __table_args__ = (MYSQL_ARGS,)
 
 
 class Finding(Base):
@@ -187,6 +188,21 @@ class Finding(Base):
     )
 
 
+class WriteColumns:
+    """Marks a write to a server, see :mod:`migsafe.journal.tokens`."""
+
+    token: orm.Mapped[str] = orm.mapped_column(sa.String(32), primary_key=True)
+    host: orm.Mapped[str] = orm.mapped_column(sa.String(255))
+    written_at: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcDateTime)
+
+
+class Write(WriteColumns, Base):
+    """The writes of each host whose answer may still be asked for."""
+
+    __tablename__ = 'migsafe_writes'
+    __table_args__ = (sa.Index('migsafe_writes_host_idx', 'host', 'written_at'), MYSQL_ARGS)
+
+
 # NOTE: statements go past the unit of work of the ORM, which costs a migration that waits for its
 # journal more than the database does; the classes above are what the migrations must produce.
 TRANSACTIONS = Base.metadata.tables[Transaction.__tablename__]
@@ -194,3 +210,4 @@ RECORDS = Base.metadata.tables[Record.__tablename__]
 SERVICES = Base.metadata.tables[Service.__tablename__]
 PROBES = Base.metadata.tables[Probe.__tablename__]
 FINDINGS = Base.metadata.tables[Finding.__tablename__]
+WRITES = Base.metadata.tables[Write.__tablename__]

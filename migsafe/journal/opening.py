@@ -19,7 +19,7 @@ from oslo_config import cfg
 from sqlalchemy import exc as sa_exc
 
 from migsafe import exceptions
-from migsafe.journal import api, errors, files, making, rights, schema, store
+from migsafe.journal import api, errors, files, making, rights, schema, store, tokens, upgrading
 
 _HOST = re.compile(r'[A-Za-z0-9_@:%+\-][A-Za-z0-9_.@:%+\-]{0,200}')
 
@@ -118,22 +118,27 @@ def open_journal(conf: cfg.ConfigOpts, host: str, *, create: bool = True) -> api
         JournalFileCorrupt among them
     :raises ConfigError: the URL or the host name cannot be used
     """
-    return api.Journal(open_store(journal_url(conf, host), create=create), host)
+    return api.Journal(open_store(journal_url(conf, host), host, create=create), host)
 
 
-def open_store(url: sa.URL, *, create: bool, chain: schema.Chain = schema.JOURNAL) -> store.Store:
-    """Check, create and upgrade a database, and open it; see :func:`open_journal`."""
+def open_store(url: sa.URL, host: str, *, create: bool,
+               chain: schema.Chain = schema.JOURNAL) -> store.Store:
+    """Check, create and upgrade a database, and open it; see :func:`open_journal`.
+
+    :param host: that its writes carry
+    """
     path = url.database if url.get_backend_name() == 'sqlite' else None
     owner = os.geteuid()
     if path is not None:
         with errors.translated(path, 'opening', chain.advice):
             rights.require(path)
             _prepare(path, owner, create, chain)
-    opened = store.Store(url, owner, advice=chain.advice)
+    opened = store.Store(url, owner, advice=chain.advice, marks=(
+        None if path is not None else tokens.Tokens(chain.writes, host)))
     try:
         opened.open()
         if path is not None and create:
-            schema.upgrade(opened.engine, chain)
+            upgrading.upgrade(opened.engine, chain)
         schema.check(opened.engine, chain)
     except BaseException:
         opened.close()
@@ -149,11 +154,11 @@ def sync(conf: cfg.ConfigOpts, host: str) -> str:
 def sync_store(url: sa.URL, chain: schema.Chain = schema.JOURNAL) -> str:
     """Create or upgrade the schema of one database; return the revision it has now."""
     if url.get_backend_name() == 'sqlite':
-        open_store(url, create=True, chain=chain).close()
+        open_store(url, '', create=True, chain=chain).close()
         return schema.head(chain)
     opened = store.Store(url, os.geteuid(), advice=chain.advice)
     try:
-        schema.upgrade(opened.engine, chain)
+        upgrading.upgrade(opened.engine, chain)
         return schema.current(opened.engine, chain) or ''
     finally:
         opened.close()

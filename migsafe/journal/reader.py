@@ -13,7 +13,7 @@
 
 import datetime
 
-from migsafe.journal import reads, separation
+from migsafe.journal import places, reads, separation
 from migsafe.journal.records import Finding, Record, ServiceStatus, Transaction
 from migsafe.journal.store import Store
 
@@ -54,13 +54,17 @@ class JournalReader:
             connection, self.database, tx.id))
 
     def unsettled(self, *, due_before: datetime.datetime | None = None, limit: int = 100,
-                  after_id: int = 0, all_hosts: bool = False) -> Transactions:
+                  after_id: int = 0, all_hosts: bool = False,
+                  longest: float | None = None) -> Transactions:
         """Return a page of what is not settled, oldest first.
 
         :param due_before: naive UTC; only what is due by then
+        :param longest: seconds that anything is ever postponed for; what is not due until after
+            that was written by a clock that was ahead, and is due, too
         """
         return self._store.read('reading what is unsettled', lambda connection: reads.unsettled(
-            connection, self.database, self._scope(all_hosts), due_before, limit, after_id))
+            connection, self.database, self._scope(all_hosts), due_before, limit, after_id,
+            longest))
 
     def unsettled_for_instance(self, instance_uuid: str) -> Transactions:
         """Return what is not settled of one instance on this host."""
@@ -100,6 +104,10 @@ class JournalReader:
             return None
         return self._store.read('looking at what its account can reach', lambda connection:
                                 separation.reach(connection, self.host))
+
+    def oddities(self) -> list[str]:
+        """Return what is odd about where the journal is, and who else writes to it."""
+        return places.oddities(self._store.path, self.statuses())
 
     def check_readable(self) -> None:
         """Check owner, modes and room of a SQLite file, and read from the database.

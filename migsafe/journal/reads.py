@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from migsafe.journal import models, records, rows
 
 TABLE, COLUMN = models.TRANSACTIONS, models.TRANSACTIONS.c
+#: What is postponed by other rules than that of [migsafe] recovery_backoff_max is due before.
+LONGEST = datetime.timedelta(minutes=10)
 Transactions = list[records.Transaction]
 # NOTE: built once, as every operation on an instance of this host asks it.
 _OF_INSTANCE = sa.select(TABLE).where(
@@ -51,15 +53,22 @@ def by_id(connection: sa.Connection, database: str,
 
 
 def unsettled(connection: sa.Connection, database: str, host: str | None,
-              due_before: datetime.datetime | None, limit: int, after_id: int) -> Transactions:
-    """Return one page of what is not settled; a row of unknown state counts as unsettled."""
+              due_before: datetime.datetime | None, limit: int, after_id: int,
+              longest: float | None = None) -> Transactions:
+    """Return one page of what is not settled; a row of unknown state counts as unsettled.
+
+    :param longest: see :meth:`migsafe.journal.reader.JournalReader.unsettled`
+    """
     query = sa.select(TABLE).where(sa.text(models.UNSETTLED), COLUMN.id > after_id)
     if host is not None:
         query = query.where(COLUMN.host == host)
     if due_before is not None:
         # What was written in the future was so by a clock that has been set back since.
-        query = query.where(sa.or_(COLUMN.next_attempt_at <= due_before,
-                                   COLUMN.updated_at > due_before))
+        due = [COLUMN.next_attempt_at <= due_before, COLUMN.updated_at > due_before]
+        if longest is not None:
+            due.append(COLUMN.next_attempt_at > due_before + max(
+                datetime.timedelta(seconds=longest), LONGEST))
+        query = query.where(sa.or_(*due))
     return _all(connection, query.order_by(COLUMN.id).limit(limit), database)
 
 

@@ -41,11 +41,13 @@ class Chain:
     :param location: of the revisions, as package:directory
     :param version_table: where the database keeps which one it has
     :param advice: for messages about such a database
+    :param writes: the table that marks writes, see :mod:`migsafe.journal.tokens`
     """
 
     location: str
     version_table: str
     advice: errors.Advice = errors.JOURNAL
+    writes: str = 'migsafe_writes'
 
 
 JOURNAL = Chain('migsafe.journal:migrations', VERSION_TABLE)

@@ -12,22 +12,17 @@
 """Runs a function in one database transaction: committed when it returns, else rolled back."""
 
 import os
-import random
 import threading
-import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import engine, errors, files
+from migsafe.journal import commits, engine, errors, files, tokens, whole
 
 T = TypeVar('T')
 Work = Callable[[sa.Connection], T]
-BUSY_SECONDS = 30.0
-# NOTE: the smallest page that SQLite has; whatever the page size, the file is a multiple of it.
-PAGE_SIZE = 512
 
 
 class Store:
@@ -43,10 +38,13 @@ class Store:
     :param owner: uid that must own a SQLite file
     :param name: what messages call it, if not by its path
     :param advice: for messages about its kind of database
+    :param marks: of the writes to a server
     """
 
     def __init__(self, url: sa.URL, owner: int, name: str | None = None,
-                 advice: errors.Advice = errors.JOURNAL) -> None:
+                 advice: errors.Advice = errors.JOURNAL,
+                 marks: tokens.Tokens | None = None) -> None:
+        self._marks = marks
         self.database = name or errors.label(url)
         self._advice = advice
         self.path = url.database if url.get_backend_name() == 'sqlite' else None
@@ -56,6 +54,7 @@ class Store:
         self._writer: sa.Connection | None = None
         self._identity: dict[str, tuple[int, int] | None] = {}
         self._pid = os.getpid()
+        self._damage: exceptions.JournalFileCorrupt | None = None
 
     def open(self) -> None:
         """Check and open a SQLite file for good; nothing to do for a server.
@@ -68,10 +67,9 @@ class Store:
             files.check(self.path, self._owner)
             files.check_mount(self.path)
             self._identity = {self.path: _identity(self.path)}
+            whole.look(self.path)
             engine.use_wal(self.engine, self.database, self._advice)
             self._writer = self.engine.connect().execution_options(**engine.WRITE)
-            self._check_content(self._writer)
-            self._check_length(self.path)
             files.check(self.path, self._owner)
             self._know_log(self.path)
 
@@ -80,29 +78,11 @@ class Store:
         self._identity |= {name: _identity(name)
                            for name in (path + suffix for suffix in files.LOG)}
 
-    def _check_content(self, connection: sa.Connection) -> None:
-        cursor = connection.connection.cursor()
-        cursor.execute('PRAGMA quick_check(3)')
-        found = [str(row[0]) for row in cursor.fetchall()]
-        cursor.close()
-        if found != ['ok']:
-            raise exceptions.JournalFileCorrupt(
-                database=self.database, reason='; '.join(found)[:300])
-
-    def _check_length(self, path: str) -> None:
-        # NOTE: SQLite reads what is missing of the last page as zeros and says nothing. Only
-        # with a log to be replayed may the end of the file be half written.
-        log = path + '-wal'
-        if os.path.exists(log) and os.path.getsize(log):
-            return
-        if os.path.getsize(path) % PAGE_SIZE:
-            raise exceptions.JournalFileCorrupt(
-                database=self.database, reason='its last page is cut short')
-
     def write(self, what: str, work: Work[T]) -> T:
-        """Run ``work`` and commit; nothing of it is there if this raises.
+        """Run ``work`` and commit; nothing of it is there if this raises, with one exception.
 
         :param what: the call, for messages
+        :raises JournalWriteUnknown: it may be there, and the database does not say
         :raises JournalError: whatever went wrong in the database
         """
         def once() -> T:
@@ -122,16 +102,30 @@ class Store:
                 return result
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
-            return self._patiently(in_line)
+            try:
+                return commits.patiently(in_line)
+            except commits.UnansweredError as lost:
+                commits.find_out(self.database, self.engine, self._marks, what, lost)
+                return cast(T, lost.result)
 
     def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
         try:
-            with connection.begin():
-                return work(connection)
+            with connection.begin() as transaction:
+                result = work(connection)
+                token = self._marks.put(connection) if self._marks else ''
+                try:
+                    transaction.commit()
+                except errors.OUTSIDE as exc:
+                    if errors.is_busy(exc):
+                        raise
+                    raise commits.UnansweredError(exc, token, result) from None
+            if self._marks:
+                self._marks.answered(token)
+            return result
         finally:
             # NOTE: whatever ended the work, the next writer must find no transaction open.
-            if connection.in_transaction():
-                connection.rollback()
+            # One whose COMMIT failed is not active any more, and still there.
+            connection.rollback()
 
     def read(self, what: str, work: Work[T]) -> T:
         """Run ``work``, which only reads.
@@ -143,7 +137,7 @@ class Store:
                 return work(connection)
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
-            return self._patiently(once)
+            return commits.patiently(once)
 
     def check_identity(self) -> None:
         """Refuse to go on with a file or a log that was removed or replaced under this process.
@@ -169,6 +163,8 @@ class Store:
         """Check owner and modes again, and that there is room for what a migration writes."""
         if self.path is None:
             return
+        if self._damage is not None:
+            raise self._damage
         with errors.translated(self.database, 'checking', self._advice):
             self.check_identity()
             files.check(self.path, self._owner)
@@ -180,6 +176,21 @@ class Store:
                 reason=f'its file system has {free // 1024} KiB left, '
                 f'{files.MIN_FREE_BYTES // 1024} KiB are wanted',
                 cure='Free space there; no migration starts until then, guests keep running.')
+
+    def check_whole(self) -> None:
+        """Read all of a SQLite file, and compare each index with its table.
+
+        :raises JournalFileCorrupt: and :meth:`check_file` raises it from then on
+        """
+        if self.path is None:
+            return
+        with errors.translated(self.database, 'checking all of it', self._advice):
+            self.check_identity()
+            try:
+                whole.check(self.path)
+            except exceptions.JournalFileCorrupt as error:
+                self._damage = error
+                raise
 
     def truncate_log(self) -> bool:
         """Have nothing left in the write-ahead log of a SQLite file; a server has its own ways.
@@ -204,7 +215,7 @@ class Store:
             return False
         with errors.translated(self.database, 'emptying the log', self._advice):
             self.check_identity()
-            return self._patiently(work)
+            return commits.patiently(work)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -212,16 +223,6 @@ class Store:
         if writer is not None:
             writer.close()
         self.engine.dispose()
-
-    def _patiently(self, call: Callable[[], T]) -> T:
-        deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                return call()
-            except errors.OUTSIDE as exc:
-                if not errors.is_busy(exc) or time.monotonic() > deadline:
-                    raise
-            time.sleep(random.uniform(0.005, 0.05))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -63,6 +63,13 @@ class Upkeep(reader.JournalReader):
         self._commit('a test of writing', lambda connection: writes.upsert(
             connection, models.PROBES, self.host, {'checked_at': timeutils.utcnow()}))
 
+    def check_whole(self) -> None:
+        """Read all of the file; see :meth:`migsafe.journal.store.Store.check_whole`.
+
+        :raises JournalFileCorrupt: no migration is begun from then on
+        """
+        self._store.check_whole()
+
     def purge(self, older_than: datetime.datetime, *, all_hosts: bool = False) -> int:
         """Delete transactions settled before ``older_than``; unsettled ones are never touched.
 

@@ -19,6 +19,8 @@ from migsafe import exceptions, masking
 
 PAYLOAD_LIMIT = 4 * 1024 * 1024
 TEXT_LIMIT = 16 * 1024
+#: MariaDB's TEXT has 65,535 bytes, of which a character may take four.
+TEXT_BYTES = 65_000
 
 
 def dump(what: str, payload: Any) -> str | None:
@@ -48,9 +50,8 @@ def dump(what: str, payload: Any) -> str | None:
 def prose(text: object) -> str:
     """Return free text made harmless and cut to ``TEXT_LIMIT`` characters; it never fails."""
     clean = masking.CONTROL.sub('?', str(text))
-    if len(clean) <= TEXT_LIMIT:
-        return clean
-    return f'{clean[:TEXT_LIMIT]}... ({len(clean)} characters)'
+    part = clean[:TEXT_LIMIT].encode('utf-8', 'replace')[:TEXT_BYTES].decode('utf-8', 'ignore')
+    return clean if len(part) == len(clean) else f'{part}... ({len(clean)} characters)'
 
 
 def word(what: str, name: str, value: object, limit: int, *, empty: bool = True) -> str:

@@ -21,7 +21,7 @@ from migsafe import exceptions
 from migsafe.journal import values
 from migsafe.ledger import fences, moves, outcomes, records
 from migsafe.ledger.records import Thing
-from migsafe.ledger.rows import COLUMN, ENDS, PAGE, PATIENCE, TABLE, of_peer
+from migsafe.ledger.rows import COLUMN, ENDS, PAGE, PATIENCE, TABLE, clock, of_peer
 
 Judge = Callable[[Sequence[records.Export]], None]
 
@@ -61,8 +61,8 @@ class Ledger(outcomes.Outcomes, fences.Fences):
 
         def work(connection: sa.Connection) -> None:
             self._lock(connection, thing)
-            known = self._of(connection, thing)
-            busy = self._busy(known)
+            known, now = self._of(connection, thing), clock(connection)
+            busy = self._busy(known, now)
             if busy is not None:
                 raise Busy(kind=thing.kind, id=thing.id, service=busy.service, export=busy,
                            state=busy.state, until=busy.due_at)
@@ -71,7 +71,6 @@ class Ledger(outcomes.Outcomes, fences.Fences):
             if judge is not None:
                 judge([row for row in known if row.peer and row.state != 'gone'])
             there = {row.peer: row for row in known}
-            now = timeutils.utcnow()
             for peer in wanted:
                 before = there[peer.key].state if peer.key in there else 'gone'
                 # NOTE: an intent that repeats one, or undoes one that has not ended, does not
@@ -106,8 +105,8 @@ class Ledger(outcomes.Outcomes, fences.Fences):
 
         def work(connection: sa.Connection) -> bool:
             self._lock(connection, thing)
-            known, now = self._of(connection, thing), timeutils.utcnow()
-            if self._busy(known) is not None:
+            known, now = self._of(connection, thing), clock(connection)
+            if self._busy(known, now) is not None:
                 connection.execute(sa.update(TABLE).where(
                     COLUMN.id == export.id, COLUMN.due_at.is_(None)).values(
                         due_at=now + PATIENCE))

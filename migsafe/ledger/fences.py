@@ -52,6 +52,7 @@ class Fences(Rows):
                  COLUMN.state != 'gone']
         if volumes:
             where += [COLUMN.kind == 'volume', COLUMN.resource.in_(volumes)]
+        # NOTE: a time of this host may be one ahead; what is due much too late is due, too.
         now = timeutils.utcnow()
         # NOTE: what somebody is at work on is left to him, see at_work().
         due = sa.case((sa.and_(COLUMN.state.in_(ENDS.values()), COLUMN.error == ''),

@@ -82,7 +82,7 @@ def _stem(path: str) -> str:
 def _open(path: str, own: Ledger) -> Iterator[rows.Rows]:
     url = sa.URL.create('sqlite', database=path)
     # NOTE: nobody else will upgrade the tables of a name that nobody has.
-    store = journal_opening.open_store(url, create=True, chain=opening.CHAIN)
+    store = journal_opening.open_store(url, own.service, create=True, chain=opening.CHAIN)
     try:
         yield rows.Rows(store, _stem(path), own.service, own.incarnation)
     finally:

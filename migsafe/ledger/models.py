@@ -9,14 +9,21 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The table of the ledger."""
+"""The tables of the ledger."""
 
 import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from migsafe.journal.models import TABLE_ARGS, BigInt, LongText, UtcDateTime
+from migsafe.journal.models import (
+    MYSQL_ARGS,
+    TABLE_ARGS,
+    BigInt,
+    LongText,
+    UtcDateTime,
+    WriteColumns,
+)
 
 
 class Base(orm.DeclarativeBase):
@@ -63,6 +70,14 @@ class Export(Base):
         sa.Index('migsafe_exports_fenced_idx', 'backend', 'fenced'),
         TABLE_ARGS,
     )
+
+
+class Write(WriteColumns, Base):
+    """The writes of each service whose answer may still be asked for."""
+
+    __tablename__ = 'migsafe_ledger_writes'
+    __table_args__ = (sa.Index('migsafe_ledger_writes_host_idx', 'host', 'written_at'),
+                      MYSQL_ARGS)
 
 
 EXPORTS = Base.metadata.tables[Export.__tablename__]

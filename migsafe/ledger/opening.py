@@ -23,7 +23,8 @@ from migsafe.ledger import api
 # NOTE: without --config-file the command would read nova.conf, which names no ledger.
 SYNC = 'migsafe-manage --config-file /etc/cinder/cinder.conf db sync --ledger'
 CHAIN = schema.Chain('migsafe.ledger:migrations', 'migsafe_ledger_alembic_version',
-                     errors.Advice(SYNC, 'ledger_connection', 'ledger_path'))
+                     errors.Advice(SYNC, 'ledger_connection', 'ledger_path'),
+                     'migsafe_ledger_writes')
 
 
 def ledger_url(conf: cfg.ConfigOpts, host: str) -> sa.URL:
@@ -60,7 +61,7 @@ def open_ledger(conf: cfg.ConfigOpts, host: str, cluster: str | None = None, *,
     :raises ConfigError: an option cannot be used
     """
     check_cluster(conf, host, cluster)
-    opened = opening.open_store(ledger_url(conf, host), create=create, chain=CHAIN)
+    opened = opening.open_store(ledger_url(conf, host), host, create=create, chain=CHAIN)
     return api.Ledger(opened, cluster or host, host, str(uuid.uuid4()))
 
 

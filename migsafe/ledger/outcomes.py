@@ -18,12 +18,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_serialization import jsonutils
-from oslo_utils import timeutils
 
 from migsafe.journal import values
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
-from migsafe.ledger.rows import COLUMN, ENDS, PATIENCE, TABLE, Rows, at_work
+from migsafe.ledger.rows import COLUMN, ENDS, PATIENCE, TABLE, Rows, at_work, clock
 
 Match = Callable[[records.Export], bool]
 
@@ -53,17 +52,14 @@ class Outcomes(Rows):
         """
         what = f'the outcome for {thing.kind} {thing.id}'
         values.choice(what, 'state', state, tuple(ENDS))
-        now = timeutils.utcnow()
-        changed: dict[str, Any] = {
-            'state': state, 'error': values.prose(error), 'attempts': 0, 'updated_at': now,
-            'due_at': None if again is None else now + datetime.timedelta(seconds=again)}
+        changed: dict[str, Any] = {'state': state, 'error': values.prose(error), 'attempts': 0}
         for name, limit in (('target', values.TEXT_LIMIT), ('lun', 64)):
             if name in facts:
                 changed[name] = values.prose(facts[name])[:limit]
         if 'identity' in facts:
             changed['identity'] = jsonutils.dumps(sorted(facts['identity']))
         return self._update(what, thing, list(keys), changed, self._match(
-            read, (intent or ENDS[state],), attachment), look_at_target)
+            read, (intent or ENDS[state],), attachment), again, look_at_target)
 
     def fail(self, thing: Thing, keys: Iterable[str], error: str, seconds: float = 0.0, *,
              attachment: str | None = None, read: records.Export | None = None) -> bool:
@@ -74,27 +70,24 @@ class Outcomes(Rows):
 
         :param attachment: that the export was to be made for, None for any intent
         """
-        now = timeutils.utcnow()
         # NOTE: an error says that nobody is at work on it, see at_work().
-        changed = {'error': values.prose(error) or 'it failed', 'attempts': COLUMN.attempts + 1,
-                   'due_at': now + datetime.timedelta(seconds=seconds), 'updated_at': now}
+        changed = {'error': values.prose(error) or 'it failed', 'attempts': COLUMN.attempts + 1}
         intents = tuple(ENDS.values()) if attachment is None else ('mapping',)
         return self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
-                            self._match(read, intents, attachment))
+                            self._match(read, intents, attachment), seconds)
 
     def doubt(self, thing: Thing, keys: Iterable[str], error: str) -> bool:
         """Record that what somebody is just making was unmapped meanwhile: it cannot be settled.
         """
-        now = timeutils.utcnow()
         return self._update(f'the doubt about {thing.kind} {thing.id}', thing, list(keys),
-                            {'error': values.prose(error), 'due_at': now, 'updated_at': now},
-                            lambda row: row.state == 'mapping')
+                            {'error': values.prose(error)}, lambda row: row.state == 'mapping',
+                            0.0)
 
     def renew(self, thing: Thing, keys: Iterable[str]) -> bool:
         """Say that this process is still at work on its intents; see :class:`Busy`."""
         return self._update(f'the work on {thing.kind} {thing.id}', thing, list(keys),
-                            {'due_at': timeutils.utcnow() + PATIENCE},
-                            self._match(None, tuple(ENDS.values()), None))
+                            {}, self._match(None, tuple(ENDS.values()), None),
+                            PATIENCE.total_seconds(), touch=False)
 
     def reaches(self, thing: Thing, key: str, initiators: Iterable[str]) -> bool:
         """Record what this process's intent has mapped to beside what the connector names."""
@@ -123,18 +116,28 @@ class Outcomes(Rows):
             and attachment in (None, row.attachment))
 
     def _update(self, what: str, thing: Thing, keys: list[str], changed: dict[str, Any],
-                match: Match, look_at_target: bool = False) -> bool:
+                match: Match, again: float | None, look_at_target: bool = False, *,
+                touch: bool = True) -> bool:
+        """Change the rows that match.
+
+        :param again: seconds after which they are due, None for never
+        :param touch: whether it counts as a change of theirs
+        """
         peers = [key for key in keys if key] or keys
 
         def work(connection: sa.Connection) -> bool:
             # NOTE: to change the target's row locks it as well.
             if not (look_at_target and self._look(connection, thing)):
                 self._lock(connection, thing)
+            now = clock(connection)
+            times: dict[str, Any] = {
+                'due_at': None if again is None else now + datetime.timedelta(seconds=again),
+                **({'updated_at': now} if touch else {})}
             found = {row.peer: row.id for row in self._of(connection, thing, keys) if match(row)}
             done = [key for key in peers if key in found]
             if done:
                 connection.execute(sa.update(TABLE).where(
-                    COLUMN.id.in_(found.values())).values(changed))
+                    COLUMN.id.in_(found.values())).values({**changed, **times}))
             return len(done) == len(peers)
         return self._store.write(what, work)
 
@@ -142,7 +145,7 @@ class Outcomes(Rows):
         # NOTE: conditions here, and not in WHERE, leave a database without statistics no
         # other index than that of the volume (PostgreSQL read all that is not due).
         due = sa.case((sa.and_(COLUMN.state != 'gone', COLUMN.due_at.is_(None)),
-                       sa.literal(timeutils.utcnow() + PATIENCE, COLUMN.due_at.type)),
+                       sa.literal(clock(connection) + PATIENCE, COLUMN.due_at.type)),
                       else_=COLUMN.due_at)
         return connection.execute(sa.update(TABLE).where(
             self._rows(thing), COLUMN.peer == '').values(due_at=due)).rowcount

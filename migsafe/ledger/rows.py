@@ -31,6 +31,12 @@ PAGE = 500
 #: How long after an intent somebody else may look whether it was ever finished. Until then it
 #: keeps the other services of a cluster from the volume; whoever is still at work renews it.
 PATIENCE = datetime.timedelta(seconds=60)
+#: Longest pause that is not by [migsafe] recovery_backoff_max, such as an inspector's lag.
+LONGEST = datetime.timedelta(hours=1)
+# NOTE: the services of a cluster believe one clock. One that is ahead would otherwise keep a
+# volume after its death, and one that is behind be overtaken while it is at work.
+_CLOCKS = {'mysql': 'SELECT UTC_TIMESTAMP(6)', 'mariadb': 'SELECT UTC_TIMESTAMP(6)',
+           'postgresql': "SELECT clock_timestamp() AT TIME ZONE 'UTC'"}
 #: What an intent ends in -> the intent.
 ENDS = {'mapped': 'mapping', 'removed': 'unmapping', 'gone': 'unmapping'}
 
@@ -84,12 +90,23 @@ class Rows:
 
     def busy(self, thing: Thing) -> bool:
         """Whether an intent would be refused with :class:`Busy` now."""
-        return self._busy(self.of(thing)) is not None
+        return self._store.read(
+            f'reading the exports of {thing.kind} {thing.id}', lambda connection: self._busy(
+                self._of(connection, thing), clock(connection))) is not None
 
     def due(self, now: datetime.datetime | None = None, limit: int = PAGE,
-            after_id: int = 0) -> list[records.Export]:
-        """Return a page of what is to be looked at again, by id; None: whether due or not."""
-        where = COLUMN.due_at <= now if now else COLUMN.due_at.isnot(None)
+            after_id: int = 0, longest: float | None = None) -> list[records.Export]:
+        """Return a page of what is to be looked at again, by id; None: whether due or not.
+
+        :param longest: seconds of the longest pause; what is due much later was written by a
+            clock that was ahead, and is due, too
+        """
+        where: sa.ColumnElement[bool] = COLUMN.due_at.isnot(None)
+        if now:
+            where = COLUMN.due_at <= now
+            if longest is not None:
+                where = sa.or_(where, COLUMN.due_at > now + max(
+                    datetime.timedelta(seconds=1.2 * longest), LONGEST))
         return self._page(where, after_id, limit)
 
     def present(self, after_id: int = 0, limit: int = PAGE,
@@ -124,13 +141,13 @@ class Rows:
             query = query.where(COLUMN.peer.in_(keys))
         return [records.export(row, self.database) for row in connection.execute(query)]
 
-    def _busy(self, known: Iterable[records.Export]) -> records.Export | None:
+    def _busy(self, known: Iterable[records.Export],
+              now: datetime.datetime) -> records.Export | None:
         """What another service is at work on.
 
         This service's own calls stand in line, and what a former process of it has left is
         nobody's.
         """
-        now = timeutils.utcnow()
         return next((row for row in known if row.service != self.service and at_work(row)
                      and row.due_at is not None and row.due_at > now), None)
 
@@ -140,7 +157,7 @@ class Rows:
             sa.select(COLUMN.id).where(self._rows(thing), COLUMN.peer == '')
             .with_for_update()).scalar_one_or_none()
         if found is None:
-            now = timeutils.utcnow()
+            now = clock(connection)
             self._put(connection, thing, '', {
                 **of_peer(records.Peer()), 'state': 'gone', 'before': 'gone', 'error': '',
                 'service': self.service, 'incarnation': self.incarnation, 'attempts': 0,
@@ -160,6 +177,14 @@ class Rows:
             'backend': self.backend, 'kind': thing.kind, 'resource': thing.id, 'peer': key,
             'attachment': '', 'target': '', 'lun': '', 'identity': '[]', 'fenced': '',
             'created_at': changed['updated_at'], **changed})
+
+
+def clock(connection: sa.Connection) -> datetime.datetime:
+    """Return the time, naive UTC: a server's own, so that all its services go by one clock."""
+    query = _CLOCKS.get(connection.dialect.name)
+    found: datetime.datetime = (timeutils.utcnow() if query is None else
+                                connection.execute(sa.text(query)).scalar_one())
+    return found
 
 
 def at_work(row: records.Export) -> bool:

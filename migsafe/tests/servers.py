@@ -185,6 +185,12 @@ class Database(Server):
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
+    def column(self, query: str) -> list[object]:
+        """Return the first column of what a query finds."""
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return list(connection.exec_driver_sql(query).scalars())
+
 
 def _tried(attempt: Callable[[], object], errors: type[Exception]) -> bool:
     with contextlib.suppress(errors):

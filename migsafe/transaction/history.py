@@ -24,6 +24,8 @@ CONNECT = 'connect_volume'
 DISCONNECT = 'disconnect_volume'
 #: An operator's request to take back a verdict, or that a host is dead.
 WITHDRAW = 'withdraw'
+#: What migsafe-manage db restore writes to all that was not settled when the backup was made.
+RESTORED = 'restored'
 #: A note: no device of a volume was there when it was looked for.
 GONE = 'no device of volume '
 LEGACY_CONNECT = 'initialize_connection'
@@ -121,6 +123,10 @@ def _on_request(history: History, record: Record) -> None:
     elif record.effect == WITHDRAW:
         history.guest_on = str(payload.get('host') or '')
         history.dead_hosts.discard(history.guest_on)
+    elif record.effect == RESTORED:
+        # What an operator has said may have been taken back since the backup was made.
+        history.dead_hosts.clear()
+        history.guest_on = ''
 
 
 def _on_verdict(history: History, record: Record) -> None:

@@ -134,8 +134,9 @@ class Recovery:
             self._participant.conf.recovery_batch
         page, after_id = None, 0
         while page is None or len(page) == limit:
-            page = journal.unsettled(due_before=due, limit=limit,
-                                     after_id=after_id)
+            page = journal.unsettled(
+                due_before=due, limit=limit, after_id=after_id,
+                longest=self._participant.conf.recovery_backoff_max)
             for tx in page:
                 after_id = tx.id
                 if not (self._crew.busy(_name(tx)) or self._worked_on(

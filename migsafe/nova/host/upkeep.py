@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import datetime
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
 from oslo_log import log as logging
 from oslo_utils import timeutils
 
+from migsafe import clock
 from migsafe.journal import upkeep
 from migsafe.nova.host import adoption, workers
 from migsafe.nova.host.participant import Participant
@@ -36,7 +38,8 @@ PURGE_INTERVAL = datetime.timedelta(hours=24)
 SECRETS_KEPT = datetime.timedelta(hours=24)
 BLANK_INTERVAL = datetime.timedelta(hours=1)
 #: The names of that work.
-ADOPTION, KEPT, LEFT = 'adoption', 'devices of no migration', 'what was left'
+ADOPTION, KEPT, LEFT, WHOLE = (
+    'adoption', 'devices of no migration', 'what was left', 'the whole journal')
 
 
 class Upkeep:
@@ -55,9 +58,11 @@ class Upkeep:
         self._hanging, self._nudge = hanging, nudge
         self._adoption = adoption.Adoption(participant, manager)
         # These may hang as well, on another host or on a device.
-        self._aside = workers.Crew(3, 3)
+        self._aside = workers.Crew(4, 4)
         self._kept_up: datetime.datetime | None = None
         self._purged: datetime.datetime | None = None
+        self._clock = clock.Steady()
+        self._checked: float | None = None
         self._blanked = upkeep.NEVER
 
     def round(self, now: datetime.datetime) -> None:
@@ -84,7 +89,8 @@ class Upkeep:
         """What is in the journal is settled whatever fails here."""
         for step in (self._beat, self._blank, self._purge):
             self._try(step)
-        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept), (LEFT, self._left)):
+        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept), (LEFT, self._left),
+                           (WHOLE, self._check)):
             self._aside.take(name, functools.partial(self._try, step))
 
     def _adopt(self) -> None:
@@ -115,6 +121,13 @@ class Upkeep:
         """What transactions have left that were overtaken."""
         remains.look_again(self._participant.journal, self._participant.clients)
 
+    def _check(self) -> None:
+        """Once a day: whether the file is whole, which opening a large one does not tell."""
+        now = time.monotonic()
+        if self._checked is None or now - self._checked > PURGE_INTERVAL.total_seconds():
+            self._checked = now
+            self._participant.journal.check_whole()
+
     def _blank(self) -> None:
         """Keep no CHAP secret longer than somebody who is late could still need it."""
         spent = timeutils.utcnow() - SECRETS_KEPT
@@ -125,7 +138,9 @@ class Upkeep:
     def _purge(self) -> None:
         days = self._participant.conf.retention_days
         now = timeutils.utcnow()
-        if not days or (self._purged and now - self._purged < PURGE_INTERVAL):
+        # NOTE: to a clock that is a month ahead, all that was ever settled is old.
+        if not self._clock.is_steady(now) or not days or (
+                self._purged and now - self._purged < PURGE_INTERVAL):
             return
         self._purged = now
         self._participant.journal.purge(now - datetime.timedelta(days=days))

@@ -99,6 +99,9 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
+    # NOTE: before this process reports itself.
+    for oddity in journal.oddities():
+        LOG.warning('About the journal of %s: %s.', manager.host, oddity)
     status.account(journal)
     status.armed(journal)
     LOG.info('migsafe %s protects live migrations on %s',

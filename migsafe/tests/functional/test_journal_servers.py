@@ -21,8 +21,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 
 from migsafe import exceptions
+from migsafe.journal import commits, models, opening, schema, values
 from migsafe.journal import engine as journal_engine
-from migsafe.journal import models, opening, schema, store
 from migsafe.tests import servers
 from migsafe.tests.unit.journal import api_cases, base
 
@@ -92,6 +92,12 @@ class ServerCases(api_cases.ApiCases):
         self.assertIsNone(other.get('m-1', 'source'))
         self.assertEqual({'node11': (1, 0), 'node13': (1, 0)}, self.journal.count_unsettled())
 
+    def test_the_longest_text_of_the_longest_characters(self):
+        tx = self.begin(self.journal)
+        self.journal.note(tx, '\U0001f600' * 70_000)
+        tx = self.journal.verdict(tx, 'HOLD', '\U0001f600' * values.TEXT_LIMIT)
+        self.assertEqual(values.TEXT_BYTES // 4, tx.reason.count('\U0001f600'))
+
     def test_two_processes_write_at_once(self):
         children = [subprocess.Popen([sys.executable, '-c', OTHER_PROCESS, self.server.url, name],
                                      stderr=subprocess.PIPE) for name in ('a', 'b')]
@@ -138,7 +144,7 @@ class ServerCases(api_cases.ApiCases):
 
     def test_a_session_that_hangs_is_not_waited_for(self):
         with mock.patch.object(journal_engine, 'LOCK_SECONDS', 1), \
-                mock.patch.object(store, 'BUSY_SECONDS', 0.5):
+                mock.patch.object(commits, 'BUSY_SECONDS', 0.5):
             journal = self.open()
             tx = self.begin(journal)
             other = self.hang(tx)
@@ -186,6 +192,12 @@ class TestMariaDB(ServerCases, base.JournalTestCase):
     """The journal in MariaDB."""
 
     server_class = servers.MariaDB
+
+    def test_each_session_waits_for_what_another_node_has_committed(self):
+        with self.journal._store.engine.connect() as connection:
+            self.assertEqual(7, connection.exec_driver_sql(
+                'SELECT @@SESSION.wsrep_sync_wait').scalar())
+
     drop_index = ('DROP INDEX migsafe_transactions_unsettled_idx ON migsafe_transactions',)
 
 
@@ -193,4 +205,14 @@ class TestPostgreSQL(ServerCases, base.JournalTestCase):
     """The journal in PostgreSQL."""
 
     server_class = servers.PostgreSQL
+
+    def test_two_processes_where_the_default_is_stricter(self):
+        for level in ('repeatable read', 'serializable'):
+            self.server.execute(
+                f"ALTER DATABASE migsafe SET default_transaction_isolation = '{level}'")
+            self.addCleanup(self.server.execute, 'ALTER DATABASE migsafe RESET ALL')
+            self.assertEqual([level], self.server.column('SHOW transaction_isolation'))
+            self.server.execute('DELETE FROM migsafe_transactions')
+            self.test_two_processes_write_at_once()
+
     drop_index = ('DROP INDEX migsafe_transactions_unsettled_idx',)

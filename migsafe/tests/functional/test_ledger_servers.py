@@ -11,6 +11,8 @@
 # under the License.
 """The ledger of a cluster: two services, one database."""
 
+import contextlib
+import datetime
 import threading
 import time
 
@@ -71,7 +73,7 @@ class Cases:
         self.conf = journal_base.make_conf('/nonexistent', ledger_connection=self.server.url)
         refused = self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
         self.assertIn(f'Run: {opening.SYNC}', str(refused))
-        self.assertEqual('l002', opening.sync(self.conf, 'node1@array'))
+        self.assertEqual('l003', opening.sync(self.conf, 'node1@array'))
 
     def open(self, host):
         opened = ledger.open_ledger(self.conf, host, 'cluster@array')
@@ -98,7 +100,7 @@ class Cases:
                 'service': 'node1@array', 'incarnation': 'i', 'error': '', 'attempts': 0,
                 'created_at': now, 'updated_at': now} for number in range(3)])
         self.assertRaises(exceptions.JournalSchemaTooOld, self.open, 'node1@array')
-        self.assertEqual('l002', opening.sync(self.conf, 'node1@array'))
+        self.assertEqual('l003', opening.sync(self.conf, 'node1@array'))
         rows = list(self.open('node1@array').exports())
         self.assertEqual([('v0', 'mapped', ''), ('v1', 'mapped', ''), ('v2', 'mapped', '')],
                          [(row.resource, row.state, row.fenced) for row in rows])
@@ -152,6 +154,42 @@ class Cases:
         service._change('time', [models.EXPORTS.c.resource == thing.id,
                                  models.EXPORTS.c.due_at.isnot(None)],
                         {'due_at': timeutils.utcnow()})
+
+    @contextlib.contextmanager
+    def off(self, hours):
+        """A service whose clock is wrong."""
+        now = timeutils.utcnow() + datetime.timedelta(hours=hours)
+        with fixtures.MonkeyPatch('oslo_utils.timeutils.utcnow', lambda *_args, **_kwargs: now):
+            yield
+
+    def test_a_service_that_is_behind_is_not_overtaken(self):
+        one, two = self.open('node1@array'), self.open('node2@array')
+        thing = records.Thing('volume', 'v')
+        with self.off(-2):
+            one.intend(thing, [ONE], 'mapping')
+        self.assertRaises(api.Busy, two.intend, thing, [ONE], 'unmapping')
+        with self.off(-2):
+            self.assertTrue(one.renew(thing, [ONE.key]))
+        self.assertTrue(two.busy(thing))
+        self.assertFalse(two.claim(self.row(two, thing)))
+
+    def test_a_service_that_was_ahead_keeps_nothing_after_its_death(self):
+        one, two = self.open('node1@array'), self.open('node2@array')
+        thing = records.Thing('volume', 'v')
+        with self.off(2), fixtures.MonkeyPatch(
+                'migsafe.ledger.api.PATIENCE', datetime.timedelta(seconds=0.1)):
+            one.intend(thing, [ONE], 'mapping')
+        patiently(two, thing, [ONE], 'unmapping')
+
+    def test_what_is_due_in_a_far_future_is_due(self):
+        service = self.open('node1@array')
+        thing = records.Thing('volume', 'v')
+        service.intend(thing, [ONE], 'mapping')
+        now = timeutils.utcnow() - datetime.timedelta(hours=9)
+        self.assertEqual([], service.due(now))
+        self.assertEqual(1, len(service.due(now, longest=600)))
+        now = timeutils.utcnow() - datetime.timedelta(minutes=10)
+        self.assertEqual([], service.due(now, longest=600))
 
     def claimed(self, thing, key=ONE.key):
         """Node1's recovery takes an export away."""

@@ -222,6 +222,26 @@ class ApiCases:
         self.journal.postpone(tx, 60, 'peer is down')
         self.assertEqual([], self.journal.unsettled(due_before=timeutils.utcnow()))
 
+    def test_what_was_postponed_by_a_clock_that_was_ahead_is_due(self):
+        """Also when something was written to it by the right clock since then."""
+        clock = self.freeze()
+        clock.advance(9 * 3600)
+        tx = self.journal.postpone(self.begin(self.journal), 60, 'peer is down')
+        clock.advance(-9 * 3600)
+        self.journal.note(tx, 'by the right clock')
+        self.assertEqual([], self.journal.unsettled(due_before=timeutils.utcnow()))
+        self.assertEqual([tx.id], [found.id for found in self.journal.unsettled(
+            due_before=timeutils.utcnow(), longest=600)])
+        self.journal.postpone(tx, 600, 'peer is down')
+        self.assertEqual([], self.journal.unsettled(due_before=timeutils.utcnow(), longest=600))
+
+    def test_what_was_settled_in_the_future_is_not_purged(self):
+        clock = self.freeze()
+        clock.advance(31 * 86400)
+        self.journal.finish(self.begin(self.journal))
+        clock.advance(-31 * 86400)
+        self.assertEqual(0, self.journal.purge(timeutils.utcnow()))
+
     def test_request_makes_it_due_at_once(self):
         self.freeze()
         tx = self.begin(self.journal)

@@ -14,12 +14,13 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 from unittest import mock
 
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import engine, rows, schema, store
+from migsafe.journal import commits, engine, rows, schema, whole
 from migsafe.tests.unit.journal import base
 
 NOTES = 50
@@ -69,10 +70,72 @@ class TestFile(base.JournalTestCase):
 
     def test_a_page_of_zeros(self):
         for page in (1, 5, 20):
-            with open(self.path, 'r+b') as handle:
-                handle.seek(4096 * page)
-                handle.write(b'\0' * 4096)
+            self._zero(page)
         self.refused()
+
+    def _killed(self):
+        """What a kill leaves: the file, and a log with what was written last."""
+        opened = self.open()
+        opened.note(opened.get('m-1'), 'the last word')
+        for name in (self.path, f'{self.path}-wal'):
+            shutil.copy2(name, f'{name}.kept')
+        opened.close()
+        for name in (self.path, f'{self.path}-wal'):
+            os.replace(f'{name}.kept', name)
+        with open(f'{self.path}-wal', 'rb') as handle:
+            return handle.read()
+
+    def _zero(self, page):
+        with open(self.path, 'r+b') as handle:
+            handle.seek(4096 * page)
+            handle.write(b'\0' * 4096)
+
+    def test_a_refused_open_leaves_the_log_as_it_is(self):
+        log = self._killed()
+        self.assertGreater(len(log), 4096)
+        self._zero(20)
+        self.refused()
+        with open(f'{self.path}-wal', 'rb') as handle:
+            self.assertEqual(log, handle.read())
+
+    def test_the_advice_for_a_damaged_file(self):
+        log = self._killed()
+        self._zero(20)
+        text = self.refused()
+        command = text[text.index('for s in'):]
+        subprocess.run(['sh', '-euc', command], check=True)
+        with open(f'{self.path}.damaged-wal', 'rb') as handle:
+            self.assertEqual(log, handle.read())
+        self.assertEqual([], self.open().list())
+
+    def _mixed(self):
+        """A file of which an index was copied at another moment than the rest."""
+        shutil.copy2(self.path, f'{self.path}.early')
+        opened = self.open()
+        for number in range(3):
+            self.begin(opened, f'm-{number + 2}', instance=f'i-{number + 2}')
+        opened.close()
+        (page,), = self.sql('SELECT rootpage FROM sqlite_master WHERE name = '
+                            "'migsafe_transactions_instance_idx'")
+        with open(f'{self.path}.early', 'rb') as early, open(self.path, 'r+b') as late:
+            for handle in (early, late):
+                handle.seek(4096 * (page - 1))
+            late.write(early.read(4096))
+        self.assertEqual([('ok',)], self.sql('PRAGMA quick_check'))
+
+    def test_a_copy_of_two_moments(self):
+        self._mixed()
+        self.assertIn('missing from index', self.refused())
+
+    def test_a_large_file_is_checked_later(self):
+        self._mixed()
+        with mock.patch.object(whole, 'SMALL', 0):
+            opened = self.open()
+        opened.check_writable()
+        exc = self.assertRaises(exceptions.JournalFileCorrupt, opened.check_whole)
+        self.assertIn('missing from index', str(exc))
+        self.assertIs(exc, self.assertRaises(exceptions.JournalFileCorrupt,
+                                             opened.check_writable))
 
     def test_missing_tables(self):
         self.sql('DROP TABLE migsafe_records')
@@ -142,7 +205,7 @@ class TestFile(base.JournalTestCase):
         other = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(other.close)
         other.execute('BEGIN IMMEDIATE')
-        with mock.patch.object(store, 'BUSY_SECONDS', 0.2):
+        with mock.patch.object(commits, 'BUSY_SECONDS', 0.2):
             exc = self.assertRaises(exceptions.JournalUnavailable, opened.note, tx, 'x')
         self.assertIn(f'fuser -v {self.path}', str(exc))
         self.assertEqual(NOTES, len(opened.records(tx)), 'readers do not wait for a writer')

@@ -320,7 +320,7 @@ class TestUpgrade(base.BaseTestCase):
                                   lambda made, _head: real(made, 'l001')):
             # It makes the tables of then, and finds that they are too old for this code.
             self.assertRaises(exceptions.JournalSchemaTooOld, opening.sync, conf, 'node@lvm')
-        self.assertEqual(('l001', 'l002'), opening.versions(conf, 'node@lvm'))
+        self.assertEqual(('l001', 'l003'), opening.versions(conf, 'node@lvm'))
         with sqlite3.connect(os.path.join(directory, 'node@lvm.sqlite')) as raw:
             self.assertNotIn('fenced', {row[1] for row in raw.execute(
                 'PRAGMA table_info(migsafe_exports)')})
@@ -341,7 +341,7 @@ class TestUpgrade(base.BaseTestCase):
                          [(row.resource, row.state, row.lun, row.fenced) for row in rows])
         self.assertEqual([{}] * 3, [row.problems() for row in rows])
         self.assertEqual(3, opened.fence('node13', 'by alice at noon'))
-        self.assertEqual(('l002', 'l002'), opening.versions(conf, 'node@lvm'))
+        self.assertEqual(('l003', 'l003'), opening.versions(conf, 'node@lvm'))
 
 
 class TestTwoAtOnce(LedgerTestCase):
@@ -433,7 +433,7 @@ class TestOpening(LedgerTestCase):
             self.conf.set_override(option, url, 'migsafe')
         head = schema.head()
         self.assertEqual(head, journal_opening.sync(self.conf, 'node'))
-        self.assertEqual('l002', opening.sync(self.conf, 'node'))
+        self.assertEqual('l003', opening.sync(self.conf, 'node'))
         with self.open()._store.engine.connect() as connection:
             tables = set(models.sa.inspect(connection).get_table_names())
         self.assertLessEqual(set(Base.metadata.tables)

@@ -22,6 +22,7 @@ from unittest import mock
 from oslo_utils import fixture as timeutils_fixture
 from oslo_utils import timeutils
 
+from migsafe import clock
 from migsafe.nova.clients import orphans
 from migsafe.nova.host import recovery, upkeep, workers
 from migsafe.tests.unit.nova import hosts
@@ -111,6 +112,33 @@ class Case(hosts.TwoHosts):
 
 
 class TestRound(Case):
+    def test_the_whole_journal_is_checked_once_a_day(self):
+        with mock.patch.object(self.src.journal, 'check_whole') as check:
+            for _turn in range(3):
+                self.recovery._upkeep._do()
+                self.recovery._upkeep._aside.wait()
+            check.assert_called_once_with()
+            self.recovery._upkeep._checked -= 25 * 3600
+            self.recovery._upkeep._do()
+            self.recovery._upkeep._aside.wait()
+            self.assertEqual(2, check.call_count)
+
+    def test_a_clock_that_jumps_a_month_ahead_purges_nothing(self):
+        journal = self.src.journal
+        tx = journal.finish(journal.begin(
+            str(uuid.uuid4()), 'source', str(uuid.uuid4()), SRC, ''))
+        now = timeutils_fixture.TimeFixture()
+        now.setUp()
+        self.addCleanup(now.cleanUp)
+        self.recovery._upkeep._purge()
+        now.advance_time_seconds(31 * 86400)
+        self.recovery._upkeep._purge()
+        self.assertIsNotNone(journal.refresh(tx))
+        # The control: so it would be if the month had gone by.
+        self.recovery._upkeep._clock = clock.Steady(datetime.timedelta(0))
+        self.recovery._upkeep._purge()
+        self.assertIsNone(journal.refresh(tx))
+
     def test_once_settles_everything_in_pages(self):
         self.conf.set_override('recovery_batch', 3, 'migsafe')
         self.journal_several(8)
@@ -132,7 +160,7 @@ class TestRound(Case):
     def test_what_is_not_due_waits(self):
         self.journal_several(1)
         tx = self.src.journal.unsettled()[0]
-        self.src.journal.postpone(tx, 3600, 'later')
+        self.src.journal.postpone(tx, 500, 'later')
         self.round_and_wait()
         self.assertEqual({tx.uuid}, self.open())
         self.recovery.once()

@@ -1,0 +1,102 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The actions of ``migsafe-manage db`` that check, copy and put back a SQLite file."""
+
+import argparse
+import os
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from migsafe import exceptions
+from migsafe.cli import codes, config
+from migsafe.journal import api, backups, errors, files, opening, schema, store, whole
+from migsafe.ledger import models as ledger_models
+from migsafe.ledger import opening as ledger_opening
+from migsafe.ledger import rows as ledger_rows
+from migsafe.transaction import history
+
+REASON = 'the journal was restored from a backup, which may be older than what happened'
+
+
+def _file(conf: cfg.ConfigOpts, args: argparse.Namespace) -> tuple[str, schema.Chain]:
+    """Return the path of the database that is meant, and go on as its owner.
+
+    :raises ConfigError: it is on a server
+    """
+    chain = ledger_opening.CHAIN if args.ledger else schema.JOURNAL
+    url = (ledger_opening.ledger_url if args.ledger else opening.journal_url)(conf, conf.host)
+    if url.get_backend_name() != 'sqlite' or not url.database:
+        raise exceptions.ConfigError(
+            group='migsafe', option=chain.advice.option,
+            reason=f'it names a server, {errors.label(url)}. Its own tools check it, make copies '
+            'of one moment and put them back: mariadb-dump --single-transaction, pg_dump')
+    config.become_owner(url)
+    return url.database, chain
+
+
+def check(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
+    """Read all of a file, and compare its indexes with its tables."""
+    path, chain = _file(conf, args)
+    opening.store_versions(sa.URL.create('sqlite', database=path), chain)
+    if not os.path.lexists(path):
+        raise exceptions.JournalUnavailable(
+            database=path, reason='there is no such file',
+            cure='The command may read another configuration: see --config-file and --host.')
+    with errors.translated(path, 'checking all of it', chain.advice):
+        whole.check(path)
+    print(f'{path} is whole.')
+    return codes.CLEAN
+
+
+def backup(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
+    """Copy a file while its service runs."""
+    path, chain = _file(conf, args)
+    backups.backup(path, os.path.abspath(args.file), chain)
+    print(f'{args.file} is a copy of {path}. It holds the same secrets.')
+    return codes.CLEAN
+
+
+def restore(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
+    """Put a copy back where no file is."""
+    path, chain = _file(conf, args)
+    files.check_maker(path)
+    mark = _mark_ledger if args.ledger else _mark_journal(conf.host)
+    count = backups.restore(path, os.path.abspath(args.file), chain, mark)
+    print(f'{path} is restored from {args.file}. {count} entries that were not settled then are '
+          'judged anew by evidence. Start the service.')
+    return codes.CLEAN
+
+
+def _mark_journal(host: str) -> backups.Mark:
+    """What was decided and declared then is worth less than what is found now."""
+    def mark(opened: store.Store) -> int:
+        journal, after_id, count = api.Journal(opened, host), 0, 0
+        while page := journal.unsettled(all_hosts=True, after_id=after_id):
+            for tx in page:
+                after_id = tx.id
+                if 'verdict' not in tx.problems() and tx.verdict in ('COMMIT', 'ABORT'):
+                    journal.withdraw(tx, str(tx.verdict), REASON)
+                journal.request(tx, history.RESTORED)
+                count += 1
+        return count
+    return mark
+
+
+def _mark_ledger(opened: store.Store) -> int:
+    """What the array has now is looked at for each row that is not gone."""
+    table = ledger_models.EXPORTS
+
+    def work(connection: sa.Connection) -> int:
+        return connection.execute(sa.update(table).where(table.c.state != 'gone').values(
+            due_at=ledger_rows.clock(connection))).rowcount
+    return opened.write('that it is restored', work)
