@@ -19,7 +19,7 @@ from migsafe.tests.storage import base
 
 #: Rounds of attaching and detaching, by what seed, and how many of them in one guest.
 ROUNDS, SEED = int(os.environ.get('MIGSAFE_ROUNDS', '3')), os.environ.get('MIGSAFE_SEED', '1')
-BATCH = 25
+BATCH = 10
 #: How many disks of others there are.
 CROWD = int(os.environ.get('MIGSAFE_CROWD', '250'))
 
