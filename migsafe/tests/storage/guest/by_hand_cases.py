@@ -54,6 +54,14 @@ def unmap_by_hand() -> None:
                 acl.delete()
 
 
+def a_plain_detach(attachment: str) -> None:
+    """An ordinary one of plain Cinder."""
+    by_hand()
+    before = sorted(cinder_cases.exports())
+    cinder_cases.delete(attachment)
+    report(before=before)
+
+
 def settled(seconds: float = cinder_cases.PATIENCE) -> None:
     """Let recovery have its time."""
     places.wait_for(lambda: False, seconds)
