@@ -62,7 +62,6 @@ class Making(Intents):
             with self._guard.working(thing, keys):
                 result = driver()
         except Exception as error:
-            self._before.pop((thing, keys[-1]), None)
             self._failed(thing, keys, error)
             raise
         self._intents[thing, keys[-1]] = time.monotonic()
@@ -77,14 +76,14 @@ class Making(Intents):
             keys = [TARGET, peer.key]
         else:
             keys = self._intend(thing, subject, [peer])
-        before = self._before.pop((thing, peer.key), None)
+        there = ports.mapped(self._guard.inspector, subject, peer)
         try:
             with self._guard.working(thing, keys):
                 info = driver()
         except Exception as error:
             self._failed(thing, keys, error)
             raise
-        reached = ports.made(self._guard.inspector, subject, peer, before)
+        reached = ports.made(self._guard.inspector, subject, peer, there)
         if reached:
             self._guard.ledger.reaches(thing, peer.key, reached)
         learnt = connections.learn(self._guard.inspector, subject, info)
@@ -125,7 +124,6 @@ class Making(Intents):
         if calls.copying():
             return None
         known = self._known(thing, subject, peer)
-        self._before[thing, peer.key] = known.mappings
 
         def judge(exports: Sequence[records.Export]) -> None:
             found = writers.others(known, exports, self._guard.inspector,
