@@ -103,4 +103,5 @@ class TestNotTold(ByHand):
         self.assertEqual([], found['between'])
         outcome: dict[str, Any] = found['outcome'][0]
         self.assertIsNotNone(outcome['error'], outcome)
+        self.assertTrue(found['not_given'])
         self.assertEqual([], found['exports'])
