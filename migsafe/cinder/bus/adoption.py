@@ -25,7 +25,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.cinder.facts import attachments, backend_volumes
+from migsafe.cinder.facts import attachments, backend_volumes, services
 from migsafe.cinder.facts.looks import Seen
 from migsafe.ledger import former, records
 from migsafe.ledger.records import Thing
@@ -73,7 +73,7 @@ def page(guard: Any, after: str, who: str) -> dict[str, Any]:
 def _former(guard: Any, who: str) -> Iterator[tuple[Step, records.Export]]:
     """What was recorded under names that nobody has any more."""
     own = guard.ledger
-    with former.ledgers(guard.conf, own, attachments.is_served) as found:
+    with former.ledgers(guard.conf, own, services.is_served) as found:
         for one in found:
             for row in list(backend_volumes.here(guard, one.rows.exports())):
                 yield _do(who, Step(row.resource, f'{row} is {row.state} in {one}: it is '

@@ -62,7 +62,6 @@ class Making(Intents):
             with self._guard.working(thing, keys):
                 result = driver()
         except Exception as error:
-            self._before.pop((thing, keys[-1]), None)
             self._failed(thing, keys, error)
             raise
         self._intents[thing, keys[-1]] = time.monotonic()
@@ -77,14 +76,14 @@ class Making(Intents):
             keys = [TARGET, peer.key]
         else:
             keys = self._intend(thing, subject, [peer])
-        before = self._before.pop((thing, peer.key), None)
+        there = ports.mapped(self._guard.inspector, subject, peer)
         try:
             with self._guard.working(thing, keys):
                 info = driver()
         except Exception as error:
             self._failed(thing, keys, error)
             raise
-        reached = ports.made(self._guard.inspector, subject, peer, before)
+        reached = ports.made(self._guard.inspector, subject, peer, there)
         if reached:
             self._guard.ledger.reaches(thing, peer.key, reached)
         learnt = connections.learn(self._guard.inspector, subject, info)
@@ -104,8 +103,11 @@ class Making(Intents):
             judging = functools.partial(self._judge, thing, subject, peers[-1])
         try:
             self._begin(thing, peers, 'mapping', judging, attachment)
-        except writers.SecondWriter as second:
-            if not self._revert(thing, subject, peers[-1], second):
+        except (writers.SecondWriter, writers.NotKnown) as refused:
+            # NOTE: asked of the ledger only now, which spares each attach a read.
+            if self._guard.backups.takes(thing):
+                judging = None
+            elif not self._revert(thing, subject, peers[-1], refused):
                 raise
             self._begin(thing, peers, 'mapping', judging, attachment)
         keys = [peer.key for peer in peers]
@@ -119,10 +121,9 @@ class Making(Intents):
         Cinder's own copying is known by the call that it comes with, and by nothing that a caller
         of os-initialize_connection could say or wait for: no name of a host, no status.
         """
-        if calls.copying() or self._guard.backups.takes(thing):
+        if calls.copying():
             return None
         known = self._known(thing, subject, peer)
-        self._before[thing, peer.key] = known.mappings
 
         def judge(exports: Sequence[records.Export]) -> None:
             found = writers.others(known, exports, self._guard.inspector,
@@ -139,9 +140,9 @@ class Making(Intents):
             raise writers.NotKnown(volume=thing.id, reason=masked(error)) from error
 
     def _revert(self, thing: Thing, subject: Any, peer: records.Peer,
-                second: writers.SecondWriter) -> bool:
+                second: exceptions.MigsafeError) -> bool:
         """Take stale exports away, if the policy says so; whether all of them are gone."""
-        if self._guard.second_writer != 'revert':
+        if self._guard.second_writer != 'revert' or not isinstance(second, writers.SecondWriter):
             return False
         known = self._known(thing, subject, peer)
         if not all(writers.stale(known, other) for other in second.found):

@@ -41,22 +41,32 @@ def beside(found: Iterable[Mapping], peer: records.Peer) -> frozenset[str]:
                      for name in mapping.initiators - own if WWPN.fullmatch(name))
 
 
-def made(inspector: Any, subject: Any, peer: records.Peer,
-         before: Sequence[Mapping] | None) -> frozenset[str]:
-    """The ports that a call of the driver has mapped a volume to, beside those of the connector.
+def mapped(inspector: Any, subject: Any, peer: records.Peer) -> Sequence[Mapping] | None:
+    """What the array has mapped of a volume; None if that is not known.
 
-    :param before: what the array had mapped before the call; None if that is not known
+    It is asked for Fibre Channel only: of iSCSI and NVMe a host has one name.
     """
-    own = attachments.lower(peer.initiators)
-    if before is None or not any(map(WWPN.fullmatch, own)) or any(
-            mapping.initiators & own for mapping in before):
-        return frozenset()
+    if not any(map(WWPN.fullmatch, attachments.lower(peer.initiators))):
+        return None
     try:
-        return beside(inspector.list_exports(subject) or (), peer)
+        found: Sequence[Mapping] | None = inspector.list_exports(subject)
     except Exception as error:
         LOG.warning('To which ports of host %s volume %s is mapped is not known: %s', peer.host,
                     subject['id'], masked(error))
+        return None
+    return found
+
+
+def made(inspector: Any, subject: Any, peer: records.Peer,
+         there: Sequence[Mapping] | None) -> frozenset[str]:
+    """The ports that a call of the driver has mapped a volume to, beside those of the connector.
+
+    :param there: what was mapped before it, see :func:`mapped`
+    """
+    own = attachments.lower(peer.initiators)
+    if there is None or any(mapping.initiators & own for mapping in there):
         return frozenset()
+    return beside(mapped(inspector, subject, peer) or (), peer)
 
 
 def of_host(rows: Iterable[records.Export], peer: records.Peer) -> list[records.Export]:

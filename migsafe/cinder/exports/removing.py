@@ -143,7 +143,6 @@ class Removing(Intents):
         keys = [peer.key]
         self._intents.pop((thing, peer.key), None)
         self._begin(thing, [peer], 'unmapping', judging)
-        fenced = self._fenced(thing, keys)
         try:
             with self._guard.working(thing, keys):
                 result = driver()
@@ -152,6 +151,7 @@ class Removing(Intents):
             if seen is not Seen.GONE:
                 if not self._was_never(thing, peer, seen):
                     self._failed(thing, keys, error)
+                fenced = self._fenced(thing, keys)
                 if not fenced:
                     raise
                 LOG.warning('Volume %s is detached all the same, since host %s is fenced (%s); '

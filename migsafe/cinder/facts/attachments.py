@@ -242,21 +242,3 @@ def thing(kind: str, identifier: str, *, deleted: bool = False) -> Any:
         return objects.Volume.get_by_id(admin, identifier)
     except exception.NotFound:
         return None
-
-
-def is_up(service: str) -> bool:
-    """Whether the cinder-volume of this name has reported lately.
-
-    :param service: its host
-    """
-    try:
-        found = objects.Service.get_by_args(context.get_admin_context(), service, 'cinder-volume')
-    except exception.NotFound:
-        return False
-    return bool(found.is_up)
-
-
-def is_served(name: str) -> bool:
-    """Whether a cinder-volume that has reported lately serves the backend of this name."""
-    found = objects.ServiceList.get_all_by_binary(context.get_admin_context(), 'cinder-volume')
-    return any(one.is_up and (one.cluster_name or one.host) == name for one in found)

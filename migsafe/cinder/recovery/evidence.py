@@ -20,7 +20,7 @@ from typing import Any
 from oslo_utils import timeutils
 
 from migsafe.cinder.exports import targets
-from migsafe.cinder.facts import attachments
+from migsafe.cinder.facts import attachments, services
 from migsafe.cinder.recovery import verdicts
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -140,7 +140,7 @@ class Case:
 
     def _in_flight(self, row: records.Export) -> bool:
         """Whether the call that makes it may still go on."""
-        if row.service != self._guard.ledger.service and attachments.is_up(row.service):
+        if row.service != self._guard.ledger.service and services.is_up(row.service):
             return True
         # NOTE: an attempt was counted, then it has failed.
         return not row.attempts and row.due_at is not None and row.due_at > timeutils.utcnow()

@@ -24,7 +24,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import clock, exceptions
-from migsafe.cinder.facts import attachments, calls
+from migsafe.cinder.facts import attachments, calls, services
 from migsafe.cinder.recovery import bounded, evidence, sweep, undoing, verdicts
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -161,7 +161,7 @@ class Recovery:
         ledger = self._guard.ledger
         if export.state == 'mapped' or export.service == ledger.service:
             return True
-        return not attachments.is_up(export.service)
+        return not services.is_up(export.service)
 
     def _judge(self, thing: Thing, export: records.Export, vouched: bool) -> None:
         ledger = self._guard.ledger

@@ -26,7 +26,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.cinder.facts import attachments, backend_volumes
+from migsafe.cinder.facts import backend_volumes, services
 from migsafe.ledger import former
 from migsafe.text import masked
 
@@ -105,7 +105,7 @@ class Standing:
     def _look(self) -> str:
         """What says that it is not; empty if nothing does."""
         guard = self._guard
-        with former.ledgers(guard.conf, guard.ledger, attachments.is_served) as found:
+        with former.ledgers(guard.conf, guard.ledger, services.is_served) as found:
             for one in found:
                 for row in backend_volumes.here(guard, one.rows.exports()):
                     return f'{row} is {row.state} in {one}'

@@ -102,6 +102,13 @@ class TestGuarded(Ports):
         self.assertIn(f'would lose it too: {APPLIANCE}.', refused)
         self.assertEqual(({*PORTS, APPLIANCE}, 0), (self.mapped(), self.unmapped()))
 
+    def test_multiattach(self):
+        """No second writer is looked for; the ports are the host's all the same."""
+        self.volume.multiattach = True
+        self.volume.save()
+        self.attach_and_detach(ONE)
+        self.assertEqual((set(), []), (self.mapped(), self.left()))
+
     def test_a_group_that_had_the_volume_before(self):
         """The call has mapped nothing to the other port then: whose it is, nobody knows."""
         self.maps.append(self.array_ontap._map(

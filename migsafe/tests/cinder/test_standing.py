@@ -161,7 +161,7 @@ class TestAnotherName(Standing):
         """The service of the former name seemed to run when this one was started."""
         self.killed()
         self.forget(self.first)
-        with mock.patch.object(standing.attachments, 'is_served', return_value=True):
+        with mock.patch.object(standing.services, 'is_served', return_value=True):
             self.renamed()
             self.assertTrue(self.guard.standing.is_good())
         self.assertTrue(self.guard.standing.is_good())

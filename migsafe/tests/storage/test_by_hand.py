@@ -41,6 +41,12 @@ class TestByHand(ByHand):
         # and once that is unmapped, the target goes
         self.assertEqual([], found['exports'])
 
+    def test_a_detach_plain(self) -> None:
+        """The control: the appliance loses it."""
+        found = self.case('a_plain_detach', False, True)
+        self.assertEqual([BY_HAND, NODE_A, 'target'], found['before'])
+        self.assertEqual([], found['exports'])
+
     def test_killed(self) -> None:
         """Recovery goes on with the detach, and leaves what is not its own."""
         point = 'after terminate_connection'
@@ -61,6 +67,11 @@ class TestWithoutAConnector(ByHand):
         self.assertIsNotNone(found['refused']['error'])
         return found
 
+    def test_guarded(self) -> None:
+        found = self.whole(True)
+        self.assertEqual(found['first'], found['restarted'], found['log'])
+        self.assertEqual(found['first'], found['failed'], found['log'])
+
     def test_plain(self) -> None:
         """The control: nothing at the start, and the failed migration takes the guest's disk."""
         found = self.whole(False)
@@ -79,10 +90,18 @@ class TestNotTold(ByHand):
         self.assertEqual([NODE_A, NODE_B, 'target'], found['at_once'])
         self.assertEqual([NODE_B, 'target'], found['exports'])
 
+    def test_a_success_that_is_none_plain(self) -> None:
+        """The control: a host has the volume that no attachment names, for good."""
+        found = self.case('a_success_that_is_none', False, True)
+        self.assertTrue(found['faulted'])
+        self.assertEqual([NODE_A, NODE_B, 'target'], found['at_once'])
+        self.assertEqual(found['at_once'], found['exports'])
+
     def test_two_processes(self) -> None:
         found = self.case('two_processes', True)
         self.assertEqual([NODE_A, 'target'], found['mapped'])
         self.assertEqual([], found['between'])
         outcome: dict[str, Any] = found['outcome'][0]
         self.assertIsNotNone(outcome['error'], outcome)
+        self.assertTrue(found['not_given'])
         self.assertEqual([], found['exports'])

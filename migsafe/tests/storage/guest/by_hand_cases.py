@@ -54,6 +54,14 @@ def unmap_by_hand() -> None:
                 acl.delete()
 
 
+def a_plain_detach(attachment: str) -> None:
+    """An ordinary one of plain Cinder."""
+    by_hand()
+    before = sorted(cinder_cases.exports())
+    cinder_cases.delete(attachment)
+    report(before=before)
+
+
 def settled(seconds: float = cinder_cases.PATIENCE) -> None:
     """Let recovery have its time."""
     places.wait_for(lambda: False, seconds)
@@ -139,9 +147,11 @@ def two_processes() -> None:
     places.wait_for(lambda: not places.STOP_AT.exists(), cinder_cases.PATIENCE)
     mapped = sorted(cinder_cases.exports())
     cinder_cases.start('beside')
-    settled()
+    # it ends before cinder-api has given the call up (rpc_response_timeout)
+    places.wait_for(lambda: not cinder_cases.exports(), cinder_cases.PATIENCE / 2)
     between = sorted(cinder_cases.exports())
     os.kill(old, signal.SIGCONT)
     caller.join(cinder_cases.STARTING)
     settled()
-    report(mapped=mapped, between=between, outcome=outcome)
+    report(mapped=mapped, between=between, outcome=outcome,
+           not_given='is not given away' in cinder_cases.words())

@@ -166,8 +166,13 @@ def alive() -> bool:
 
 def last_words() -> str:
     """The end of what Cinder and its forker have logged."""
+    return words(3000)
+
+
+def words(last: int = 0) -> str:
+    """What they have logged; so many characters of each, if a number is given."""
     logs = (places.log('cinder'), str(places.RUN / 'cinder.log'))
-    return '\n'.join(pathlib.Path(log).read_text()[-3000:] for log in logs
+    return '\n'.join(pathlib.Path(log).read_text()[-last:] for log in logs
                      if os.path.exists(log))
 
 
