@@ -12,21 +12,13 @@
 """``migsafe export``: what a backend of Cinder has mapped, asked from its cinder-volume."""
 
 import argparse
-from collections.abc import Iterator
 from typing import Any
 
-from oslo_config import cfg
-
 from migsafe import exceptions
-from migsafe.cli import base, bus, codes, show
+from migsafe.cli import base, bus, codes, export_backend, show
 
-TOPIC = 'cinder-volume'
 #: Volumes of unknown mappings that are looked at one by one.
 LIMIT = 1000
-COLUMNS = ('Volume', 'Kind', 'Host', 'State', 'Initiators', 'LUN', 'Attachment', 'Fenced',
-           'Attempts', 'Error')
-FIELDS = ('resource', 'kind', 'host', 'state', 'initiators', 'lun', 'attachment', 'fenced',
-          'attempts', 'error')
 WARNING = """\
 You are about to declare that {host} is fenced: powered off, or cut off from the storage, and that
 it stays so until nothing is mapped to it any more. migsafe will take away {count} export(s) that
@@ -38,67 +30,7 @@ of its service.
 Type the name of the host to go on: """
 
 
-class Backend:
-    """Asks one cinder-volume.
-
-    :param conf: with the transport_url of Cinder
-    :param host: node@backend
-    """
-
-    def __init__(self, conf: cfg.ConfigOpts, host: str) -> None:
-        self._bus = bus.Bus(conf)
-        name = show.text(host)
-        # NOTE: the server that Cinder keeps beside that for its topic, see its service.py.
-        self._service = bus.Service(
-            f'cinder-volume {name}', f'{TOPIC}.{host}', host.partition('@')[0],
-            armed=f'Set volume_driver = migsafe.cinder.driver.GuardedDriver in the section of '
-            f'{name} in its cinder.conf, and restart it.',
-            check=f'Check that it runs, and that {name} is its host as "openstack volume service '
-            'list" shows it (--backend).')
-
-    def call(self, method: str, *, since: str = bus.FIRST, **arguments: Any) -> dict[str, Any]:
-        """Make one call, see :meth:`migsafe.cli.bus.Bus.call`."""
-        return self._bus.call(self._service, method, since, **arguments)
-
-    def exports(self, volume: str = '', host: str = '') -> Iterator[dict[str, Any]]:
-        """All that is not gone, of one host if it is named, or what is known of one volume."""
-        after = 0
-        while True:
-            page = self.call('export_list', after_id=after, volume=volume, host=host)
-            # NOTE: a service of before 1.1 gives those of all hosts.
-            yield from (row for row in page['exports']
-                        if not host or row['peer'] and row['host'] == host)
-            if not page['next']:
-                return
-            after = page['next']
-
-    def search(self) -> Iterator[dict[str, Any]]:
-        """All pages of what the array has, see the service's export_search."""
-        walk = ''
-        while True:
-            page = self.call('export_search', since='1.2', walk=walk)
-            yield page
-            walk = page['walk']
-            if not walk:
-                return
-
-
-class BackendCommand(base.Command):
-    """Has a backend."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the backend."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument('--backend', required=True, metavar='HOST',
-                            help='host of the cinder-volume, node@backend')
-        return parser
-
-    def backend(self, args: argparse.Namespace) -> Backend:
-        """Return the service."""
-        return Backend(self.conf, args.backend)
-
-
-class ExportList(BackendCommand):
+class ExportList(export_backend.BackendCommand):
     """Show what the ledger of a backend holds; the exit code is 3 if an export is in doubt."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -113,7 +45,7 @@ class ExportList(BackendCommand):
         rows = list(self.backend(parsed_args).exports(parsed_args.volume))
         if any(row['state'] not in ('mapped', 'gone') for row in rows):
             self.exit_code = codes.FOUND
-        return COLUMNS, [_row(row) for row in rows]
+        return export_backend.COLUMNS, [export_backend.row(row) for row in rows]
 
 
 class ExportShow(ExportList):
@@ -121,7 +53,7 @@ class ExportShow(ExportList):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Take the volume as an argument."""
-        parser = BackendCommand.get_parser(self, prog_name)
+        parser = export_backend.BackendCommand.get_parser(self, prog_name)
         parser.add_argument('volume', metavar='UUID', help='of a volume or snapshot')
         return parser
 
@@ -136,7 +68,7 @@ class ExportShow(ExportList):
         return columns, rows
 
 
-class ExportVerify(BackendCommand):
+class ExportVerify(export_backend.BackendCommand):
     """Compare ledger, array and Cinder's attachments.
 
     The exit code is 3 if they differ. It is 1 if nothing was found, but the array was not asked,
@@ -191,7 +123,7 @@ class ExportVerify(BackendCommand):
         return ('Volume', 'Difference'), [tuple(map(show.text, row)) for row in rows]
 
 
-class ExportRevert(BackendCommand):
+class ExportRevert(export_backend.BackendCommand):
     """Take stale exports away. Make sure first that the host does not use the volumes.
 
     An export that an attachment of Cinder has stays, and one that the array says is in use, unless
@@ -240,9 +172,9 @@ class ExportRevert(BackendCommand):
             self.say('What is not gone is tried again until it is; leave the host powered off '
                      'until then. Other hosts can have these volumes now, except where an '
                      'attachment is still there: evacuate its instance.')
-        return COLUMNS, [_row(row) for row in rows]
+        return export_backend.COLUMNS, [export_backend.row(row) for row in rows]
 
-    def _revert(self, backend: Backend, volumes: list[str],
+    def _revert(self, backend: export_backend.Backend, volumes: list[str],
                 args: argparse.Namespace) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         answers = True
@@ -263,13 +195,13 @@ class ExportRevert(BackendCommand):
         return rows
 
     @staticmethod
-    def _take_up(backend: Backend, args: argparse.Namespace) -> None:
+    def _take_up(backend: export_backend.Backend, args: argparse.Namespace) -> None:
         """Let the service record what it is about, if only the array knows it."""
         if args.initiator:
             backend.call('export_take_up', since='1.2', volume=args.volume[0],
                          host=args.from_host, initiator=args.initiator)
 
-    def _fence(self, backend: Backend, args: argparse.Namespace) -> list[str]:
+    def _fence(self, backend: export_backend.Backend, args: argparse.Namespace) -> list[str]:
         """Put the mark on the exports; give their volumes."""
         host = args.from_host
         found = [row for row in backend.exports(host=host)
@@ -287,7 +219,7 @@ class ExportRevert(BackendCommand):
         return list(dict.fromkeys(row['resource'] for row in found if row['kind'] == 'volume'))
 
 
-class ExportUnfence(BackendCommand):
+class ExportUnfence(export_backend.BackendCommand):
     """Take back that a host is fenced: it may have volumes again, and what it has counts."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -301,14 +233,5 @@ class ExportUnfence(BackendCommand):
         """Take it back, and return what the host has."""
         backend, host = self.backend(parsed_args), parsed_args.fenced_host
         backend.call('export_unfence', since='1.3', host=host, user=base.operator()[:100])
-        return COLUMNS, [_row(row) for row in backend.exports(host=host)]
-
-
-def _row(row: dict[str, Any]) -> tuple[Any, ...]:
-    cells = []
-    for name in FIELDS:
-        value = row.get(name)
-        if isinstance(value, list):
-            value = ', '.join(map(str, value))
-        cells.append(value if isinstance(value, int) else show.text(value or ''))
-    return tuple(cells)
+        rows = backend.exports(host=host)
+        return export_backend.COLUMNS, [export_backend.row(row) for row in rows]

@@ -14,12 +14,12 @@
 import argparse
 from typing import Any
 
-from migsafe.cli import base, codes, export, show
+from migsafe.cli import base, codes, export_backend, show
 
 COLUMNS = ('Volume', 'Step')
 
 
-class ExportAdopt(export.BackendCommand):
+class ExportAdopt(export_backend.BackendCommand):
     """Bring the ledger of a backend up to Cinder's attachments; shows the plan, unless --yes.
 
     For a backend that was renamed or made a cluster, that another host has served with a ledger
@@ -50,7 +50,8 @@ class ExportAdopt(export.BackendCommand):
         return COLUMNS, [tuple(map(show.text, row)) for row in rows]
 
     @staticmethod
-    def _walk(backend: export.Backend, carry_out: bool) -> tuple[list[tuple[str, str]], int]:
+    def _walk(backend: export_backend.Backend,
+              carry_out: bool) -> tuple[list[tuple[str, str]], int]:
         rows, left, after = list[tuple[str, str]](), 0, ''
         while True:
             page = backend.call('export_adopt', since='1.4', after=after, carry_out=carry_out,

@@ -12,26 +12,18 @@
 """The ledger of one backend."""
 
 import datetime
-import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import sqlalchemy as sa
-from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.journal import values
-from migsafe.ledger import moves, records
+from migsafe.ledger import fences, moves, outcomes, records
 from migsafe.ledger.records import Thing
-from migsafe.ledger.rows import COLUMN, ENDS, PAGE, TABLE, Rows, at_work, clock, of_peer
-
-#: How long after an intent somebody else may look whether it was ever finished. Until then it
-#: keeps the other services of a cluster from the volume; whoever is still at work renews it.
-PATIENCE = datetime.timedelta(seconds=60)
+from migsafe.ledger.rows import COLUMN, ENDS, PAGE, PATIENCE, TABLE, clock, of_peer
 
 Judge = Callable[[Sequence[records.Export]], None]
-Match = Callable[[records.Export], bool]
 
 
 class Busy(exceptions.MigsafeError):
@@ -42,17 +34,7 @@ class Busy(exceptions.MigsafeError):
                'it stops to count at %(until)s UTC.')
 
 
-class HostFenced(exceptions.MigsafeError):
-    """Nothing is mapped to a host of which an operator has said that it is off."""
-
-    message = ('%(kind)s %(id)s is not mapped to host %(host)s: it or its initiator is fenced '
-               '(%(by)s), and what it had is still mapped there. A connector that names it does '
-               'not prove that it is back. If it is: migsafe --config-file '
-               '/etc/cinder/cinder.conf export unfence --backend %(shell:backend)s '
-               '%(shell:fenced)s')
-
-
-class Ledger(Rows):
+class Ledger(outcomes.Outcomes, fences.Fences):
     """Write-ahead ledger of the exports of one backend; each mutating call is one durable commit.
     """
 
@@ -97,74 +79,12 @@ class Ledger(Rows):
                     before = there[peer.key].before
                 changed = {**fields, **of_peer(peer), 'before': before, 'updated_at': now,
                            'due_at': now + PATIENCE, 'attempts': 0}
+                if before != 'gone':
+                    changed |= outcomes.reaching(there[peer.key], peer.initiators)
                 if state == 'mapping':
                     changed |= {'attachment': attachment[:64], 'fenced': ''}
                 self._put(connection, thing, peer.key, changed, peer.key in there)
         self._store.write(what, work)
-
-    def settle(self, thing: Thing, keys: Iterable[str], state: str, *, intent: str = '',
-               attachment: str | None = None, read: records.Export | None = None,
-               error: str = '', look_at_target: bool = False, again: float | None = None,
-               **facts: Any) -> bool:
-        """Record what became of exports: mapped, removed or gone, with what was learned of them.
-
-        Nothing is changed where somebody else has taken the export up meanwhile; the target is
-        left alone if none of the peers that are named with it is as it should be.
-
-        :param keys: of the peers
-        :param intent: that has ended, and is this process's; that of the state, if not given
-        :param attachment: that the intent was for, None for any
-        :param read: whatever the intent and whose it was; a row that must not have changed
-            since it was read
-        :param look_at_target: whether the target has to be looked at, in case that nobody
-            removes it now
-        :param again: seconds after which it has to be looked at again, None for never
-        :param facts: target, lun, identity
-        :returns: whether it is recorded for all of the peers
-        """
-        what = f'the outcome for {thing.kind} {thing.id}'
-        values.choice(what, 'state', state, tuple(ENDS))
-        changed: dict[str, Any] = {'state': state, 'error': values.prose(error), 'attempts': 0}
-        for name, limit in (('target', values.TEXT_LIMIT), ('lun', 64)):
-            if name in facts:
-                changed[name] = values.prose(facts[name])[:limit]
-        if 'identity' in facts:
-            changed['identity'] = jsonutils.dumps(sorted(facts['identity']))
-        return self._update(what, thing, list(keys), changed, self._match(
-            read, (intent or ENDS[state],), attachment), again, look_at_target)
-
-    def fail(self, thing: Thing, keys: Iterable[str], error: str, seconds: float = 0.0, *,
-             attachment: str | None = None, read: records.Export | None = None) -> bool:
-        """Record that an intent was not carried out, or not seen to be; it is due then.
-
-        Nothing is changed where it is not this process's intent any more; parameters and result
-        are those of :meth:`settle`.
-
-        :param attachment: that the export was to be made for, None for any intent
-        """
-        # NOTE: an error says that nobody is at work on it, see at_work().
-        changed = {'error': values.prose(error) or 'it failed', 'attempts': COLUMN.attempts + 1}
-        intents = tuple(ENDS.values()) if attachment is None else ('mapping',)
-        return self._update(f'the failure for {thing.kind} {thing.id}', thing, list(keys), changed,
-                            self._match(read, intents, attachment), seconds)
-
-    def doubt(self, thing: Thing, keys: Iterable[str], error: str) -> bool:
-        """Record that what somebody is just making was unmapped meanwhile: it cannot be settled.
-        """
-        return self._update(f'the doubt about {thing.kind} {thing.id}', thing, list(keys),
-                            {'error': values.prose(error)}, lambda row: row.state == 'mapping',
-                            0.0)
-
-    def renew(self, thing: Thing, keys: Iterable[str]) -> bool:
-        """Say that this process is still at work on its intents; see :class:`Busy`."""
-        return self._update(f'the work on {thing.kind} {thing.id}', thing, list(keys),
-                            {}, self._match(None, tuple(ENDS.values()), None),
-                            PATIENCE.total_seconds(), touch=False)
-
-    def look_at_target(self, thing: Thing) -> None:
-        """Have the target looked at later, in case that nobody removes it now."""
-        self._store.write(f'that the target of {thing.kind} {thing.id} is looked at',
-                          lambda connection: self._look(connection, thing))
 
     def mark_target(self, thing: Thing, mark: str) -> None:
         """Write on the target, in place of an attachment, what the next intent takes away."""
@@ -204,33 +124,6 @@ class Ledger(Rows):
             return bool(done.rowcount)
         return self._store.write(f'a claim on {export.kind} {export.resource}', work)
 
-    def fence(self, host: str, by: str, volumes: Sequence[str] = ()) -> int:
-        """Record that a host is fenced, on its exports that are not gone, and that they are due.
-
-        :param by: who says so, and when
-        :param volumes: only these; everything that the host has, if none is named
-        :returns: on how many
-        """
-        what = f'that host {ascii(host)[:80]} is fenced'
-        values.word(what, 'its name', host, 255, empty=False)
-        values.word(what, 'who says so', by, 255, empty=False)
-        where = [COLUMN.backend == self.backend, COLUMN.host == host, COLUMN.peer != '',
-                 COLUMN.state != 'gone']
-        if volumes:
-            where += [COLUMN.kind == 'volume', COLUMN.resource.in_(volumes)]
-        # NOTE: a time of this host may be one ahead; what is due much too late is due, too.
-        now = timeutils.utcnow()
-        # NOTE: what somebody is at work on is left to him, see at_work().
-        due = sa.case((sa.and_(COLUMN.state.in_(ENDS.values()), COLUMN.error == ''),
-                       COLUMN.due_at), else_=sa.literal(now, COLUMN.due_at.type))
-        return self._change(what, where, {'fenced': by, 'due_at': due})
-
-    def revived(self, host: str) -> int:
-        """Take back that a host is fenced, on everything it has; return on how many."""
-        return self._change(f'that host {ascii(host)[:80]} is not fenced',
-                            (COLUMN.backend == self.backend, COLUMN.fenced > '',
-                             COLUMN.state != 'gone', COLUMN.host == host), {'fenced': ''})
-
     def swap(self, one: Thing, other: Thing) -> None:
         """Record that two volumes have exchanged their ids, as a migration of Cinder ends."""
         def work(connection: sa.Connection) -> None:
@@ -262,79 +155,3 @@ class Ledger(Rows):
             total += count
             if count < PAGE:
                 return total
-
-    def _change(self, what: str, where: Iterable[Any], changed: dict[str, Any]) -> int:
-        def work(connection: sa.Connection) -> int:
-            return connection.execute(sa.update(TABLE).where(*where).values(
-                **changed, updated_at=timeutils.utcnow())).rowcount
-        return self._store.write(what, work)
-
-    def _refuse_fenced(self, connection: sa.Connection, thing: Thing,
-                       peers: Sequence[records.Peer]) -> None:
-        """Keep what is fenced out, by each name that it could be known by.
-
-        :raises HostFenced: with the mark
-        """
-        marked = connection.execute(sa.select(
-            COLUMN.host, COLUMN.initiators, COLUMN.fenced).where(
-                COLUMN.backend == self.backend, COLUMN.fenced > '',
-                COLUMN.state != 'gone').distinct()).all()
-        for peer in peers if marked else ():
-            names = [jsonutils.dumps(name).lower() for name in peer.initiators]
-            for host, initiators, by in marked:
-                known = initiators.lower()
-                if (peer.host and peer.host == host) or any(name in known for name in names):
-                    raise HostFenced(
-                        kind=thing.kind, id=thing.id, host=ascii(peer.host)[1:-1] or '(not named)',
-                        by=values.prose(by), backend=self.service, fenced=host)
-
-    def _match(self, read: records.Export | None, intents: Sequence[str],
-               attachment: str | None) -> Match:
-        """What a row must be for its outcome to be recorded, see :meth:`settle`."""
-        if read is not None:
-            return functools.partial(_unchanged, read)
-        return lambda row: (
-            row.incarnation == self.incarnation and row.state in intents and at_work(row)
-            and attachment in (None, row.attachment))
-
-    def _update(self, what: str, thing: Thing, keys: list[str], changed: dict[str, Any],
-                match: Match, again: float | None, look_at_target: bool = False, *,
-                touch: bool = True) -> bool:
-        """Change the rows that match.
-
-        :param again: seconds after which they are due, None for never
-        :param touch: whether it counts as a change of theirs
-        """
-        peers = [key for key in keys if key] or keys
-
-        def work(connection: sa.Connection) -> bool:
-            # NOTE: to change the target's row locks it as well.
-            if not (look_at_target and self._look(connection, thing)):
-                self._lock(connection, thing)
-            now = clock(connection)
-            times: dict[str, Any] = {
-                'due_at': None if again is None else now + datetime.timedelta(seconds=again),
-                **({'updated_at': now} if touch else {})}
-            found = {row.peer: row.id for row in self._of(connection, thing, keys) if match(row)}
-            done = [key for key in peers if key in found]
-            if done:
-                connection.execute(sa.update(TABLE).where(
-                    COLUMN.id.in_(found.values())).values({**changed, **times}))
-            return len(done) == len(peers)
-        return self._store.write(what, work)
-
-    def _look(self, connection: sa.Connection, thing: Thing) -> int:
-        # NOTE: conditions here, and not in WHERE, leave a database without statistics no
-        # other index than that of the volume (PostgreSQL read all that is not due).
-        due = sa.case((sa.and_(COLUMN.state != 'gone', COLUMN.due_at.is_(None)),
-                       sa.literal(clock(connection) + PATIENCE, COLUMN.due_at.type)),
-                      else_=COLUMN.due_at)
-        return connection.execute(sa.update(TABLE).where(
-            self._rows(thing), COLUMN.peer == '').values(due_at=due)).rowcount
-
-
-def _unchanged(read: records.Export, row: records.Export) -> bool:
-    """Whether nobody has changed a row since it was read, as far as it is readable."""
-    bad = {**read.problems(), **row.problems()}
-    return all(getattr(read, name) == getattr(row, name)
-               for name in ('id', 'state', 'incarnation', 'updated_at') if name not in bad)

@@ -28,6 +28,9 @@ from migsafe.ledger.records import Thing
 TABLE = models.EXPORTS
 COLUMN = TABLE.c
 PAGE = 500
+#: How long after an intent somebody else may look whether it was ever finished. Until then it
+#: keeps the other services of a cluster from the volume; whoever is still at work renews it.
+PATIENCE = datetime.timedelta(seconds=60)
 #: Longest pause that is not by [migsafe] recovery_backoff_max, such as an inspector's lag.
 LONGEST = datetime.timedelta(hours=1)
 # NOTE: the services of a cluster believe one clock. One that is ahead would otherwise keep a

@@ -12,41 +12,24 @@
 """Writes the advised LVM configuration, and reverts it.
 
 A new devices file is made beside the old one by LVM itself and tried before it takes effect by
-one rename. What was there before is kept beside each file. A marker names the backups from the
-first write to the end of the check, so that whoever comes after a crash puts them back. After
-every change LVM is asked whether all of the host is still there; if not, the files become what
-they were, byte for byte.
+one rename. What was there before is kept, see migsafe.lvm.backups. After every change LVM is asked
+whether all of the host is still there; if not, the files become what they were.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
-import hashlib
-import json
-import os
 import pathlib
-from collections.abc import Iterator
-from typing import Any
 
-from migsafe.lvm import errors, facts, filters, reports, roles, rules
+from migsafe.lvm import backups as lvm_backups
+from migsafe.lvm import errors, facts, filters, reports, rules, seen
 from migsafe.lvm import files as lvm_files
 from migsafe.lvm.client import Client
 
 LOCAL = 'lvmlocal.conf'
 NEW = 'migsafe-new.devices'
-PRIVATE: lvm_files.Mode = (0o600, None, None)
 _BEGIN, _END = '# BEGIN migsafe lvm check', '# END migsafe lvm check'
 _EMPTY = '# LVM uses devices listed in this file: none. By "migsafe lvm check".\nVERSION=1.1.1\n'
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """What LVM sees of the host's own: uuids of PVs, (VG, LV) uuids of LVs."""
-
-    pvs: frozenset[str]
-    lvs: frozenset[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +57,9 @@ class Change:
     etc: str = facts.ETC
 
     @property
-    def marker(self) -> pathlib.Path:
-        """Where it is noted what is under way."""
-        return pathlib.Path(self.etc, facts.MARKER)
+    def backups(self) -> lvm_backups.Backups:
+        """What keeps the old files."""
+        return lvm_backups.Backups(self.etc)
 
     def apply(self, advice: rules.Advice, effective: reports.Settings) -> Outcome:
         """Write what a CONFIGURE says.
@@ -84,7 +67,7 @@ class Change:
         :param effective: the settings now, for the name of the devices file
         :raises errors.NotRestored: if the change is not good and cannot be taken back
         """
-        with self._alone():
+        with self.backups.alone():
             return self._apply(advice, effective)
 
     def restore(self) -> list[str]:
@@ -96,25 +79,13 @@ class Change:
         :returns: the files
         :raises errors.NotRestored: if that does not work; then the marker stays
         """
-        with self._alone():
-            return self._put_back('')
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        fd = os.open(self.etc, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise errors.LvmError('Another "migsafe lvm check --apply" is at work on this '
-                                      'host.') from error
-            yield
-        finally:
-            os.close(fd)
+        with self.backups.alone():
+            return self.backups.put_back()
 
     def _apply(self, advice: rules.Advice, effective: reports.Settings) -> Outcome:
-        plan = advice.plan
-        if plan is None or advice.verdict is not rules.Verdict.CONFIGURE or self.marker.exists():
+        plan, backups = advice.plan, self.backups
+        if (plan is None or advice.verdict is not rules.Verdict.CONFIGURE
+                or backups.marker.exists()):
             raise errors.LvmError('Only CONFIGURE is applied, and only with nothing unfinished.')
         for path in (pathlib.Path(self.etc, LOCAL), facts.devices_file(effective, self.etc)):
             if path.is_symlink():
@@ -123,15 +94,15 @@ class Change:
         if plan.means is rules.Means.DEVICES_FILE and facts.devices_file(
                 effective, self.etc).exists():
             raise errors.LvmError('A devices file has appeared meanwhile; run the check again.')
-        before = self.own(plan, advice)
-        strangers = others(advice)
+        before = seen.own(self.client, plan, advice)
+        strangers = seen.others(advice)
         new = None
         if plan.means is rules.Means.DEVICES_FILE:
             new = self._devices(plan, effective, before, strangers)
         local = pathlib.Path(self.etc, LOCAL)
         files = [facts.devices_file(effective, self.etc)] if new else []
         files += [local] if plan.enable or not new else []
-        kept = self._keep(files)
+        kept = backups.keep(files)
         try:
             if new:
                 lvm_files.rename(new, files[0])
@@ -142,7 +113,7 @@ class Change:
         except (errors.LvmError, OSError) as error:
             reason = str(error)
         if reason:
-            self._put_back(reason)
+            backups.put_back(reason)
             # guests that LVM sees again are no matter of this: it saw them before
             lost = self._wrong(before, set())
             if lost:
@@ -150,54 +121,24 @@ class Change:
             for backup in kept:
                 lvm_files.remove(pathlib.Path(backup))
             return Outcome(False, reason)
-        lvm_files.remove(self.marker)
+        backups.done()
         return Outcome(True, backups=tuple(kept))
-
-    def _put_back(self, reason: str) -> list[str]:
-        try:
-            entries = json.loads(self.marker.read_bytes())
-            for entry in entries:
-                now = pathlib.Path(entry['path'])
-                if not reason and now.exists():
-                    mode = lvm_files.mode_of(now)
-                    lvm_files.write(lvm_files.beside(now), now.read_bytes(), mode)
-                self._restore(entry, reason or 'it was cut off')
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            why = str(error) if isinstance(error, OSError) else f'{self.marker} is damaged'
-            raise errors.NotRestored(path=self.etc, reason=reason or 'it was cut off', error=why,
-                                     backup=f'{self.etc}/*.migsafe-*') from error
-        lvm_files.remove(self.marker)
-        return [str(entry['path']) for entry in entries]
-
-    def _restore(self, entry: dict[str, Any], reason: str) -> None:
-        path = pathlib.Path(entry['path'])
-        try:
-            if entry['backup'] is None:
-                lvm_files.remove(path)
-                return
-            data = pathlib.Path(entry['backup']).read_bytes()
-            if hashlib.sha256(data).hexdigest() != entry['sha256']:
-                raise OSError('the backup is not what was kept')
-            lvm_files.write(path, data, (entry['mode'], entry['uid'], entry['gid']))
-        except OSError as error:
-            raise errors.NotRestored(path=str(path), reason=reason, error=str(error),
-                                     backup=str(entry['backup'])) from error
 
     # -- before -------------------------------------------------------------------------------
 
-    def _devices(self, plan: rules.Plan, effective: reports.Settings, before: Seen,
+    def _devices(self, plan: rules.Plan, effective: reports.Settings, before: seen.Seen,
                  strangers: set[str]) -> pathlib.Path:
         """A devices file that LVM has made and tried, and that is not in use yet."""
         new = facts.devices_file(effective, self.etc).with_name(NEW)
         lvm_files.remove(new)
         if not plan.keep:
             new.parent.mkdir(mode=0o700, exist_ok=True)
-            lvm_files.write(new, _EMPTY.encode(), PRIVATE)
+            lvm_files.write(new, _EMPTY.encode(), lvm_backups.PRIVATE)
             return new
         try:
             for device in plan.keep:
                 self.client.add_device(NEW, device.path)
-            reason = self.missing(before, strangers, '--devicesfile', NEW)
+            reason = seen.missing(self.client, before, strangers, '--devicesfile', NEW)
         except errors.LvmError:
             lvm_files.remove(new)
             raise
@@ -205,21 +146,6 @@ class Change:
             lvm_files.remove(new)
             raise errors.LvmError(f'Nothing was changed: with the new devices file {reason}.')
         return new
-
-    def _keep(self, files: list[pathlib.Path]) -> list[str]:
-        """Back files up, and note that in the marker, before anything is changed."""
-        entries: list[dict[str, Any]] = []
-        for path in files:
-            entry: dict[str, Any] = {'path': str(path), 'backup': None}
-            if path.exists():
-                data, (mode, uid, gid) = path.read_bytes(), lvm_files.mode_of(path)
-                backup = lvm_files.beside(path)
-                lvm_files.write(backup, data, (mode, uid, gid))
-                entry |= {'backup': str(backup), 'mode': mode, 'uid': uid, 'gid': gid,
-                          'sha256': hashlib.sha256(data).hexdigest()}
-            entries.append(entry)
-        lvm_files.write(self.marker, json.dumps(entries).encode(), PRIVATE)
-        return [entry['backup'] for entry in entries if entry['backup']]
 
     # -- after --------------------------------------------------------------------------------
 
@@ -233,43 +159,12 @@ class Change:
             taken = filters.hole(value) is None
         return '' if taken else 'LVM does not take the new setting; see "lvmconfig devices"'
 
-    def own(self, plan: rules.Plan, advice: rules.Advice) -> Seen:
-        """What LVM sees of the host's own, as it is configured now."""
-        own = {group.vg.uuid for group in advice.groups if group.role is roles.Role.HOST}
-        lvs = reports.lvs(self.client.lvs())
-        return Seen(frozenset(device.uuid for device in plan.keep),
-                    frozenset((lv.vg, lv.uuid) for lv in lvs if lv.vg in own))
-
-    def _wrong(self, before: Seen, strangers: set[str]) -> str:
+    def _wrong(self, before: seen.Seen, strangers: set[str]) -> str:
         """What is wrong now; '' if all is well."""
         try:
-            return self.missing(before, strangers)
+            return seen.missing(self.client, before, strangers)
         except errors.LvmError as error:
             return str(error)
-
-    def missing(self, before: Seen, strangers: set[str], *more: str) -> str:
-        """What is not as it was; '' if all is well.
-
-        :param strangers: uuids of PVs that LVM must not see
-        :param more: arguments for LVM, to try something out
-        """
-        pvs = reports.pvs(self.client.pvs(*more))
-        seen = {pv.uuid for pv in pvs if not pv.missing}
-        if lost := before.pvs - seen:
-            return f'LVM does not see the host\'s physical volumes {", ".join(sorted(lost))}'
-        lvs = {(lv.vg, lv.uuid) for lv in reports.lvs(self.client.lvs(*more))}
-        if gone := before.lvs - lvs:
-            return ('LVM does not see the host\'s logical volumes '
-                    + ', '.join(sorted(uuid for _, uuid in gone)))
-        if left := strangers & seen:
-            return f'LVM still sees physical volumes of guests: {", ".join(sorted(left))}'
-        return ''
-
-
-def others(advice: rules.Advice) -> set[str]:
-    """The uuids of the PVs that are not the host's own."""
-    return {device.uuid for group in advice.groups for device in group.vg.devices
-            if group.role is not roles.Role.HOST}
 
 
 def setting(plan: rules.Plan) -> str:

@@ -17,7 +17,7 @@ import dataclasses
 
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.lvm import change as lvm_change
-from migsafe.lvm import errors, facts, render, reports, rules
+from migsafe.lvm import errors, facts, render, reports, rules, seen
 from migsafe.lvm.client import Client
 
 _LATE = ("this LVM, older than 2.03.19, would not activate the host's own by event, when their "
@@ -49,7 +49,7 @@ class Check:
         :returns: the files, none if nothing was cut off
         :raises errors.NotRestored: if that does not work
         """
-        return self.change.restore() if self.change.marker.exists() else []
+        return self.change.restore() if self.change.backups.marker.exists() else []
 
     def look(self) -> tuple[facts.Facts, rules.Advice]:
         """The facts, and the advice.
@@ -76,12 +76,11 @@ class Check:
 
         :returns: '' if it sees all of the host's own, and nothing else
         """
-        change, strangers = self.change, lvm_change.others(advice)
-        before = change.own(plan, advice)
+        before, strangers = seen.own(self.client, plan, advice), seen.others(advice)
         try:
             for more in ('', ' filter = [ "a|.*|" ]'):
-                wrong = change.missing(before, strangers, '--config',
-                                       f'devices {{ {line}{more} }}')
+                wrong = seen.missing(self.client, before, strangers, '--config',
+                                     f'devices {{ {line}{more} }}')
                 if wrong:
                     return wrong
         except errors.CommandFailed as failed:

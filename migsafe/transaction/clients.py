@@ -255,6 +255,9 @@ class Peer(Protocol):
             answer before his own caller gives up
         """
 
+    def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
+        """Whether the other host answers that it has no migsafe. No answer is none."""
+
     def release(self, host: str, uuid: str, instance_uuid: str,
                 verdict: str) -> Mapping[str, Any]:
         """Ask the other host to let go of its devices and directory."""

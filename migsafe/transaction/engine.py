@@ -115,10 +115,12 @@ class Engine:
         if remains.moved_on(tx, history, later, self._clients):
             remains.give_back(tx, later, self._clients, self._journal)
             left = remains.left(tx, history, self._clients)
+            remains.note(self._journal, tx, left)
+            named = remains.named(left)
             if left:
                 LOG.warning('Live migration %s of instance %s was overtaken%s', tx.uuid,
-                            tx.instance_uuid, left)
-            tx = self._journal.finish(tx, f'the instance has moved on since{left}')
+                            tx.instance_uuid, named)
+            tx = self._journal.finish(tx, f'the instance has moved on since{named}')
             return closing.ended(tx)
         evidence = self.witness.gather(tx, history, silent)
         why = belief.borne_out(history.guest_on, evidence) if history.guest_on else None

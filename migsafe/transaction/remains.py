@@ -13,16 +13,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.resources import instance_record
+from migsafe.text import shell
 from migsafe.transaction import belief, verdict
-from migsafe.transaction.clients import Clients, OtherMove
+from migsafe.transaction.clients import Attachment, Clients, OtherMove
 from migsafe.transaction.effect import Effect
 from migsafe.transaction.history import History
 from migsafe.transaction.move import FREED
+
+#: The kind of residue on the list.
+KIND = 'R2-left'
+_LEFT = ('attachment %(id)s of volume %(volume)s to %(host)s is of live migration %(uuid)s, which '
+         'a later operation has overtaken; no row of instance %(instance)s names it. It is left, '
+         'because it may share its export with the attachment that the instance uses on that '
+         'host. Once the instance is on another host: openstack --os-volume-api-version 3.27 '
+         'volume attachment delete %(typed)s')
+#: The list is read, changed and written by one thread at a time.
+_LISTED = threading.Lock()
 
 
 def moved_on(tx: Transaction, history: History, later: Sequence[OtherMove],
@@ -51,17 +63,53 @@ def _end(tx: Transaction, later: Sequence[OtherMove]) -> verdict.Verdict | None:
     return belief.recorded(tx, later)
 
 
-def left(tx: Transaction, history: History, clients: Clients) -> str:
+def left(tx: Transaction, history: History, clients: Clients) -> list[Attachment]:
     """What is named when it ends, and not touched: on a host that has the instance again, an
     old attachment may share its export with the one that is in use."""
     rows = {row.attachment_id for row in clients.records.volumes(tx.instance_uuid)}
     mine = {str(captured.get('attachment_id')) for captured in
             history.captured('volume_connection').values()}
     mine |= {made for found in history.attachments.values() for made in found}
-    found = [f'attachment {a.id} of volume {a.volume_id}'
-             for a in clients.volumes.attachments(tx.instance_uuid)
-             if a.id in mine and a.id not in rows]
-    return f'; left, as no row names it: {", ".join(found)}' if found else ''
+    return [attachment for attachment in clients.volumes.attachments(tx.instance_uuid)
+            if attachment.id in mine and attachment.id not in rows]
+
+
+def named(found: Sequence[Attachment]) -> str:
+    """The same, for a reason."""
+    names = ', '.join(f'attachment {a.id} of volume {a.volume_id}' for a in found)
+    return f'; left, as no row names it: {names}' if names else ''
+
+
+def note(journal: Journal, tx: Transaction, found: Sequence[Attachment]) -> None:
+    """Have what is left on the list of residue, when the transaction is not any more."""
+    if not found:
+        return
+    with _LISTED:
+        journal.set_findings(KIND, _noted(journal) | {
+            (tx.instance_uuid, attachment.id): _LEFT % {
+                'id': attachment.id, 'volume': attachment.volume_id, 'uuid': tx.uuid,
+                'instance': tx.instance_uuid, 'host': attachment.host or 'no host',
+                'typed': shell(attachment.id)}
+            for attachment in found})
+
+
+def look_again(journal: Journal, clients: Clients) -> None:
+    """Take from the list what Cinder does not have any more, and what a row names again."""
+    with _LISTED:
+        noted = _noted(journal)
+        still = {}
+        for instance in {instance for instance, _ in noted}:
+            rows = {row.attachment_id for row in clients.records.volumes(instance)}
+            there = {a.id for a in clients.volumes.attachments(instance)} - rows
+            still.update({thing: text for thing, text in noted.items()
+                          if thing[0] == instance and thing[1] in there})
+        if still != noted:
+            journal.set_findings(KIND, still)
+
+
+def _noted(journal: Journal) -> dict[tuple[str, str], str]:
+    return {(one.instance_uuid, one.key): one.text for one in journal.findings()
+            if one.kind == KIND}
 
 
 def give_back(tx: Transaction, later: Sequence[OtherMove], clients: Clients,

@@ -26,7 +26,7 @@ from oslo_log import log as logging
 
 from migsafe.brick import refusals
 from migsafe.brick.connectors import scsi as connectors_scsi
-from migsafe.brick.guard import kept_devices, strays
+from migsafe.brick.guard import kept_devices, removal, strays
 from migsafe.brick.guard import policy as guard_policy
 from migsafe.brick.guard.judge import Wanted
 from migsafe.brick.identity import designators, noted
@@ -199,7 +199,7 @@ class Guarded:
         for name in sorted(names):
             try:
                 self._linuxscsi.multipath_del_path(f'/dev/{name}')
-                done = self.policy.guard.root.remove_scsi(name, [], 0)
+                done = removal.removed(self.policy.guard.root, name, ())
                 why = '' if done['done'] else done['reason']
             except Exception as error:
                 why = masked(error)

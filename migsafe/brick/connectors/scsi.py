@@ -132,7 +132,7 @@ class GuardedLinuxSCSI(linuxscsi.LinuxSCSI):
             exc = exc if exc is not None else exception.ExceptionChainer()
             with exc.context(force, 'Flushing %s failed', device):
                 self.flush_device_io(device)
-        done = policy.guard.root.remove_scsi(name, sorted(volume.identity), together.claim())
+        done = together.remove(name, volume.identity)
         if done['done']:
             guard_policy.note_gone(device)
         elif policy.warns and 'identity' not in done:

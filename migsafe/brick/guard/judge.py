@@ -78,6 +78,11 @@ class Judge:
                 found=designators.words(frozenset(done['identity'])),
                 expected=designators.words(wanted.identity),
                 way_out=f'{left}.' if gone else refusals.STALE)
+        if 'users' in done:
+            return self._held(
+                wanted, ', '.join(f'/dev/{used}' for used in sorted({
+                    used for used, _ in done['users']})),
+                '; '.join(f'{what}, which came up meanwhile' for _, what in done['users']), left)
         try:
             users = self.root.opened_by([self.sysfs.number(name)])
         except (kernel_sysfs.Gone, OSError):

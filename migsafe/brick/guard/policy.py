@@ -147,9 +147,10 @@ class Policy:
         finally:
             self.guard.root.let_go(number)
 
-    def claim(self, names: Iterable[str]) -> int:
+    def claim(self, names: Iterable[str], look: bool = True) -> int:
         """Claim some disks, and look once more who has them open.
 
+        :param look: False where the helper itself will do that
         :returns: the number of the claim; 0 if there is none and the policy is "warn"
         :raises refusals.Refused: naming what came up since they were judged
         """
@@ -166,7 +167,8 @@ class Policy:
             try:
                 if not claim['done']:
                     raise self.guard.refusal(current(), claim['name'], claim, gone())
-                self.guard.unopened(names, current())
+                if look:
+                    self.guard.unopened(names, current())
             except refusals.VolumeHeld as held:
                 if not self.warns:
                     raise _halfway(held) from held

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the helper does with disks: look, ask who they are, claim and remove them.
+"""What the helper asks of disks: whether somebody has a claim, and who they are.
 
 It takes kernel names of disks and nothing else, and opens the nodes of the kernel alone. See
 migsafe.brick.root.privileged for who may call it.
@@ -17,21 +17,19 @@ migsafe.brick.root.privileged for who may call it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
-import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from migsafe.brick import errors
-from migsafe.brick.identity import designators, inquiry, noted
+from migsafe.brick.identity import inquiry
 from migsafe.brick.kernel import bounded, nodes
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 #: The disk does not answer because it is offline or gone: there is nobody to ask.
-_DEAD = (errno.ENXIO, errno.ENODEV)
+DEAD = (errno.ENXIO, errno.ENODEV)
 #: Seconds for a disk to be opened, and to answer before it is removed. A healthy array takes
 #: milliseconds, and the detach of a dead disk must not take long.
 ANSWER = 1.0
@@ -44,9 +42,6 @@ LONGEST = 10.0
 _ANSWERING = frozenset(('', 'running', 'live'))
 #: Kernel names of the disks that did not answer in time when they were asked last.
 _SILENT: set[str] = set()
-#: The claims that are held: number -> open disks by their kernel names.
-_CLAIMS: dict[int, dict[str, int]] = {}
-_NUMBERS = itertools.count(1)
 
 
 def looked(name: str, exclusive: bool, dev: str = '/dev', sys: str = '/sys') -> dict[str, Any]:
@@ -58,7 +53,7 @@ def looked(name: str, exclusive: bool, dev: str = '/dev', sys: str = '/sys') -> 
     if not exclusive:
         return asked([name], ANSWER, dev, sys)[name]
     try:
-        os.close(_opened(name, dev, sys))
+        os.close(opened(name, dev, sys))
     except OSError as error:
         return _failed(error)
     except bounded.Silent:
@@ -107,83 +102,12 @@ def _asked(name: str, dev: str, sys: str) -> dict[str, Any]:
         os.close(fd)
 
 
-def claimed(names: list[str], dev: str = '/dev', sys: str = '/sys') -> dict[str, Any]:
-    """See privileged.claim(). The claims end with the daemon at the latest.
-
-    :returns: ``done`` and ``claim``; else the ``name`` of one that is not to be had, and a
-        ``reason``. What is dead is claimed by nobody
-    """
-    number, fds = next(_NUMBERS), {}
-    with contextlib.ExitStack() as unless_all:
-        for name in names:
-            try:
-                if not kernel_sysfs.NAME.match(name):
-                    raise OSError(errno.EINVAL, 'no name of a block device')
-                fds[name] = _opened(name, dev, sys)
-                unless_all.callback(os.close, fds[name])
-            except (OSError, bounded.Silent) as error:
-                if not isinstance(error, OSError) or error.errno not in _DEAD:
-                    return {'done': False, 'name': name, 'reason': _reason(error)}
-        _CLAIMS[number] = fds
-        unless_all.pop_all()
-    return {'done': True, 'claim': number}
+def patience(name: str) -> float:
+    """Seconds for a disk to answer that is about to be removed."""
+    return AGAIN if name in _SILENT else ANSWER
 
 
-def let_go(number: int) -> None:
-    """See privileged.let_go()."""
-    for fd in _CLAIMS.pop(number, {}).values():
-        os.close(fd)
-
-
-def removed(name: str, expected: designators.Identity, sys: str = '/sys',
-            dev: str = '/dev', number: int = 0) -> dict[str, Any]:
-    """See privileged.remove_scsi().
-
-    The claim is held until the kernel has been told to delete the disk, so that no LVM, mount
-    or map can come in between.
-
-    :returns: ``done``; else ``reason`` and, if it is another disk, its ``identity``
-    """
-    if not kernel_sysfs.NAME.match(name):
-        return {'done': False, 'reason': 'no name of a block device'}
-    delete = os.path.join(sys, 'class', 'block', name, 'device', 'delete')
-    fd = _CLAIMS.get(number, {}).pop(name, -1)
-    try:
-        if fd < 0:
-            fd = _opened(name, dev, sys)
-    except (OSError, bounded.Silent) as error:
-        if not isinstance(error, OSError) or error.errno not in _DEAD:
-            return {'done': False, 'reason': _reason(error)}
-    try:
-        found = _identity(name, sys, dev) if expected else frozenset()
-        if designators.agree(found, expected) is False:
-            return {'done': False, 'reason': 'another disk', 'identity': sorted(found)}
-        with open(delete, 'wb', buffering=0) as stream:
-            stream.write(b'1')
-    except FileNotFoundError:
-        if kernel_sysfs.Sysfs(sys).exists(name):
-            return {'done': False, 'reason': 'it cannot be deleted, being no SCSI disk or on its '
-                                             'way out already'}
-    except (OSError, errors.BadPage) as error:
-        return {'done': False, 'reason': str(error)}
-    finally:
-        if fd >= 0:
-            os.close(fd)
-    return {'done': True}
-
-
-def _identity(name: str, sys: str, dev: str) -> designators.Identity:
-    """Who a disk is. For a path that is failing the kernel's own note speaks, if it has one.
-
-    :raises errors.BadPage: if it answers, and the answer is none
-    """
-    answer = asked([name], AGAIN if name in _SILENT else ANSWER, dev, sys)[name]
-    if answer.get('bad'):
-        raise errors.BadPage(reason=answer['reason'])
-    return frozenset(answer['identity']) or noted.noted(kernel_sysfs.Sysfs(sys), name)
-
-
-def _opened(name: str, dev: str, sys: str) -> int:
+def opened(name: str, dev: str, sys: str) -> int:
     """A disk that is open for this daemon alone.
 
     :raises bounded.Silent: if the kernel takes its time
@@ -207,10 +131,11 @@ def _answer(state: str, reason: str = '') -> dict[str, Any]:
 
 def _failed(error: OSError) -> dict[str, Any]:
     return _answer('busy' if error.errno == errno.EBUSY else
-                   'dead' if error.errno in _DEAD else 'unknown', _reason(error))
+                   'dead' if error.errno in DEAD else 'unknown', why(error))
 
 
-def _reason(error: OSError | bounded.Silent) -> str:
+def why(error: OSError | bounded.Silent) -> str:
+    """In words, for a disk that could not be opened."""
     if isinstance(error, bounded.Silent):
         return f'the kernel has not opened it within {ANSWER:g} s'
     return error.strerror or str(error)

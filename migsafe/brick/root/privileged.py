@@ -26,7 +26,7 @@ from migsafe.brick import errors
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import kinds, openers
 from migsafe.brick.kernel import sysfs as kernel_sysfs
-from migsafe.brick.root import disks
+from migsafe.brick.root import claims, disks
 from migsafe.conf import privileged
 from migsafe.text import masked
 
@@ -78,23 +78,26 @@ def opened_by(numbers: list[str]) -> list[list[str]]:
 
 @default.entrypoint
 def remove_scsi(name: str, expected: list[str], number: int) -> dict[str, Any]:
-    """Remove one SCSI disk from the kernel, if nothing claims it and it is the right one.
+    """Remove one SCSI disk from the kernel, if it is the right one and nobody has it.
+
+    Neither by a claim, nor open: that is looked at here, last of all.
 
     :param expected: the volume's identity; empty if it is not known
-    :param number: of a claim that has the disk; 0 for none
-    :returns: see disks.removed()
+    :param number: of a claim that has the disk, whose other disks nobody may have either; 0 for
+        none
+    :returns: see claims.removed()
     """
-    return disks.removed(name, designators.read(expected), number=number)
+    return claims.removed(name, designators.read(expected), number=number)
 
 
 @default.entrypoint
 def claim(names: list[str]) -> dict[str, Any]:
     """Keep everybody else from standing on some disks, until let_go().
 
-    :returns: see disks.claimed()
+    :returns: see claims.claimed()
     :raises ValueError: these are no names
     """
-    return disks.claimed(list(dict.fromkeys(_texts(names))))
+    return claims.claimed(list(dict.fromkeys(_texts(names))))
 
 
 @default.entrypoint
@@ -103,7 +106,7 @@ def let_go(number: int) -> None:
 
     :param number: what claim() returned as ``claim``; another one does nothing
     """
-    disks.let_go(number)
+    claims.let_go(number)
 
 
 @default.entrypoint

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from oslo_log import log as logging
@@ -23,6 +23,7 @@ from oslo_log import log as logging
 from migsafe import exceptions
 from migsafe.cinder.exports import targets
 from migsafe.cinder.facts import calls
+from migsafe.cinder.inspectors import Mapping
 from migsafe.ledger import api, records
 from migsafe.ledger.records import Thing
 from migsafe.text import masked
@@ -47,6 +48,8 @@ class Intents:
         self._guard = guard
         #: thing and peer -> when create_export has recorded the intent
         self._intents: dict[tuple[Thing, str], float] = {}
+        #: the same -> what the array had mapped when it was judged
+        self._before: dict[tuple[Thing, str], Sequence[Mapping] | None] = {}
 
     def _begin(self, thing: Thing, peers: list[records.Peer], state: str,
                judging: Judging | None, attachment: str = '') -> None:

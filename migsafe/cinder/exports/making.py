@@ -25,9 +25,10 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
+from migsafe.cinder.exports import ports
 from migsafe.cinder.exports.intents import TARGET, Driver, Intents
 from migsafe.cinder.facts import calls, connections, writers
-from migsafe.ledger import api, records
+from migsafe.ledger import api, records, rows
 from migsafe.ledger.records import Thing
 from migsafe.text import masked
 
@@ -45,7 +46,7 @@ class Overtaken(exceptions.MigsafeError):
 
 #: How old the intent of create_export may be for initialize_connection to rely on it; recovery
 #: looks at it only later than that.
-FRESH_SECONDS = api.PATIENCE.total_seconds() / 2
+FRESH_SECONDS = rows.PATIENCE.total_seconds() / 2
 
 
 class Making(Intents):
@@ -61,6 +62,7 @@ class Making(Intents):
             with self._guard.working(thing, keys):
                 result = driver()
         except Exception as error:
+            self._before.pop((thing, keys[-1]), None)
             self._failed(thing, keys, error)
             raise
         self._intents[thing, keys[-1]] = time.monotonic()
@@ -75,12 +77,16 @@ class Making(Intents):
             keys = [TARGET, peer.key]
         else:
             keys = self._intend(thing, subject, [peer])
+        before = self._before.pop((thing, peer.key), None)
         try:
             with self._guard.working(thing, keys):
                 info = driver()
         except Exception as error:
             self._failed(thing, keys, error)
             raise
+        reached = ports.made(self._guard.inspector, subject, peer, before)
+        if reached:
+            self._guard.ledger.reaches(thing, peer.key, reached)
         learnt = connections.learn(self._guard.inspector, subject, info)
         call = calls.current()
         if call is None:
@@ -116,6 +122,7 @@ class Making(Intents):
         if calls.copying() or self._guard.backups.takes(thing):
             return None
         known = self._known(thing, subject, peer)
+        self._before[thing, peer.key] = known.mappings
 
         def judge(exports: Sequence[records.Export]) -> None:
             found = writers.others(known, exports, self._guard.inspector,

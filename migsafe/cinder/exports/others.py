@@ -22,6 +22,7 @@ from typing import Any
 from oslo_utils import timeutils
 
 from migsafe import exceptions
+from migsafe.cinder.exports import ports
 from migsafe.cinder.facts import attachments, calls, mappings
 from migsafe.cinder.facts.attachments import Attachment
 from migsafe.ledger import records
@@ -84,14 +85,17 @@ def meet(row: records.Export, peer: records.Peer) -> bool:
         attachments.lower(row.initiators) & attachments.lower(peer.initiators))
 
 
-def refuse_if_shared(inspector: Any, thing: Thing, subject: Any, peer: records.Peer) -> None:
+def refuse_if_shared(inspector: Any, thing: Thing, subject: Any, peer: records.Peer,
+                     rows: Sequence[records.Export] = ()) -> None:
     """Ask the array what else the mapping of a peer carries, right before it is taken away.
 
+    :param rows: of the volume; what they have for the same host is its own
     :raises SharedMapping: it carries more
     """
     found = inspector.list_exports(subject) if peer.initiators else None
-    for mapping in mappings.shared(found or (), [peer]):
-        names = mapping.initiators - attachments.lower(peer.initiators)
+    own: list[mappings.Named] = [peer, *ports.of_host(rows, peer)]
+    for mapping in mappings.shared(found or (), own):
+        names = mapping.initiators.difference(*(attachments.lower(one.initiators) for one in own))
         raise SharedMapping(id=thing.id, host=peer.host or '(not named)', mapping=mapping,
                             others=', '.join(sorted(names)))
 

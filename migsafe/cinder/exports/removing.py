@@ -24,7 +24,7 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.brick.guard import kept_devices
-from migsafe.cinder.exports import others, outcomes, targets
+from migsafe.cinder.exports import others, outcomes, ports, targets
 from migsafe.cinder.exports.intents import TARGET, Driver, Intents, Judging
 from migsafe.cinder.facts import attachments, calls, writers
 from migsafe.cinder.facts.looks import Seen
@@ -37,6 +37,7 @@ LOG = logging.getLogger(__name__)
 
 NEVER = ('it was to be unmapped, which failed; it is not known to have been mapped, and no '
          'attachment names it')
+PORTS = 'unmapped by a connector with other ports of its host'
 
 
 class DeviceKept(exceptions.MigsafeError):
@@ -63,7 +64,7 @@ class Removing(Intents):
             self._give_over(thing, peer, rows)
             # NOTE: it keeps the manager from removing the target.
             return True
-        return self._terminate(thing, subject, peer, driver)
+        return self._terminate(thing, subject, peer, driver, rows)
 
     def _give_over(self, thing: Thing, peer: records.Peer,
                    rows: Sequence[records.Export]) -> None:
@@ -74,10 +75,11 @@ class Removing(Intents):
             self._guard.ledger.settle(thing, [peer.key], 'gone', read=there[peer.key],
                                       error='another host has the same mapping')
 
-    def _terminate(self, thing: Thing, subject: Any, peer: records.Peer, driver: Driver) -> Any:
+    def _terminate(self, thing: Thing, subject: Any, peer: records.Peer, driver: Driver,
+                   rows: Sequence[records.Export]) -> Any:
         self._refuse_if_kept(thing, peer)
         try:
-            others.refuse_if_shared(self._guard.inspector, thing, subject, peer)
+            others.refuse_if_shared(self._guard.inspector, thing, subject, peer, rows)
         except others.SharedMapping:
             raise
         except Exception as error:
@@ -85,7 +87,12 @@ class Removing(Intents):
             # anything else either.
             LOG.warning('Whether the mapping of %s to host %s carries more is not known: %s',
                         thing.id, peer.host, masked(error))
-        return self._remove(thing, subject, peer, driver)
+        result = self._remove(thing, subject, peer, driver)
+        for row in ports.of_host(rows, peer):
+            if row.peer != peer.key and row.state == 'mapped' and self._look(
+                    thing, subject, records.peer_of(row)) is Seen.GONE:
+                self._guard.ledger.settle(thing, [row.peer], 'gone', read=row, error=PORTS)
+        return result
 
     def _terminate_all(self, thing: Thing, subject: Any, driver: Driver) -> Any:
         """What nobody else has of it, one by one: a driver takes it away from everybody.
@@ -99,7 +106,7 @@ class Removing(Intents):
         result = None
         for row in rest:
             result = self._terminate(thing, subject, records.peer_of(row),
-                                     lambda row=row: driver(row.connector))
+                                     lambda row=row: driver(row.connector), rows)
         return result if len(rest) == len(rows) else True
 
     def remove(self, thing: Thing, subject: Any, connector: Any, driver: Driver) -> Any:

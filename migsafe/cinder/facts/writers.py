@@ -128,15 +128,20 @@ def others(facts: Known, exports: Iterable[records.Export], inspector: Any,
     :param incarnation: of this process; a copy that another one has begun may have ended with it
     """
     exports, found = list(exports), list[Other]()
-    dead = frozenset[str]()
+    # NOTE: of hosts that are fenced, whose session lingers, and of exports that an attachment of
+    # the same instance explains which has no connector to tell its initiators itself.
+    accounted = frozenset[str]()
     for export in exports:
         if _seen_gone(facts, export, inspector):
             continue
         if export.fenced and not any(row.explains(export) for row in facts.live):
-            # NOTE: its session lingers, and the array may be slow to take the mapping away.
-            dead |= attachments.lower(export.initiators)
+            # NOTE: the array may be slow to take the mapping away.
+            accounted |= attachments.lower(export.initiators)
             continue
-        if export.peer == facts.mine.key or any(row.names(export) for row in facts.attached):
+        if export.peer == facts.mine.key:
+            continue
+        if any(row.names(export) for row in facts.attached):
+            accounted |= attachments.lower(export.initiators)
             continue
         if export.attachment == records.COPY and export.incarnation == incarnation:
             continue
@@ -154,7 +159,7 @@ def others(facts: Known, exports: Iterable[records.Export], inspector: Any,
             cure=BY_HAND % (name or mapping.host) if others_too or mine or not name else ''))
     found += [Other(f'{writer.who} has it open', cure=writer.cure)
               for writer in unexplained(facts.writers or (), facts.attached,
-                                        facts.initiators | dead)]
+                                        facts.initiators | accounted)]
     return found
 
 

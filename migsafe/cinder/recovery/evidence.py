@@ -22,8 +22,9 @@ from oslo_utils import timeutils
 from migsafe.cinder.exports import targets
 from migsafe.cinder.facts import attachments
 from migsafe.cinder.recovery import verdicts
-from migsafe.ledger import api, records
+from migsafe.ledger import records
 from migsafe.ledger.records import Thing
+from migsafe.ledger.rows import PATIENCE
 
 #: Statuses of a volume or snapshot in which Cinder copies nothing; those of errors are more.
 SETTLED = ('available', 'in-use', 'reserved', 'attaching', 'detaching')
@@ -125,7 +126,7 @@ class Case:
         cinder-backup on this host and the cinder-volume of another backend ask for exports
         too, and outlive this one. They have the volume open a moment after they were told of it.
         """
-        if timeutils.utcnow() - self._guard.recovery.since < api.PATIENCE:
+        if timeutils.utcnow() - self._guard.recovery.since < PATIENCE:
             return 'cinder-volume has just started, and who copies may still be opening it'
         subject = self._subject
         for one in (subject, subject.volume) if self._export.kind == 'snapshot' else (subject,):

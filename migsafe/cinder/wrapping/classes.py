@@ -28,7 +28,8 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from migsafe import exceptions
-from migsafe.cinder.wrapping.guard import STEPS, Guard, Step
+from migsafe.cinder.wrapping.guard import Guard
+from migsafe.cinder.wrapping.steps import STEPS, Step
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)

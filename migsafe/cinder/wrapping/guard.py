@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is done around the methods of a guarded driver."""
+"""The guard of one driver: what its steps have in common."""
 
 from __future__ import annotations
 
@@ -26,29 +26,20 @@ from oslo_log import log as logging
 
 from migsafe import conf, exceptions, ledger
 from migsafe.brick.connectors import shim
-from migsafe.brick.guard import policy
 from migsafe.cinder import inspectors
 from migsafe.cinder.exports import making, steps
 from migsafe.cinder.facts import backups, calls, looks, mappings
 from migsafe.cinder.recovery import passes, standing
-from migsafe.cinder.wrapping import methods, seams
+from migsafe.cinder.wrapping import seams
 from migsafe.conf import environment, files
-from migsafe.ledger import api, opening, records
+from migsafe.ledger import opening, records, rows
 from migsafe.ledger.records import Thing
 from migsafe.lvm import services
 
 LOG = logging.getLogger(__name__)
 
 #: Twice may fail before the other services take it that this one has died.
-RENEW_SECONDS = api.PATIENCE.total_seconds() / 3
-
-
-class StillExported(exceptions.MigsafeError):
-    """What Cinder is to forget may be mapped."""
-
-    message = ('It is not unmanaged: %(exports)s. Nobody could take that away once Cinder has '
-               'forgotten it. Try again when "migsafe export list" does not show it any more; '
-               '"migsafe export revert" helps if nothing uses it there.')
+RENEW_SECONDS = rows.PATIENCE.total_seconds() / 3
 
 
 class Guard:
@@ -92,6 +83,11 @@ class Guard:
         return not places or self.host in places or self.cluster in places
 
     @property
+    def is_open(self) -> bool:
+        """Whether the driver was set up, and with it the ledger opened."""
+        return self._ledger is not None
+
+    @property
     def ledger(self) -> ledger.Ledger:
         """The ledger, opened in the process that serves: SQLite does not survive a fork.
 
@@ -133,74 +129,6 @@ class Guard:
                 raise
             LOG.error('Devices of volumes in cinder-volume are NOT guarded: %s', error)
 
-    def setup(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Set up the driver, and open what the guard needs."""
-        result = wrapped(*args, **kwargs)
-        LOG.info('migsafe guards %s with the ledger %s and the inspector %s', self.backend,
-                 self.ledger.database, type(self.inspector).__name__)
-        return result
-
-    def started(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """The driver may be used from now on: take up what the last process has left."""
-        result = wrapped(*args, **kwargs)
-        if self._ledger is not None:
-            self.standing.is_good()
-            self.recovery.start()
-        return result
-
-    def validate(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Refuse a connector that could not be recorded, as the caller's own mistake."""
-        function = getattr(type(self.driver), _name)
-        try:
-            records.Peer.of(methods.argument(function, 0, args, kwargs))
-        except exceptions.JournalBadValue as error:
-            raise cinder_exception.InvalidConnectorException(str(error)) from error
-        return wrapped(*args, **kwargs)
-
-    def detaching(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Tell the device guards which volume it is; connection_info does not always say."""
-        volume = methods.argument(getattr(type(self.driver), name), 2, args, kwargs)
-        with policy.naming(str(volume['id'])), calls.copy():
-            return wrapped(*args, **kwargs)
-
-    def export(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Make or remove an export.
-
-        :raises VolumeBackendAPIException: it is refused, before the driver is asked
-        """
-        if calls.inside():
-            return wrapped(*args, **kwargs)
-        method = methods.METHODS[name]
-        function = getattr(type(self.driver), name)
-        subject = methods.argument(function, method.thing, args, kwargs)
-        connector = methods.argument(function, method.connector, args, kwargs)
-
-        def into_the_driver(*instead: Any) -> Any:
-            """Call it as it was called, or with another connector."""
-            given, named = methods.replaced(function, method.connector, args, kwargs, *instead)
-            with calls.entering():
-                return wrapped(*given, **named)
-        try:
-            self.standing.require()
-            thing = Thing.of(method.kind, subject['id'])
-            with self.lines.waiting(thing):
-                return getattr(self.exports, method.action)(
-                    thing, subject, connector, into_the_driver)
-        except exceptions.MigsafeError as error:
-            LOG.error('%s of %s is refused: %s', name, method.kind, error)
-            raise cinder_exception.VolumeBackendAPIException(data=str(error)) from error
-
-    def copying(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Know Cinder's own copying, by a driver, from all others who ask for a connection."""
-        with calls.copy():
-            return wrapped(*args, **kwargs)
-
-    def giving(self, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Remember what cinder-backup is told to read: it asks for a connection to it."""
-        device, is_snapshot = result = wrapped(*args, **kwargs)
-        self.backups.give(device, is_snapshot)
-        return result
-
     @contextlib.contextmanager
     def working(self, thing: Thing, keys: Sequence[str]) -> Iterator[None]:
         """Keep the other services of a cluster from a volume for as long as the driver takes."""
@@ -237,53 +165,6 @@ class Guard:
             self.recovery.nudge()
             raise
         return result
-
-    def migrated(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Follow Cinder, which ends a migration by exchanging the ids of the two volumes.
-
-        The manager of the new volume's backend calls this just before that. What the old volume
-        has in another backend's ledger is told from its record, see Recovery.
-        """
-        try:
-            result = wrapped(*args, **kwargs)
-        except NotImplementedError:
-            # NOTE: the manager goes on then.
-            self._exchange(name, args, kwargs)
-            raise
-        self._exchange(name, args, kwargs)
-        return result
-
-    def _exchange(self, name: str, args: Any, kwargs: Any) -> None:
-        function = getattr(type(self.driver), name)
-        one, other = sorted((Thing.of('volume', methods.argument(
-            function, place, args, kwargs)['id']) for place in (1, 2)), key=lambda thing: thing.id)
-        try:
-            with self.lines.waiting(one), self.lines.waiting(other):
-                self.ledger.swap(one, other)
-        except exceptions.MigsafeError as error:
-            # NOTE: Nova has moved the guest already. Recovery sees what became of them.
-            LOG.error('Volumes %s and %s are exchanged, but not recorded as such yet: %s',
-                      one.id, other.id, error)
-
-    def unmanage(self, name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Refuse to forget a volume or snapshot that the array may still have mapped.
-
-        :raises VolumeBackendAPIException: it is refused
-        """
-        kind = 'snapshot' if name.endswith('_snapshot') else 'volume'
-        subject = methods.argument(getattr(type(self.driver), name), 0, args, kwargs)
-        try:
-            self.standing.require()
-        except exceptions.MigsafeError as error:
-            raise cinder_exception.VolumeBackendAPIException(data=str(error)) from error
-        left = [row for row in self.ledger.of(Thing.of(kind, subject['id']))
-                if row.peer and row.state != 'gone']
-        if left:
-            self.recovery.nudge()
-            raise cinder_exception.VolumeBackendAPIException(data=str(StillExported(
-                exports='; '.join(f'{row} is {row.state} ({row.error or "no error"})'
-                                  for row in left))))
-        return wrapped(*args, **kwargs)
 
     def _confirm(self, call: calls.Call) -> None:
         """Record that what was mapped stays.
@@ -322,21 +203,3 @@ class Guard:
             if self._ledger is not None:
                 self._ledger.close()
                 self._ledger = None
-
-
-Step = Callable[[Guard, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
-
-#: Method of a driver -> what is done around it.
-STEPS: dict[str, Step] = {
-    'do_setup': Guard.setup,
-    'set_initialized': Guard.started,
-    'validate_connector': Guard.validate,
-    'update_migrated_volume': Guard.migrated,
-    'unmanage': Guard.unmanage,
-    'unmanage_snapshot': Guard.unmanage,
-    '_attach_volume': Guard.copying,
-    '_attach_snapshot': Guard.copying,
-    'get_backup_device': Guard.giving,
-    '_detach_volume': Guard.detaching,
-    **dict.fromkeys(methods.METHODS, Guard.export),
-}

@@ -39,6 +39,8 @@ MAX_ITEMS, MAX_TEXT = 256, 2000
 #: Without a number oslo.messaging tries for ever to send while the broker is
 #: down, whatever the time-out; one is enough for a connection gone stale.
 RETRIES = 1
+#: What a server says of a namespace that it does not have (oslo_messaging.rpc.dispatcher).
+WITHOUT = 'UnsupportedVersion'
 #: The version of Nova's compute RPC with which hosts have a second server.
 ALTERNATIVE_SINCE = '6.5'
 
@@ -65,7 +67,7 @@ def _lists(value: Any) -> dict[str, list[str]]:
 
 
 def _kind(error: Exception) -> str:
-    """Its class, which for a peer without the plugin is UnsupportedVersion;
+    """Its class, which for a peer without the plugin is :data:`WITHOUT`;
     an error of the other side comes wrapped in a RemoteError."""
     return _text(getattr(error, 'exc_type', ''))[:80] or type(error).__name__
 
@@ -184,6 +186,9 @@ class Peer:
                  within: float = 1.0) -> Mapping[str, Any] | None:
         return parse_description(
             self._ask(host, 'describe', within=within, uuid=uuid)[0])
+
+    def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
+        return self._ask(host, 'describe', within=within, uuid=uuid)[1].endswith(f'({WITHOUT})')
 
     def release(self, host: str, uuid: str, instance_uuid: str,
                 verdict: str) -> Mapping[str, Any]:

@@ -13,10 +13,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from nova import context as nova_context
@@ -25,15 +22,10 @@ from nova.compute import instance_actions, task_states, vm_states
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
-from migsafe.brick import errors
-from migsafe.brick.guard import judge, policy
-from migsafe.brick.identity import designators
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
-from migsafe.text import masked
 from migsafe.transaction.clients import (
-    LIVE_MIGRATION,
     ConnectionInfo,
     InstanceRow,
     OtherMove,
@@ -47,18 +39,6 @@ LOG = logging.getLogger(__name__)
 #: resize then waits to be confirmed or reverted.
 OVER = frozenset(('cancelled', 'completed', 'confirmed', 'done', 'error',
                   'failed', 'reverted'))
-
-
-@dataclasses.dataclass(frozen=True)
-class Migrating:
-    """An instance of this host that sits in ``migrating``."""
-
-    instance_uuid: str
-    updated_at: datetime.datetime | None
-    migration_uuid: str | None
-    migration_id: int | None
-    migration_status: str | None
-    dest_host: str
 
 
 def connection_info(text: str | None) -> ConnectionInfo | None:
@@ -98,20 +78,6 @@ def _move(migration: Any) -> OtherMove:
         migration.migration_type, migration.uuid, migration.status,
         migration.source_compute or '', migration.dest_compute or '',
         over=migration.status in OVER)
-
-
-def _wanted(bdm: Any) -> judge.Wanted:
-    """A volume by its BlockDeviceMapping; without identity where that says none."""
-    try:
-        info = connection_info(bdm.connection_info) or {}
-        data = info.get('data')
-        identity = designators.read(
-            data.get(policy.KEY) or () if isinstance(data, dict) else ())
-    except (ValueError, errors.BadPage) as bad:
-        LOG.warning('connection_info of volume %s of instance %s is not to be '
-                    'understood: %s', bdm.volume_id, bdm.instance_uuid, masked(bad))
-        identity = frozenset()
-    return judge.Wanted(bdm.volume_id, identity)
 
 
 class Records:
@@ -235,18 +201,6 @@ class Records:
         return [volume_row(bdm) for bdm in bdms
                 if bdm.is_volume and bdm.volume_id]
 
-    def wanted(self, instance_uuids: list[str]
-               ) -> dict[tuple[str, str], judge.Wanted]:
-        """(instance uuid, volume id) -> what is known of the volume."""
-        found = {}
-        rows = objects.BlockDeviceMappingList.bdms_by_instance_uuid(
-            nova_context.get_admin_context(), instance_uuids)
-        for instance, bdms in rows.items():
-            for bdm in bdms:
-                if bdm.is_volume and bdm.volume_id:
-                    found[instance, bdm.volume_id] = _wanted(bdm)
-        return found
-
     def replace_connection(self, instance_uuid: str, row: VolumeRow,
                            attachment_id: str | None,
                            info: ConnectionInfo) -> bool:
@@ -287,39 +241,3 @@ class Records:
         bdm.connection_info = jsonutils.dumps(info)
         bdm.save()
         return True
-
-    def migrating(self, host: str,
-                  wanted: Callable[[str], bool]) -> list[Migrating]:
-        """Instances of a host that sit in ``migrating``, with the newest
-        live migration of each.
-
-        :param wanted: whether an instance is of interest; the migrations of
-            no other are asked for
-        """
-        context = nova_context.get_admin_context()
-        instances = objects.InstanceList.get_by_filters(
-            context, {'host': host, 'task_state': task_states.MIGRATING,
-                      'deleted': False}, expected_attrs=[])
-        return [self._migrating(context, instance) for instance in instances
-                if wanted(instance.uuid)]
-
-    def directory_shared(self, instance_uuid: str, host: str) -> bool:
-        """Whether the instance's directory here may be the one on ``host``.
-
-        Nova writes a file into it and asks the other host whether it sees
-        it. Only a plain no counts: without an answer Nova says yes.
-        """
-        if not host:
-            return True
-        instance = self._instance(instance_uuid)
-        return bool(self._manager._is_instance_storage_shared(
-            instance._context, instance, host=host))
-
-    def _migrating(self, context: Any, instance: Any) -> Migrating:
-        migrations = objects.MigrationList.get_by_filters(context, {
-            'instance_uuid': instance.uuid, 'migration_type': LIVE_MIGRATION})
-        newest = max(migrations, key=lambda m: m.id, default=None)
-        return Migrating(
-            instance.uuid, instance.updated_at,
-            newest and newest.uuid, newest and newest.id,
-            newest and newest.status, (newest and newest.dest_compute) or '')

@@ -21,7 +21,7 @@ from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 
 from migsafe.nova.clients import evidence
-from migsafe.nova.clients.records import Migrating, Records
+from migsafe.nova.clients.orphans import Migrating, Orphans
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.text import masked
 
@@ -40,7 +40,7 @@ class Adoption:
 
     def __init__(self, participant: Participant, manager: Any) -> None:
         self._participant, self._manager = participant, manager
-        self._records = Records(manager)
+        self._records = Orphans(manager)
         self._started = timeutils.utcnow()
         #: instances in Nova's line without a future -> since when that was seen
         self._unsubmitted: dict[str, datetime.datetime] = {}
@@ -91,8 +91,21 @@ class Adoption:
         # Since the list was made, it may have begun.
         if not self._idle(found.instance_uuid):
             return False
+        if not found.task:
+            return self._unended(found)
         if found.migration_status not in CONDUCTORS:
             return True
+        return self._old(found)
+
+    def _unended(self, found: Migrating) -> bool:
+        """Whether a migration is on record as going on, and this host neither is nor was at it.
+
+        Its task is gone, so nothing but time tells it from one that is about to come here.
+        """
+        known = self._participant.journal.get(str(found.migration_uuid), SOURCE)
+        return known is None and self._old(found)
+
+    def _old(self, found: Migrating) -> bool:
         age = timeutils.utcnow() - (
             timeutils.normalize_time(found.updated_at) if found.updated_at
             else self._started)
@@ -103,9 +116,9 @@ class Adoption:
         return bool(age.total_seconds() >= wait)
 
     def _take(self, found: Migrating) -> None:
-        LOG.warning('Instance %s is in migrating with no live migration '
-                    'going on (migration %s is %s); it is settled by '
-                    'evidence', found.instance_uuid, found.migration_uuid,
+        LOG.warning('Instance %s is %s with no live migration going on (migration %s is %s); '
+                    'it is settled by evidence', found.instance_uuid,
+                    'in migrating' if found.task else 'at nothing', found.migration_uuid,
                     found.migration_status)
         self._participant.journal.begin(
             self._uuid(found), SOURCE, found.instance_uuid,

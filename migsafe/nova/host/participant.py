@@ -183,9 +183,10 @@ class Participant:
         return self.engine.settle(tx)
 
     def release(self, uuid: str, instance_uuid: str,
-                verdict: Verdict) -> dict[str, Any]:
+                verdict: Verdict, novas: bool = False) -> dict[str, Any]:
         """Let go of this host's devices and directory of a guest, as the other host asks.
 
+        :param novas: see :func:`migsafe.nova.host.word.refusal`
         :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
         """
-        return release.answer(self, uuid, instance_uuid, verdict)
+        return release.answer(self, uuid, instance_uuid, verdict, novas)

@@ -18,17 +18,15 @@ import datetime
 import functools
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from oslo_log import log as logging
 from oslo_utils import timeutils
 
-from migsafe import clock, exceptions
-from migsafe.journal import upkeep
+from migsafe import exceptions
 from migsafe.journal.records import Transaction
-from migsafe.nova.host import adoption, workers
+from migsafe.nova.host import upkeep, workers
 from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.text import masked
 
@@ -36,14 +34,6 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds between two looks at the journal while something is unsettled.
 POLL = 2.0
-#: Jitter: the least part of an interval that passes between two rounds.
-LEAST = 0.8
-PURGE_INTERVAL = datetime.timedelta(hours=24)
-#: How long after its settlement a transaction keeps connections, and how often that is looked at.
-SECRETS_KEPT = datetime.timedelta(hours=24)
-BLANK_INTERVAL = datetime.timedelta(hours=1)
-#: The names of that work.
-ADOPTION, KEPT, WHOLE = 'adoption', 'devices of no migration', 'the whole journal'
 
 
 class Recovery:
@@ -58,19 +48,13 @@ class Recovery:
     def __init__(self, participant: Participant, manager: Any,
                  heartbeat: Callable[[str], None]) -> None:
         self._participant = participant
-        self._heartbeat = heartbeat
-        self._adoption = adoption.Adoption(participant, manager)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         conf = participant.conf
         self._crew = workers.Crew(conf.recovery_workers, conf.recovery_batch)
-        self._aside = workers.Crew(3, 3)
-        self._kept_up: datetime.datetime | None = None
-        self._purged: datetime.datetime | None = None
-        self._clock = clock.Steady()
-        self._checked: float | None = None
-        self._blanked = upkeep.NEVER
+        self._upkeep = upkeep.Upkeep(
+            participant, manager, heartbeat, lambda: self._crew.hanging(), self.nudge)
 
     def start(self) -> None:
         """Begin, in a thread that ends with the process."""
@@ -118,12 +102,11 @@ class Recovery:
         except Exception as error:
             LOG.error('Journal of %s cannot be read: %s',
                       self._participant.host, masked(error))
-        return interval * random.uniform(LEAST, 2 - LEAST)
+        return interval * random.uniform(upkeep.LEAST, 2 - upkeep.LEAST)
 
     def once(self) -> None:
         """One pass over everything unsettled, whether due or not."""
-        self._upkeep()
-        self._aside.wait()
+        self._upkeep.once()
         for tx in self._unsettled(None):
             self._take_up(tx, wait=True)
         self._crew.wait()
@@ -135,52 +118,13 @@ class Recovery:
         :returns: whether more is due, and it is worth to go on at once
         """
         moment = now()
-        if not self._kept_up_lately(moment):
-            self._kept_up = moment
-            self._upkeep()
+        self._upkeep.round(moment)
         taken = False
         for tx in self._unsettled(moment):
             if not self._take_up(tx):
                 return taken
             taken = True
         return False
-
-    def _kept_up_lately(self, now: datetime.datetime) -> bool:
-        """Rounds follow each other closely while something is unsettled; what
-        is asked of Nova then is asked no oftener than on an idle host."""
-        if self._kept_up is None:
-            return False
-        since = (now - self._kept_up).total_seconds()
-        return bool(
-            0 <= since < LEAST * self._participant.conf.recovery_interval)
-
-    def _upkeep(self) -> None:
-        """What is in the journal is settled whatever fails here."""
-        for step in (self._beat, self._blank, self._purge):
-            self._try(step)
-        # These may hang as well, on another host or on a device.
-        for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept),
-                           (WHOLE, self._check)):
-            self._aside.take(name, functools.partial(self._try, step))
-
-    def _adopt(self) -> None:
-        """What was taken up is settled at once: this round may be over."""
-        if self._adoption.adopt():
-            self.nudge()
-
-    def _beat(self) -> None:
-        hung = self._crew.hanging() + self._aside.hanging()
-        self._heartbeat('' if not hung else (
-            'what settles these has not come back for minutes; look for a '
-            'device, a file system or a libvirtd that hangs: '
-            + ', '.join(map(str, hung))))
-
-    def _try(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:
-            LOG.error('Recovery of live migrations on %s goes on without '
-                      'this: %s', self._participant.host, masked(error))
 
     def _unsettled(self, due: datetime.datetime | None
                    ) -> Iterator[Transaction]:
@@ -232,35 +176,6 @@ class Recovery:
         except Exception as error:
             LOG.error('Transaction %s could not be postponed: %s', tx.id,
                       masked(error))
-
-    def _kept(self) -> None:
-        """Devices of no migration that had to stay, with their exports."""
-        if self._participant.kept is not None:
-            self._participant.kept.settle()
-
-    def _check(self) -> None:
-        """Once a day: whether the file is whole, which opening a large one does not tell."""
-        now = time.monotonic()
-        if self._checked is None or now - self._checked > PURGE_INTERVAL.total_seconds():
-            self._checked = now
-            self._participant.journal.check_whole()
-
-    def _blank(self) -> None:
-        """Keep no CHAP secret longer than somebody who is late could still need it."""
-        spent = timeutils.utcnow() - SECRETS_KEPT
-        if spent - self._blanked > BLANK_INTERVAL:
-            self._participant.journal.blank(spent, since=self._blanked)
-            self._blanked = spent
-
-    def _purge(self) -> None:
-        days = self._participant.conf.retention_days
-        now = timeutils.utcnow()
-        # NOTE: to a clock that is a month ahead, all that was ever settled is old.
-        if not self._clock.is_steady(now) or not days or (
-                self._purged and now - self._purged < PURGE_INTERVAL):
-            return
-        self._purged = now
-        self._participant.journal.purge(now - datetime.timedelta(days=days))
 
 
 def _name(tx: Transaction) -> str:

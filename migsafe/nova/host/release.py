@@ -52,10 +52,12 @@ class Host(Protocol):
         """What this process remembers of a guest that was to come here."""
 
 
-def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict) -> dict[str, Any]:
+def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict,
+           novas: bool = False) -> dict[str, Any]:
     """Let go of this host's devices and directory of a guest.
 
     :param host: this host
+    :param novas: see :func:`migsafe.nova.host.word.refusal`
     :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
     """
     role = DESTINATION if verdict is Verdict.ABORT else SOURCE
@@ -65,11 +67,12 @@ def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict) -> dict[
     if tx.instance_uuid != instance_uuid:
         return _refused(f'migration {uuid} is not of instance '
                         f'{instance_uuid} on {host.host}')
-    return _release(host, tx, verdict)
+    return _release(host, tx, verdict, novas)
 
 
-def _release(host: Host, tx: Transaction, verdict: Verdict) -> dict[str, Any]:
-    refusal = word.refusal(host.clients, tx, verdict)
+def _release(host: Host, tx: Transaction, verdict: Verdict,
+             novas: bool = False) -> dict[str, Any]:
+    refusal = word.refusal(host.clients, tx, verdict, novas)
     if refusal:
         return _refused(refusal)
     if tx.state != 'settled':

@@ -24,8 +24,11 @@ from migsafe.transaction.verdict import Verdict
 ASKED = 1 / 3
 
 
-def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
-    """Why a message alone is not enough; empty if nothing speaks against it."""
+def refusal(clients: Clients, tx: Transaction, verdict: Verdict, novas: bool = False) -> str:
+    """Why a message alone is not enough; empty if nothing speaks against it.
+
+    :param novas: it is a message of Nova's own, which a source without migsafe sends as well
+    """
     guest = clients.guests.evidence(tx.instance_uuid)
     if guest.guest in (GuestState.HERE, GuestState.POSTCOPY):
         return f'the guest is on {tx.host}: {guest}'
@@ -33,17 +36,30 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict) -> str:
         return ''
     if guest.guest is GuestState.UNKNOWN:
         return f'it is not known whether the guest is on {tx.host}: {guest}'
-    if guest.guest is GuestState.IN_TRANSFER and verdict is Verdict.ABORT:
-        source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
-        if not source or source['verdict'] != verdict.value:
-            return (f'the guest is coming in to {tx.host}, and {tx.source_host} does not '
-                    f'say that it has decided {verdict.value}: {guest}')
     now = clients.records.instance(tx.instance_uuid)
     if now is not None and now.host == tx.host \
             and guest.guest is not GuestState.HANDED_OVER:
         return (f'{tx.host} is the host of the instance by its record, and only the other '
                 f'host says {verdict.value}: {guest}')
+    if verdict is Verdict.ABORT and tx.source_host:
+        # Between the end of pre_live_migration and the transfer no domain is here to be seen.
+        return _unconfirmed(clients, tx, verdict, guest, novas)
     return ''
+
+
+def _unconfirmed(clients: Clients, tx: Transaction, verdict: Verdict,
+                 guest: HostEvidence, novas: bool) -> str:
+    """Why it is not the word of the source that this host's own journal names."""
+    source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
+    if source and source['verdict'] == verdict.value:
+        return ''
+    if novas and guest.guest is not GuestState.IN_TRANSFER and (
+            not source['known'] if source
+            else clients.peer.unarmed(tx.source_host, tx.uuid, within=ASKED)):
+        # It can say nothing but what Nova says, and deletes the attachments whatever is answered.
+        return ''
+    return (f'the guest may be coming in to {tx.host}, and {tx.source_host} does not '
+            f'say that it has decided {verdict.value}: {guest}')
 
 
 def lost(host: str, uuid: str, moves: Sequence[OtherMove],

@@ -226,7 +226,7 @@ def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
                     'live migration %s to this host has succeeded',
                     call['volume_id'], tx.instance_uuid, tx.uuid)
         return None
-    answer = participant.release(tx.uuid, tx.instance_uuid, Verdict.ABORT)
+    answer = participant.release(tx.uuid, tx.instance_uuid, Verdict.ABORT, novas=True)
     LOG.info('Removal of volume %s of instance %s: %s', call['volume_id'],
              tx.instance_uuid, answer)
     return None

@@ -28,6 +28,7 @@ from migsafe.brick.connectors import shim
 from migsafe.brick.guard.identity_check import Patrol
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
+from migsafe.nova.clients import identities
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import identity_check, incoming_state, recovery, registry, status
 from migsafe.nova.host.participant import Participant
@@ -112,11 +113,10 @@ def _patrol(manager: Any, conf: Any,
             journal: migsafe_journal.Journal) -> identity_check.Patrol | None:
     if not (conf.device_guards and conf.identity_check_interval):
         return None
-    known = clients.records.Records(manager)
     looks = Patrol(shim.policy('refuse', manager.host).guard)
     return identity_check.Patrol(
         manager.host, journal,
-        functools.partial(identity_check.disks, manager.driver), known.wanted,
+        functools.partial(identity_check.disks, manager.driver), identities.wanted,
         looks.look, conf.identity_check_interval)
 
 

@@ -59,8 +59,10 @@ def init_volume_connection(wrapped: Any, manager: Any, args: Any, kwargs: Any) -
     if participant is None:
         return wrapped(*args, **kwargs)
     bdm = effects.arguments(wrapped, args, kwargs)['bdm']
-    reason = gates.settle_first(
-        participant, _Addressed(bdm.instance_uuid, participant.host), [bdm], under_lock=True)
+    addressed = _Addressed(bdm.instance_uuid, participant.host)
+    # A request waits for a host that is down, also while the instance is evacuated from there.
+    reason = gates.settle_first(participant, addressed, [bdm], under_lock=True) \
+        or gates.moved_away(participant, addressed)
     if reason:
         raise faults.discreet(
             exception.NovaException(f'swap of a volume refused: {reason}'), 'swap of a volume')

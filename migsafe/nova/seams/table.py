@@ -27,12 +27,14 @@ import wrapt
 
 from migsafe import exceptions
 from migsafe.nova.seams import (
+    at_start,
     deferred,
     departure,
     destination,
     effects,
     gates,
     identity,
+    precheck,
     refusals,
     service,
     source,
@@ -112,18 +114,18 @@ SEAMS: tuple[Seam, ...] = (
              destination.remove_volume_connection),
     # operations that must not meet residue
     _manager('check_can_live_migrate_destination', 'ctxt instance',
-             gates.precheck),
+             precheck.precheck),
     _manager('check_can_live_migrate_source', 'ctxt instance',
-             gates.precheck),
+             precheck.precheck),
     *(_manager(method, parameters, gate)
       for method, (parameters, gate) in refusals.GATES.items()),
     _manager('_detach_volume', 'context bdm instance', gates.detach),
     _manager('_delete_instance', 'context instance bdms', gates.delete),
     _manager('_init_volume_connection', 'context new_volume old_volume_id connector bdm '
              'new_attachment_id mountpoint', swap.init_volume_connection),
-    _manager('_init_instance', 'context instance', gates.init_instance),
+    _manager('_init_instance', 'context instance', at_start.init_instance),
     _manager('_reset_live_migration', 'context instance',
-             gates.reset_live_migration),
+             at_start.reset_live_migration),
     # what a destination writes into Nova's database
     _seam('nova.objects.block_device', 'BlockDeviceMapping.save', '', volume_rows.saved),
     # external effects

@@ -55,6 +55,9 @@ MANY = 100_000
 class Backend(world.World):
     """A real VolumeManager with Cinder's NetApp driver, in its own cinder.conf."""
 
+    #: Of the backend's section, beside those that lead to the array.
+    array_options: dict[str, str] = {}
+
     def boot(self):
         if getattr(self, 'array_ontap', None) is None:
             self.array_ontap = self.useFixture(ontap_server.Ontap())
@@ -86,7 +89,7 @@ class Backend(world.World):
             for section, array in (('array', self.array_ontap), ('mirror', self.mirror)):
                 handle.write(f'[{section}]\n' + ''.join(
                     f'{name} = {value}\n' for name, value in {
-                        **common, **array.options()}.items()))
+                        **common, **array.options(**self.array_options)}.items()))
         configuration.CONF([], project='cinder', default_config_files=[path])
 
     def make_volume(self, **values):

@@ -22,8 +22,8 @@ from cinder.tests.unit import fake_constants
 
 from migsafe.cinder.bus import endpoint
 from migsafe.cinder.facts import attachments
-from migsafe.ledger.api import PATIENCE
 from migsafe.ledger.records import Thing
+from migsafe.ledger.rows import PATIENCE
 from migsafe.tests.cinder import world
 
 #: The host of cinder-volume itself.
@@ -196,8 +196,24 @@ class TestGuarded(Somebody):
         """Its second attachment is a new one; the old one explains the export of its host."""
         self.connect(world.NODE13)
         self.os_attach(host='node13')
+        self.inspect(world.NODE13)      # the guest runs
         self.attach(self.reserve(INSTANCE), world.NODE11)
         self.assertEqual(2, len(self.array.exports()))
+
+    def test_another_instance_beside_an_old_one(self):
+        """The control, and one who is on the same host by another initiator."""
+        self.connect(world.NODE13)
+        self.os_attach(host='node13')
+        self.inspect(world.NODE13)
+        self.refused(self.reserve(fake_constants.UUID2))
+        self.inspect(world.NODE13, {'initiator': 'iqn.1994-05.com.redhat:99'})
+        self.refused(self.reserve(INSTANCE))
+
+    def refused(self, attachment):
+        error = self.assertRaises(exception.VolumeBackendAPIException, self.attach, attachment,
+                                  world.NODE11)
+        self.assertIn('has it open', str(error))
+        self.kept(world.NODE13['initiator'])
 
 
 class TestWhoseCopyItIs(Somebody):

@@ -27,7 +27,7 @@ from cinder.tests.unit import fake_constants
 
 from migsafe.cinder.bus import endpoint
 from migsafe.ledger import models
-from migsafe.ledger.api import PATIENCE
+from migsafe.ledger.rows import PATIENCE
 from migsafe.tests.cinder import test_answers, test_by_hand, world
 
 SAMPLE, SEED = 24, 20261128

@@ -25,8 +25,8 @@ from migsafe.cinder.bus import endpoint
 from migsafe.cinder.facts import attachments, calls
 from migsafe.cinder.recovery import sweep
 from migsafe.ledger import records
-from migsafe.ledger.api import PATIENCE
 from migsafe.ledger.records import Thing
+from migsafe.ledger.rows import PATIENCE
 from migsafe.tests.cinder import world
 
 #: The host of cinder-volume itself.

@@ -26,7 +26,7 @@ from oslotest import base
 from testtools import matchers
 
 from migsafe import exceptions, ledger
-from migsafe.ledger import api, models, opening, records
+from migsafe.ledger import api, fences, models, opening, records
 from migsafe.tests import servers
 from migsafe.tests.unit.journal import base as journal_base
 
@@ -329,7 +329,7 @@ class Cases:
         self.assertEqual({'v1', 'v3'}, {row.resource for row in service.due(timeutils.utcnow())})
         self.assertEqual(5, other.fence('node13', 'by alice at one'))
         for number in (0, 4):
-            self.assertRaises(api.HostFenced, service.intend, things[number], [ONE], 'mapping')
+            self.assertRaises(fences.HostFenced, service.intend, things[number], [ONE], 'mapping')
         service.intend(things[0], [ONE], 'unmapping')
         service.settle(things[0], [ONE.key], 'gone')
         marked = {(row.resource, row.host): row.fenced for row in service.exports() if row.peer}

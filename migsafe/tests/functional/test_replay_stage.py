@@ -16,6 +16,7 @@ import dataclasses
 import testtools
 
 from migsafe.replay import catalogue, entry, play, stage, timeline, words
+from migsafe.tests.search import unmended
 
 NO_CALL = entry.on('source', 'cinder', 'attachments.nothing', 'cinder-500')
 
@@ -107,3 +108,11 @@ class ArmedTest(StageTestCase):
         self.assertLess(lines.index('intent: attachment_create'),
                         lines.index('attachments.create'))
         self.assertLess(lines.index('attachments.create'), lines.index('ok: attachment_create'))
+
+    def test_a_false_word_is_believed_without_the_mending(self):
+        with unmended.unmended(3):
+            found = self.play('false-word')
+        self.assertEqual((True, False), (found.fired, found.clean))
+        self.assertLessEqual({'R1', 'R2'}, set(words.kinds(found.residue)))
+        found = self.play('false-word')
+        self.assertEqual((True, True), (found.fired, found.clean), found.residue)

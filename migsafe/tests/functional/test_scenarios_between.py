@@ -16,6 +16,9 @@ from __future__ import annotations
 import os
 import shutil
 
+from nova import context as nova_context
+from nova import objects
+
 from migsafe.replay.lab import backup, case, steps
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE, THIRD
@@ -119,6 +122,34 @@ class TestInBetween(scenarios.ThirdHostTest):
         self.in_the_middle(server, (THIRD, 'brick', 'connect_volume'),
                            {'unshelve': {'host': THIRD}})
         self.goes_on(server, THIRD, DESTINATION)
+
+    def test_evacuation(self):
+        """Its host stays down; when it is back Nova disconnects there what the rows name."""
+        def what(server):
+            self.power_off(DESTINATION)
+            self.force_down(True)
+            self.in_the_middle(server, (THIRD, 'brick', 'connect_volume'),
+                               {'evacuate': {'host': THIRD}}, {'os-start': None})
+            self.force_down(False)
+        self.addCleanup(self.force_down, False)
+        server = self.leaves_the_same(what, THIRD)
+        self.assertEqual([0, 1], self.exports(server, THIRD))
+        # what Nova leaves of an evacuated instance until its host is back
+        self.assertEqual({'R7', 'R8', 'R11'}, self.kinds(server))
+        self.migrate(server, host=SOURCE)
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual({'R8', 'R11'}, self.kinds(server))
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertUnharmed(server, SOURCE)
+
+    def force_down(self, down):
+        """Not through the API, which wants the host to be back before it takes that back."""
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            service = objects.Service.get_by_compute_host(context, DESTINATION)
+            service.forced_down = down
+            service.save()
 
     def test_deletion(self):
         server = self.arrived()

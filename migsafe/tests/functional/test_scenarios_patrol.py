@@ -16,7 +16,7 @@ from __future__ import annotations
 from oslo_serialization import jsonutils
 
 from migsafe.brick.guard import policy
-from migsafe.nova.clients import records
+from migsafe.nova.clients import identities
 from migsafe.nova.host import identity_check
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
@@ -33,9 +33,8 @@ class TestPatrol(scenarios.ScenarioTest):
 
     def wanted(self, server):
         """What is known of each volume of a server."""
-        manager = self.lab.stack.computes[SOURCE].manager
         with self.lab.world.looking():
-            return records.Records(manager).wanted([server.uuid])
+            return identities.wanted([server.uuid])
 
     def save(self, server, texts):
         """Write connection_info of a server's volumes, in order."""

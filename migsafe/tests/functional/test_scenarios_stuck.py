@@ -21,7 +21,7 @@ from nova import objects
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.nova.host import recovery
+from migsafe.nova.host import recovery, upkeep
 from migsafe.replay.lab import domain, faults, runner
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client, points
@@ -76,6 +76,27 @@ class TestOrphans(scenarios.ScenarioTest):
         # which attachment is whose is in Cinder; whose directory it is, nowhere
         self.assertEqual(set(), self.kinds(server) - {'R11'})
         self.assertTrue(self.do(server, 'stop_start').done)
+
+    def test_task_was_taken_away_before_it_was_journalled(self):
+        """By an operator here; an evacuation that is refused does the same."""
+        server = self.guest()
+        self.migrate(server, scenarios.kill(SOURCE, 'journal', 'begin', when='before'))
+        self.assertEqual([], self.transactions(SOURCE))
+        body = {'os-resetState': {'state': 'active'}}
+        with self.lab.world.looking():
+            self.lab.stack.admin_api.post_server_action(server.uuid, body)
+        self.assertTrue(self.lab.restart(SOURCE))
+        left = self.kinds(server)
+        self.assertLessEqual({'R7', 'R12'}, left)
+        self.recover(1)
+        # it might be one that is about to come
+        self.assertEqual(left, self.kinds(server))
+        self.lab.pass_time(3600)
+        self.recover()
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.migrate(server)
+        self.assertClean(server, DESTINATION)
 
     def test_a_migration_that_is_alive_is_left_alone(self):
         server = self.guest()
@@ -304,10 +325,11 @@ class TestHealthy(scenarios.ScenarioTest):
         self.assertEqual(2 * TICKS, self.rounds)
         self.assertEqual(({}, {}), (dict(still - at_work), dict(at_work - still)))
         self.assertEqual(1, at_work[SOURCE, 'rpc', 'migsafe.guest_evidence'])
-        self.assertEqual({'InstanceList'}, set(asked))
-        upkeep = TICKS * recovery.POLL / 30
-        self.assertGreaterEqual(asked['InstanceList'], 2 * upkeep)
-        self.assertLessEqual(asked['InstanceList'], 2 * (upkeep / recovery.LEAST + 1))
+        self.assertEqual({'InstanceList', 'MigrationList'}, set(asked))
+        rounds = TICKS * recovery.POLL / 30
+        for times in asked.values():
+            self.assertGreaterEqual(times, 2 * rounds)
+            self.assertLessEqual(times, 2 * (rounds / upkeep.LEAST + 1))
 
     def calls(self, ticking):
         """What a migration calls whose transfer takes some minutes."""
@@ -340,7 +362,7 @@ class TestHealthy(scenarios.ScenarioTest):
                         found, 'get_by_filters', self.counted(found)))
                 recovering.round(timeutils.utcnow)
                 recovering._crew.wait()
-                recovering._aside.wait()
+                recovering._upkeep._aside.wait()
 
     def counted(self, found):
         """Its query, which goes to the conductor, as one that is counted."""

@@ -161,7 +161,7 @@ class TestFalseWord(scenarios.ScenarioTest):
         self.lab.migrate(server)
         self.lab.world.rule = None
         self.assertEqual('refused', answers[0]['state'])
-        self.assertIn('is coming in', answers[0]['reason'])
+        self.assertIn('may be coming in', answers[0]['reason'])
         self.recover()
         self.assertClean(server, DESTINATION)
         self.assertTrue(self.do(server, 'hard_reboot').done)

@@ -15,6 +15,7 @@ import contextlib
 import json
 import random
 
+from migsafe.nova.clients import orphans
 from migsafe.tests.search import (
     array,
     bus,
@@ -183,7 +184,10 @@ class World:
 
     def migrating_on(self, name):
         """Whether adoption would find something."""
-        return self.instance['host'] == name and self.instance['task_state'] == 'migrating'
+        task = self.instance['task_state']
+        return self.instance['host'] == name and (task == 'migrating' or task is None and any(
+            row['source_compute'] == name and row['status'] in orphans.GOING_ON
+            for row in self.db.migrations.values()))
 
     def rebooted(self, instance, where):
         self.watch.rebooted(self, where)

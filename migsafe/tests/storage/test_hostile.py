@@ -72,7 +72,11 @@ class TestLate(base.StorageTestCase):
         """What goes is the controller, and all questions are asked again before it does."""
         self.assert_late('(sleep)', protocol='NVMEOF')
 
-    def assert_late(self, named: str, **arguments: str) -> None:
+    def test_process_at_the_last_moment(self) -> None:
+        """Under the claim, which keeps no process away: the helper itself looks last."""
+        self.assert_late('(sleep), which came up meanwhile', last=True)
+
+    def assert_late(self, named: str, **arguments: object) -> None:
         """os-brick tears the disk away from it; the guards find it, once the disk is flushed."""
         found = self.both('opened_late', **arguments)
         self.assertIsNone(found.bare['detach']['error'], found.bare['detach'])

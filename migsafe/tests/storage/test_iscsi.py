@@ -13,12 +13,7 @@
 
 from __future__ import annotations
 
-import os
-
 from migsafe.tests.storage import base
-
-#: How many disks of others there are.
-CROWD = int(os.environ.get('MIGSAFE_CROWD', '250'))
 
 
 class TestDetach(base.StorageTestCase):
@@ -117,16 +112,6 @@ class TestHealthy(base.StorageTestCase):
 
     def test_extend_multipath(self) -> None:
         self.assert_extended(multipath=True)
-
-    def test_among_many_disks_of_others(self) -> None:
-        found = self.both('crowded', count=CROWD)
-        self.assertEqual(CROWD + 1, found.guarded['disks'])
-        self.assertEqual((None, 'error'), (found.bare['held']['error'], found.bare['usable']))
-        self.assertEqual(('VolumeHeld', 'ok'), (found.guarded['held']['error'],
-                                                found.guarded['usable']))
-        self.assertIn('(sleep)', found.guarded['held']['message'])
-        self.assertIsNone(found.guarded['again']['error'], found.guarded['again'])
-        self.assertFalse(found.guarded['there'])
 
     def assert_encrypted(self, multipath: bool = False) -> None:
         """Nova's own dm-crypt: in the way while it is there, and nothing but that."""

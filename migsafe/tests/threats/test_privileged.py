@@ -23,7 +23,7 @@ from oslo_concurrency import processutils
 from migsafe.brick import errors
 from migsafe.brick.guard import release
 from migsafe.brick.kernel import holders, kinds, openers
-from migsafe.brick.root import disks, privileged
+from migsafe.brick.root import claims, disks, privileged
 from migsafe.tests.threats import examples, values
 from migsafe.tests.unit.brick.root import test_privileged
 
@@ -102,12 +102,12 @@ class TestPrivileged(test_privileged.PrivilegedCase):
     @examples.settings()
     @given(strategies.lists(NAMES, max_size=6, unique=True))
     def test_claim(self, names):
-        self.check(lambda: disks.claimed(names, **self.roots))
+        self.check(lambda: claims.claimed(names, **self.roots))
 
     @examples.settings()
     @given(values.ANYTHING)
     def test_claims_of_what_are_no_names(self, names):
-        with mock.patch.object(disks, 'claimed', return_value={}) as claimed:
+        with mock.patch.object(claims, 'claimed', return_value={}) as claimed:
             try:
                 privileged.claim(names)
             except ValueError:
@@ -118,7 +118,7 @@ class TestPrivileged(test_privileged.PrivilegedCase):
     @examples.settings()
     @given(NAMES.filter(lambda name: name != 'sda'), values.ANYTHING, values.PLAIN)
     def test_remove_scsi(self, name, expected, number):
-        self.check(lambda: disks.removed(
+        self.check(lambda: claims.removed(
             name, privileged.designators.read(expected), number=number, **self.roots))
         self.assertEqual(b'', self.delete.read_bytes())
 

@@ -73,15 +73,28 @@ def array_down(volume: cases.Connected, how: str, thing: str = 'nothing') -> Fou
             'sessions': host.sessions()}
 
 
-def opened_late(volume: cases.Connected) -> Found:
-    """A process opens the disk after all questions were asked, and before it is removed."""
+def opened_late(volume: cases.Connected, last: bool = False) -> Found:
+    """A process opens the disk after all questions were asked, and before it is removed.
+
+    :param last: right before the helper is told to remove it, where there is one
+    """
     scsi, made = volume.brick._linuxscsi, []
     flush = scsi.flush_device_io
 
     def flushed(device: str) -> None:
         flush(device)
         made.append(things.opened(device))
-    scsi.flush_device_io = flushed
+    if last and hasattr(scsi, 'policy'):
+        root = scsi.policy.guard.root
+        remove = root.remove_scsi
+
+        def removed(name: str, *more: Any) -> Any:
+            if not made:
+                made.append(things.opened(f'/dev/{name}'))
+            return remove(name, *more)
+        root.remove_scsi = removed
+    else:
+        scsi.flush_device_io = flushed
     return {'before': host.devices(), 'detach': lab.attempt(volume.disconnect),
             'after': host.devices(), 'usable_after': made[0].check()}
 

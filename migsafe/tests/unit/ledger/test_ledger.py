@@ -27,7 +27,7 @@ from migsafe import exceptions, ledger
 from migsafe.journal import opening as journal_opening
 from migsafe.journal import schema
 from migsafe.journal.models import Base
-from migsafe.ledger import api, models, opening, records, rows
+from migsafe.ledger import fences, models, opening, records, rows
 from migsafe.tests.unit.journal import base as journal_base
 
 VOLUME = records.Thing('volume', '9f3c6a0e-3d4f-4b8e-9a51-2f0d6f1d7c11')
@@ -95,7 +95,7 @@ class TestLedger(LedgerTestCase):
         now = timeutils.utcnow()
         self.assertEqual([], self.ledger.due(now))
         self.assertEqual(1, len(self.ledger.due()))
-        self.assertEqual(1, len(self.ledger.due(now + 2 * api.PATIENCE)))
+        self.assertEqual(1, len(self.ledger.due(now + 2 * rows.PATIENCE)))
         self.ledger.fail(VOLUME, [peer.key], 'the array is away', 5)
         row, = self.ledger.due(now + datetime.timedelta(seconds=6))
         self.assertEqual((1, 'the array is away'), (row.attempts, row.error))
@@ -264,7 +264,7 @@ class TestFenced(LedgerTestCase):
     def test_nothing_is_mapped_to_it(self):
         self.ledger.fence('node13', self.BY)
         before = self.ledger.of(VOLUME)
-        found = self.assertRaises(api.HostFenced, self.intend, ONE)
+        found = self.assertRaises(fences.HostFenced, self.intend, ONE)
         self.assertIn(f'is fenced ({self.BY})', str(found))
         self.assertEqual(before, self.ledger.of(VOLUME))
         self.assertEqual(self.BY, self.marks()['node13'])

@@ -19,7 +19,7 @@ import fixtures
 import testtools
 
 from migsafe.brick.kernel import place
-from migsafe.lvm import change, errors, facts, rules
+from migsafe.lvm import backups, change, errors, facts, rules
 from migsafe.tests.unit.lvm import fake
 
 LOCAL = b'# of the administrator \xff\nlocal {\n}\n'
@@ -67,7 +67,7 @@ class ChangeTest(testtools.TestCase):
         self.assertEqual([LOCAL], [pathlib.Path(path).read_bytes() for path in found.backups])
         self.assertIn('/dev/sda', self.devices.read_text())
         self.assertNotIn('/dev/sdb', self.devices.read_text())
-        self.assertFalse(self.change.marker.exists())
+        self.assertFalse(self.change.backups.marker.exists())
 
     def test_nothing_to_keep(self):
         del self.lvm.disks['/dev/sda']
@@ -82,10 +82,10 @@ class ChangeTest(testtools.TestCase):
         self.assertFalse(self.devices.parent.exists())
 
     def test_only_configure(self):
-        with mock.patch.object(change.Change, '_keep') as keep:
+        with mock.patch.object(backups.Backups, 'keep') as keep:
             bad = rules.Advice(rules.Verdict.RECOMMEND, ('x',), plan=self.advice().plan)
             self.assertRaises(errors.LvmError, self.change.apply, bad, {})
-            self.change.marker.write_text('[]')
+            self.change.backups.marker.write_text('[]')
             self.assertRaises(errors.LvmError, self.apply)
         self.assertFalse(keep.called)
 
@@ -114,7 +114,7 @@ class ChangeTest(testtools.TestCase):
 
     def _late(self, do):
         def fault(arguments):
-            if self.change.marker.exists():
+            if self.change.backups.marker.exists():
                 do(arguments)
         self.lvm.fault = fault
 
@@ -155,7 +155,7 @@ class ChangeTest(testtools.TestCase):
         self._late(do)
         error = self.assertRaises(errors.NotRestored, self.apply)
         self.assertIn('lvmlocal.conf.migsafe-', str(error))
-        self.assertTrue(self.change.marker.exists())
+        self.assertTrue(self.change.backups.marker.exists())
 
     def test_two_at_once(self):
         other = change.Change(self.lvm, str(self.etc))
@@ -168,9 +168,9 @@ class ChangeTest(testtools.TestCase):
 
     def test_damaged_marker(self):
         for text in ('', '{', '7', '[1]', '[{}]', '[{"path": 7, "backup": null}]', '\x00'):
-            self.change.marker.write_text(text)
+            self.change.backups.marker.write_text(text)
             self.assertRaises(errors.NotRestored, self.change.restore)
-            self.assertTrue(self.change.marker.exists())
+            self.assertTrue(self.change.backups.marker.exists())
         self.assert_untouched()
 
     def test_killed_at_every_step(self):
@@ -194,11 +194,11 @@ class ChangeTest(testtools.TestCase):
                 left[0] = again
                 with mock.patch('os.fsync', fsync):
                     try:
-                        if self.change.marker.exists():
+                        if self.change.backups.marker.exists():
                             self.change.restore()
                     except Killed:
                         kills += 1
-            if self.change.marker.exists():
+            if self.change.backups.marker.exists():
                 self.change.restore()
             elif self.devices.exists():
                 # killed after the last step: all of it is there

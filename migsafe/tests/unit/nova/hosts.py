@@ -13,6 +13,8 @@
 
 import contextlib
 
+import oslo_messaging
+
 from migsafe import journal
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.host import participant
@@ -30,11 +32,13 @@ class Bus(peer.Peer):
 
     def __init__(self, hosts):
         super().__init__(1)
-        self.hosts, self.lost = hosts, set()
+        self.hosts, self.lost, self.unarmed_hosts = hosts, set(), set()
         self.asked = []
 
     def _call(self, host, method, **kwargs):
         self.asked.append((host, method))
+        if host in self.unarmed_hosts:
+            raise oslo_messaging.UnsupportedVersion('1.0')
         if method in self.lost or host not in self.hosts:
             raise TimeoutError(f'no reply from {host}')
         return getattr(endpoint.Endpoint(self.hosts[host].participant),

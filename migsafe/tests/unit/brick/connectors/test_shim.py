@@ -233,6 +233,25 @@ class DisconnectTest(ShimCase):
         self.assertIn('came up meanwhile', str(error))
         self.assertFalse(self.logout.called)
 
+    def test_who_opened_it_after_all_questions_is_named_by_the_helper(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {
+            'done': False, 'reason': 'in use', 'users': [['sda', 'process 77 (qemu-kvm)']]}
+        error = self.assertRaises(refusals.VolumeHeld, self.disconnect, force=True,
+                                  ignore_errors=True)
+        self.assertIn('In use on /dev/sda: process 77 (qemu-kvm), which came up meanwhile',
+                      str(error))
+        self.assertGreater(self.root.remove_scsi.call_count, 1)
+        self.assertFalse(self.logout.called)
+
+    def test_who_opens_it_for_a_moment_after_all_questions_is_waited_for(self):
+        self.tree.disk('sda')
+        self.patient()
+        seen = {'done': False, 'reason': 'in use', 'users': [['sda', 'process 78 (blkid)']]}
+        self.root.remove_scsi.side_effect = [seen, seen, {'done': True}]
+        self.disconnect()
+        self.assertTrue(self.logout.called)
+
     def test_another_disk_at_the_last_moment(self):
         self.tree.disk('sda')
         self.root.remove_scsi.return_value = {'done': False, 'reason': 'another disk',
@@ -483,6 +502,13 @@ class WarnTest(DisconnectTest):
     def test_what_comes_up_meanwhile(self):
         self.tree.disk('sda')
         self.root.remove_scsi.return_value = {'done': False, 'reason': 'Device or resource busy'}
+        self.disconnect()
+        self.assertTrue(self.logout.called)
+
+    def test_who_opened_it_after_all_questions_is_named_by_the_helper(self):
+        self.tree.disk('sda')
+        self.root.remove_scsi.return_value = {
+            'done': False, 'reason': 'in use', 'users': [['sda', 'process 77 (qemu-kvm)']]}
         self.disconnect()
         self.assertTrue(self.logout.called)
 

@@ -19,8 +19,8 @@ import testtools
 
 from migsafe.brick import errors
 from migsafe.brick.identity import inquiry
-from migsafe.brick.kernel import bounded, sysfs
-from migsafe.brick.root import disks, privileged
+from migsafe.brick.kernel import bounded, openers, sysfs
+from migsafe.brick.root import claims, disks, privileged
 from migsafe.tests.unit.brick import trees
 
 NAA, OTHER = frozenset(('naa.12',)), frozenset(('naa.34',))
@@ -42,6 +42,9 @@ class PrivilegedCase(testtools.TestCase):
         self.patch(inquiry, 'identity', self.identity)
         # who may run tests may not make block devices
         self.patch(sysfs, 'block_number', lambda found: '8:1')
+        # nor look at the processes of others
+        self.uses = mock.Mock(return_value=[])
+        self.patch(openers, 'uses', self.uses)
 
     def patch(self, where, name, what):
         patcher = mock.patch.object(where, name, what)
@@ -61,7 +64,7 @@ class PrivilegedCase(testtools.TestCase):
 class RemovedTest(PrivilegedCase):
 
     def removed(self, expected=NAA, name='sda'):
-        return disks.removed(name, expected, str(self.tree.root), str(self.dev))
+        return claims.removed(name, expected, str(self.tree.root), str(self.dev))
 
     def assertRemoved(self, yes):
         self.assertEqual(b'1' if yes else b'', self.delete.read_bytes())
@@ -124,6 +127,81 @@ class RemovedTest(PrivilegedCase):
         self.assertRemoved(False)
 
 
+class InUseTest(PrivilegedCase):
+    """A claim keeps nobody away who only opens the disk."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree.disk('sdb')
+        (self.tree.top / 'sdb' / 'device').mkdir()
+        (self.tree.top / 'sdb' / 'device' / 'delete').write_bytes(b'')
+        (self.dev / 'sdb').write_bytes(b'')
+        self.numbers = {name: (self.tree.top / name / 'dev').read_text().strip()
+                        for name in ('sda', 'sdb')}
+        nodes = {os.stat(self.dev / name).st_ino: number for name, number in self.numbers.items()}
+        self.patch(sysfs, 'block_number', lambda found: nodes[found.st_ino])
+        self.claim = claims.claimed(['sda', 'sdb'], str(self.dev), str(self.tree.root))['claim']
+        self.addCleanup(claims.let_go, self.claim)
+
+    def removed(self, name, number=None):
+        return claims.removed(name, NAA, str(self.tree.root), str(self.dev),
+                              self.claim if number is None else number)
+
+    def used(self, name):
+        return [openers.Use(self.numbers[name], 'process 7 (qemu-kvm)')]
+
+    def test_whoever_has_one_open_keeps_all(self):
+        self.uses.return_value = self.used('sdb')
+        for name in ('sda', 'sdb', 'sda'):
+            self.assertEqual(
+                {'done': False, 'reason': 'in use: process 7 (qemu-kvm)',
+                 'users': [['sdb', 'process 7 (qemu-kvm)']]}, self.removed(name))
+        self.assertEqual(b'', self.delete.read_bytes())
+        # the claim is still there for the next try
+        self.uses.return_value = []
+        self.assertTrue(self.removed('sda')['done'])
+        self.assertEqual(b'1', self.delete.read_bytes())
+
+    def test_it_is_looked_last(self):
+        self.uses.side_effect = lambda *where: (
+            self.assertEqual(([mock.call(mock.ANY, 'sda')], b''),
+                             (self.identity.mock_calls, self.delete.read_bytes())) or [])
+        self.assertTrue(self.removed('sda')['done'])
+        self.assertEqual(1, self.uses.call_count)
+
+    def test_one_look_is_good_for_all_and_not_for_long(self):
+        now = [100.0]
+        self.patch(claims.time, 'monotonic', lambda: now[0])
+        self.assertTrue(self.removed('sda')['done'])
+        self.assertEqual(set(self.numbers.values()), set(self.uses.call_args[0][0]))
+        now[0] += claims.FRESH
+        self.uses.return_value = self.used('sdb')
+        self.assertFalse(self.removed('sdb')['done'])
+        self.uses.return_value = []
+        self.assertTrue(self.removed('sdb')['done'])
+
+    def test_one_look_is_enough_at_once(self):
+        self.patch(claims.time, 'monotonic', lambda: 100.0)
+        self.assertTrue(self.removed('sda')['done'] and self.removed('sdb')['done'])
+        self.assertEqual(1, self.uses.call_count)
+
+    def test_without_a_claim_each_is_looked_at(self):
+        for name in ('sda', 'sdb'):
+            claims.let_go(self.claim)
+            self.uses.return_value = self.used(name)
+            self.assertEqual([[name, 'process 7 (qemu-kvm)']],
+                             self.removed(name, 0)['users'])
+            self.assertEqual({self.numbers[name]}, set(self.uses.call_args[0][0]))
+
+    def test_what_cannot_be_found_out_keeps_it(self):
+        for error in (OSError(errno.EACCES, '/proc/7/fd: Permission denied'),
+                      FileNotFoundError(errno.ENOENT, 'x'),
+                      errors.Unsure(device='sda', host='cn1', reason='x')):
+            self.uses.side_effect = error
+            self.assertFalse(self.removed('sda')['done'])
+        self.assertEqual(b'', self.delete.read_bytes())
+
+
 class SilentTest(PrivilegedCase):
     """The array does not answer."""
 
@@ -167,15 +245,15 @@ class SilentTest(PrivilegedCase):
     def test_the_removal_does_not_wait_as_long_again(self):
         self.asked()
         # with the claim, which is asked for in the same way
-        self.patch(disks, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
-        self.assertTrue(disks.removed('sda', NAA, str(self.tree.root),
+        self.patch(disks, 'opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
+        self.assertTrue(claims.removed('sda', NAA, str(self.tree.root),
                                            str(self.dev))['done'])
         self.assertEqual([10.0, disks.AGAIN], self.seconds)
 
     def test_the_kernels_note_of_another_disk_keeps_it(self):
         (self.tree.top / 'sda' / 'device' / 'wwid').write_text('naa.34\n')
-        self.patch(disks, '_opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
-        found = disks.removed('sda', NAA, str(self.tree.root), str(self.dev))
+        self.patch(disks, 'opened', lambda *where: os.open('/dev/null', os.O_RDONLY))
+        found = claims.removed('sda', NAA, str(self.tree.root), str(self.dev))
         self.assertEqual((False, ['naa.34']), (found['done'], found['identity']))
 
 
@@ -188,7 +266,7 @@ class ClaimedTest(PrivilegedCase):
         self.before = len(os.listdir('/proc/self/fd'))
 
     def claimed(self, *names):
-        return disks.claimed(names, str(self.dev), str(self.tree.root))
+        return claims.claimed(names, str(self.dev), str(self.tree.root))
 
     def assertOpen(self, number):
         self.assertEqual(number, len(os.listdir('/proc/self/fd')) - self.before)
@@ -220,7 +298,7 @@ class ClaimedTest(PrivilegedCase):
                     mock.patch.object(disks.nodes, 'opened', opened):
                 self.assertRaises(type(error), self.claimed, 'sda', 'sdb')
                 self.assertOpen(0)
-        self.assertEqual({}, disks._CLAIMS)
+        self.assertEqual({}, claims._CLAIMS)
 
     def test_without_a_thread_to_open_it_in(self):
         with mock.patch.object(bounded.threading.Thread, 'start',

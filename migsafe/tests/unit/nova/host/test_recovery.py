@@ -23,8 +23,8 @@ from oslo_utils import fixture as timeutils_fixture
 from oslo_utils import timeutils
 
 from migsafe import clock
-from migsafe.nova.clients import records
-from migsafe.nova.host import recovery, workers
+from migsafe.nova.clients import orphans
+from migsafe.nova.host import recovery, upkeep, workers
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import GuestState
@@ -85,7 +85,7 @@ class Case(hosts.TwoHosts):
     def new_recovery(self):
         made = recovery.Recovery(self.src.participant, self.manager,
                                  self.beats.append)
-        made._adoption._records = self.nova
+        made._upkeep._adoption._records = self.nova
         return made
 
     def journal_several(self, count):
@@ -115,12 +115,12 @@ class TestRound(Case):
     def test_the_whole_journal_is_checked_once_a_day(self):
         with mock.patch.object(self.src.journal, 'check_whole') as check:
             for _turn in range(3):
-                self.recovery._upkeep()
-                self.recovery._aside.wait()
+                self.recovery._upkeep._do()
+                self.recovery._upkeep._aside.wait()
             check.assert_called_once_with()
-            self.recovery._checked -= 25 * 3600
-            self.recovery._upkeep()
-            self.recovery._aside.wait()
+            self.recovery._upkeep._checked -= 25 * 3600
+            self.recovery._upkeep._do()
+            self.recovery._upkeep._aside.wait()
             self.assertEqual(2, check.call_count)
 
     def test_a_clock_that_jumps_a_month_ahead_purges_nothing(self):
@@ -130,13 +130,13 @@ class TestRound(Case):
         now = timeutils_fixture.TimeFixture()
         now.setUp()
         self.addCleanup(now.cleanUp)
-        self.recovery._purge()
+        self.recovery._upkeep._purge()
         now.advance_time_seconds(31 * 86400)
-        self.recovery._purge()
+        self.recovery._upkeep._purge()
         self.assertIsNotNone(journal.refresh(tx))
         # The control: so it would be if the month had gone by.
-        self.recovery._clock = clock.Steady(datetime.timedelta(0))
-        self.recovery._purge()
+        self.recovery._upkeep._clock = clock.Steady(datetime.timedelta(0))
+        self.recovery._upkeep._purge()
         self.assertIsNone(journal.refresh(tx))
 
     def test_once_settles_everything_in_pages(self):
@@ -223,7 +223,7 @@ class TestHanging(Case):
         self.nova.migrating = lambda *_: go.wait(60) and []
         self.journal_several(1)
         self.until(lambda: not self.open())
-        self.assertTrue(self.recovery._aside.busy(recovery.ADOPTION))
+        self.assertTrue(self.recovery._upkeep._aside.busy(upkeep.ADOPTION))
 
     def test_a_device_of_no_migration_that_hangs(self):
         go = threading.Event()
@@ -232,7 +232,7 @@ class TestHanging(Case):
             settle=lambda: go.wait(60))
         self.journal_several(1)
         self.until(lambda: not self.open() and self.nova.asked >= 2)
-        self.assertTrue(self.recovery._aside.busy(recovery.KEPT))
+        self.assertTrue(self.recovery._upkeep._aside.busy(upkeep.KEPT))
 
     def test_as_many_as_there_are_workers(self):
         hung, _block = self.hang(self.conf.migsafe.recovery_workers)
@@ -284,14 +284,14 @@ class TestQuiet(Case):
         for _ in range(seconds // 2):
             self.recovery.round(timeutils.utcnow)
             self.recovery._crew.wait()
-            self.recovery._aside.wait()
+            self.recovery._upkeep._aside.wait()
             self.clock.advance_time_seconds(2)
 
     def destination(self):
         self.break_off(dst=G.IN_TRANSFER)
         self.recovery = recovery.Recovery(
             self.dst.participant, self.manager, self.beats.append)
-        self.recovery._adoption._records = self.nova
+        self.recovery._upkeep._adoption._records = self.nova
         return self.dst.participant
 
     def test_upkeep_is_as_rare_as_on_an_idle_host(self):
@@ -299,7 +299,7 @@ class TestQuiet(Case):
         attempt = self.src.participant.attempt(number, fake.INSTANCE)
         with self.src.participant.attempts.open(attempt):
             self.ticks(300)
-        expected = 300 / (recovery.LEAST * self.conf.migsafe.recovery_interval)
+        expected = 300 / (upkeep.LEAST * self.conf.migsafe.recovery_interval)
         self.assertLessEqual(len(self.beats), expected + 1)
         self.assertLessEqual(self.nova.asked, expected + 1)
         self.assertGreaterEqual(self.nova.asked, 300 // 36)
@@ -438,10 +438,10 @@ class TestAdopt(Case):
         fields = {'instance_uuid': fake.INSTANCE, 'updated_at': None,
                   'migration_uuid': fake.MIGRATION, 'migration_id': 1419,
                   'migration_status': 'error', 'dest_host': DST}
-        self.nova.found = [records.Migrating(**(fields | changes))]
+        self.nova.found = [orphans.Migrating(**(fields | changes))]
 
     def adopted(self):
-        self.recovery._adoption.adopt()
+        self.recovery._upkeep._adoption.adopt()
         return self.src.journal.get(self.nova.found[0].migration_uuid
                                     or '') or next(iter(
                                         self.src.journal.list()), None)
@@ -450,12 +450,12 @@ class TestAdopt(Case):
         """Not an interval later: the round that it was found in is over."""
         self.nova.found = []
         self.recovery.round(timeutils.utcnow)
-        self.recovery._aside.wait()
+        self.recovery._upkeep._aside.wait()
         self.assertFalse(self.recovery._wake.is_set())
         self.found()
-        self.recovery._kept_up = None
+        self.recovery._upkeep._kept_up = None
         self.recovery.round(timeutils.utcnow)
-        self.recovery._aside.wait()
+        self.recovery._upkeep._aside.wait()
         self.assertTrue(self.recovery._wake.is_set())
 
     def test_stuck_one_is_settled_by_evidence(self):
@@ -497,7 +497,7 @@ class TestAdopt(Case):
                                 (self.conf.migsafe.adopt_after, True)):
             with mock.patch.object(timeutils, 'utcnow', return_value=(
                     now + datetime.timedelta(seconds=after))):
-                self.recovery._adoption._unsubmitted.setdefault(fake.INSTANCE, now)
+                self.recovery._upkeep._adoption._unsubmitted.setdefault(fake.INSTANCE, now)
                 self.assertIs(expected, self.adopted() is not None, after)
 
     def test_conductor_has_its_time(self):
@@ -516,6 +516,19 @@ class TestAdopt(Case):
             self.found(migration_status='accepted', dest_host='',
                        updated_at=now - datetime.timedelta(seconds=seconds))
             self.assertIs(expected, self.adopted() is not None)
+
+    def test_without_the_task_only_an_old_one_that_was_never_journalled_here(self):
+        now = timeutils.utcnow()
+        old = now - datetime.timedelta(seconds=self.conf.migsafe.adopt_after + 60)
+        self.found(task=False, migration_status='running', updated_at=now)
+        self.assertIsNone(self.adopted())
+        self.found(task=False, migration_status='running', updated_at=old)
+        self.assertIsNotNone(self.adopted())
+        self.recovery.once()
+        before = len(self.src.journal.list())
+        self.assertEqual('settled', self.src.tx().state)
+        self.adopted()
+        self.assertEqual(before, len(self.src.journal.list()))
 
     def test_without_any_migration_record(self):
         old = timeutils.utcnow() - datetime.timedelta(days=1)

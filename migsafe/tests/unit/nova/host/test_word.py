@@ -48,6 +48,38 @@ class TestRelease(hosts.TwoHosts):
         self.release(self.dst, ABORT)
         self.assertEqual('ABORT', self.dst.tx().verdict)
 
+    def test_before_the_copy_comes_in_it_is_the_sources_to_say_too(self):
+        """No domain is here between the end of pre_live_migration and the transfer."""
+        self.break_off(dst=G.ABSENT)
+        self.assertRefused(self.dst, ABORT, SRC, 'may be coming in')
+        with self.away(SRC):
+            self.assertRefused(self.dst, ABORT, SRC)
+
+    def test_of_a_source_without_migsafe_is_novas(self):
+        """Which deletes the attachments by the same word, whatever is answered here."""
+        self.break_off(dst=G.ABSENT)
+        self.dst.bus.unarmed_hosts.add(SRC)
+        # it has none that could ask in this way
+        self.assertRefused(self.dst, ABORT, 'coming in')
+        self.assertEqual('done', self.dst.participant.release(
+            fake.MIGRATION, fake.INSTANCE, ABORT, novas=True)['state'])
+        self.assertEqual('ABORT', self.dst.tx().verdict)
+
+    def test_of_a_source_that_has_not_journalled_it_is_novas(self):
+        """As one on which migsafe was switched on in the middle of it."""
+        self.dst.guests.state = G.ABSENT
+        self.begin_destination()
+        self.assertRefused(self.dst, ABORT, 'coming in')
+        self.assertEqual('done', self.dst.participant.release(
+            fake.MIGRATION, fake.INSTANCE, ABORT, novas=True)['state'])
+
+    def test_of_a_source_without_migsafe_while_the_copy_comes_in(self):
+        self.break_off(dst=G.IN_TRANSFER)
+        self.dst.bus.unarmed_hosts.add(SRC)
+        self.assertRefused(self.dst, ABORT, 'coming in')
+        self.assertEqual('refused', self.dst.participant.release(
+            fake.MIGRATION, fake.INSTANCE, ABORT, novas=True)['state'])
+
     def test_of_the_host_that_the_record_names(self):
         self.break_off(src=G.ABSENT)
         for state in (G.ABSENT, G.SHUT_OFF):
@@ -62,6 +94,7 @@ class TestRelease(hosts.TwoHosts):
         self.break_off(dst=G.UNKNOWN)
         self.assertRefused(self.dst, ABORT, 'not known', DST)
         self.dst.guests.state = G.ABSENT
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
         self.assertEqual('done', self.release(self.dst, ABORT)['state'])
 
     def test_told_what_it_has_lost_while_libvirt_does_not_answer(self):
@@ -92,6 +125,7 @@ class TestRelease(hosts.TwoHosts):
 
     def test_verdict_that_came_first_while_libvirt_was_asked(self):
         self.break_off()
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
         real = self.dst.guests.evidence
 
         def slow(instance_uuid):

@@ -25,7 +25,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import registry
-from migsafe.nova.seams import gates, refusals, swap
+from migsafe.nova.seams import at_start, gates, precheck, refusals, swap
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import VolumeRow
@@ -90,7 +90,7 @@ class Case(hosts.TwoHosts):
 
 
 REFUSING = {
-    'precheck': (gates.precheck, exception.MigrationPreCheckError),
+    'precheck': (precheck.precheck, exception.MigrationPreCheckError),
     'reboot': (REBOOT, exception.NovaException),
     'start': (refusals.GATES['_power_on'][1], exception.NovaException),
     'detach': (gates.detach, exception.NovaException),
@@ -276,25 +276,25 @@ class TestPrecheck(Case):
                 side_effect=exceptions.JournalUnavailable(
                     database='/x/node13.sqlite', reason='the disk is full',
                     cure='')):
-            message = self.refused(gates.precheck,
+            message = self.refused(precheck.precheck,
                                    exception.MigrationPreCheckError)
             self.assertIn('node13.sqlite', message)
             self.assertIn('disk is full', message)
             self.conf.set_override('enforce', False, 'migsafe')
-            self.assertEqual('done', self.call(gates.precheck))
+            self.assertEqual('done', self.call(precheck.precheck))
 
     def test_what_the_conductor_takes_for_an_error_becomes_a_refusal(self):
         def fails(context, bdm, instance):
             raise RuntimeError('HTTP 500')
         self.wrapped = fails
         self.assertIn('HTTP 500', self.refused(
-            gates.precheck, exception.MigrationPreCheckError))
+            precheck.precheck, exception.MigrationPreCheckError))
 
     def test_refusals_of_nova_stay_what_they_are(self):
         def fails(context, bdm, instance):
             raise exception.InvalidSharedStorage(path='/x', reason='y')
         self.wrapped = fails
-        self.assertRaises(exception.InvalidSharedStorage, self.call, gates.precheck)
+        self.assertRaises(exception.InvalidSharedStorage, self.call, precheck.precheck)
 
 
 class TestDelete(Case):
@@ -458,12 +458,12 @@ class TestReadBefore(Case):
 
 class TestResetLiveMigration(Case):
     def test_left_to_recovery(self):
-        self.assertIsNone(self.call(gates.reset_live_migration))
+        self.assertIsNone(self.call(at_start.reset_live_migration))
         self.assertEqual([], self.called)
 
     def test_not_armed_is_nova_s(self):
         self.manager = Manager()
-        self.assertEqual('done', self.call(gates.reset_live_migration))
+        self.assertEqual('done', self.call(at_start.reset_live_migration))
 
 
 class TestInitInstance(Case):
@@ -478,20 +478,20 @@ class TestInitInstance(Case):
         for state in G:
             self.src.guests.state = state
             self.called.clear()
-            self.call(gates.init_instance)
+            self.call(at_start.init_instance)
             self.assertEqual(state is G.HERE, bool(self.called), state)
 
     def test_migrating_and_not_here_is_not_started(self):
         self.instance.task_state = 'migrating'
         self.src.guests.state = G.ABSENT
-        self.call(gates.init_instance)
+        self.call(at_start.init_instance)
         self.assertEqual([], self.called)
 
     def test_settled_is_nova_s(self):
         """libvirt is not asked: it answers late of each guest whose storage hangs."""
         self.src.guests.state = G.ABSENT
         self.src.guests.evidence = mock.Mock()
-        self.assertEqual('done', self.call(gates.init_instance))
+        self.assertEqual('done', self.call(at_start.init_instance))
         self.src.guests.evidence.assert_not_called()
 
     def test_deletion_goes_on(self):
@@ -500,7 +500,7 @@ class TestInitInstance(Case):
         for task, vm in (('deleting', 'active'), ('deleting', 'error'), (None, 'deleted')):
             self.instance.task_state, self.instance.vm_state = task, vm
             for self.src.guests.state in G:
-                self.assertEqual('done', self.call(gates.init_instance))
+                self.assertEqual('done', self.call(at_start.init_instance))
 
     def test_journal_that_cannot_be_read_holds_this_one_alone(self):
         """An error here would keep nova-compute from starting."""
@@ -509,11 +509,11 @@ class TestInitInstance(Case):
         for enforce, state in itertools.product((True, False), G):
             with self.subTest(enforce=enforce, state=state), mock.patch.object(
                     self.src.journal, 'unsettled_for_instance', side_effect=error), \
-                    self.assertLogs('migsafe.nova.seams.gates', 'ERROR') as said:
+                    self.assertLogs('migsafe.nova.seams.at_start', 'ERROR') as said:
                 self.conf.set_override('enforce', enforce, 'migsafe')
                 self.src.guests.state = state
                 self.called.clear()
-                self.call(gates.init_instance)
+                self.call(at_start.init_instance)
                 self.assertEqual(state is G.HERE or not enforce, bool(self.called))
                 self.assertIn('migsafe_transactions', str(said.output))
 

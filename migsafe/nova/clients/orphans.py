@@ -1,0 +1,114 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Nova has recorded of live migrations from this host that nobody may be at any more."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nova import context as nova_context
+from nova import exception, objects
+from nova.compute import task_states
+
+from migsafe.transaction.clients import LIVE_MIGRATION
+
+#: Statuses of a live migration that has not ended (LiveMigrationTask, ComputeManager and
+#: LibvirtDriver set them; nova.objects knows no list of them).
+GOING_ON = ('accepted', 'pre-migrating', 'queued', 'preparing', 'running', 'running (post-copy)',
+            'post-migrating')
+
+
+@dataclasses.dataclass(frozen=True)
+class Migrating:
+    """An instance of this host, and the live migration that it may be in.
+
+    :param updated_at: when Nova has last written that it is going on
+    :param task: whether the instance has the task ``migrating``. Without it the record of the
+        migration alone says so: the task was taken away by something else, as by an evacuation
+        that was refused or by an operator.
+    """
+
+    instance_uuid: str
+    updated_at: datetime.datetime | None
+    migration_uuid: str | None
+    migration_id: int | None
+    migration_status: str | None
+    dest_host: str
+    task: bool = True
+
+
+class Orphans:
+    """Reads them.
+
+    :param manager: the ComputeManager
+    """
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    def migrating(self, host: str, wanted: Callable[[str], bool]) -> Iterator[Migrating]:
+        """Instances of a host that sit in ``migrating``, with the newest live migration of each,
+        and those that are at nothing, with one that has not ended.
+
+        :param wanted: whether an instance is of interest; no more is asked of another
+        """
+        context = nova_context.get_admin_context()
+        for instance in objects.InstanceList.get_by_filters(
+                context, {'host': host, 'task_state': task_states.MIGRATING,
+                          'deleted': False}, expected_attrs=[]):
+            if wanted(instance.uuid):
+                yield self._newest(context, instance)
+        for migration in objects.MigrationList.get_by_filters(
+                context, {'source_compute': host, 'migration_type': LIVE_MIGRATION,
+                          'status': list(GOING_ON)}):
+            if wanted(migration.instance_uuid) and self._idle(context, migration, host):
+                yield _migrating(migration.instance_uuid, migration.updated_at
+                                 or migration.created_at, migration, task=False)
+
+    def directory_shared(self, instance_uuid: str, host: str) -> bool:
+        """Whether the instance's directory here may be the one on ``host``.
+
+        Nova writes a file into it and asks the other host whether it sees
+        it. Only a plain no counts: without an answer Nova says yes.
+        """
+        if not host:
+            return True
+        context = nova_context.get_admin_context()
+        return bool(self._manager._is_instance_storage_shared(
+            context, objects.Instance.get_by_uuid(context, instance_uuid), host=host))
+
+    @staticmethod
+    def _idle(context: Any, migration: Any, host: str) -> bool:
+        """Whether the instance is on the host, and at nothing."""
+        try:
+            instance = objects.Instance.get_by_uuid(
+                context, migration.instance_uuid, expected_attrs=[])
+        except exception.InstanceNotFound:
+            return False
+        return instance.host == host and instance.task_state is None
+
+    @staticmethod
+    def _newest(context: Any, instance: Any) -> Migrating:
+        newest = max(objects.MigrationList.get_by_filters(context, {
+            'instance_uuid': instance.uuid, 'migration_type': LIVE_MIGRATION}),
+            key=lambda m: m.id, default=None)
+        return _migrating(instance.uuid, instance.updated_at, newest, task=True)
+
+
+def _migrating(instance_uuid: str, since: datetime.datetime | None, migration: Any, *,
+               task: bool) -> Migrating:
+    return Migrating(
+        instance_uuid, since, migration and migration.uuid, migration and migration.id,
+        migration and migration.status, (migration and migration.dest_compute) or '', task)

@@ -1,0 +1,82 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Nova does with the instances of its host when nova-compute starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova.compute import task_states, vm_states
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.nova.host import registry
+from migsafe.nova.host.participant import Participant
+from migsafe.nova.seams import effects
+from migsafe.text import masked
+from migsafe.transaction.evidence import GuestState
+
+LOG = logging.getLogger(__name__)
+
+
+def reset_live_migration(wrapped: Any, manager: Any, args: Any,
+                         kwargs: Any) -> Any:
+    """At start Nova only resets the task state and does not look where the
+    guest is. Recovery looks, so the instance stays ``migrating`` for it."""
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    instance = effects.arguments(wrapped, args, kwargs)['instance']
+    LOG.info('Interrupted live migration found at start; it is settled by '
+             'evidence', instance=instance)
+    return None
+
+
+def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
+    """Nova's look at each of its instances at start, which may start it.
+
+    With resume_guests_state_on_host_boot it starts whatever the database
+    gives to this host; an instance whose migration is not settled may be
+    running on the other one.
+    """
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    instance = effects.arguments(wrapped, args, kwargs)['instance']
+    if instance.task_state == task_states.DELETING \
+            or instance.vm_state == vm_states.DELETED:
+        # Nothing else of Nova's goes on with a deletion that was cut short.
+        # It starts no guest, and delete() looks at its rows once more.
+        return wrapped(*args, **kwargs)
+    if instance.task_state != task_states.MIGRATING \
+            and not _held_at_start(participant, instance):
+        # libvirt is not asked of each guest: after an outage of the storage it answers late.
+        return wrapped(*args, **kwargs)
+    here = participant.clients.guests.evidence(instance.uuid)
+    if here.guest is not GuestState.HERE:
+        LOG.warning('Left as it is at start, because its live migration is '
+                    'not settled: %s', here, instance=instance)
+        return None
+    return wrapped(*args, **kwargs)
+
+
+def _held_at_start(participant: Participant, instance: Any) -> bool:
+    """An error here would keep nova-compute from starting, over one row."""
+    try:
+        return bool(participant.journal.unsettled_for_instance(instance.uuid))
+    except exceptions.JournalError as error:
+        LOG.error('It cannot be told on %s whether a live migration of this '
+                  'instance is unsettled; unless it runs here it is %s: %s',
+                  participant.host, 'left as it is (see [migsafe] enforce)'
+                  if participant.conf.enforce else 'left to Nova',
+                  masked(error), instance=instance)
+        return bool(participant.conf.enforce)
