@@ -38,8 +38,8 @@ PURGE_INTERVAL = datetime.timedelta(hours=24)
 SECRETS_KEPT = datetime.timedelta(hours=24)
 BLANK_INTERVAL = datetime.timedelta(hours=1)
 #: The names of that work.
-ADOPTION, KEPT, LEFT, WHOLE = (
-    'adoption', 'devices of no migration', 'what was left', 'the whole journal')
+ADOPTION, KEPT, LEFT = 'adoption', 'devices of no migration', 'what was left'
+WHOLE = 'the whole journal'
 
 
 class Upkeep:
