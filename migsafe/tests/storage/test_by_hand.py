@@ -97,6 +97,14 @@ class TestNotTold(ByHand):
         self.assertEqual([NODE_A, NODE_B, 'target'], found['at_once'])
         self.assertEqual(found['at_once'], found['exports'])
 
+    def test_two_processes_plain(self) -> None:
+        """The control: a second cinder-volume takes nothing away, and the call succeeds."""
+        found = self.case('two_processes', False)
+        self.assertEqual([NODE_A, 'target'], found['between'])
+        self.assertIsNone(found['outcome'][0]['error'], found['outcome'])
+        self.assertFalse(found['not_given'])
+        self.assertEqual([NODE_A, 'target'], found['exports'])
+
     def test_two_processes(self) -> None:
         found = self.case('two_processes', True)
         self.assertEqual([NODE_A, 'target'], found['mapped'])
