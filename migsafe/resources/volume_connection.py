@@ -48,8 +48,16 @@ class VolumeConnection(base.Resource):
         if point is Point.RECORDS:
             self._rows(move)
         else:
-            self._exports(move)
-            self._look_again(move)
+            held: dict[str, str] = {}
+            try:
+                self._exports(move)
+            except base.Held as kept:
+                held.update(kept.keys)
+            finally:
+                # Above all where the loser has not let go: then it may be at work, and write.
+                held.update(self._look_again(move))
+            if held:
+                raise base.Held(held)
 
     def inspect(self, move: Move) -> list[Residue]:
         attachments = move.clients.volumes.attachments(move.tx.instance_uuid)
@@ -128,12 +136,12 @@ class VolumeConnection(base.Resource):
         if held:
             raise base.Held(held)
 
-    def _look_again(self, move: Move) -> None:
+    def _look_again(self, move: Move) -> dict[str, str]:
         """Until its devices were let go of, the loser may have been writing rows, and a write
         that had been on its way comes after the rows were put right.
 
-        :raises Held: one of them is wrong again; the next attempt puts it right, and takes
-            away what was made for it
+        :returns: volume id -> why its row is wrong again; the next attempt puts it right, and
+            takes away what was made for it
         """
         rows = self._wrong_ones(move, move.listed)
         wrong = {}
@@ -144,9 +152,8 @@ class VolumeConnection(base.Resource):
                 wrong[row.volume_id] = (
                     f'row {row.bdm_id} names attachment {row.attachment_id}, and was right '
                     f'before {move.loser} had let go of its devices')
-        if wrong:
-            move.rows_wrong = True
-            raise base.Held(wrong)
+        move.rows_wrong |= bool(wrong)
+        return wrong
 
     def _agrees(self, row: VolumeRow, target: volume_target.Target) -> bool:
         return (row.attachment_id == target.attachment_id

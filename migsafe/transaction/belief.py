@@ -24,10 +24,12 @@ from collections.abc import Sequence
 
 from migsafe.journal.records import Transaction
 from migsafe.transaction.clients import InstanceRow, OtherMove
-from migsafe.transaction.evidence import Evidence, GuestState
+from migsafe.transaction.evidence import NO_QEMU, Evidence, GuestState
 from migsafe.transaction.verdict import Decision, Verdict, decide, stand, winner
 
 G = GuestState
+#: How a reason begins that waits for the other host to say the same again.
+ONCE = 'only %s says so, and is asked once more'
 
 
 class Word(enum.Enum):
@@ -128,12 +130,27 @@ def weighed(tx: Transaction, evidence: Evidence, later: Sequence[OtherMove],
     """
     decision = judge(tx, evidence, later)
     if said is None:
-        return decision
+        return _heard_twice(tx, evidence, decision)
     wanted, who = Verdict(said[0]), said[1]
     word = told(wanted, tx, evidence, instance)
     if word is not Word.BELIEVED:
-        return weigh(decision, wanted, who, word)
+        return _heard_twice(tx, evidence, weigh(decision, wanted, who, word))
     return dataclasses.replace(stand(wanted, evidence), reason=f'decided by {who}')
+
+
+def _heard_twice(tx: Transaction, evidence: Evidence, decision: Decision) -> Decision:
+    """What rests on the other host's word alone that no guest runs there is decided when it is
+    heard again: a word may be of another moment, or wrong once. Elsewhere this host sees or knows
+    for itself where the guest is.
+    """
+    here, there = evidence.of(tx.host), evidence.source
+    if there is here:
+        there = evidence.destination
+    again = ONCE % there.host
+    if decision.verdict is Verdict.HOLD or there.guest not in NO_QEMU \
+            or here.guest in (G.HERE, G.HANDED_OVER) or tx.reason.startswith(again):
+        return decision
+    return Decision(Verdict.HOLD, False, f'{again}: {decision.reason}')
 
 
 def borne_out(host: str, evidence: Evidence) -> str | None:

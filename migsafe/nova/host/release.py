@@ -26,7 +26,7 @@ from migsafe.nova.host import attempt, word
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.engine import Engine
-from migsafe.transaction.verdict import Verdict
+from migsafe.transaction.verdict import DECIDED, Verdict
 
 SOURCE, DESTINATION = 'source', 'destination'
 #: Most migrations within an hour that are journalled only because somebody asked to release them.
@@ -72,6 +72,8 @@ def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict,
 
 def _release(host: Host, tx: Transaction, verdict: Verdict,
              novas: bool = False) -> dict[str, Any]:
+    if tx.verdict in DECIDED and tx.verdict != verdict.value:
+        return _refused(f'{host.host} has journalled {tx.verdict}')
     refusal = word.refusal(host.clients, tx, verdict, novas)
     if refusal:
         return _refused(refusal)

@@ -123,8 +123,10 @@ class Watch:
 
     def after(self, around):
         """Between two steps."""
+        # Who has not been told yet may write; as long as the instance is busy nobody reads it.
+        usable = around.instance['task_state'] != 'migrating'
         for key, (host, text, task) in tuple(self._written.items()):
-            if task.dead:
+            if task.dead and usable:
                 del self._written[key]
                 row = around.db.bdms.get(key)
                 if row and led_to(around, row) not in leaders(around):

@@ -69,7 +69,7 @@ FAULTS = {
         (lease.Lease, 'overdue', lambda self: False),
         (lease, 'waited', lambda sent: False),
         (release, '_busy', lambda host, tx, verdict: ''),
-        (volume_connection.VolumeConnection, '_look_again', lambda self, found: None)),
+        (volume_connection.VolumeConnection, '_look_again', lambda self, move: {})),
         'at 5 migrate B\nstep B bdm 2 stall 700'),
     2: Fault('an old transaction tears up the next migration', (
         (records.Records, 'later', lambda self, tx: []),),

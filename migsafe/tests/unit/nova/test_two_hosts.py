@@ -222,6 +222,8 @@ class TestDeclaredDead(hosts.TwoHosts):
         self.dst.guests.boot = boot
         self.src.journal.request(self.src.tx(number), 'peer_is_dead',
                                  {'host': DST})
+        # what rests on an answer is heard twice
+        self.src.settle(number)
         self.src.settle(number)
         return self.src.tx(number)
 
@@ -478,6 +480,7 @@ class TestLate(hosts.TwoHosts):
 
     def test_release_while_pre_live_migration_runs_stops_it(self):
         self.break_off()
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
         attempt = self.dst.participant.attempt(fake.MIGRATION, fake.INSTANCE)
         with self.dst.participant.attempts.open(attempt):
             answer = self.release(fake.MIGRATION)
@@ -496,6 +499,7 @@ class TestLate(hosts.TwoHosts):
 
     def test_release_twice_at_once(self):
         self.break_off()
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
         tx = self.dst.tx()
         with self.dst.participant.exclusive(tx, 0) as mine:
             self.assertTrue(mine)
@@ -551,6 +555,7 @@ class TestRelease(hosts.TwoHosts):
 
     def test_one_volume_kept_and_all_else_released(self):
         self.break_off()
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
         self.dst.devices.holders[fake.volume(1)] = 'LV root'
         answer = self.release()
         self.assertEqual(('done', [fake.volume(1)]),

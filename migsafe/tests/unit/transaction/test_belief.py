@@ -11,13 +11,14 @@
 # under the License.
 """What is believed: own libvirt before Nova's records, records before the other host's word."""
 
+import dataclasses
 import itertools
 import unittest
 
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import belief
 from migsafe.transaction.clients import InstanceRow, OtherMove
-from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
+from migsafe.transaction.evidence import NO_QEMU, Evidence, GuestState, HostEvidence
 from migsafe.transaction.verdict import Decision, Verdict, decide
 
 SRC, DST, THIRD, G = fake.SRC, fake.DST, fake.THIRD, GuestState
@@ -115,6 +116,32 @@ class TestRecorded(unittest.TestCase):
     def test_from_elsewhere_says_nothing(self):
         seen = evidence(G.ABSENT, G.HERE)
         self.assertEqual(decide(seen), belief.judge(TX, seen, (later(THIRD, DST),)))
+
+
+class TestHeardTwice(unittest.TestCase):
+    """That no guest runs on the other host is that host's word alone."""
+
+    def test_every_row(self):
+        for host, source, destination in itertools.product((SRC, DST), G, G):
+            seen = evidence(source, destination)
+            here, there = (source, destination) if host == SRC else (destination, source)
+            tx = dataclasses.replace(TX, host=host, reason='')
+            first = belief.weighed(tx, seen, (), None, row(SRC))
+            told = belief.judge(tx, seen, ())
+            alone = told.verdict is not HOLD and there in NO_QEMU \
+                and here not in (G.HERE, G.HANDED_OVER)
+            self.assertIs(HOLD if alone else told.verdict, first.verdict, (host, seen))
+            again = belief.weighed(
+                dataclasses.replace(tx, reason=first.reason), seen, (), None, row(SRC))
+            self.assertEqual(told, again)
+
+    def test_not_after_something_else_was_heard(self):
+        nowhere = evidence(G.ABSENT, G.ABSENT)
+        first = belief.weighed(TX, nowhere, (), None, row(SRC))
+        busy = belief.weighed(dataclasses.replace(TX, reason=first.reason),
+                              evidence(G.ABSENT, G.ABSENT, True), (), None, row(SRC))
+        self.assertIs(HOLD, belief.weighed(
+            dataclasses.replace(TX, reason=busy.reason), nowhere, (), None, row(SRC)).verdict)
 
 
 class TestBorneOut(unittest.TestCase):
