@@ -41,6 +41,10 @@ def masked(error: BaseException) -> str:
     return f'{type(error).__name__}: {cut}' if cut else type(error).__name__
 
 
+#: Programs that say on stdout what is wrong, and print nothing there that is secret.
+_TELLS = frozenset(('multipath',))
+
+
 def _said(error: BaseException) -> str:
     """What an error says, without a command line or a statement of others: in these a secret is
     known by its place alone, such as that of CHAP in cinder-rtstool's.
@@ -52,7 +56,8 @@ def _said(error: BaseException) -> str:
         words = error.cmd if isinstance(error.cmd, list | tuple) else str(error.cmd).split()
         code = getattr(error, 'exit_code', getattr(error, 'returncode', '-'))
         program = next((str(word) for word in words if not _WRAPPER.match(str(word))), '?')
-        return f'{program}: exit code {code}: {error.stderr or ""}'
+        said = error.stderr or (getattr(error, 'stdout', '') if program in _TELLS else '')
+        return f'{program}: exit code {code}: {said or ""}'
     inner = getattr(error, 'inner_exception', None) or error
     return str(getattr(inner, 'orig', None) or inner)
 

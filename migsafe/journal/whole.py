@@ -83,7 +83,7 @@ def _check_length(connection: sqlite3.Connection, path: str) -> None:
     # NOTE: SQLite reads what is missing of the last page as zeros and says nothing. Only
     # with a log to be replayed may the end of the file be half written.
     log = path + '-wal'
-    if os.path.exists(log) and os.path.getsize(log):
+    if os.path.lexists(log) and os.lstat(log).st_size:
         return
     size = os.path.getsize(path)
     pages, = connection.execute('PRAGMA page_count').fetchone()

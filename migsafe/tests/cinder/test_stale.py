@@ -82,8 +82,8 @@ class TestSweep(Stale):
         """A sweep does not undo the pauses between two tries."""
         self.reset(self.attachment)
         row, = self.rows()
-        self.guard.ledger.fail(Thing('volume', self.volume.id), [row.peer], 'held', 1e6,
-                               read=row)
+        self.guard.ledger.fail(Thing('volume', self.volume.id), [row.peer], 'held',
+                               1.5 * self.INTERVAL, read=row)
         self.clock.advance_time_seconds(self.INTERVAL)
         self.guard.recovery.round(timeutils.utcnow())
         self.assertEqual((1, 'held'), (self.rows()[0].attempts, self.rows()[0].error))

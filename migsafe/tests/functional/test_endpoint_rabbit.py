@@ -134,6 +134,7 @@ class TestRoundTrips(Case):
         self.assertEqual('unknown', found['guest'])
 
     def test_release_once_and_again(self):
+        self.peer.ask('decide', uuid=self.migration, verdict='ABORT')
         for _ in range(2):
             found = self.release(self.migration)
             self.assertEqual(('done', {}), (found['state'], found['kept']))
@@ -144,6 +145,7 @@ class TestRoundTrips(Case):
                          self.peer.ask('state', uuid=self.migration))
 
     def test_release_keeps_what_has_a_holder(self):
+        self.peer.ask('decide', uuid=self.migration, verdict='ABORT')
         self.peer.ask('hold', volume=cloud.volume(0), holder='LV guest/data')
         found = self.release(self.migration)
         self.assertEqual('done', found['state'])
