@@ -244,6 +244,7 @@ class TestOtherVersions(Case):
         found = self.quick('describe', uuid=migration)
         self.assertTrue(found['known'])
         self.assertNotIn('later', found)
+        peer.ask('decide', uuid=migration, verdict='ABORT')
         self.assertEqual('done', self.release(migration)['state'])
 
     def test_older_peer_that_lacks_a_method(self):
@@ -332,6 +333,7 @@ class TestBroker(Case):
         self.peer = self.server()
         migration = self.new(self.peer)
         self.assertTrue(self.quick('describe', uuid=migration)['known'])
+        self.peer.ask('decide', uuid=migration, verdict='ABORT')
         self.peer.ask('slow', seconds=1.5)
         self.client.tell('release', host=DST, uuid=migration,
                          instance=INSTANCE, verdict='ABORT')
@@ -384,6 +386,7 @@ class TestGreenThreads(Case):
         self.assertTrue(self.quick('describe', uuid=migration)['known'])
         found = self.quick('evidence', uuid=migration, instance=INSTANCE)
         self.assertEqual('absent', found['guest'])
+        peer.ask('decide', uuid=migration, verdict='ABORT')
         self.assertEqual('done', self.release(migration)['state'])
         self.assertEqual(['settled', 'ABORT'],
                          peer.ask('state', uuid=migration))
