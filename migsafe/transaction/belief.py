@@ -147,7 +147,8 @@ def _heard_twice(tx: Transaction, evidence: Evidence, decision: Decision) -> Dec
     if there is here:
         there = evidence.destination
     again = ONCE % there.host
-    if decision.verdict is Verdict.HOLD or there.guest not in NO_QEMU \
+    # Where no destination was chosen there is no word, and nobody to be asked again.
+    if decision.verdict is Verdict.HOLD or not there.host or there.guest not in NO_QEMU \
             or here.guest in (G.HERE, G.HANDED_OVER) or tx.reason.startswith(again):
         return decision
     return Decision(Verdict.HOLD, False, f'{again}: {decision.reason}')

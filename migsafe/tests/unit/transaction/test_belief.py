@@ -135,6 +135,12 @@ class TestHeardTwice(unittest.TestCase):
                 dataclasses.replace(tx, reason=first.reason), seen, (), None, row(SRC))
             self.assertEqual(told, again)
 
+    def test_nobody_is_asked_where_no_destination_was_chosen(self):
+        tx = dataclasses.replace(TX, dest_host='', reason='')
+        for guest in (G.ABSENT, G.SHUT_OFF):
+            seen = Evidence(HostEvidence(SRC, guest), HostEvidence('', G.ABSENT))
+            self.assertEqual(decide(seen), belief.weighed(tx, seen, (), None, row(SRC)))
+
     def test_not_after_something_else_was_heard(self):
         nowhere = evidence(G.ABSENT, G.ABSENT)
         first = belief.weighed(TX, nowhere, (), None, row(SRC))
