@@ -117,6 +117,8 @@ def _removed(name: str, expected: designators.Identity, claim: _Claim, sys: str,
     try:
         if claim.disks.get(name, -1) < 0:
             claim.disks[name] = disks.opened(name, dev, sys)
+            # it is none of those that were looked at
+            claim.looked = -math.inf
     except (OSError, bounded.Silent) as error:
         if not isinstance(error, OSError) or error.errno not in disks.DEAD:
             return {'done': False, 'reason': disks.why(error)}

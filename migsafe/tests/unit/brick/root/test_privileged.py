@@ -185,6 +185,15 @@ class InUseTest(PrivilegedCase):
         self.assertTrue(self.removed('sda')['done'] and self.removed('sdb')['done'])
         self.assertEqual(1, self.uses.call_count)
 
+    def test_one_that_comes_to_the_claim_later_was_not_looked_at(self):
+        self.patch(claims.time, 'monotonic', lambda: 100.0)
+        claims.let_go(self.claim)
+        self.claim = claims.claimed(['sda'], str(self.dev), str(self.tree.root))['claim']
+        self.addCleanup(claims.let_go, self.claim)
+        self.assertTrue(self.removed('sda')['done'])
+        self.uses.return_value = self.used('sdb')
+        self.assertEqual([['sdb', 'process 7 (qemu-kvm)']], self.removed('sdb').get('users'))
+
     def test_without_a_claim_each_is_looked_at(self):
         for name in ('sda', 'sdb'):
             claims.let_go(self.claim)
