@@ -101,8 +101,12 @@ def parse_evidence(host: str, reply: Any) -> HostEvidence:
 def parse_description(reply: Any) -> dict[str, Any] | None:
     """A peer's view of a transaction; None for what is not understood."""
     if not isinstance(reply, Mapping) or any(
-            not isinstance(reply.get(name), bool) for name in ('known', 'live')) or any(
-            reply.get(name) not in words for name, words in WORDS.items()):
+            not isinstance(reply.get(name), bool) for name in ('known', 'live')):
+        return None
+    if not (reply['known'] or reply['live']):
+        # Of what it does not know there is nothing to say, and the first version did not.
+        reply = dict.fromkeys(WORDS, '') | dict(reply)
+    if any(reply.get(name) not in words for name, words in WORDS.items()):
         return None
     return {'known': reply['known'], 'live': reply['live'],
             'state': reply['state'], 'verdict': reply['verdict'],

@@ -131,6 +131,14 @@ class TestParse(unittest.TestCase):
         for odd in ({'live': None}, {'state': 'parked'}, {'verdict': 'LATER'}, {'known': 1}):
             self.assertIsNone(peer.parse_description(plain | odd))
 
+    def test_of_what_a_peer_does_not_know_it_need_not_say_more(self):
+        first = {'known': False, 'live': False}
+        found = peer.parse_description(first)
+        self.assertEqual((False, False, '', ''), tuple(
+            found[name] for name in ('known', 'live', 'state', 'verdict')))
+        for more in ({'known': True}, {'live': True}, {'state': 'parked'}, {'verdict': None}):
+            self.assertIsNone(peer.parse_description(first | more))
+
     def test_kept_volumes_are_never_dropped(self):
         """Two long keys that become the same when cut, one odd value."""
         long = 'x' * peer.MAX_TEXT
