@@ -30,10 +30,12 @@ from migsafe.brick.identity import noted
 from migsafe.brick.kernel import counters, holders
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 
-#: Seconds for which a short opener (udev, blkid, a scan of LVM) gets the benefit of the doubt, and
-#: for which the counters of I/O of a device that is used may go on.
+#: Seconds for which a short opener (udev, blkid, a scan of LVM) gets the benefit of the doubt.
 PATIENCE = 2.0
 PAUSE = 0.1
+#: Seconds for which the counters of I/O may move where nobody is on any list. It is longer, since
+#: those openers read a disk one after the other, each gone before it could be named.
+SCANS = 6.0
 #: Seconds without I/O after which a device that nobody has open is not used.
 QUIET = 0.5
 #: Seconds for the disks of a detach to say who they are.
@@ -94,10 +96,23 @@ class Guard(Arrivals):
     def _unused(self, tree: holders.Tree, tops: list[str], wanted: Wanted, watch: bool) -> None:
         """Nobody has the exclusive claim, nobody has it open, and nothing moves.
 
-        All of it has one patience. Where a table is under something else, that has the claim.
+        Where a table is under something else, that has the claim. While it is waited for the
+        counters somebody may come: after a while all of it is asked anew.
         """
+        begin, watched = time.monotonic(), counters.Watch(self.sysfs, tree if watch else ())
+        while True:
+            self._unclaimed(tree, tops, wanted)
+            looked = time.monotonic()
+            while restless := watched.restless(QUIET):
+                if time.monotonic() > begin + SCANS:
+                    raise self._held(wanted, _nodes(restless), MOVING)
+                time.sleep(PAUSE)
+            if time.monotonic() < looked + PATIENCE:
+                return
+
+    def _unclaimed(self, tree: holders.Tree, tops: list[str], wanted: Wanted) -> None:
+        """Nobody has the exclusive claim, and nobody has it open."""
         end = time.monotonic() + PATIENCE
-        watched = counters.Watch(self.sysfs, tree if watch else ())
         numbers = [node.number for node in tree.values()]
         busy = {name: self.root.look(name, True) for name in tops}
         while True:
@@ -105,15 +120,11 @@ class Guard(Arrivals):
                     if seen['state'] not in ('free', 'dead')}
             users = self._users_of(numbers, wanted)
             if not busy and not users:
-                break
+                return
             if time.monotonic() > end:
                 self._refuse(tree, busy, users, wanted)
             time.sleep(PAUSE)
             busy = {name: self.root.look(name, True) for name in busy}
-        while restless := watched.restless(QUIET):
-            if time.monotonic() > end:
-                raise self._held(wanted, _nodes(restless), MOVING)
-            time.sleep(PAUSE)
 
     def _refuse(self, tree: holders.Tree, busy: Mapping[str, dict[str, Any]],
                 users: list[list[str]], wanted: Wanted) -> None:

@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import time
 from unittest import mock
 
 import testtools
@@ -61,7 +62,8 @@ class GuardCase(testtools.TestCase):
         self.root = FakeRoot()
         self.guard = questions.Guard('cn1', self.root, self.tree.sysfs)
         self.wanted = judge.Wanted('vol-1', frozenset((NAA,)))
-        patcher = mock.patch.multiple(questions, PATIENCE=0.05, PAUSE=0.01, QUIET=0.02)
+        patcher = mock.patch.multiple(questions, PATIENCE=0.05, PAUSE=0.01, QUIET=0.02,
+                                      SCANS=0.1)
         patcher.start()
         self.addCleanup(patcher.stop)
 
@@ -251,6 +253,22 @@ class RemovalTest(GuardCase):
             self.assertIn('do not stand still', self.refused(refusals.VolumeHeld, 'sda'))
             self.guard.may_remove(['sda'], self.wanted, watch=False)
         self.guard.may_remove(['sda'], self.wanted)
+
+    def test_scans_that_follow_one_another_are_nobody(self):
+        self.tree.disk('sda')
+        self.patient()
+        watch = mock.Mock(**{'restless.side_effect': [['sda']] * 500 + [[]]})
+        with mock.patch.object(questions.counters, 'Watch', return_value=watch), \
+                mock.patch.multiple(questions, PAUSE=0, SCANS=3600):
+            self.guard.may_remove(['sda'], self.wanted)
+        self.assertEqual(501, watch.restless.call_count)
+
+    def test_whoever_comes_while_it_is_waited_for_the_counters_is_found(self):
+        self.tree.disk('sda')
+        self.root.openers = [[], [['8:1', 'process 77 (qemu-kvm)']]]
+        watch = mock.Mock(restless=lambda seconds: time.sleep(0.06))
+        with mock.patch.object(questions.counters, 'Watch', return_value=watch):
+            self.assertIn('qemu-kvm', self.refused(refusals.VolumeHeld, 'sda'))
 
     def test_what_is_under_way_for_good_is_used(self):
         self.tree.disk('sda')
