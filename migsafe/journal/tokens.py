@@ -41,6 +41,7 @@ class Tokens:
         self._host = host
         self._table = sa.table(table, sa.column('token', sa.String), sa.column('host', sa.String),
                                sa.column('written_at', sa.DateTime))
+        self._put_row = sa.insert(self._table)
         self._answered: collections.deque[str] = collections.deque()
         self._tidied = False
 
@@ -88,5 +89,5 @@ class Tokens:
         return False
 
     def _insert(self, connection: sa.Connection, token: str) -> None:
-        connection.execute(sa.insert(self._table), {
+        connection.execute(self._put_row, {
             'token': token, 'host': self._host, 'written_at': timeutils.utcnow()})

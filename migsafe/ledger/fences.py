@@ -20,7 +20,7 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.journal import values
-from migsafe.ledger import records
+from migsafe.ledger import records, statements
 from migsafe.ledger.records import Thing
 from migsafe.ledger.rows import COLUMN, ENDS, TABLE, Rows
 
@@ -77,10 +77,7 @@ class Fences(Rows):
 
         :raises HostFenced: with the mark
         """
-        marked = connection.execute(sa.select(
-            COLUMN.host, COLUMN.initiators, COLUMN.fenced).where(
-                COLUMN.backend == self.backend, COLUMN.fenced > '',
-                COLUMN.state != 'gone').distinct()).all()
+        marked = connection.execute(statements.FENCED, {'of_backend': self.backend}).all()
         for peer in peers if marked else ():
             names = [jsonutils.dumps(name).lower() for name in peer.initiators]
             for host, initiators, by in marked:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from oslo_serialization import jsonutils
 
 from migsafe.journal import values
-from migsafe.ledger import records
+from migsafe.ledger import records, statements
 from migsafe.ledger.records import Thing
 from migsafe.ledger.rows import COLUMN, ENDS, PATIENCE, TABLE, Rows, at_work, clock
 
@@ -142,13 +142,8 @@ class Outcomes(Rows):
         return self._store.write(what, work)
 
     def _look(self, connection: sa.Connection, thing: Thing) -> int:
-        # NOTE: conditions here, and not in WHERE, leave a database without statistics no
-        # other index than that of the volume (PostgreSQL read all that is not due).
-        due = sa.case((sa.and_(COLUMN.state != 'gone', COLUMN.due_at.is_(None)),
-                       sa.literal(clock(connection) + PATIENCE, COLUMN.due_at.type)),
-                      else_=COLUMN.due_at)
-        return connection.execute(sa.update(TABLE).where(
-            self._rows(thing), COLUMN.peer == '').values(due_at=due)).rowcount
+        return connection.execute(statements.LOOK, statements.of(
+            self.backend, thing, due=clock(connection) + PATIENCE)).rowcount
 
 
 def reaching(row: records.Export, initiators: Iterable[str]) -> dict[str, Any]:

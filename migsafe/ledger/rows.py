@@ -22,7 +22,7 @@ from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from migsafe.journal.store import Store
-from migsafe.ledger import models, records
+from migsafe.ledger import models, records, statements
 from migsafe.ledger.records import Thing
 
 TABLE = models.EXPORTS
@@ -33,10 +33,6 @@ PAGE = 500
 PATIENCE = datetime.timedelta(seconds=60)
 #: Longest pause that is not by [migsafe] recovery_backoff_max, such as an inspector's lag.
 LONGEST = datetime.timedelta(hours=1)
-# NOTE: the services of a cluster believe one clock. One that is ahead would otherwise keep a
-# volume after its death, and one that is behind be overtaken while it is at work.
-_CLOCKS = {'mysql': 'SELECT UTC_TIMESTAMP(6)', 'mariadb': 'SELECT UTC_TIMESTAMP(6)',
-           'postgresql': "SELECT clock_timestamp() AT TIME ZONE 'UTC'"}
 #: What an intent ends in -> the intent.
 ENDS = {'mapped': 'mapping', 'removed': 'unmapping', 'gone': 'unmapping'}
 
@@ -136,10 +132,9 @@ class Rows:
 
     def _of(self, connection: sa.Connection, thing: Thing,
             keys: Sequence[str] | None = None) -> list[records.Export]:
-        query = sa.select(TABLE).where(self._rows(thing)).order_by(COLUMN.peer)
-        if keys is not None:
-            query = query.where(COLUMN.peer.in_(keys))
-        return [records.export(row, self.database) for row in connection.execute(query)]
+        found = connection.execute(statements.ALL, statements.of(self.backend, thing))
+        return [records.export(row, self.database) for row in found
+                if keys is None or row.peer in keys]
 
     def _busy(self, known: Iterable[records.Export],
               now: datetime.datetime) -> records.Export | None:
@@ -154,8 +149,7 @@ class Rows:
     def _lock(self, connection: sa.Connection, thing: Thing) -> None:
         """Let one writer at a time at the rows of a volume, also where none is there yet."""
         found = connection.execute(
-            sa.select(COLUMN.id).where(self._rows(thing), COLUMN.peer == '')
-            .with_for_update()).scalar_one_or_none()
+            statements.LOCK, statements.of(self.backend, thing)).scalar_one_or_none()
         if found is None:
             now = clock(connection)
             self._put(connection, thing, '', {
@@ -170,10 +164,10 @@ class Rows:
     def _put(self, connection: sa.Connection, thing: Thing, key: str, changed: dict[str, Any],
              there: bool) -> None:
         if there:
-            connection.execute(sa.update(TABLE).where(
-                self._rows(thing), COLUMN.peer == key).values(changed))
+            connection.execute(statements.CHANGE, changed | statements.of(
+                self.backend, thing, of_peer=key))
             return
-        connection.execute(sa.insert(TABLE), {
+        connection.execute(statements.INSERT, {
             'backend': self.backend, 'kind': thing.kind, 'resource': thing.id, 'peer': key,
             'attachment': '', 'target': '', 'lun': '', 'identity': '[]', 'fenced': '',
             'created_at': changed['updated_at'], **changed})
@@ -181,9 +175,9 @@ class Rows:
 
 def clock(connection: sa.Connection) -> datetime.datetime:
     """Return the time, naive UTC: a server's own, so that all its services go by one clock."""
-    query = _CLOCKS.get(connection.dialect.name)
+    query = statements.CLOCKS.get(connection.dialect.name)
     found: datetime.datetime = (timeutils.utcnow() if query is None else
-                                connection.execute(sa.text(query)).scalar_one())
+                                connection.execute(query).scalar_one())
     return found
 
 
