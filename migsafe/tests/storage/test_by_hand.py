@@ -47,13 +47,20 @@ class TestByHand(ByHand):
         self.assertEqual([BY_HAND, NODE_A, 'target'], found['before'])
         self.assertEqual([], found['exports'])
 
+    def killed(self, guarded: bool, at: int) -> None:
+        """When LIO has unmapped the one host, and the target is still there."""
+        found = self.case('killed', guarded, True, at=at)
+        self.assertTrue(found['died'])
+        self.assertEqual('after terminate_connection', found['points'][-1])
+        self.assertTrue(found['kept'], found['exports'])
+
     def test_killed(self) -> None:
         """Recovery goes on with the detach, and leaves what is not its own."""
-        point = 'after terminate_connection'
-        found = self.case('killed', True, True, at=point)
-        self.assertTrue(found['died'])
-        self.assertEqual(point, found['points'][-1])
-        self.assertTrue(found['kept'], found['exports'])
+        self.killed(True, 3)
+
+    def test_killed_plain(self) -> None:
+        """The control: what nobody goes on with takes nothing away."""
+        self.killed(False, 1)
 
 
 class TestWithoutAConnector(ByHand):

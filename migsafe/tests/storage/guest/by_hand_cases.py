@@ -80,12 +80,10 @@ def a_detach(attachment: str) -> None:
     report(there=there, kept_later=kept, listed=listed)
 
 
-def killed(attachment: str, at: str) -> None:
-    """A detach, at a point."""
+def killed(attachment: str, at: int) -> None:
+    """A detach, at a point, which is the one of that number."""
     by_hand()
-    points = ['before ledger', 'after ledger', 'before terminate_connection',
-              'after terminate_connection']
-    places.KILL_AT.write_text(str(points.index(at)))
+    places.KILL_AT.write_text(str(at))
     with cinder_cases.dying() as died:
         cinder_cases.delete(attachment)
     seen = places.POINTS.read_text().splitlines()
