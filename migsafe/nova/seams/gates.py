@@ -30,7 +30,7 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, volume_rows
+from migsafe.nova.seams import effects, faults, left, volume_rows
 from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
@@ -110,7 +110,14 @@ def moved_away(participant: Participant, instance: Any) -> str | None:
     """Why an operation on the volumes of an instance that has left this host must not go on: its
     rows are those of the other host by now, and so are the attachments that they name."""
     try:
-        return _moved(participant, instance)
+        return _moved(participant, instance) or left.refusal(participant, instance)
+    except Exception as error:
+        return masked(error) if participant.conf.enforce else None
+
+
+def _left(participant: Participant, instance: Any) -> str | None:
+    try:
+        return left.refusal(participant, instance)
     except Exception as error:
         return masked(error) if participant.conf.enforce else None
 
@@ -143,6 +150,10 @@ def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     instance, bdms = call['instance'], call['bdms']
     reason = settle_first(participant, instance, bdms, under_lock=True)
     if not reason:
+        elsewhere = _left(participant, instance)
+        if elsewhere:
+            raise faults.discreet(
+                exception.NovaException(f'delete refused: {elsewhere}'), 'delete')
         return wrapped(*args, **kwargs)
     stops = _stops_delete(participant, instance, bdms)
     if stops and participant.conf.enforce:

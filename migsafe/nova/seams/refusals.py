@@ -28,7 +28,7 @@ from oslo_log import log as logging
 
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, evacuation, faults, gates, rebuild
+from migsafe.nova.seams import effects, evacuation, faults, gates, left, rebuild
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -120,7 +120,8 @@ def _not_back(manager: Any, call: Call, error: Exception,
 
 
 def _nothing(participant: Participant, instance: Any) -> None:
-    """Nothing else has to be known."""
+    """Nothing else has to be known: the instance is to come here, and its rows name no host, or
+    another one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Gate:
     under_lock: bool = False
     bdms: str = ''
     when: tuple[str, Any] | None = None
-    further: Callable[[Participant, Any], str | None] = _nothing
+    further: Callable[[Participant, Any], str | None] = left.refusal
 
     def __call__(self, wrapped: Any, manager: Any, args: Any,
                  kwargs: Any) -> Any:
@@ -182,9 +183,9 @@ GATES: dict[str, tuple[str, Gate]] = {
         Gate('shelve offload', under_lock=True, bdms='bdms')),
     # on the host that the instance is to come to
     '_unshelve_instance': (
-        'context instance', Gate('unshelve', _unclaimed, under_lock=True)),
+        'context instance', Gate('unshelve', _unclaimed, under_lock=True, further=_nothing)),
     '_prep_resize': (
-        'context image instance flavor', Gate('resize', _in_place)),
+        'context image instance flavor', Gate('resize', _in_place, further=_nothing)),
     # on the host that it is on
     '_resize_instance': (
         'context instance image migration',

@@ -44,6 +44,36 @@ class OwnerTest(scenarios.ScenarioTest):
         return refused
 
 
+class TestWrongHost(OwnerTest):
+    """Nova's record names a host that the guest has left, as a late source without migsafe does."""
+
+    def test_nothing_is_done_there(self):
+        for name in ('hard_reboot', 'delete'):
+            with self.subTest(name):
+                self.lab.clean()
+                self._forget()
+                server = self.guest()
+                self.migrate(server)
+                self.assertClean(server, DESTINATION)
+                self.named(server, SOURCE)
+                self.do(server, name)
+                for word in (*REFUSALS[name], 'is not on', DESTINATION):
+                    self.assertIn(word, self.fault_messages(server))
+                self.assertUnharmed(server, DESTINATION)
+                self.assertEqual(len(server.volumes), len(self.exports(server, DESTINATION)))
+                self.named(server, DESTINATION)
+                self.assertTrue(self.do(server, 'hard_reboot').done)
+                self.assertClean(server, DESTINATION)
+
+    @staticmethod
+    def named(server, host):
+        """What a late post_live_migration of plain Nova writes."""
+        instance = objects.Instance.get_by_uuid(nova_context.get_admin_context(), server.uuid)
+        instance.host = host
+        instance.vm_state, instance.task_state = 'active', None
+        instance.save()
+
+
 class TestRowsOfTheOtherHost(OwnerTest):
     """Cinder is down when Nova rolls back: the rows still name the destination's LUNs."""
 

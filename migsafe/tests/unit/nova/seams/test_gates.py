@@ -347,7 +347,8 @@ class TestDelete(Case):
         self.world.calls.made.clear()
         with mock.patch.object(timeutils, 'utcnow', return_value=now):
             self.assertEqual('done', self.call(gates.delete))
-        self.assertEqual([], self.src.calls.made + self.world.calls.made)
+        # whether the guest is here is one question to libvirt
+        self.assertEqual([('evidence', SRC)], self.src.calls.made + self.world.calls.made)
 
     def refused(self, gate=gates.delete, kind=exception.NovaException):
         message = super().refused(gate, kind)
@@ -454,6 +455,53 @@ class TestReadBefore(Case):
 
     def test_no_delete_there(self):
         self.moved(gates.delete)
+
+
+class TestLeft(Case):
+    """The guest is on the other host, and Nova's record names this one again."""
+
+    def setUp(self):
+        super().setUp()
+        self.break_off(G.ABSENT, G.HERE)
+        self.src.settle()
+        self.assertEqual(('settled', 'COMMIT'), self.src.verdict())
+        records = self.world.records
+        records.row = dataclasses.replace(records.row, host=SRC)
+
+    def test_nothing_is_done_to_it_here(self):
+        for gate in (REBOOT, gates.detach, gates.delete,
+                     *(refusals.GATES[name][1] for name in ('_power_on', '_shelve_instance'))):
+            with self.subTest(gate):
+                reason = self.refused(gate, exception.NovaException)
+                for word in (fake.INSTANCE, fake.MIGRATION, fake.volume(0), DST, SRC):
+                    self.assertIn(word, reason)
+        self.assertEqual([fake.volume(0)], self.manager.volume_api.rolled_back)
+
+    def test_what_comes_to_this_host_is_let_through(self):
+        self.assertEqual('done', self.call(refusals.GATES['_prep_resize'][1]))
+
+    def test_a_guest_that_is_here_has_come_back(self):
+        self.src.guests.state = G.SHUT_OFF
+        self.assertEqual('done', self.call(REBOOT))
+
+    def test_attachments_of_this_host(self):
+        """It was evacuated to here, and its domain is gone."""
+        rows = self.world.volumes.rows
+        rows.update({name: dataclasses.replace(row, host=SRC) for name, row in rows.items()})
+        self.assertEqual('done', self.call(REBOOT))
+
+    def test_rows_of_before_there_were_attachments(self):
+        with mock.patch.object(self.src.participant.clients.records, 'volumes', return_value=[
+                dataclasses.replace(row, attachment_id=None) for row in
+                self.src.participant.clients.records.volumes(fake.INSTANCE)]):
+            self.assertEqual('done', self.call(REBOOT))
+
+    def test_cinder_is_away(self):
+        with mock.patch.object(self.src.participant.clients.volumes, 'attachments',
+                               side_effect=OSError('away')):
+            self.assertIn('away', self.refused(REBOOT, exception.NovaException))
+            self.src.participant.conf.enforce = False
+            self.assertEqual('done', self.call(REBOOT))
 
 
 class TestResetLiveMigration(Case):

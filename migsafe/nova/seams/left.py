@@ -1,0 +1,66 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Operations on an instance that has left this host, which Nova's record names all the same.
+
+A source without migsafe whose call of post_live_migration_at_destination times out writes its
+destination into the instance minutes later, also when that was moved on meanwhile. What the API
+asks for then is sent to the host before, which disconnects what the rows name and starts a second
+copy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migsafe.journal.records import Transaction
+from migsafe.nova.host.participant import Participant
+from migsafe.text import shell
+from migsafe.transaction.evidence import GuestState
+
+
+def refusal(participant: Participant, instance: Any) -> str | None:
+    """Why nothing may be done to an instance here; None if it may.
+
+    It takes three things together: it was once migrated to or from here, this host's libvirt has
+    no guest of it, and a row leads to an attachment that is not this host's. After a cold
+    migration, an evacuation or an unshelving to here the attachments are this host's.
+
+    :raises Exception: when the journal, Nova's database or Cinder cannot be asked
+    """
+    last = participant.journal.list(instance_uuid=instance.uuid, limit=1, newest=True)
+    if not last:
+        return None
+    here = participant.clients.guests.evidence(instance.uuid)
+    if here.guest not in (GuestState.ABSENT, GuestState.UNKNOWN):
+        return None
+    whose = _another(participant, instance.uuid)
+    return whose and _words(participant.host, instance.uuid, last[0], str(here), whose)
+
+
+def _another(participant: Participant, instance_uuid: str) -> str | None:
+    """A row that does not lead here; one of before there were attachments says nothing."""
+    rows = [row for row in participant.clients.records.volumes(instance_uuid)
+            if row.attachment_id]
+    hosts = {one.id: one.host for one in
+             participant.clients.volumes.attachments(instance_uuid)} if rows else {}
+    return next((f'volume {row.volume_id} is attached to '
+                 f'{hosts.get(row.attachment_id or "") or "no host that Cinder knows"}'
+                 for row in rows if hosts.get(row.attachment_id or '') != participant.host), None)
+
+
+def _words(host: str, uuid: str, last: Transaction, here: str, whose: str) -> str:
+    return (f'instance {uuid} is not on {host}, although its record in Nova says so: no guest of '
+            f'it is here [{here}], and {whose}. The last live migration that {host} knows of is '
+            f'{last.uuid} from {last.source_host} to {last.dest_host}, which ended as '
+            f'{last.verdict}. See "openstack server migration list --server {shell(uuid)}" for '
+            'where it went since; its record has to name that host again before anything can be '
+            'done to it')
