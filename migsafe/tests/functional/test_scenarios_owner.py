@@ -45,7 +45,7 @@ class OwnerTest(scenarios.ScenarioTest):
 
 
 class TestWrongHost(OwnerTest):
-    """Nova's record names a host that the guest has left, as a late source without migsafe does."""
+    """Nova names a host that the guest has left, as a late source without migsafe has it do."""
 
     def test_nothing_is_done_there(self):
         for name in ('hard_reboot', 'delete'):
