@@ -19,9 +19,9 @@ import shutil
 from nova import context as nova_context
 from nova import objects
 
-from migsafe.replay.lab import backup, case, steps
+from migsafe.replay.lab import steps
 from migsafe.tests.functional import scenarios
-from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE, THIRD
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE, THIRD
 
 
 class TestInBetween(scenarios.ThirdHostTest):
@@ -202,67 +202,3 @@ class TestClaim(scenarios.ThirdHostTest):
         self.assertNotIn('R7', log)
         self.recover()
         self.assertClean(server, THIRD)
-
-
-class TestRestored(scenarios.ThirdHostTest):
-    """A host's disk is restored from a copy of the middle of the first migration."""
-
-    def middle(self, host, kind, name, *faults):
-        """A migration to its end, and a copy of a host's journal from the middle of it."""
-        server, copies = self.guest(), []
-        meanwhile = scenarios.Meanwhile(host, kind, name,
-                                        lambda: copies.append(backup.Backup(host)))
-        if faults:
-            plan = self.lab.arm_faults(case.Case('scenario', faults), 'migrate')
-            around = plan.around
-
-            class Both:
-                def around(self, effect, call, later):
-                    return meanwhile.around(effect, lambda: around(effect, call, later), later)
-            self.lab.world.rule = Both()
-        else:
-            self.lab.world.rule = meanwhile
-        self.lab.migrate(server)
-        self.lab.world.rule = None
-        for connection in self.lab.parts.connections.values():
-            connection.next_verdict = 'complete'
-        self.recover()
-        self.assertClean(server, SOURCE if faults else DESTINATION)
-        return server, copies[0]
-
-    def restore(self, host, copy):
-        self.lab.stack.silence_host(host)
-        copy.put_back()
-        self.assertTrue(self.lab.restart(host))
-        # the control: the migration is open again there
-        tx, = self.transactions(host)
-        self.assertIsNone(tx.verdict)
-
-    def ends(self, server, host):
-        self.recover()
-        self.assertClean(server, host)
-        self.assertTrue(self.do(server, 'hard_reboot').done)
-        self.assertClean(server, host)
-
-    def test_source_of_one_that_succeeded(self):
-        """It has moved on to a third host by then, or back to the very host."""
-        for host in (THIRD, SOURCE):
-            with self.subTest(host):
-                self.lab.clean()
-                self._forget()
-                server, copy = self.middle(SOURCE, 'libvirt', 'migrateToURI3')
-                self.migrate(server, host=host)
-                self.restore(SOURCE, copy)
-                self.ends(server, host)
-
-    def test_destination_of_one_that_failed(self):
-        """The guest was migrated to another host since, or to this one."""
-        for host in (THIRD, DESTINATION):
-            with self.subTest(host):
-                self.lab.clean()
-                self._forget()
-                server, copy = self.middle(DESTINATION, 'cinder', 'attachments.complete',
-                                           JOB_FAILS)
-                self.migrate(server, host=host)
-                self.restore(DESTINATION, copy)
-                self.ends(server, host)
