@@ -9,17 +9,19 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The actions of ``migsafe-manage db`` that check, copy and put back a SQLite file."""
+"""The actions of ``migsafe-manage db`` that check, copy and put back a journal or ledger."""
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from oslo_config import cfg
 
 from migsafe import exceptions
-from migsafe.cli import codes, config
-from migsafe.journal import api, backups, errors, files, opening, schema, store, whole
+from migsafe.cli import codes, config, database
+from migsafe.journal import api, backups, errors, files, moving, opening, schema, store, whole
 from migsafe.ledger import models as ledger_models
 from migsafe.ledger import opening as ledger_opening
 from migsafe.ledger import rows as ledger_rows
@@ -28,25 +30,44 @@ from migsafe.transaction import history
 REASON = 'the journal was restored from a backup, which may be older than what happened'
 
 
-def _file(conf: cfg.ConfigOpts, args: argparse.Namespace) -> tuple[str, schema.Chain]:
-    """Return the path of the database that is meant, and go on as its owner.
+def _meant(conf: cfg.ConfigOpts, args: argparse.Namespace) -> tuple[sa.URL, schema.Chain]:
+    """Return the database that is meant, and go on as the owner of its file."""
+    chain = ledger_opening.CHAIN if args.ledger else schema.JOURNAL
+    url = (ledger_opening.ledger_url if args.ledger else opening.journal_url)(conf, conf.host)
+    config.become_owner(url)
+    return url, chain
+
+
+def _file(url: sa.URL, chain: schema.Chain) -> str:
+    """Return the path of a database.
 
     :raises ConfigError: it is on a server
     """
-    chain = ledger_opening.CHAIN if args.ledger else schema.JOURNAL
-    url = (ledger_opening.ledger_url if args.ledger else opening.journal_url)(conf, conf.host)
     if url.get_backend_name() != 'sqlite' or not url.database:
         raise exceptions.ConfigError(
             group='migsafe', option=chain.advice.option,
             reason=f'it names a server, {errors.label(url)}. Its own tools check it, make copies '
             'of one moment and put them back: mariadb-dump --single-transaction, pg_dump')
-    config.become_owner(url)
-    return url.database, chain
+    return url.database
+
+
+@contextlib.contextmanager
+def _on_server(url: sa.URL, chain: schema.Chain, host: str) -> Iterator[store.Store]:
+    """Open a journal on a server.
+
+    :raises ConfigError: it is a ledger, which is not of one host
+    """
+    if chain is not schema.JOURNAL:
+        _file(url, chain)
+    database.check_answers(url, chain.advice)
+    with contextlib.closing(opening.open_store(url, host, create=False)) as opened:
+        yield opened
 
 
 def check(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
     """Read all of a file, and compare its indexes with its tables."""
-    path, chain = _file(conf, args)
+    url, chain = _meant(conf, args)
+    path = _file(url, chain)
     opening.store_versions(sa.URL.create('sqlite', database=path), chain)
     if not os.path.lexists(path):
         raise exceptions.JournalUnavailable(
@@ -59,19 +80,31 @@ def check(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
 
 
 def backup(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
-    """Copy a file while its service runs."""
-    path, chain = _file(conf, args)
-    backups.backup(path, os.path.abspath(args.file), chain)
-    print(f'{args.file} is a copy of {path}. It holds the same secrets.')
+    """Copy a file, or what this host has in a journal on a server, while its service runs."""
+    url, chain = _meant(conf, args)
+    copy = os.path.abspath(args.file)
+    if url.get_backend_name() == 'sqlite':
+        what = _file(url, chain)
+        backups.backup(what, copy, chain)
+    else:
+        with _on_server(url, chain, conf.host) as opened:
+            count = moving.backup(opened, conf.host, copy)
+        what = f'the {count} transactions of {conf.host} in {errors.label(url)}'
+    print(f'{args.file} is a copy of {what}. It holds the same secrets.')
     return codes.CLEAN
 
 
 def restore(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
-    """Put a copy back where no file is."""
-    path, chain = _file(conf, args)
-    files.check_maker(path)
+    """Put a copy back where no file is, or where a server has nothing of this host."""
+    url, chain = _meant(conf, args)
+    copy, path = os.path.abspath(args.file), errors.label(url)
     mark = _mark_ledger if args.ledger else _mark_journal(conf.host)
-    count = backups.restore(path, os.path.abspath(args.file), chain, mark)
+    if url.get_backend_name() == 'sqlite':
+        files.check_maker(path)
+        count = backups.restore(path, copy, chain, mark)
+    else:
+        with _on_server(url, chain, conf.host) as opened:
+            count = moving.restore(opened, conf.host, copy, mark)
     print(f'{path} is restored from {args.file}. {count} entries that were not settled then are '
           'judged anew by evidence. Start the service.')
     return codes.CLEAN

@@ -128,9 +128,11 @@ ACTIONS: dict[str, tuple[Action, str]] = {
               'deleted'),
     'check': (keeping.check, 'read all of a file and compare its indexes with its tables; the '
               'service may run'),
-    'backup': (keeping.backup, 'copy a file as it is at one moment; the service may run'),
-    'restore': (keeping.restore, 'put a copy back where no file is; what was not settled then is '
-                'judged anew by evidence'),
+    'backup': (keeping.backup, 'copy a file, or what this host has in a journal on a server, '
+               'as it is at one moment; the service may run'),
+    'restore': (keeping.restore, 'put a copy back where no file is, or where a journal on a '
+                'server has nothing of this host; what was not settled then is judged anew by '
+                'evidence'),
     'grants': (show_grants, 'print SQL that lets an account get at the rows of one host alone, '
                'in a journal on a server; for the owner of the tables, after each sync: '
                'migsafe-manage --host HOST db grants ACCOUNT'),

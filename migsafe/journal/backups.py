@@ -9,7 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Copies the SQLite file of a journal or ledger, while it is in use, and puts a copy back."""
+"""Copies the SQLite file of a journal or ledger, while it is in use, and puts a copy back.
+
+For a journal on a server see :mod:`migsafe.journal.moving`.
+"""
 
 import contextlib
 import os
@@ -36,13 +39,13 @@ def backup(path: str, copy: str, chain: schema.Chain) -> None:
     :param copy: path of the copy; nothing may be there
     :raises JournalUnavailable: also JournalFileCorrupt; nothing of the copy is left
     """
-    _must_be_free(copy)
+    must_be_free(copy)
     if not os.path.lexists(path):
         raise exceptions.JournalUnavailable(
             database=path, reason='there is no such file',
             cure='The command may read another configuration: see --config-file and --host.')
-    with errors.translated(path, f'the backup to {copy}', chain.advice), _prepared(copy) as new:
-        _copy(path, new)
+    with errors.translated(path, f'the backup to {copy}', chain.advice), prepared(copy) as new:
+        copy_file(path, new)
         whole.check(new)
         files.publish(new, copy)
 
@@ -56,34 +59,49 @@ def restore(path: str, copy: str, chain: schema.Chain, mark: Mark) -> int:
     :returns: what ``mark`` does
     :raises JournalUnavailable: also JournalFileCorrupt; nothing is changed
     """
-    if not os.path.lexists(copy):
-        raise exceptions.JournalUnavailable(
-            database=copy, reason='there is no such file', cure='Name the copy that db backup '
-            'has made.')
+    must_exist(copy)
     files.ensure_directory(os.path.dirname(path))
     with errors.translated(path, f'the restoration from {copy}', chain.advice), \
             files.exclusive(*os.path.split(path)):
-        _must_be_free(path)
+        must_be_free(path)
         files.check_log_alone(path)
         whole.check(copy)
-        with _prepared(path) as new:
-            _copy(copy, new)
-            opened = store.Store(sa.URL.create('sqlite', database=new), os.geteuid(), path,
-                                 chain.advice)
-            try:
-                opened.open()
-                schema.upgrade(opened.engine, chain)
-                schema.check(opened.engine, chain)
-                marked = mark(opened)
-                opened.truncate_log()
-            finally:
-                opened.close()
+        with prepared(path) as new:
+            copy_file(copy, new)
+            with opened(new, path, chain) as made:
+                marked = mark(made)
             whole.check(new)
             files.publish(new, path)
     return marked
 
 
-def _must_be_free(path: str) -> None:
+def must_exist(copy: str) -> None:
+    """Refuse a copy that is not there."""
+    if not os.path.lexists(copy):
+        raise exceptions.JournalUnavailable(
+            database=copy, reason='there is no such file', cure='Name the copy that db backup '
+            'has made.')
+
+
+@contextlib.contextmanager
+def opened(new: str, name: str, chain: schema.Chain) -> Iterator[store.Store]:
+    """Open a file that is not published yet, with the schema of today; its log is empty then.
+
+    :param name: what messages call it
+    """
+    made = store.Store(sa.URL.create('sqlite', database=new), os.geteuid(), name, chain.advice)
+    try:
+        made.open()
+        schema.upgrade(made.engine, chain)
+        schema.check(made.engine, chain)
+        yield made
+        made.truncate_log()
+    finally:
+        made.close()
+
+
+def must_be_free(path: str) -> None:
+    """Refuse to overwrite what is there."""
     if os.path.lexists(path):
         raise exceptions.JournalUnavailable(
             database=path, reason='there is a file of this name, and nothing is overwritten',
@@ -92,7 +110,7 @@ def _must_be_free(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _prepared(path: str) -> Iterator[str]:
+def prepared(path: str) -> Iterator[str]:
     """Give the path of an empty file beside; it is taken away if it was not published."""
     new = os.path.join(os.path.dirname(os.path.abspath(path)), f'.{os.path.basename(path)}.new')
     files.remove(new)
@@ -103,7 +121,8 @@ def _prepared(path: str) -> Iterator[str]:
         files.remove(new)
 
 
-def _copy(path: str, new: str) -> None:
+def copy_file(path: str, new: str) -> None:
+    """Copy the content of one file into another one, which is there."""
     source = sqlite3.connect(f'file:{urllib.parse.quote(path)}?mode=ro', uri=True)
     try:
         target = sqlite3.connect(f'file:{urllib.parse.quote(new)}?mode=rw', uri=True)
@@ -111,9 +130,17 @@ def _copy(path: str, new: str) -> None:
             # NOTE: SQLite begins anew if somebody writes meanwhile (sqlite.org/backup.html); all
             # pages in one step are those of one moment.
             source.backup(target)
-            # NOTE: the copy is one file, with nothing beside it.
-            target.execute('PRAGMA journal_mode = DELETE').fetchall()
         finally:
             target.close()
     finally:
         source.close()
+    as_one_file(new)
+
+
+def as_one_file(new: str) -> None:
+    """Have a copy be one file, with nothing beside it."""
+    connection = sqlite3.connect(f'file:{urllib.parse.quote(new)}?mode=rw', uri=True)
+    try:
+        connection.execute('PRAGMA journal_mode = DELETE').fetchall()
+    finally:
+        connection.close()

@@ -110,10 +110,19 @@ class TestKeeping(test_manage.ToolTestCase):
         self.assertEqual((1, True), (code, '--config-file' in err))
 
     def test_a_server_has_its_own_tools(self):
-        self.write_conf('connection = postgresql+psycopg2://u:p4ss@127.0.0.1:1/migsafe')
-        for args in (('check',), ('backup', self.copy), ('restore', self.copy)):
+        self.write_conf('connection = postgresql+psycopg2://u:p4ss@127.0.0.1:1/migsafe\n'
+                        'ledger_connection = postgresql+psycopg2://u:p4ss@127.0.0.1:1/migsafe')
+        for args in (('check',), ('backup', '--ledger', self.copy),
+                     ('restore', '--ledger', self.copy)):
             code, _out, err = self.manage(*args)
-            self.assertEqual((1, True, False), (code, 'pg_dump' in err, 'p4ss' in err))
+            self.assertEqual((1, True, False), (code, 'pg_dump' in err, 'p4ss' in err), err)
+
+    def test_a_server_that_is_away(self):
+        self.write_conf('connection = postgresql+psycopg2://u:p4ss@127.0.0.1:1/migsafe')
+        for args in (('backup', self.copy), ('restore', self.copy)):
+            code, _out, err = self.manage(*args)
+            self.assertEqual((1, True, False), (code, '127.0.0.1:1' in err, 'p4ss' in err), err)
+            self.assertFalse(os.path.exists(self.copy))
 
     def test_a_ledger(self):
         directory = os.path.join(os.path.dirname(self.state), 'ledgers')
