@@ -87,6 +87,18 @@ class JournalWriteUnknown(JournalUnavailable):
     )
 
 
+class JournalRewound(JournalUnavailable):
+    """A server does not have what it has acknowledged to this process."""
+
+    message = (
+        'The journal %(database)s has lost a write that it had acknowledged: it is another server '
+        'now, such as a replica that was behind, or was restored from a backup. Nothing was '
+        'changed, and nothing is recorded from here on. If it will stay, run '
+        '"%(command)s", which has what is not settled judged anew by evidence, and restart the '
+        'service.'
+    )
+
+
 class JournalInsecure(JournalUnavailable):
     """A file or directory of the journal is not only its owner's."""
 

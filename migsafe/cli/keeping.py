@@ -27,7 +27,7 @@ from migsafe.ledger import opening as ledger_opening
 from migsafe.ledger import rows as ledger_rows
 from migsafe.transaction import history
 
-REASON = 'the journal was restored from a backup, which may be older than what happened'
+REASON = 'the journal was restored from a backup, or is otherwise older than what happened'
 
 
 def _meant(conf: cfg.ConfigOpts, args: argparse.Namespace) -> tuple[sa.URL, schema.Chain]:
@@ -52,6 +52,13 @@ def _file(url: sa.URL, chain: schema.Chain) -> str:
 
 
 @contextlib.contextmanager
+def _opened(url: sa.URL, chain: schema.Chain, host: str) -> Iterator[store.Store]:
+    database.check_answers(url, chain.advice)
+    with contextlib.closing(opening.open_store(url, host, create=False, chain=chain)) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
 def _on_server(url: sa.URL, chain: schema.Chain, host: str) -> Iterator[store.Store]:
     """Open a journal on a server.
 
@@ -59,8 +66,7 @@ def _on_server(url: sa.URL, chain: schema.Chain, host: str) -> Iterator[store.St
     """
     if chain is not schema.JOURNAL:
         _file(url, chain)
-    database.check_answers(url, chain.advice)
-    with contextlib.closing(opening.open_store(url, host, create=False)) as opened:
+    with _opened(url, chain, host) as opened:
         yield opened
 
 
@@ -107,6 +113,17 @@ def restore(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
             count = moving.restore(opened, conf.host, copy, mark)
     print(f'{path} is restored from {args.file}. {count} entries that were not settled then are '
           'judged anew by evidence. Start the service.')
+    return codes.CLEAN
+
+
+def distrust(conf: cfg.ConfigOpts, args: argparse.Namespace) -> int:
+    """Say of what is there what ``restore`` says: it is of an earlier time."""
+    url, chain = _meant(conf, args)
+    mark = _mark_ledger if args.ledger else _mark_journal(conf.host)
+    with _opened(url, chain, conf.host) as opened:
+        count = mark(opened)
+    print(f'{errors.label(url)}: {count} entries that are not settled are judged anew by '
+          'evidence. Restart the service.')
     return codes.CLEAN
 
 

@@ -133,6 +133,10 @@ ACTIONS: dict[str, tuple[Action, str]] = {
     'restore': (keeping.restore, 'put a copy back where no file is, or where a journal on a '
                 'server has nothing of this host; what was not settled then is judged anew by '
                 'evidence'),
+    'distrust': (keeping.distrust, 'say that what is there is of an earlier time: a server that '
+                 'was restored or has lost its last writes, a host whose disk was put back; what '
+                 'is not settled is judged anew by evidence; of a shared journal that of all '
+                 'hosts'),
     'grants': (show_grants, 'print SQL that lets an account get at the rows of one host alone, '
                'in a journal on a server; for the owner of the tables, after each sync: '
                'migsafe-manage --host HOST db grants ACCOUNT'),
@@ -169,11 +173,11 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument('account', metavar='ACCOUNT', help='that is there already, of this '
                              'host alone; on MariaDB and MySQL also ACCOUNT@FROM')
             continue
-        if name in ('check', 'backup', 'restore'):
+        if name in ('check', 'backup', 'restore', 'distrust'):
             sub.add_argument('--ledger', action='store_true', help='that of a backend of '
                              'cinder-volume, with --config-file /etc/cinder/cinder.conf --host '
                              'NODE@BACKEND')
-            if name != 'check':
+            if name in ('backup', 'restore'):
                 sub.add_argument('file', metavar='FILE', help='the copy')
             continue
         which = sub.add_mutually_exclusive_group()

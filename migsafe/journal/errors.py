@@ -59,6 +59,10 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ('no such table|doesn.t exist|does not exist|no such column|unknown column',
      'its tables are missing or incomplete',
      'Run: SYNC'),
+    ('too many connections|too many clients|connection slots are reserved|'
+     'max_user_connections|max_connections_per_hour', 'it has no connection left',
+     'Find who holds them in SHOW PROCESSLIST or pg_stat_activity, or raise max_connections '
+     'there; no migration starts until then, guests keep running.'),
     ('access denied|authentication failed', 'the database refuses the user or the password',
      'Correct [migsafe] OPTION.'),
 )

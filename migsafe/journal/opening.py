@@ -134,7 +134,7 @@ def open_store(url: sa.URL, host: str, *, create: bool,
             rights.require(path)
             _prepare(path, owner, create, chain)
     opened = store.Store(url, owner, advice=chain.advice, marks=(
-        None if path is not None else tokens.Tokens(chain.writes, host)))
+        None if path is not None else tokens.Tokens(chain.writes, host, chain.advice)))
     try:
         opened.open()
         if path is not None and create:

@@ -50,6 +50,10 @@ class Proxy:
         """
         self._ask(f'cut {what}')
 
+    def lead_to(self, port: int) -> None:
+        """End all connections, and lead new ones to another server."""
+        self._ask(f'lead {port}')
+
     @property
     def cuts(self) -> int:
         """How many connections were cut."""
@@ -69,6 +73,7 @@ class _Server:
     def __init__(self, to: int) -> None:
         self.to = ('127.0.0.1', to)
         self.what, self.cuts = 'nothing', 0
+        self.clients: list[socket.socket] = []
         self.listener = socket.create_server(('127.0.0.1', 0))
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -76,6 +81,11 @@ class _Server:
         """Do what the test says."""
         if question.startswith('cut '):
             self.what = question.removeprefix('cut ')
+        if question.startswith('lead '):
+            self.to = ('127.0.0.1', int(question.removeprefix('lead ')))
+            while self.clients:
+                with contextlib.suppress(OSError):
+                    self.clients.pop().shutdown(socket.SHUT_RDWR)
         return str({'port': self.listener.getsockname()[1], 'cuts': self.cuts}.get(question, ''))
 
     def accept(self) -> None:
@@ -85,6 +95,7 @@ class _Server:
             if self.what == 'silence':
                 client.close()
                 continue
+            self.clients.append(client)
             threading.Thread(target=self.forward, daemon=True,
                              args=(client, socket.create_connection(self.to))).start()
 

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent import futures
 from unittest import mock
 
 import fixtures
@@ -32,13 +33,22 @@ from migsafe.tests.unit.journal import base
 
 WRITER = """
 import itertools, sys
-from migsafe import exceptions, journal
+from migsafe import exceptions, journal, ledger
+from migsafe.ledger import records
 from migsafe.tests.unit.journal import base
-opened = journal.open_journal(base.make_conf('/nonexistent', connection=sys.argv[1]), 'node13')
-tx = opened.get('m-1')
+url, turn, kind = sys.argv[1:]
+conf = base.make_conf('/nonexistent', connection=url, ledger_connection=url)
+if kind == 'journal':
+    opened = journal.open_journal(conf, 'node13')
+    tx = opened.get('m-1')
+    write = lambda name: opened.note(tx, name)
+else:
+    opened = ledger.open_ledger(conf, 'node13')
+    peer = records.Peer.of({'host': 'node11', 'initiator': 'iqn.11'})
+    write = lambda name: opened.intend(records.Thing('volume', name), [peer], 'mapping')
 for number in itertools.count():
     try:
-        opened.note(tx, f'{sys.argv[2]}-{number}')
+        write(f'{turn}-{number}')
     except exceptions.JournalWriteUnknown:
         print('unknown', number)
         break
@@ -145,12 +155,12 @@ class Cases:
             self.assertEqual(number, self.proxy.cuts)
             self.assertEqual(['gone', 'mapping'], [row.state for row in opened.of(thing)])
 
-    def _written(self, turn):
+    def _written(self, turn, kind):
         """Kill the server under a process that writes; return what that was told of each."""
         path = f'{self.useFixture(fixtures.TempDir()).path}/told'
         with open(path, 'w', encoding='utf-8') as told:
             writer = subprocess.Popen(
-                [sys.executable, '-W', 'ignore', '-c', WRITER, self.server.url, str(turn)],
+                [sys.executable, '-W', 'ignore', '-c', WRITER, self.server.url, str(turn), kind],
                 stdout=told, stderr=subprocess.DEVNULL)
         self.addCleanup(writer.wait)
         self.addCleanup(writer.kill)
@@ -165,17 +175,35 @@ class Cases:
         with open(path, encoding='utf-8') as told:
             return dict(reversed(line.split()) for line in told)
 
-    def test_a_server_that_is_killed_while_it_commits(self):
+    def killed(self, kind, there):
         """What was acknowledged is there after it; what was refused is not."""
         for turn in range(2):
-            answers = self._written(turn)
+            answers = self._written(turn, kind)
             # NOTE: the control: one of them met the kill.
             self.assertNotEqual({'done'}, set(answers.values()))
-            there = {line.text for line in self.journal.records(self.tx, kinds=('note',))}
+            found = there()
             for number, answer in answers.items():
                 if answer != 'unknown':
-                    self.assertEqual(answer == 'done', f'{turn}-{number}' in there,
+                    self.assertEqual(answer == 'done', f'{turn}-{number}' in found,
                                      (answer, number))
+
+    def test_a_server_that_is_killed_while_it_commits(self):
+        self.killed('journal', lambda: {
+            line.text for line in self.journal.records(self.tx, kinds=('note',))})
+
+    def test_a_server_that_is_killed_while_a_ledger_commits(self):
+        opened = ledger.open_ledger(self.conf, 'node13')
+        self.addCleanup(opened.close)
+        self.killed('ledger', lambda: {
+            row.resource for row in opened.exports() if row.state == 'mapping'})
+
+    def test_threads_that_write_at_once(self):
+        """Each looks for the last write that was answered, which others let go."""
+        def write(name):
+            return [self.journal.note(self.tx, f'{name}-{number}') for number in range(60)]
+        with futures.ThreadPoolExecutor(4) as pool:
+            self.assertEqual(4, len(list(pool.map(write, 'abcd'))))
+        self.assertEqual(240, len(self.journal.records(self.tx)))
 
     def test_what_marks_the_writes_does_not_grow(self):
         for number in range(130):

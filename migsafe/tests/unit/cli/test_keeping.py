@@ -79,6 +79,17 @@ class TestKeeping(test_manage.ToolTestCase):
         journal.check_writable()
         journal.check_whole()
 
+    def test_a_disk_that_was_put_back(self):
+        code, out, err = self.manage('distrust')
+        self.assertEqual((0, True), (code, '1 entries' in out), err)
+        tx = self.journal.get('m-1')
+        self.assertEqual(('open', 'HOLD'), (tx.state, tx.verdict))
+        self.assertEqual(set(), history.read(self.journal.records(tx)).dead_hosts)
+        self.assertEqual('COMMIT', self.journal.get('m-2').verdict)
+        os.rename(self.path, self.path + '.away')
+        code, _out, err = self.manage('distrust')
+        self.assertEqual((1, False), (code, os.path.exists(self.path)), err)
+
     def journal_of(self, copy):
         """The log of the first transaction as it was."""
         shutil.copy2(copy, os.path.join(self.state, 'node99.sqlite'))
