@@ -58,7 +58,8 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
      'See dmesg and the health of the disk.'),
     ('no such table|doesn.t exist|does not exist|no such column|unknown column',
      'its tables are missing or incomplete',
-     'Run: SYNC'),
+     'Run: SYNC. If they are missing after it, somebody has removed them: restore it from a '
+     'backup.'),
     ('too many connections|too many clients|connection slots are reserved|'
      'max_user_connections|max_connections_per_hour', 'it has no connection left',
      'Find who holds them in SHOW PROCESSLIST or pg_stat_activity, or raise max_connections '

@@ -152,6 +152,8 @@ class ServerCases(api_cases.ApiCases):
             exc = self.assertRaises(exceptions.JournalUnavailable, journal.note, tx, 'x')
         self.assertIn('holds the row', str(exc))
         self.assertEqual([], journal.records(tx))
+        other.close()
+        journal.note(tx, 'x')
 
     def test_the_session_of_a_host_without_power_is_ended(self):
         tx = self.begin(self.journal)
@@ -214,5 +216,19 @@ class TestPostgreSQL(ServerCases, base.JournalTestCase):
             self.assertEqual([level], self.server.column('SHOW transaction_isolation'))
             self.server.execute('DELETE FROM migsafe_transactions')
             self.test_two_processes_write_at_once()
+
+    def test_a_server_that_is_read_only(self):
+        tx = self.begin(self.journal)
+        self.journal._store.engine.dispose()
+        self.server.execute('ALTER DATABASE migsafe SET default_transaction_read_only = on')
+        self.addCleanup(self.server.execute, 'SET default_transaction_read_only = off',
+                        'ALTER DATABASE migsafe RESET ALL')
+        exc = self.assertRaises(exceptions.JournalUnavailable, self.journal.note, tx, 'x')
+        self.assertIn('default_transaction_read_only of PostgreSQL', str(exc))
+        self.server.execute('SET default_transaction_read_only = off',
+                            'ALTER DATABASE migsafe RESET ALL')
+        self.journal._store.engine.dispose()
+        self.journal.note(tx, 'x')
+        self.assertEqual(1, len(self.journal.records(tx)))
 
     drop_index = ('DROP INDEX migsafe_transactions_unsettled_idx',)

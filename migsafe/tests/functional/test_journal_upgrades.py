@@ -13,13 +13,18 @@
 
 import os
 import sqlite3
+from unittest import mock
 
 import fixtures
+import sqlalchemy as sa
 from oslotest import base as oslo_base
 
-from migsafe.journal import schema
+from migsafe import exceptions
+from migsafe.journal import engine, schema, upgrading
+from migsafe.journal import opening as journal_opening
 from migsafe.ledger import opening as ledger_opening
 from migsafe.tests import opening, servers
+from migsafe.tests.unit.journal import base
 
 AT_ONCE = 5
 OLD = {
@@ -72,6 +77,19 @@ class Cases:
                     f'sync {kind}', **{option: server.url}))
                 table, head = heads[kind]
                 self.assertEqual([head], server.column(f'SELECT version_num FROM {table}'))
+
+    def test_one_that_hangs(self):
+        server = self.useFixture(self.server_class())
+        conf = base.make_conf('/nonexistent', connection=server.url)
+        other = engine.create(sa.make_url(server.url))
+        self.addCleanup(other.dispose)
+        with upgrading._alone(other, schema.JOURNAL), \
+                mock.patch.object(upgrading, 'PATIENCE', 0.1):
+            exc = self.assertRaises(exceptions.JournalUnavailable, journal_opening.sync, conf,
+                                    'node13')
+        self.assertIn('run the command again', str(exc))
+        self.assertNotIn(servers.PASSWORD, str(exc))
+        self.assertEqual(schema.head(), journal_opening.sync(conf, 'node13'))
 
 
 class TestMariaDB(Cases, oslo_base.BaseTestCase):

@@ -11,13 +11,14 @@
 # under the License.
 """Check, backup and restore, and what their messages tell to do."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import stat
 import subprocess
 
-from migsafe import ledger
+from migsafe import exceptions, ledger
 from migsafe.cli import manage
 from migsafe.ledger import records
 from migsafe.tests.unit.cli import test_manage
@@ -89,6 +90,21 @@ class TestKeeping(test_manage.ToolTestCase):
         os.rename(self.path, self.path + '.away')
         code, _out, err = self.manage('distrust')
         self.assertEqual((1, False), (code, os.path.exists(self.path)), err)
+
+    def test_tables_that_somebody_has_removed(self):
+        self.manage('backup', self.copy)
+        with contextlib.closing(sqlite3.connect(self.path)) as raw:
+            raw.execute('DROP TABLE migsafe_records')
+        error = self.assertRaises(exceptions.JournalUnavailable, self.journal.records, self.tx)
+        self.assertIn('Run: migsafe-manage db sync. If they are missing after it', str(error))
+        self.assertEqual(0, self.manage('sync')[0])
+        self.assertRaises(exceptions.JournalUnavailable, self.journal.records, self.tx)
+        self.journal.close()
+        self.follow(self.manage('restore', self.copy)[2])
+        self.assertEqual(0, self.manage('restore', self.copy)[0])
+        opened = self.open()
+        opened.check_writable()
+        self.assertEqual(base.CONNECTION, opened.records(opened.get('m-1'))[0].payload)
 
     def journal_of(self, copy):
         """The log of the first transaction as it was."""
