@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from migsafe.replay.lab import faults
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client
@@ -48,4 +50,11 @@ class TestPlacementCannotBeReached(scenarios.ScenarioTest):
         server = self.guest()
         self.migrate(server, faults.Fault(*DELETION, 'connect-failure', SOURCE))
         self.recover()
+        self.assertClean(server, DESTINATION)
+
+    def test_control_where_all_succeed_nothing_is_read_back(self):
+        server, source = self.guest(), self.participant(SOURCE)
+        with mock.patch.object(source, 'settle', wraps=source.settle) as settle:
+            self.migrate(server)
+        settle.assert_not_called()
         self.assertClean(server, DESTINATION)
