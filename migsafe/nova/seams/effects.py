@@ -209,12 +209,28 @@ def check_fence(attempt: host_attempt.Attempt) -> None:
             'this host was still working on it'))
 
 
+#: What a call whose failure Nova swallows returns when it has done its work: data read from
+#: nova/network/neutron.py and nova/scheduler/client/report.py of 31, 33 and 34. Anything else is
+#: a failure. SchedulerReportClient's ``safe_connect`` returns None for a Placement that cannot
+#: be reached or does not let us in, and False says that there was no allocation to delete,
+#: which is not what a migration expects.
+SUCCESS: Mapping[str, object] = {
+    'setup_networks_on_host': None,
+    'migrate_instance_start': None,
+    'delete_allocation_for_instance': True,
+}
+
+
 def observed(name: str) -> Callable[..., Any]:
     """A wrapt wrapper that only remembers that a call failed.
 
     Nova swallows some of these failures; a migration with one of them is not
     taken for clean without reading back.
+
+    :param name: of the call, a key of SUCCESS
     """
+    success = SUCCESS[name]
+
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         attempt = host_attempt.current()
         try:
@@ -223,7 +239,7 @@ def observed(name: str) -> Callable[..., Any]:
             if attempt is not None:
                 attempt.failures.append(name)
             raise
-        if attempt is not None and result is False:
+        if attempt is not None and result is not success:
             attempt.failures.append(name)
         return result
     return wrapper
