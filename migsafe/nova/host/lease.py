@@ -28,7 +28,7 @@ from oslo_utils import timeutils
 from migsafe.journal.records import Transaction
 from migsafe.resources import instance_record
 from migsafe.text import masked
-from migsafe.transaction.clients import Clients, VolumeRow
+from migsafe.transaction.clients import LIVE_MIGRATION, Clients, VolumeRow
 from migsafe.transaction.move import MIGRATING
 from migsafe.transaction.verdict import DECIDED
 
@@ -45,14 +45,14 @@ class Lease:
     :param seconds: after which it has to be asked
     :param ask: says why it is not any more; empty if it is
     :param since: when the step began, if that was not now; see :func:`clocks`
-    :param row_of_source: what a row says while the volume is the source's
+    :param row_of_leader: what a row says for the host that leads the instance
     """
 
     def __init__(self, seconds: float, ask: Callable[[], str],
-                 row_of_source: Callable[[VolumeRow], VolumeRow | None] = lambda row: None,
+                 row_of_leader: Callable[[VolumeRow], VolumeRow | None] = lambda row: None,
                  since: tuple[float, datetime.datetime] | None = None) -> None:
         self._seconds, self._ask = seconds, ask
-        self.row_of_source = row_of_source
+        self.row_of_leader = row_of_leader
         self._boot, self._wall = since or clocks()
 
     def overdue(self) -> bool:
@@ -83,16 +83,27 @@ def _boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def row_of_source(clients: Clients, tx: Transaction, row: VolumeRow) -> VolumeRow | None:
-    """A row as the source had it, by Cinder; None if that cannot be told, which leaves it to
-    the source, whose settlement waits for this host's step to end."""
+def row_of_leader(clients: Clients, tx: Transaction, row: VolumeRow) -> VolumeRow | None:
+    """A row as the host has it that leads the instance now, by Cinder; None if that cannot be
+    told, which leaves it to the source, whose settlement waits for this host's step to end."""
+    leader = _leader(clients, tx)
     found = [a for a in clients.volumes.attachments(tx.instance_uuid)
-             if a.volume_id == row.volume_id and a.host == tx.source_host]
+             if a.volume_id == row.volume_id and a.host == leader]
     info = clients.volumes.connection_info(found[0].id) if len(found) == 1 else None
     if not info:
         return None
     info.setdefault('serial', row.volume_id)
     return dataclasses.replace(row, attachment_id=found[0].id, connection_info=info)
+
+
+def _leader(clients: Clients, tx: Transaction) -> str:
+    """The source, unless the instance has been moved on from there meanwhile."""
+    going = [move for move in clients.records.later(tx)
+             if move.kind == LIVE_MIGRATION and not (move.over or move.only_asked_for)]
+    if going:
+        return going[-1].dest_host
+    now = clients.records.instance(tx.instance_uuid)
+    return tx.source_host if now is None or not now.host or now.host == tx.dest_host else now.host
 
 
 def waited(sent: Any) -> bool:

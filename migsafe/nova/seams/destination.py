@@ -65,7 +65,7 @@ def pre_live_migration(wrapped: Any, manager: Any, args: Any,
                 lease.PART * CONF.rpc_response_timeout,
                 functools.partial(lease.refusal, participant.clients, attempt.tx,
                                   _plugin(call)),
-                functools.partial(lease.row_of_source, participant.clients, attempt.tx),
+                functools.partial(lease.row_of_leader, participant.clients, attempt.tx),
                 since)
         result = wrapped(*args, **kwargs)
         effects.check_fence(attempt)

@@ -84,7 +84,7 @@ def saved(wrapped: Any, bdm: Any, args: Any, kwargs: Any) -> Any:
     if not (attempt.fenced.is_set() or attempt.lease.overdue()) or not attempt.stopped():
         return result
     with host_attempt.working(None):  # what is fenced is the step of Nova, not its undoing
-        before = before or attempt.lease.row_of_source(_row(bdm))
+        before = before or attempt.lease.row_of_leader(_row(bdm))
         if before is not None:
             _put_back(attempt, bdm, before)
     effects.check_fence(attempt)

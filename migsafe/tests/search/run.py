@@ -154,11 +154,14 @@ class _Play:
             around.loop.run(around.loop.now + 90)
         if not everywhere and not self._watch.all_actors:
             return  # who has no plugin answers nothing, and holds are as they should be
-        for one in around.hosts.values():
-            for uuid, role, verdict, reason in invariants.journals.unsettled(
-                    one.store, world.INSTANCE):
-                if 'by hand' in reason and around.script.in_the_dark:
-                    continue  # what nothing can tell is rightly held
+        held = [(one, *found) for one in around.hosts.values()
+                for found in invariants.journals.unsettled(one.store, world.INSTANCE)]
+        dark = around.script.in_the_dark and {uuid for _, uuid, _, _, reason in held
+                                              if 'by hand' in reason}
+        for one, uuid, role, verdict, reason in held:
+            # what nothing can tell is rightly held, and so is what waits for that
+            if not dark or not ('by hand' in reason or (
+                    uuid in dark and 'has not settled it yet' in reason)):
                 self._watch.breaches.append(invariants.Breach(
                     'unsettled', f'{uuid} ({role}, {verdict}): {reason}'[:600],
                     around.loop.now, one.name))

@@ -132,20 +132,46 @@ class TestMoved(unittest.TestCase):
         self.assertIn('next', self.moved())
 
 
-class TestRowOfSource(unittest.TestCase):
+class TestRowOfLeader(unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.cloud = fake.Cloud(local=DST)
         self.row = self.cloud.records.volumes(fake.INSTANCE)[0]
 
     def found(self):
-        return lease.row_of_source(self.cloud.clients(), fake.transaction(self.cloud),
+        return lease.row_of_leader(self.cloud.clients(), fake.transaction(self.cloud),
                                    dataclasses.replace(self.row, attachment_id='late'))
 
     def test_by_cinder(self):
         mine = [a for a in self.cloud.clients().volumes.attachments(fake.INSTANCE)
                 if a.volume_id == self.row.volume_id and a.host == SRC]
         self.assertEqual([mine[0].id], [self.found().attachment_id])
+
+    def test_a_later_host_by_nova_s_record(self):
+        """It was moved on from the source while the write was under way."""
+        rows = self.cloud.volumes.rows
+        rows.update({name: dataclasses.replace(one, host=THIRD) for name, one in rows.items()
+                     if one.host == SRC})
+        self.assertIsNone(self.found())
+        records = self.cloud.records
+        records.row = dataclasses.replace(records.row, host=THIRD)
+        there = [one.id for one in rows.values()
+                 if one.host == THIRD and one.volume_id == self.row.volume_id]
+        self.assertEqual(there, [self.found().attachment_id])
+
+    def test_one_that_it_is_on_its_way_to(self):
+        records = self.cloud.records
+        records.row = dataclasses.replace(records.row, host=THIRD)
+        for status, over, leads in (('running', False, True), ('error', True, False),
+                                    ('accepted', False, False)):
+            records.others = [OtherMove('live-migration', 'next', status, THIRD, SRC, over)]
+            with self.subTest(status):
+                self.assertEqual(leads, self.found() is not None)
+
+    def test_the_record_that_names_this_host_itself(self):
+        records = self.cloud.records
+        records.row = dataclasses.replace(records.row, host=DST)
+        self.assertIsNotNone(self.found())
 
     def test_none_is_left_to_the_source(self):
         self.cloud.volumes.rows.clear()
