@@ -57,6 +57,7 @@ class Tokens:
         self._tidied = False
         # its key, and the second of the monotonic clock
         self._last: tuple[str, float] | None = None
+        self._rewound = False
 
     def put(self, connection: sa.Connection) -> str:
         """Insert a row in the transaction of the write, and return its key.
@@ -75,7 +76,9 @@ class Tokens:
         return token
 
     def _check_last(self, connection: sa.Connection) -> None:
-        while (last := self._last) and time.monotonic() - last[1] < REMEMBERED:
+        # NOTE: what was once found lost is not forgotten as time passes: a restart ends it.
+        while (last := self._last) and (
+                self._rewound or time.monotonic() - last[1] < REMEMBERED):
             query = sa.select(self._table.c.token).where(self._table.c.token == last[0])
             if connection.dialect.name != 'postgresql':
                 # NOTE: as it is now, not as it was when InnoDB made the snapshot of this
@@ -85,6 +88,7 @@ class Tokens:
                 return
             # NOTE: other threads have written so much meanwhile that it was deleted.
             if self._last == last:
+                self._rewound = True
                 raise exceptions.JournalRewound(
                     database=errors.label(connection.engine.url), command=self._command)
 
