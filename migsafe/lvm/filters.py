@@ -42,6 +42,8 @@ _PLACEHOLDER = re.compile(
     r'(?:([0-9a-f])\1*|5?0+[0-9a-f]|0123456789abcdef|(?:deadbeef)+)(?:-part\d+)?\Z')
 #: Links that are made of a disk's WWN, which another disk of the host may have as well.
 _OF_WWN = re.compile(r'(wwn-|scsi-[23]|nvme-(eui|uuid)\.)')
+#: What means something in a pattern, of the characters that udev leaves in names.
+_SPECIAL = re.compile('[.+]')
 #: Kernel names that no volume of a guest gets on a host.
 _OWN_NAMES = re.compile(r'(vd|xvd)[a-z]+\d*\Z|mmcblk\d+(p\d+)?\Z')
 #: Partitions of a multipath map that has its WWID for a name, as kpartx makes them.
@@ -102,7 +104,7 @@ def shown(pattern: object) -> str:
 
 def accept(path: str) -> str:
     """The pattern that accepts one name alone."""
-    return f'a|^{path.replace(".", "[.]")}$|'
+    return f'a|^{_SPECIAL.sub(lambda one: f"[{one[0]}]", path)}$|'
 
 
 def only(paths: Iterable[str]) -> str:

@@ -135,7 +135,9 @@ class FilterTest(testtools.TestCase):
             text = patterns_._NEEDLESS_END.sub(r'\\1', body)
             self.assertIsNotNone(re.search(patterns_._translated(text)[0], f'/dev/{name}'))
 
-    @given(strategies.from_regex(r'[a-z0-9._:-]{1,20}\Z'))
+    @example('+0')
+    @example('a.b+c')
+    @given(strategies.from_regex(r'\A[a-z0-9._:+-]{1,20}\Z'))
     def test_what_is_advised_is_closed(self, name):
         link = filters.steady((f'wwn-0x{name}', f'nvme-{name}', name), 'sda')
         if link:
