@@ -118,8 +118,12 @@ def decide(facts: Facts) -> Advice:
                 for group in groups if group.role is roles.Role.DOUBT]
     reasons += _administrators(facts) + _impossible(facts, plan)
     verdict = Verdict.RECOMMEND if reasons else Verdict.CONFIGURE
+    partial = [group for group in groups if group.role is not roles.Role.GUEST
+               and any(device.missing for device in group.vg.devices)]
+    reasons += [f'No commands are given while LVM misses a disk of {roles.shown(group)}: they '
+                'would leave that disk out. Look whether a filter hides it.' for group in partial]
     # without all of the host's own, commands would lose the rest of it
-    known = not (facts.hidden or facts.absent or facts.unfinished)
+    known = not (facts.hidden or facts.absent or facts.unfinished or partial)
     return Advice(verdict, (f'LVM takes any new disk: {hole}.', *reasons), groups,
                   plan if known else None, notes)
 

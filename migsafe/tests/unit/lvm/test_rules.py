@@ -74,6 +74,18 @@ class RoleTest(testtools.TestCase):
 
 class DecideTest(testtools.TestCase):
 
+    def test_nothing_is_to_be_typed_while_a_disk_of_the_host_is_missing(self):
+        """A filter of somebody's own lets one disk of two through: the commands would keep it so.
+        """
+        lost = facts.Device('u', '[unknown]', '', P.UNKNOWN, missing=True)
+        for more, typed in (((), True), ((lost,), False)):
+            found = host(vg('host', device(), *more, uses=('mounted on /srv',)), GUEST)
+            advice = rules.decide(found)
+            self.assertEqual(typed, bool(render.commands(advice, found.effective)), more)
+            self.assertEqual(typed, advice.plan is not None)
+        self.assertIn('Look whether a filter hides it', ' '.join(advice.reasons))
+
+
     def decided(self, verdict, found, *words):
         advice = rules.decide(found)
         self.assertIs(verdict, advice.verdict, advice.reasons)
