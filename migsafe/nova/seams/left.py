@@ -47,14 +47,15 @@ def refusal(participant: Participant, instance: Any) -> str | None:
 
 
 def _another(participant: Participant, instance_uuid: str) -> str | None:
-    """A row that does not lead here; one of before there were attachments says nothing."""
+    """A row that leads to another host. One of before there were attachments says nothing, and
+    neither does an attachment without a host, which a rebuild that has failed leaves behind."""
     rows = [row for row in participant.clients.records.volumes(instance_uuid)
             if row.attachment_id]
     hosts = {one.id: one.host for one in
              participant.clients.volumes.attachments(instance_uuid)} if rows else {}
-    return next((f'volume {row.volume_id} is attached to '
-                 f'{hosts.get(row.attachment_id or "") or "no host that Cinder knows"}'
-                 for row in rows if hosts.get(row.attachment_id or '') != participant.host), None)
+    return next((f'volume {row.volume_id} is attached to {host}' for row in rows
+                 if (host := hosts.get(row.attachment_id or ''))
+                 and host != participant.host), None)
 
 
 def _words(host: str, uuid: str, last: Transaction, here: str, whose: str) -> str:

@@ -490,6 +490,18 @@ class TestLeft(Case):
         rows.update({name: dataclasses.replace(row, host=SRC) for name, row in rows.items()})
         self.assertEqual('done', self.call(REBOOT))
 
+    def test_attachments_of_no_host(self):
+        """A rebuild has made them, and has failed before it knew where they are to go."""
+        rows = self.world.volumes.rows
+        for host in (None, ''):
+            rows.update({name: dataclasses.replace(row, host=host)
+                         for name, row in rows.items()})
+            for gate in (REBOOT, gates.delete):
+                with self.subTest(f'{host} {gate}'):
+                    self.assertEqual('done', self.call(gate))
+        rows.clear()
+        self.assertEqual('done', self.call(REBOOT))
+
     def test_rows_of_before_there_were_attachments(self):
         with mock.patch.object(self.src.participant.clients.records, 'volumes', return_value=[
                 dataclasses.replace(row, attachment_id=None) for row in
