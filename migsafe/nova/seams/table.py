@@ -28,6 +28,7 @@ import wrapt
 from migsafe import exceptions
 from migsafe.nova.seams import (
     at_start,
+    dangling,
     deferred,
     departure,
     destination,
@@ -121,6 +122,7 @@ SEAMS: tuple[Seam, ...] = (
       for method, (parameters, gate) in refusals.GATES.items()),
     _manager('_detach_volume', 'context bdm instance', gates.detach),
     _manager('_delete_instance', 'context instance bdms', gates.delete),
+    _manager('_delete_dangling_bdms', 'context instance bdms', dangling.delete_dangling_bdms),
     _manager('_init_volume_connection', 'context new_volume old_volume_id connector bdm '
              'new_attachment_id mountpoint', swap.init_volume_connection),
     _manager('_init_instance', 'context instance', at_start.init_instance),

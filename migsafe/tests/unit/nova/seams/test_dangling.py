@@ -1,0 +1,86 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which attachments that no row names a reboot may delete, case by case."""
+
+import types
+import unittest
+from unittest import mock
+
+from nova import exception, objects
+
+from migsafe.nova.seams import dangling
+from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction.clients import Attachment
+
+SRC, DST, THIRD = fake.SRC, fake.DST, fake.THIRD
+ONE = 'a77a0000-0000-4000-8000-000000000001'
+CONNECTED = {'driver_volume_type': 'iscsi', 'data': {}}
+
+
+class TestKept(unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        objects.register_all()
+        self.migrations, self.fenced, self.enforce = [], set(), True
+        self.volumes = types.SimpleNamespace(
+            attachments=lambda _uuid: [Attachment(ONE, 'volume-1', self.host)],
+            connection_info=lambda _id: self.info)
+        for owner, name, value in (
+                (objects.MigrationList, 'get_by_filters', lambda *_args: self.migrations),
+                (objects.Service, 'get_by_compute_host', self.service)):
+            patched = mock.patch.object(owner, name, value)
+            patched.start()
+            self.addCleanup(patched.stop)
+
+    def service(self, _context, host):
+        if host not in (SRC, DST, THIRD):
+            raise exception.ComputeHostNotFound(host=host)
+        return types.SimpleNamespace(forced_down=host in self.fenced)
+
+    def kept(self, host, info, *moves):
+        self.host, self.info = host, info
+        self.migrations = [types.SimpleNamespace(source_compute=source, dest_compute=dest)
+                           for source, dest in moves]
+        participant = types.SimpleNamespace(
+            host=SRC, conf=types.SimpleNamespace(enforce=self.enforce),
+            clients=types.SimpleNamespace(volumes=self.volumes))
+        return dangling.kept(participant, types.SimpleNamespace(uuid=fake.INSTANCE), [ONE])
+
+    def test_each_case(self):
+        """(host that Cinder tells, connection, live migrations, fenced hosts) -> who has it."""
+        table = (
+            (SRC, CONNECTED, [(SRC, DST)], set(), None),
+            (DST, CONNECTED, [], set(), DST),
+            (DST, CONNECTED, [], {DST}, None),
+            ('node99', CONNECTED, [], {DST}, 'node99'),
+            (None, {}, [(SRC, DST)], set(), None),
+            (None, None, [(SRC, DST)], set(), None),
+            (None, CONNECTED, [], set(), None),
+            (None, CONNECTED, [(SRC, None), (SRC, '')], set(), None),
+            (None, CONNECTED, [(SRC, DST)], set(), DST),
+            (None, CONNECTED, [(SRC, DST)], {DST}, None),
+            (None, CONNECTED, [(SRC, DST), (DST, SRC), (THIRD, SRC)], {DST}, THIRD),
+            (None, CONNECTED, [(SRC, 'node99')], set(), 'node99'),
+        )
+        for host, info, moves, self.fenced, whose in table:
+            with self.subTest((host, info, moves)):
+                kept = self.kept(host, info, *moves)
+                self.assertEqual([ONE] if whose else [], list(kept))
+                self.assertIn(whose or '', ''.join(kept.values()))
+
+    def test_what_cannot_be_asked(self):
+        """Nothing goes on a guess, but where it is not enforced Nova has its way."""
+        self.volumes.attachments = mock.Mock(side_effect=exception.CinderConnectionFailed(
+            reason='refused'))
+        self.assertIn('whose it is cannot be told', self.kept(None, CONNECTED)[ONE])
+        self.enforce = False
+        self.assertEqual({}, self.kept(None, CONNECTED))
