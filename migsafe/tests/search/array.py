@@ -48,6 +48,8 @@ class Array:
         self.devices = {host: {} for host in hosts}
         #: (host, lun) of each device that a QEMU has open -> instance
         self.open = {}
+        #: (host, instance) -> what was connected for it and is another's
+        self._wrong = {}
         for host in hosts:
             for _ in range(NEIGHBOURS.get(host, 1)):
                 self._neighbour(host, self._free(host))
@@ -102,8 +104,21 @@ class Array:
                          f'{host})', True)
         self.devices[host].setdefault(lun, Device(found, instance)).volume = found
 
+    def connect_unused(self, host, lun, instance):
+        """The number has led to another disk since os-brick was called; it was not opened."""
+        found = self.leads_to(host, lun)
+        if found is None:
+            raise NoLun(f'no LUN {lun} on {host}')
+        self._wrong[host, instance] = f'{found} (LUN {lun} of {host})'
+
+    def opened_by(self, host, instance):
+        """Its QEMU starts on a host, with all that was connected for it."""
+        if wrong := self._wrong.pop((host, instance), ''):
+            self._broken('foreign', f'{instance} opens {wrong}', True)
+
     def disconnect(self, host, lun, instance):
         """What os-brick does: delete the device of that number, whoever's it is."""
+        self._wrong.pop((host, instance), None)
         device = self.devices[host].get(lun)
         if device is None:
             return

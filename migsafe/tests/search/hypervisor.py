@@ -15,6 +15,7 @@ import types
 
 from nova import exception
 
+from migsafe.brick import refusals
 from migsafe.nova.clients import evidence
 from migsafe.tests.search import array
 
@@ -68,6 +69,7 @@ class Hypervisors:
             self.world.broken('copies', f'{instance} is started on {host} and runs on '
                               f'{self.where(instance)}', True)
         self.guests[host][instance] = state
+        self.world.array.opened_by(host, instance)
         for lun, device in self.world.array.devices[host].items():
             if device.owner == instance:
                 self.world.array.open[host, lun] = instance
@@ -184,16 +186,32 @@ class LibvirtDriver:
         return [f'/dev/disk/by-path/ip-{array.IQN}-lun-{lun}']
 
     def _connect_volume(self, context, connection_info, instance, encryption=None):
+        data = connection_info['data']
+        at = self._name, data['target_lun']
+        before = self._world.array.leads_to(*at)
         with self._world.effect('connect_volume'):
-            data = connection_info['data']
-            self._world.array.connect(
-                self._name, data['target_lun'], data['volume_id'], instance.uuid)
+            now = self._world.array.leads_to(*at)
+            if self._guarded and before == data['volume_id'] != now:
+                # Nobody has it yet. That nobody gets it is up to what is done next.
+                self._world.array.connect_unused(*at, instance.uuid)
+            else:
+                self._world.array.connect(*at, data['volume_id'], instance.uuid)
 
     def _disconnect_volume(self, context, connection_info, instance, encryption=None,
                            destroy_secrets=True, force=False):
+        at = self._name, connection_info['data']['target_lun']
+        before = self._world.array.leads_to(*at)
         with self._world.effect('disconnect_volume'):
-            self._world.array.disconnect(
-                self._name, connection_info['data']['target_lun'], instance.uuid)
+            now = self._world.array.leads_to(*at)
+            if self._guarded and now not in (None, before):
+                # The guards look right before they remove anything, and somebody has it open.
+                raise refusals.VolumeHeld(f'{now} is in use on {self._name}')
+            self._world.array.disconnect(*at, instance.uuid)
+
+    @property
+    def _guarded(self):
+        """Whether os-brick is guarded here; for what comes up while a step hangs inside it."""
+        return self._world.hosts[self._name].armed
 
     def swap_volume(self, context, old_connection_info, new_connection_info, instance,
                     mountpoint, resize_to):
