@@ -66,6 +66,8 @@ _URL = re.compile(r'(?<![^\s"])(?=[^\s":]*+:)[^\s"]*+')
 #: What ends the user in a URL.
 _MARK = re.compile('[:@/]')
 _BY_NAME = tuple(re.compile(before + _VALUE, re.IGNORECASE | re.DOTALL) for before in _NAMED)
+#: What has nothing in it that could part a name from a value: a UUID, a host, a kind of resource.
+_PLAIN = re.compile(r'[a-z0-9_.-]{1,64}')
 _BY_SHAPE = (
     (re.compile(r'\b(bearer\s+)[^\s"\',;]++', re.IGNORECASE), rf'\1{MASK}'),
     # Cinder's column: a method, a user and the secret.
@@ -90,6 +92,8 @@ def mask(text: str) -> str:
 
     What is longer than MOST is cut there: it takes a second per megabyte, and more for odd ones.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     if len(text) > MOST:
         text = f'{text[:MOST]}... ({len(text) - MOST} characters more)'
     text = _URL.sub(_address, text)

@@ -67,9 +67,12 @@ class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
         if not isinstance(value, str):
             return value
         try:
-            return datetime.datetime.strptime(value, TIME_FORMAT)
+            found = datetime.datetime.fromisoformat(value)
         except ValueError:
             return value
+        # NOTE: it takes a tenth of strptime's time, and more forms than the one that is written.
+        plain = found.tzinfo is None and found.isoformat(' ', 'microseconds') == value
+        return found if plain else value
 
 
 class Base(orm.DeclarativeBase):

@@ -45,11 +45,15 @@ class Piece(NamedTuple):
 def unsettled(journal: JournalReader, instance: str | None, *,
               all_hosts: bool = True) -> Iterator[Transaction]:
     """Yield what is unsettled, page by page: there may be thousands."""
+    for page in _pages(journal, instance, all_hosts):
+        yield from page
+
+
+def _pages(journal: JournalReader, instance: str | None,
+           all_hosts: bool) -> Iterator[list[Transaction]]:
     after = 0
     while page := journal.unsettled(limit=PAGE, after_id=after, all_hosts=all_hosts):
-        for tx in page:
-            if instance is None or cell(tx, 'instance_uuid') == instance:
-                yield tx
+        yield [tx for tx in page if instance is None or cell(tx, 'instance_uuid') == instance]
         after = page[-1].id
 
 
@@ -87,10 +91,12 @@ def listed(journal: JournalReader, instance: str | None = None, *, all_hosts: bo
     :param instance: only those of one instance
     :param damaged: is told the rows that were read, to look for what cannot be
     """
-    for tx in unsettled(journal, instance, all_hosts=all_hosts):
-        log = journal.records(tx, kinds=_KINDS)
-        damaged([tx, *log])
-        yield from _of_transaction(tx, log)
+    for page in _pages(journal, instance, all_hosts):
+        # NOTE: all at once. Each read opens the file anew, which takes longer than the read.
+        logs = journal.logs(page, _KINDS)
+        for tx in page:
+            damaged([tx, *logs[tx.id]])
+            yield from _of_transaction(tx, logs[tx.id])
     found = journal.findings(all_hosts=all_hosts)
     damaged(found)
     for one in found:
