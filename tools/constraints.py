@@ -19,11 +19,14 @@ with the newest ones that fit.
 ``hash [RELEASE ...]`` writes ``hashed-RELEASE.txt`` anew: what migsafe itself needs on a host with
 that release of Nova or Cinder, with the sha256 of each file that the index has of it, for pip's
 ``--require-hashes``. It needs pip-tools.
-Nothing is installed; all three need the package index.
+``installed FILE`` says whether the environment that runs it has the versions of a file; tox asks
+before it runs tests of an older release, which would otherwise pass on the newest.
+Nothing is installed; all but the last need the package index.
 """
 
 import argparse
 import configparser
+import importlib.metadata
 import json
 import pathlib
 import re
@@ -97,6 +100,17 @@ def check(path: pathlib.Path) -> list[str]:
     ]
 
 
+def installed(path: pathlib.Path) -> list[str]:
+    """What of this environment has another version than a file of constraints says."""
+    have = pins(path)
+    found = {normalized(one.name): one.version for one in importlib.metadata.distributions()}
+    return [
+        f"{path.name}: {name} {version} is installed, not {have[name]}"
+        for name, version in sorted(found.items())
+        if have.get(name, version) != version
+    ]
+
+
 def make(path: pathlib.Path, upper: pathlib.Path) -> None:
     """Write a file of constraints for the release of the service that it pins now."""
     service = path.name.partition("-")[0]
@@ -144,6 +158,8 @@ def main() -> int:
     made.add_argument("upper", metavar="UPPER", type=pathlib.Path)
     hashes = commands.add_parser("hash")
     hashes.add_argument("releases", nargs="*", metavar="RELEASE")
+    installs = commands.add_parser("installed")
+    installs.add_argument("names", nargs=1, metavar="FILE")
     options = parser.parse_args()
     if options.command == "hash":
         for release in options.releases or sorted(p.stem[5:] for p in FILES.glob("nova-*.txt")):
@@ -153,7 +169,8 @@ def main() -> int:
         make(FILES / options.name, options.upper.resolve())
         return 0
     names = options.names or [p.name for p in FILES.glob("*.txt") if p.name[:5] != "lower"]
-    problems = [problem for name in sorted(names) for problem in check(FILES / name)]
+    look = installed if options.command == "installed" else check
+    problems = [problem for name in sorted(names) for problem in look(FILES / name)]
     print(*problems, sep="\n", end="\n" if problems else "")
     return 1 if problems else 0
 

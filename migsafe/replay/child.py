@@ -29,6 +29,8 @@ from migsafe.journal import redact
 #: The words of the two children, and the arguments that make them so.
 SIDES = {'plain Nova': (), 'migsafe': ('--armed',)}
 PLAIN, ARMED = SIDES
+#: What the second of them also shows: what migsafe left without what mends a fault.
+BEFORE = 'before'
 
 
 @dataclasses.dataclass(frozen=True)

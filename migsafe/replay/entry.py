@@ -42,6 +42,8 @@ class Entry:
         died or was stopped is down; that starts again at the moment at which the role does that.
     :param hold: (role, volume, holder): who keeps that volume's device open, for the same time.
     :param next_step: what the owner does afterwards, one of lab.case.NEXT_STEPS.
+    :param mended: which of :data:`migsafe.replay.unmended.MENDINGS` is about this fault. It is
+        replayed once more without them, which has to do harm.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Entry:
     returns: tuple[str, str, str] | None = None
     hold: tuple[tuple[str, int, str], ...] = ()
     next_step: str = 'hard_reboot'
+    mended: str = ''
 
     @property
     def waits(self) -> bool:

@@ -33,8 +33,8 @@ def render(report: Report, pair: Pair, unfolded: bool) -> Iterator[str]:
            f'<span class="soft">{html.escape(entry.text)}</span>'
            f'{_pill("plain", pair.plain)}{_pill("migsafe", pair.armed)}</summary>')
     yield '<div class="sides">'
-    for title, outcome in (('Plain Nova', pair.plain), ('migsafe', pair.armed)):
-        yield f'<div class="side"><h3>{title}</h3>'
+    for title, outcome in pair.sides().items():
+        yield f'<div class="side"><h3>{html.escape(title)}</h3>'
         if outcome is None or outcome.error:
             yield f'<p class="alarm">{html.escape(outcome.error if outcome else "no result")}</p>'
         else:

@@ -24,14 +24,14 @@ _LATE = (
     Entry('late-destination', 'Too late',
           'The destination hangs before its first attachment_create and answers nothing. It '
           'goes on when the source has given up and rolled back.',
-          (on(DESTINATION, 'cinder', 'attachments.create', 'hang'),)),
+          (on(DESTINATION, 'cinder', 'attachments.create', 'hang'),), mended='late'),
     Entry('drained-source', 'Too late',
           'nova-compute on the source is stopped when the guest has arrived, before the source '
           'is done. It starts again while the guest is transferred on to a third host.',
           # each as far as it gets before the last thing that it writes
           (on(SOURCE, 'rpc', 'post_live_migration_at_destination', 'kill', when='after'),),
           (on(SOURCE, 'journal', 'the end', 'kill'),),
-          stays_down=(SOURCE,), returns=(DESTINATION, *_TRANSFER)),
+          stays_down=(SOURCE,), returns=(DESTINATION, *_TRANSFER), mended='overtaken'),
     Entry('restored-journal', 'Too late',
           'The transfer fails, and all is rolled back. The destination is stopped, its disk is '
           'restored from a copy of the middle of that migration, and it starts again while the '
@@ -52,7 +52,7 @@ _UNTRUE = (
     Entry('false-word', 'An untrue word',
           'The transfer fails and the guest runs on the source. The destination says that the '
           'guest has arrived, as if its journal were of another day (plain Nova asks nobody).',
-          (TRANSFER_FAILS,), (TRANSFER_FAILS, _says_commit())),
+          (TRANSFER_FAILS,), (TRANSFER_FAILS, _says_commit()), mended='told'),
     Entry('false-word-guest-off', 'An untrue word',
           'nova-compute on the source dies in the transfer, and then QEMU does. The destination '
           'says that the guest has arrived (plain Nova asks nobody).',

@@ -94,7 +94,7 @@ def _replay(console: Console, entries: tuple[Entry, ...], closely: bool,
     for note in pace.here(len(entries)):
         console.print(note, highlight=False)
     work = run.Run(entries)
-    progress.follow(console, work, len(entries))
+    progress.follow(console, work, work.totals)
     report = work.report()
     if closely:
         for pair in report.pairs:

@@ -29,7 +29,7 @@ def esc(text: object) -> str:
 def render(report: Report) -> Iterator[str]:
     """The table and what its abbreviations mean."""
     yield '<h2>Fault by fault</h2><dl class="kinds">'
-    found = {kind for pair in report.pairs for side in (pair.plain, pair.armed) if side
+    found = {kind for pair in report.pairs for side in pair.sides().values() if side
              for kind in words.kinds((*side.residue, *(side.waiting or ())))}
     for kind in (k for k in words.KINDS if k in found):
         yield f'<dt>{kind}</dt><dd>{esc(words.KINDS[kind])}</dd>'
@@ -44,14 +44,17 @@ def render(report: Report) -> Iterator[str]:
         if pair.entry.group != group:
             group = pair.entry.group
             yield f'<tr class="group"><td colspan="4">{esc(group)}</td></tr>'
-        yield f'<tr>{"".join(f"<td>{cell}</td>" for cell in _cells(pair))}</tr>'
+        for cells in _rows(pair):
+            yield f'<tr>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
     yield '</table>'
 
 
-def _cells(pair: Pair) -> tuple[str, ...]:
+def _rows(pair: Pair) -> Iterator[tuple[str, ...]]:
     name = pair.entry.name
-    return (f'<a class="mono" href="#{esc(name)}">{esc(name)}</a><br>{esc(pair.entry.text)}',
-            _left(pair.plain), _after(pair.plain), _armed(pair.armed))
+    yield (f'<a class="mono" href="#{esc(name)}">{esc(name)}</a><br>{esc(pair.entry.text)}',
+           _left(pair.plain), _after(pair.plain), _armed(pair.armed))
+    if pair.entry.mended:
+        yield f'<i>{esc(words.UNMENDED)}</i>', _left(pair.before), _after(pair.before), ''
 
 
 def _problem(outcome: Outcome | None) -> str:

@@ -13,44 +13,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from migsafe.replay import outcome, words
-from migsafe.replay.child import SIDES, Said
+from migsafe.replay.child import BEFORE, SIDES, Said
 
 
-def follow(console: Console, heard: Iterable[Said], total: int) -> None:
+def follow(console: Console, heard: Iterable[Said], totals: Mapping[str, int]) -> None:
     """Show how far both sides are until they have ended.
 
     One moving line per side on a terminal, and one line per fault elsewhere.
+
+    :param totals: side -> how many replays it has before it
     """
     show = _bars if console.is_terminal else _plain
-    show(console, heard, total)
+    show(console, heard, totals)
 
 
-def _plain(console: Console, heard: Iterable[Said], total: int) -> None:
+def _plain(console: Console, heard: Iterable[Said], totals: Mapping[str, int]) -> None:
     done = dict.fromkeys(SIDES, 0)
     for said in heard:
         body = said.body or {}
         if body.get('event') == 'ready':
             console.print(f'{said.side}: Nova {body["nova"]} is up', soft_wrap=True)
-        if body.get('event') == 'outcome':
+        if body.get('event') in ('outcome', BEFORE):
             done[said.side] += 1
-            console.print(f'{said.side} {done[said.side]}/{total} {_short(body)}',
+            console.print(f'{said.side} {done[said.side]}/{totals[said.side]} {_short(body)}',
                           soft_wrap=True, highlight=False)
 
 
-def _bars(console: Console, heard: Iterable[Said], total: int) -> None:
+def _bars(console: Console, heard: Iterable[Said], totals: Mapping[str, int]) -> None:
     columns = (TextColumn('{task.fields[side]:<10}'), BarColumn(bar_width=30),
                TextColumn('{task.completed}/{task.total}'), TimeElapsedColumn(),
                TextColumn('{task.description}'))
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {
-            side: bars.add_task('starts Nova', total=total, side=side)
+            side: bars.add_task('starts Nova', total=totals[side], side=side)
             for side in SIDES}
         for said in heard:
             body = said.body or {}
@@ -59,7 +61,7 @@ def _bars(console: Console, heard: Iterable[Said], total: int) -> None:
                 bars.update(tasks[said.side], description='first without a fault')
             elif event == 'begin':
                 bars.update(tasks[said.side], description=body['name'])
-            elif event == 'outcome':
+            elif event in ('outcome', BEFORE):
                 bars.advance(tasks[said.side])
             elif event == 'end':
                 bars.update(tasks[said.side], description='done')
@@ -71,4 +73,5 @@ def _short(body: dict[str, Any]) -> str:
     if problem:
         return f'{found.name}: ERROR {problem}'
     left = ' '.join(words.kinds(found.residue)) or 'nothing left'
-    return f'{found.name}: {left}; next reboot: {words.next_step(found.next)}'
+    what = f' ({words.UNMENDED})' if body['event'] == BEFORE else ''
+    return f'{found.name}{what}: {left}; next reboot: {words.next_step(found.next)}'

@@ -50,6 +50,8 @@ def _table(report: Report) -> Iterator[str]:
                      'migsafe leaves'])
     for pair in report.pairs:
         yield from _row(_cells(pair))
+        if pair.entry.mended:
+            yield from _row([f'*{words.UNMENDED}*', _left(pair.before), _next(pair.before), '–'])
 
 
 def _row(cells: list[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from migsafe import version
 from migsafe.replay import catalogue, outcome, story
-from migsafe.replay.child import ARMED, PLAIN, SIDES, Child, Said
+from migsafe.replay.child import ARMED, BEFORE, PLAIN, SIDES, Child, Said
 from migsafe.replay.entry import Entry
 from migsafe.replay.summary import Pair, Report
 
@@ -43,6 +43,12 @@ class Run:
         self._luns: tuple[int, ...] = ()
         self._problems: list[str] = []
         self._seconds = 0.0
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many replays each side has before it."""
+        again = sum(bool(entry.mended) for entry in self.entries)
+        return {PLAIN: len(self.entries), ARMED: len(self.entries) + again}
 
     def __iter__(self) -> Iterator[Said]:
         begun = time.monotonic()
@@ -84,7 +90,7 @@ class Run:
             self._luns = tuple(body['luns'])
         if 'outcome' in body:
             found = outcome.load(body['outcome'])
-            self._outcomes[side, found.name] = found
+            self._outcomes[BEFORE if body['event'] == BEFORE else side, found.name] = found
 
     def report(self) -> Report:
         """What came of it."""
@@ -94,4 +100,5 @@ class Run:
 
     def _pair(self, entry: Entry) -> Pair:
         return Pair(entry, self._outcomes.get((PLAIN, entry.name)),
-                    self._outcomes.get((ARMED, entry.name)))
+                    self._outcomes.get((ARMED, entry.name)),
+                    self._outcomes.get((BEFORE, entry.name)))

@@ -21,20 +21,36 @@ from migsafe.replay import damage
 from migsafe.replay.entry import Entry
 from migsafe.replay.outcome import Outcome
 from migsafe.replay.story import Story
+from migsafe.replay.words import UNMENDED
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One fault on both sides; a side is None if its process ended before it came to it."""
+    """One fault on both sides; a side is None if its process ended before it came to it.
+
+    :param before: of migsafe without what mends it, if anything does
+    """
 
     entry: Entry
     plain: Outcome | None
     armed: Outcome | None
+    before: Outcome | None = None
 
     @property
     def valid(self) -> bool:
         """Whether the fault took place on both sides."""
         return bool(self.plain and self.plain.valid and self.armed and self.armed.valid)
+
+    @property
+    def shown(self) -> bool:
+        """Whether what mends the fault was seen to be needed, if anything mends it."""
+        before = self.before
+        return not self.entry.mended or bool(before and before.valid and not before.clean)
+
+    def sides(self) -> dict[str, Outcome | None]:
+        """Title -> outcome, in the order in which they are shown."""
+        again = {UNMENDED: self.before} if self.entry.mended else {}
+        return {'plain Nova': self.plain, **again, 'migsafe': self.armed}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +77,8 @@ class Report:
         sides = (self.control.plain, self.control.armed)
         return (not self.problems and all(side and side.clean for side in sides)
                 and bool(self.pairs)
-                and all(pair.valid and pair.armed and pair.armed.clean for pair in self.pairs))
+                and all(pair.valid and pair.armed and pair.armed.clean and pair.shown
+                        for pair in self.pairs))
 
     def counts(self) -> dict[str, int]:
         """The numbers of the summary; a fault that did not fire counts as nothing."""
@@ -73,6 +90,8 @@ class Report:
             'plain_foreign': sum(_does(one, damage.FOREIGN) for one in plain),
             'plain_second_copy': sum(_does(one, damage.SECOND) for one in plain),
             'migsafe_clean': sum(bool(p.armed and p.armed.clean) for p in self.pairs),
+            'mended': sum(bool(p.entry.mended) for p in self.pairs),
+            'mended_shown': sum(bool(p.entry.mended) and p.shown for p in self.pairs),
         }
 
     def line(self) -> str:
@@ -85,6 +104,9 @@ class Report:
                 f'migsafe: {n["migsafe_clean"]} of {total} clean')
         if n['not_fired']:
             text += f'; {n["not_fired"]} did not fire on both sides and prove nothing'
+        if n['mended_shown'] < n['mended']:
+            text += (f'; {n["mended"] - n["mended_shown"]} did no harm before it was mended, '
+                     'which proves nothing')
         return text
 
     def replayed(self) -> str:
@@ -119,4 +141,5 @@ def _does(outcome: Outcome, kinds: Iterable[str]) -> bool:
 def _as_dict(pair: Pair) -> dict[str, Any]:
     return {'name': pair.entry.name, 'group': pair.entry.group, 'text': pair.entry.text,
             'plain': pair.plain and pair.plain.as_dict(),
+            'before': pair.before and pair.before.as_dict(),
             'migsafe': pair.armed and pair.armed.as_dict()}

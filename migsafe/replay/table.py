@@ -85,6 +85,9 @@ def _table(report: Report, wide: bool) -> Table:
             table.add_section()
             table.add_row(Text(group.upper(), style='bold'))
         table.add_row(_name(pair, wide), _left(pair.plain), _next(pair.plain), _armed(pair.armed))
+        if pair.entry.mended:
+            table.add_row(Text(f'  {words.UNMENDED}', style='cyan'), _left(pair.before),
+                          _next(pair.before), '')
     return table
 
 
@@ -95,7 +98,7 @@ def _name(pair: Pair, wide: bool) -> Text:
 
 
 def _legend(console: Console, report: Report) -> None:
-    sides = [side for pair in report.pairs for side in (pair.plain, pair.armed) if side]
+    sides = [side for pair in report.pairs for side in pair.sides().values() if side]
     found = words.kinds(one for side in sides for one in (*side.residue, *(side.waiting or ())))
     if found:
         console.print(Text('; '.join(f'{kind} {words.KINDS[kind]}' for kind in found),

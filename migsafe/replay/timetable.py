@@ -28,8 +28,8 @@ _STYLES = {'journal': 'green', 'harm': 'bold red'}
 
 
 def show(console: Console, report: Report, pair: Pair) -> None:
-    """Both sides, one after the other: two of them do not fit side by side."""
-    for title, outcome in (('plain Nova', pair.plain), ('migsafe', pair.armed)):
+    """All sides, one after the other: two of them do not fit side by side."""
+    for title, outcome in pair.sides().items():
         if outcome is None:
             continue
         table = Table(title=f'{pair.entry.name}: {title}', title_style='bold', expand=True,

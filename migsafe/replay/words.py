@@ -21,6 +21,9 @@ from migsafe.replay.outcome import Found, Next, Outcome, Verdict
 
 DISKS = ('root', 'data')
 
+#: What a row is called that shows migsafe without what mends the fault above it.
+UNMENDED = 'migsafe, before it was mended'
+
 #: The residue kinds of the design, for a legend.
 KINDS = {
     'R1': "BDM connection_info names the wrong host's LUN",

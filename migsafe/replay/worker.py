@@ -39,11 +39,12 @@ def main(arguments: Iterable[str] | None = None) -> int:
 
 
 def run(armed: bool, names: Iterable[str], pipe: TextIO) -> None:
-    """Replay the control and the faults of these names."""
+    """Replay the control and the faults of these names; armed, those that were mended once more
+    without what mends them."""
     # here, because whoever only reads --help must not start Nova
     from nova import version
 
-    from migsafe.replay import catalogue, play, stage
+    from migsafe.replay import catalogue, play, stage, unmended
 
     def say(event: str, **more: Any) -> None:
         print(json.dumps({'event': event, **more}), file=pipe, flush=True)
@@ -56,6 +57,12 @@ def run(armed: bool, names: Iterable[str], pipe: TextIO) -> None:
         for entry in entries:
             say('begin', name=entry.name)
             say('outcome', outcome=play.play(lab, entry).as_dict())
+        # last, because what they leave behind is nobody's to clean up
+        for entry in entries if armed else ():
+            if entry.mended:
+                say('begin', name=entry.name)
+                with unmended.without(unmended.MENDINGS[entry.mended]):
+                    say('before', outcome=play.play(lab, entry).as_dict())
     say('end')
 
 

@@ -62,7 +62,7 @@ STEPS = (
         "nova-armed",
         "nova_armed",
         *("--workers", "1"),
-        sample=("--baseline", "--mode", "armed", "--sample", "36", "--seed", "{seed}"),
+        sample=("--sample", "36", "--seed", "{seed}"),
     ),
     storage_image(),
 )

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from nova import context as nova_context
@@ -28,6 +29,10 @@ from migsafe.transaction.clients import LIVE_MIGRATION
 #: LibvirtDriver set them; nova.objects knows no list of them).
 GOING_ON = ('accepted', 'pre-migrating', 'queued', 'preparing', 'running', 'running (post-copy)',
             'post-migrating')
+#: How many migrations are read in one round that have not ended by their record. There may be
+#: thousands of those, of plain Nova and of years: 5,000 of a host take 50 rounds after each start
+#: of its nova-compute, and nothing from then on.
+PAGE = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +62,14 @@ class Orphans:
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
+        #: the migration up to which all are explained, and the one up to which they were read
+        self._explained: str | None = None
+        self._read: str | None = None
 
     def migrating(self, host: str, wanted: Callable[[str], bool]) -> Iterator[Migrating]:
         """Instances of a host that sit in ``migrating``, with the newest live migration of each,
-        and those that are at nothing, with one that has not ended.
+        and those that are at nothing, with one that has not ended; of the latter a page in each
+        round.
 
         :param wanted: whether an instance is of interest; no more is asked of another
         """
@@ -70,12 +79,10 @@ class Orphans:
                           'deleted': False}, expected_attrs=[]):
             if wanted(instance.uuid):
                 yield self._newest(context, instance)
-        for migration in objects.MigrationList.get_by_filters(
-                context, {'source_compute': host, 'migration_type': LIVE_MIGRATION,
-                          'status': list(GOING_ON)}):
-            if wanted(migration.instance_uuid) and self._idle(context, migration, host):
-                yield _migrating(migration.instance_uuid, migration.updated_at
-                                 or migration.created_at, migration, task=False)
+        for migration, instance in self._unended(context, host):
+            if instance is not None and instance.task_state is None and wanted(instance.uuid):
+                yield _migrating(instance.uuid, migration.updated_at or migration.created_at,
+                                 migration, task=False)
 
     def directory_shared(self, instance_uuid: str, host: str) -> bool:
         """Whether the instance's directory here may be the one on ``host``.
@@ -89,15 +96,37 @@ class Orphans:
         return bool(self._manager._is_instance_storage_shared(
             context, objects.Instance.get_by_uuid(context, instance_uuid), host=host))
 
-    @staticmethod
-    def _idle(context: Any, migration: Any, host: str) -> bool:
-        """Whether the instance is on the host, and at nothing."""
+    def _unended(self, context: Any, host: str) -> list[tuple[Any, Any]]:
+        """The next page of migrations from a host that have not ended, each with its instance if
+        that is on the host.
+
+        Where it is not, the instance was deleted, or something has brought it to another host
+        since. It may come back, but by something that comes later, so that this is remembered.
+        """
+        begin = self._read
         try:
-            instance = objects.Instance.get_by_uuid(
-                context, migration.instance_uuid, expected_attrs=[])
-        except exception.InstanceNotFound:
-            return False
-        return instance.host == host and instance.task_state is None
+            page = list(objects.MigrationList.get_by_filters(
+                context, {'source_compute': host, 'migration_type': LIVE_MIGRATION,
+                          'status': list(GOING_ON)},
+                sort_keys=['id'], sort_dirs=['asc'], limit=PAGE, marker=begin))
+        except exception.MarkerNotFound:
+            # it was archived with its instance
+            self._explained = self._read = None
+            return []
+        there = self._there(context, host, {one.instance_uuid for one in page})
+        if begin == self._explained:
+            for one in itertools.takewhile(lambda m: m.instance_uuid not in there, page):
+                self._explained = one.uuid
+        self._read = page[-1].uuid if len(page) == PAGE else self._explained
+        return [(one, there.get(one.instance_uuid)) for one in page]
+
+    @staticmethod
+    def _there(context: Any, host: str, uuids: Iterable[str]) -> dict[str, Any]:
+        """Which of these instances are on a host, by uuid."""
+        wanted = sorted(uuids)
+        return {instance.uuid: instance for instance in objects.InstanceList.get_by_filters(
+            context, {'uuid': wanted, 'host': host, 'deleted': False, 'soft_deleted': True},
+            expected_attrs=[])} if wanted else {}
 
     @staticmethod
     def _newest(context: Any, instance: Any) -> Migrating:

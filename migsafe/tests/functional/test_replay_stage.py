@@ -15,8 +15,7 @@ import dataclasses
 
 import testtools
 
-from migsafe.replay import catalogue, entry, play, stage, timeline, words
-from migsafe.tests.search import unmended
+from migsafe.replay import catalogue, entry, play, stage, timeline, unmended, words
 
 NO_CALL = entry.on('source', 'cinder', 'attachments.nothing', 'cinder-500')
 
@@ -25,11 +24,12 @@ class StageTestCase(testtools.TestCase):
     """One Nova for all tests of a class; it takes seconds to start."""
 
     armed = False
+    third = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.stage = stage.Stage(cls.armed)
+        cls.stage = stage.Stage(cls.armed, cls.third)
         cls.stage.start()
         cls.addClassCleanup(cls.stage.stop)
 
@@ -109,10 +109,40 @@ class ArmedTest(StageTestCase):
                         lines.index('attachments.create'))
         self.assertLess(lines.index('attachments.create'), lines.index('ok: attachment_create'))
 
-    def test_a_false_word_is_believed_without_the_mending(self):
-        with unmended.unmended(3):
-            found = self.play('false-word')
-        self.assertEqual((True, False), (found.fired, found.clean))
+
+class MendedTest(StageTestCase):
+    """What mends a fault is needed: without it there is the harm that there once was."""
+
+    armed = third = True
+
+    def before(self, name):
+        """Play it without what mends it, and then with that, when it must end clean."""
+        with unmended.without(unmended.MENDINGS[catalogue.find(name).mended]):
+            found = self.play(name)
+        self.assertEqual((True, False), (found.valid, found.clean), found)
         self.assertLessEqual({'R1', 'R2'}, set(words.kinds(found.residue)))
-        found = self.play('false-word')
-        self.assertEqual((True, True), (found.fired, found.clean), found.residue)
+        after = self.play(name)
+        self.assertEqual((True, True), (after.valid, after.clean), after)
+        return found
+
+    def test_all_of_them_are_here(self):
+        self.assertEqual({'late-destination', 'drained-source', 'false-word'},
+                         {one.name for one in catalogue.ENTRIES if one.mended})
+
+    def test_settled_with_the_rows_of_a_late_destination(self):
+        found = self.before('late-destination')
+        self.assertEqual({'settled'}, {v.state for v in found.verdicts})
+        self.assertIn("boots on another tenant's LUN 3, 4 of node13",
+                      words.next_step(found.next))
+
+    def test_an_old_transaction_takes_the_exports_of_the_next_migration(self):
+        found = self.before('drained-source')
+        self.assertEqual({('guest_export_lost', 'node12')},
+                         {(hurt.kind, hurt.host) for hurt in found.harms})
+
+    def test_a_false_word_is_durable_and_each_reboot_is_refused(self):
+        found = self.before('false-word')
+        self.assertEqual({('node13', 'open', 'COMMIT')},
+                         {(v.host, v.state, v.verdict) for v in found.verdicts
+                          if v.role == 'source'})
+        self.assertFalse(found.next.done)

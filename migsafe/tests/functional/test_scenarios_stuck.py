@@ -15,12 +15,16 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import datetime
 from unittest import mock
 
+import fixtures
 from nova import objects
-from oslo_utils import timeutils
+from oslo_utils import timeutils, uuidutils
+from sqlalchemy import engine, event
 
 from migsafe import exceptions
+from migsafe.nova.clients import orphans
 from migsafe.nova.host import recovery, upkeep
 from migsafe.replay.lab import domain, faults, runner
 from migsafe.tests.functional import scenarios
@@ -97,6 +101,57 @@ class TestOrphans(scenarios.ScenarioTest):
         self.assertTrue(self.do(server, 'hard_reboot').done)
         self.migrate(server)
         self.assertClean(server, DESTINATION)
+
+    def test_records_that_never_ended_cost_little(self):
+        """Of plain Nova, and of years: a round reads a page of them, and none of them twice."""
+        self.useFixture(fixtures.MockPatchObject(orphans, 'PAGE', 30, create=True))
+        server = self.guest()
+        self.migrate(server, scenarios.kill(SOURCE, 'journal', 'begin', when='before'))
+        self.records_that_never_ended(120)
+        body = {'os-resetState': {'state': 'active'}}
+        with self.lab.world.looking():
+            self.lab.stack.admin_api.post_server_action(server.uuid, body)
+        self.lab.restart(SOURCE)
+        self.lab.pass_time(3600)
+        asked = [self.queries() for _ in range(6)]
+        # one of them is of this host's own instance, the first of all, and is taken up
+        self.assertEqual(1, len(self.transactions(SOURCE)))
+        self.assertGreaterEqual(4, max(asked[1:]), asked)
+        # by then they are explained, and there is nothing to ask about
+        self.assertGreaterEqual(3, asked[-1], asked)
+        self.recover()
+        self.assertClean(server, SOURCE)
+
+    def records_that_never_ended(self, count):
+        """Live migrations from the source, of instances that are not there any more."""
+        from nova import context as nova_context
+        from nova.db.main import api, models
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        old = timeutils.utcnow() - datetime.timedelta(days=400)
+        rows = [{'uuid': uuidutils.generate_uuid(), 'instance_uuid': uuidutils.generate_uuid(),
+                 'source_compute': SOURCE, 'source_node': SOURCE, 'dest_compute': DESTINATION,
+                 'status': 'running', 'migration_type': 'live-migration', 'hidden': False,
+                 'cross_cell_move': False, 'created_at': old, 'deleted': 0}
+                for _ in range(count)]
+        database = api.get_context_manager(context)
+        with self.lab.world.looking(), database.writer.using(context):
+            context.session.execute(models.Migration.__table__.insert(), rows)
+
+    def queries(self):
+        """How many statements a look for orphans on the source costs Nova's database."""
+        found = []
+
+        def note(_connection, _cursor, statement, *_more):
+            found.append(statement)
+        adopting = self.participant(SOURCE).recovery._upkeep._adoption
+        event.listen(engine.Engine, 'before_cursor_execute', note)
+        try:
+            with self.lab.world.entered(self.lab.parts.processes[SOURCE]):
+                adopting.adopt()
+        finally:
+            event.remove(engine.Engine, 'before_cursor_execute', note)
+        return sum('FROM migrations' in one or 'FROM instances' in one for one in found)
 
     def test_a_migration_that_is_alive_is_left_alone(self):
         server = self.guest()

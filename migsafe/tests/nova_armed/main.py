@@ -35,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
         "--sample",
         type=int,
         metavar="N",
-        help="with --baseline and --mode armed: N tests or so, drawn by --seed, at least one of"
-        " each module",
+        help="N tests or so, drawn by --seed, at least one of each module; implies --baseline"
+        " and --mode armed, since only what is recorded can be drawn of",
     )
     made.add_argument("--seed", default="0", help="of the sample")
     made.add_argument("--mode", choices=("both", "plain", "armed"), default="both")
@@ -187,10 +187,9 @@ def _record(baseline: pathlib.Path, version: str, found: outcomes.Outcomes) -> N
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0: the same results; 1: not; 2: could not run."""
-    options = parser()
-    args = options.parse_args(argv)
-    if args.sample and not (args.baseline and args.mode == "armed"):
-        options.error("a sample is drawn of what is recorded: --baseline --mode armed")
+    args = parser().parse_args(argv)
+    if args.sample:
+        args.baseline, args.mode = True, "armed"
     work = args.work_dir or pathlib.Path(tempfile.mkdtemp(prefix="nova-armed."))
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)

@@ -168,7 +168,8 @@ def module(current):
 
     def instances(_context, filters, **_kwargs):
         return ListOf(Instance(current(), row) for row in current().instances.values()
-                      if all(row.get(key) == value for key, value in filters.items()
+                      if all(row.get(key) == value or key == 'uuid' and row[key] in value
+                             for key, value in filters.items()
                              if key in ('host', 'task_state', 'uuid'))
                       and not row.get('deleted'))
 
@@ -186,9 +187,10 @@ def module(current):
                 return BlockDeviceMapping(current(), row)
         raise exception.VolumeBDMNotFound(volume_id=volume_id)
 
-    def migrations(_context, filters, **_kwargs):
+    def migrations(_context, filters, marker=None, **_kwargs):
+        after = current().migrations[marker]['id'] if marker else 0
         return ListOf(Migration(current(), row) for row in current().migrations.values()
-                      if _matches(row, filters))
+                      if row['id'] > after and _matches(row, filters))
 
     def migration(_context, uuid):
         row = current().migrations.get(uuid)

@@ -11,15 +11,13 @@
 # under the License.
 """Mendings that can be taken out again, to see that the search finds what they are about."""
 
-import contextlib
 import dataclasses
-from unittest import mock
 
 from migsafe.journal import writes
-from migsafe.nova.clients import devices, records
-from migsafe.nova.host import lease, release, word
-from migsafe.resources import volume_connection
-from migsafe.transaction import belief, history, verdict
+from migsafe.nova.clients import devices
+from migsafe.nova.host import word
+from migsafe.replay.unmended import MENDINGS, without
+from migsafe.transaction import history
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,31 +50,17 @@ def _forgotten(lines, read=history.read):
     return dataclasses.replace(read(lines), ended=_Forgetful())
 
 
-def _told(tx, evidence, later, said, instance):
-    """What the other host says is the verdict."""
-    if said is None:
-        return belief.judge(tx, evidence, later)
-    return verdict.Decision(verdict.Verdict(said[0]), True, f'decided by {said[1]}')
-
-
 def _unheard(clients, tx, verdict, novas=False):
     """Nothing speaks against what another host asks for."""
     return ''
 
 
 FAULTS = {
-    1: Fault('settled, and a late destination writes its LUNs into the rows', (
-        (lease.Lease, 'overdue', lambda self: False),
-        (lease, 'waited', lambda sent: False),
-        (release, '_busy', lambda host, tx, verdict: ''),
-        (volume_connection.VolumeConnection, '_look_again', lambda self, move: {})),
+    1: Fault('settled, and a late destination writes its LUNs into the rows', MENDINGS['late'],
         'at 5 migrate B\nstep B bdm 2 stall 700'),
-    2: Fault('an old transaction tears up the next migration', (
-        (records.Records, 'later', lambda self, tx: []),),
+    2: Fault('an old transaction tears up the next migration', MENDINGS['overtaken'],
         'at 5 migrate B\nstep A placement 1 kill\nat 700 migrate C\nat 706 start A'),
-    3: Fault('one false word of the peer is believed before libvirt', (
-        (belief, 'weighed', _told),
-        (word, 'refusal', _unheard)),
+    3: Fault('one false word of the peer is believed before libvirt', MENDINGS['told'],
         'at 5 migrate B\ntransfer 1 fail 20\nmessage describe A B 1 lie COMMIT\n'
         'message describe A B 2 lie COMMIT'),
     4: Fault('a durable verdict is turned round', (
@@ -89,10 +73,6 @@ FAULTS = {
 }
 
 
-@contextlib.contextmanager
 def unmended(number):
     """Take the mendings of a fault out; inside of :func:`seams.installed`."""
-    with contextlib.ExitStack() as stack:
-        for target, name, instead in FAULTS[number].without:
-            stack.enter_context(mock.patch.object(target, name, instead))
-        yield
+    return without(FAULTS[number].without)

@@ -14,7 +14,7 @@ import re
 
 from oslotest import base
 
-from migsafe.replay import catalogue, rst
+from migsafe.replay import catalogue, rst, words
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 TABLE = ROOT / 'doc' / 'source' / 'cli' / 'replay-table.inc'
@@ -41,6 +41,11 @@ class TableTest(base.BaseTestCase):
         self.assertNotIn('**ERROR**', self.text)
         total = len(catalogue.ENTRIES)
         self.assertIn(f'migsafe: {total} of {total} clean', self.text)
+
+    def test_each_fault_that_was_mended_has_the_row_of_before(self):
+        before = re.findall(r'^   \* - ``([a-z-]+)``.*\n(?:     - .*\n){3}   \* - \*'
+                            + words.UNMENDED, self.text, re.MULTILINE)
+        self.assertEqual([one.name for one in catalogue.ENTRIES if one.mended], before)
 
     def test_the_readme_has_eight_rows_of_it_as_they_are(self):
         wanted = rst.excerpt(self.text)

@@ -9,13 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import dataclasses
+import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 
 from oslotest import base
+from rich import console
 
-from migsafe.replay import catalogue, page, rst, summary
+from migsafe.replay import catalogue, page, rst, summary, table, words
 from migsafe.replay.summary import Pair
 from migsafe.tests.unit.replay import samples
 
@@ -119,6 +122,35 @@ class RstTest(base.BaseTestCase):
         held = samples.clean('incident-000', True, pending=samples.VERDICTS)
         _, rows = self.render((MIXED[0][0], held))
         self.assertTrue(rows[1][3].startswith('HOLD'))
+
+
+class MendedTest(base.BaseTestCase):
+    """A fault that something mends has a row of what there was without that."""
+
+    def report(self, before):
+        pair = Pair(catalogue.find('false-word'), samples.dirty('false-word'),
+                    samples.clean('false-word', True), before)
+        return dataclasses.replace(samples.report(), pairs=(pair,))
+
+    def test_it_counts_only_if_harm_was_done(self):
+        quiet = samples.dirty('false-word', True, fired=False, missing=('it',))
+        for before, good in ((samples.dirty('false-word', True), True), (None, False),
+                             (samples.clean('false-word', True), False), (quiet, False)):
+            found = self.report(before)
+            self.assertIs(good, found.good)
+            self.assertIs(good, 'no harm before it was mended' not in found.line())
+
+    def test_every_form_of_the_table_has_the_row(self):
+        found = self.report(samples.dirty('false-word', True))
+        with io.StringIO() as written:
+            table.show_report(console.Console(file=written, width=160), found)
+            shown = written.getvalue()
+        for text in (shown, rst.render(found), page.render(found)):
+            self.assertIn(words.UNMENDED, text)
+            self.assertIn('nothing', text.rpartition(words.UNMENDED)[0])
+        row = rst.render(found).partition(f'*{words.UNMENDED}*')[2]
+        self.assertIn("boots on another tenant's LUN 3 of node13", row)
+        self.assertFalse(found.as_dict()['faults'][0]['before']['clean'])
 
 
 class OrderTest(base.BaseTestCase):

@@ -63,6 +63,18 @@ class RunTest(base.BaseTestCase):
         self.assertEqual((7, 8), report.luns)
         self.assertEqual('34.0.0', report.about['nova'])
 
+    def test_what_there_was_without_a_mending_stands_beside_it(self):
+        name = 'false-word'
+        lines = [line.replace(NAME, name) for line in self.good_lines()]
+        again = {'event': 'before', 'outcome': samples.dirty(name, True).as_dict()}
+        self.script(*lines[:-1], json.dumps(again), lines[-1])
+        work = run.Run([catalogue.find(name)])
+        list(work)
+        self.assertEqual({child.PLAIN: 1, child.ARMED: 2}, work.totals)
+        (pair,) = work.report().pairs
+        self.assertEqual((True, True, False),
+                         (pair.plain.clean, pair.armed.clean, pair.before.clean))
+
     def test_a_child_that_dies_early_is_a_problem_with_its_last_words(self):
         self.script(*self.good_lines()[:2], after='echo "no room: password=hunter2" >&2; exit 1')
         _, report = self.replay()

@@ -11,6 +11,7 @@
 # under the License.
 import configparser
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
@@ -229,6 +230,27 @@ class ConstraintsTest(testtools.TestCase):
             self.tool.check(self.path),
         )
         self.assertIn(".[replay,test]", self.asked[0])
+
+    def test_an_environment_of_another_release_is_named(self):
+        have = importlib.metadata.version("testtools")
+        self.path.write_text(f"testtools=={have}\nfixtures==0.1\nabsent==1.0\n")
+        version = importlib.metadata.version("fixtures")
+        self.assertEqual(
+            [f"nova-2025.1.txt: fixtures {version} is installed, not 0.1"],
+            self.tool.installed(self.path),
+        )
+
+    def test_tox_keeps_to_the_file_and_looks_before_it_runs_an_older_release(self):
+        tox = configparser.ConfigParser(interpolation=None)
+        tox.read(ROOT / "tox.ini", encoding="utf-8")
+        self.assertEqual("true", tox["testenv"]["constrain_package_deps"])
+        releases = [section for section in tox.values() if "2025.1:" in section.get("deps", "")]
+        self.assertEqual(3, len(releases))
+        for section in releases:
+            files = re.findall(r"(\S+): -c \S+/(\S+)", section["deps"])
+            self.assertEqual(3, len(files))
+            looks = re.findall(r"(\S+): .* installed (\S+)", section["commands_pre"])
+            self.assertEqual(files, looks)
 
     def test_made_anew_with_the_same_release(self):
         upper = pathlib.Path("/srv/upper-constraints.txt")
