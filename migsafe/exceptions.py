@@ -77,7 +77,12 @@ class JournalUnavailable(JournalError):
     message = 'The journal %(database)s is not available: %(reason)s. %(cure)s'
 
 
-class JournalWriteUnknown(JournalUnavailable):
+class JournalAway(JournalUnavailable):
+    """The same, from a cause that may heal while the service runs: a full or read-only disk, a
+    directory that cannot be written, a server that does not answer."""
+
+
+class JournalWriteUnknown(JournalAway):
     """A write was not answered, and the database does not say now whether it has it."""
 
     message = (

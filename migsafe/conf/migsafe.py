@@ -32,7 +32,10 @@ OPTS: list[cfg.Opt] = [
         default=True,
         help='Whether to fail closed. When true, nova-compute does not start if a seam is '
         'missing or the journal is refused, and a live migration that cannot be journalled is '
-        'refused at the precheck while the guest keeps running. When false, both only log an '
+        'refused at the precheck while the guest keeps running. A journal that cannot be opened '
+        'for a cause that may pass (a full or read-only disk, a directory that cannot be '
+        'written, a server that does not answer) stops no start; it is opened as soon as it can '
+        'be. When false, each of these only logs an '
         'error: nova-compute runs and migrates unprotected. In cinder.conf: whether a backend '
         'stays down if the guards of its devices cannot be had.',
     ),

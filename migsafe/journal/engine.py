@@ -37,12 +37,12 @@ LOCK_SECONDS = 10
 IDLE_SECONDS = 20
 # Bits of wsrep_sync_wait: 1 reads, 2 UPDATE and DELETE, 4 INSERT (mariadb.com/kb).
 ALL_WAIT = 1 | 2 | 4
+READ_PRAGMAS = (f'busy_timeout = {BUSY_MILLISECONDS}', 'trusted_schema = OFF',
+                'cell_size_check = ON')
 _PRAGMAS = (
-    f'busy_timeout = {BUSY_MILLISECONDS}',
+    *READ_PRAGMAS,
     # NOTE: in WAL mode NORMAL loses the last commits on a power cut (sqlite.org/pragma.html).
     'synchronous = FULL',
-    'trusted_schema = OFF',
-    'cell_size_check = ON',
     # NOTE: what is deleted or overwritten is a secret, and would stay in the file's free space.
     'secure_delete = ON',
 )
@@ -112,10 +112,7 @@ def _listen_sqlite(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, 'connect')
     def prepare(connection: Any, _record: Any) -> None:
-        # NOTE: bytes that are not UTF-8 in one row must not make the other rows unreadable.
-        connection.text_factory = _decode
-        for pragma in _PRAGMAS:
-            connection.execute(f'PRAGMA {pragma}')
+        prepare_sqlite(connection, _PRAGMAS)
 
     # NOTE: oslo.db says BEGIN, and a reader that becomes a writer later fails with "database is
     # locked" at once, whatever the time-out. A writer has to say so at the start.
@@ -125,6 +122,14 @@ def _listen_sqlite(engine: sa.Engine) -> None:
         if statement == 'BEGIN' and connection.get_execution_options().get('migsafe_write'):
             return 'BEGIN IMMEDIATE', parameters
         return statement, parameters
+
+
+def prepare_sqlite(connection: Any, pragmas: tuple[str, ...] = READ_PRAGMAS) -> None:
+    """Set up a new connection to a SQLite file."""
+    # NOTE: bytes that are not UTF-8 in one row must not make the other rows unreadable.
+    connection.text_factory = _decode
+    for pragma in pragmas:
+        connection.execute(f'PRAGMA {pragma}')
 
 
 def _decode(raw: bytes) -> str:

@@ -67,6 +67,10 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ('access denied|authentication failed', 'the database refuses the user or the password',
      'Correct [migsafe] OPTION.'),
 )
+#: reasons that no waiting cures
+_STAYS = frozenset((
+    'its tables are missing or incomplete', 'the database refuses the user or the password',
+    'its account is for the rows of another host', 'its user may not do that'))
 _REMOVED = ('There is no such file any more: it was removed while it was in use. Put it back if '
             'you have it, then restart the service.')
 #: Looked at first for a database on a server, where no file is to be mended.
@@ -133,17 +137,30 @@ def translate(exc: BaseException, database: str, what: str,
     text = first_line(exc)
     if _DAMAGED.search(text):
         return exceptions.JournalFileCorrupt(database=database, reason=text)
+    if FAILED_DISK.search(text) and _is_full(database):
+        # SQLite says so of the index beside a log, which it cannot make then.
+        text = f'no space left: {text}'
     for pattern, reason, cure in (*(_ON_SERVER if '://' in database else ()), *_MEANINGS):
         if re.search(pattern, text, re.IGNORECASE):
             if 'chmod' in cure and not os.path.lexists(database):
                 cure = _REMOVED
-            return exceptions.JournalUnavailable(
+            kind = exceptions.JournalUnavailable if reason in _STAYS else exceptions.JournalAway
+            return kind(
                 database=database, reason=f'{what}: {reason} ({text})',
                 cure=cure.replace('SYNC', advice.sync).replace('OPTION', advice.option)
                 .replace('FILE', shell(database)))
-    return exceptions.JournalUnavailable(
+    return exceptions.JournalAway(
         database=database, reason=f'{what}: {type(exc).__name__}: {text}',
         cure='Check that the database answers; nothing was changed.')
+
+
+def _is_full(database: str) -> bool:
+    """Whether the file system of a SQLite file has no room for one page."""
+    try:
+        found = os.statvfs(os.path.dirname(database))
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < 4096
 
 
 def first_line(exc: BaseException) -> str:

@@ -163,7 +163,7 @@ def check_mount(path: str) -> None:
     :raises JournalUnavailable: it is, perhaps because the kernel found an error on it
     """
     if os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY:
-        raise exceptions.JournalUnavailable(
+        raise exceptions.JournalAway(
             database=path, reason='its file system is mounted read-only',
             cure='See dmesg for the reason, and remount it: mount -o remount,rw ...')
 
@@ -190,7 +190,7 @@ def exclusive(directory: str, name: str) -> Iterator[None]:
         deadline = time.monotonic() + LOCK_SECONDS
         while not _try_lock(handle):
             if time.monotonic() > deadline:
-                raise exceptions.JournalUnavailable(
+                raise exceptions.JournalAway(
                     database=path, reason='another process is creating or upgrading it',
                     cure=f'Look for it with: fuser {shell(path)}')
             time.sleep(0.02)

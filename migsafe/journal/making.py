@@ -54,7 +54,7 @@ def _build(prepared: str, owner: int, path: str, chain: schema.Chain) -> str | N
     finally:
         made.close()
     if left:
-        raise exceptions.JournalUnavailable(
+        raise exceptions.JournalAway(
             database=path, reason='what was written cannot be put into the file: somebody else '
             'has it open', cure='It is tried again at the next start.')
     return revision

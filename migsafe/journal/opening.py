@@ -127,14 +127,27 @@ def open_store(url: sa.URL, host: str, *, create: bool,
 
     :param host: that its writes carry
     """
-    path = url.database if url.get_backend_name() == 'sqlite' else None
-    owner = os.geteuid()
+    opened = store.Store(url, os.geteuid(), advice=chain.advice, marks=marks(url, host, chain))
+    ready(opened, create, chain)
+    return opened
+
+
+def marks(url: sa.URL, host: str, chain: schema.Chain) -> tokens.Tokens | None:
+    """Return what marks the writes of a host; those to a file need none."""
+    return (None if url.get_backend_name() == 'sqlite'
+            else tokens.Tokens(chain.writes, host, chain.advice))
+
+
+def ready(opened: store.Store, create: bool, chain: schema.Chain) -> None:
+    """Check, create and upgrade the database of a store, and open it; again if that failed.
+
+    :raises JournalUnavailable: JournalAway where it may heal by itself
+    """
+    path = opened.path
     if path is not None:
         with errors.translated(path, 'opening', chain.advice):
             rights.require(path)
-            _prepare(path, owner, create, chain)
-    opened = store.Store(url, owner, advice=chain.advice, marks=(
-        None if path is not None else tokens.Tokens(chain.writes, host, chain.advice)))
+            _prepare(path, os.geteuid(), create, chain)
     try:
         opened.open()
         if path is not None and create:
@@ -143,7 +156,6 @@ def open_store(url: sa.URL, host: str, *, create: bool,
     except BaseException:
         opened.close()
         raise
-    return opened
 
 
 def sync(conf: cfg.ConfigOpts, host: str) -> str:

@@ -152,9 +152,11 @@ class Store:
                 cure='A process must open the journal itself: SQLite does not survive a fork.')
         anew = self._writer is not None and self._writer.invalidated
         for name, identity in self._identity.items():
-            if identity != _identity(name) and not (anew and name != self.path):
+            now = _identity(name)
+            if identity != now and not (anew and name != self.path):
                 what = 'it' if name == self.path else name
-                raise exceptions.JournalUnavailable(
+                # What is only gone may be put back, or be mounted again.
+                raise (exceptions.JournalUnavailable if now else exceptions.JournalAway)(
                     database=self.database,
                     reason=f'{what} was removed or replaced while it was in use',
                     cure='Put it back if you have it, then restart the service.')
@@ -171,7 +173,7 @@ class Store:
             files.check_mount(self.path)
             free = files.free_bytes(self.path)
         if free < files.MIN_FREE_BYTES:
-            raise exceptions.JournalUnavailable(
+            raise exceptions.JournalAway(
                 database=self.database,
                 reason=f'its file system has {free // 1024} KiB left, '
                 f'{files.MIN_FREE_BYTES // 1024} KiB are wanted',

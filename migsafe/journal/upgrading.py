@@ -76,7 +76,7 @@ def _wait(connection: sa.Connection, statement: str, name: str) -> None:
     while connection.scalar(sa.text(statement), names) != 1:
         connection.rollback()
         if time.monotonic() > deadline:
-            raise exceptions.JournalUnavailable(
+            raise exceptions.JournalAway(
                 database=errors.label(connection.engine.url),
                 reason=f'another process has been upgrading its tables for {PATIENCE:.0f} seconds',
                 cure='Find it in SHOW PROCESSLIST or pg_stat_activity. If it is gone, run the '

@@ -89,9 +89,8 @@ class Kept:
         self._migration = cinder_migration.Ending(host, volume_api, cloud.records)
         self.legacy = legacy_volumes.Legacy(host, volume_api, journal)
         self._deletions = deletions.Deletions(host, volume_api, journal)
-        self._noted = findings.Noted(KIND, journal)
-        for (_, volume), why in self._noted.all().items():
-            kept_devices.remember(host, volume, why)
+        self._noted = findings.Noted(
+            KIND, journal, lambda attached, why: kept_devices.remember(host, attached[1], why))
         _OF_HOST[host] = self
 
     def keep(self, instance: str, volume: str, why: str) -> None:

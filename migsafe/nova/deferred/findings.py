@@ -9,11 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Findings of one kind that this process records, and that stay in the journal."""
+"""Findings of one kind that this process records, and that stay in the journal.
+
+A journal that cannot be read at start is read as soon as it can be; what was found meanwhile is
+added to what is there.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from oslo_log import log as logging
 
@@ -32,19 +37,42 @@ class Noted:
 
     :param kind: of the findings
     :param journal: of this host
+    :param known: called with each one that is read from the journal
     """
 
-    def __init__(self, kind: str, journal: Journal) -> None:
-        self._kind, self._journal = kind, journal
+    def __init__(self, kind: str, journal: Journal,
+                 known: Callable[[Attached, str], None] = lambda attached, text: None) -> None:
+        self._kind, self._journal, self._known = kind, journal, known
         self._lock = threading.Lock()
-        self._found: dict[Attached, str] = {
-            (one.instance_uuid, one.key): one.text for one in journal.findings()
-            if one.kind == kind}
+        self._found: dict[Attached, str] = {}
+        self._read = False
+        self.all()
 
     def all(self) -> dict[Attached, str]:
-        """Everything that is noted now."""
+        """Everything that is noted now, as far as it is known."""
+        if not self._read:
+            self._load()
         with self._lock:
             return dict(self._found)
+
+    def _load(self) -> None:
+        try:
+            there = {(one.instance_uuid, one.key): one.text
+                     for one in self._journal.findings() if one.kind == self._kind}
+        except exceptions.JournalAway as error:
+            LOG.warning('What was noted as %s is not known yet: %s', self._kind, masked(error))
+            return
+        with self._lock:
+            if self._read:
+                return
+            self._read, mine = True, bool(self._found)
+            new = {attached: text for attached, text in there.items()
+                   if attached not in self._found}
+            self._found.update(new)
+        for attached, text in new.items():
+            self._known(attached, text)
+        if mine:
+            self._write()
 
     def of_volume(self, volume: str) -> list[Attached]:
         """What is noted of a volume, for whichever instance."""
@@ -65,6 +93,9 @@ class Noted:
 
     def _write(self) -> None:
         found = self.all()
+        if not self._read:
+            # It would be written over what is there. Once that is read, both are written.
+            return
         try:
             self._journal.set_findings(self._kind, found)
         except (exceptions.JournalError, OSError) as error:

@@ -43,9 +43,8 @@ class Legacy:
 
     def __init__(self, host: str, volume_api: Any, journal: Journal) -> None:
         self._host, self._api = host, volume_api
-        self._noted = findings.Noted(KIND, journal)
-        for (_, volume), why in self._noted.all().items():
-            kept_devices.remember(host, volume, why)
+        self._noted = findings.Noted(
+            KIND, journal, lambda attached, why: kept_devices.remember(host, attached[1], why))
 
     def keep(self, instance: str, volume: str, why: str) -> None:
         """Note that a connection stays.

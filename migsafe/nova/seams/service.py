@@ -23,14 +23,15 @@ from oslo_log import log as logging
 
 import migsafe.version
 from migsafe import exceptions
-from migsafe import journal as migsafe_journal
 from migsafe.brick.connectors import shim
 from migsafe.brick.guard.identity_check import Patrol
+from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.clients import identities
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import identity_check, incoming_state, recovery, registry, status
+from migsafe.nova.host import journal as host_journal
 from migsafe.nova.host.participant import Participant
 from migsafe.resources import base
 from migsafe.text import masked
@@ -81,11 +82,13 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     """Give a ComputeManager its participant, endpoint and recovery.
 
     :param config: Nova's configuration, with the [migsafe] group
-    :raises MigsafeError: the journal or a resource plugin cannot be used
+    :raises MigsafeError: a resource plugin cannot be used, or the journal, and that does not
+        heal by itself
     """
     conf = config.migsafe
-    journal = migsafe_journal.open_journal(config, manager.host)
     cloud = clients.build(manager, peer.Peer(conf.rpc_timeout, manager.compute_rpcapi))
+    journal = host_journal.of_host(config, manager.host, cloud.records)
+    _open(journal)
     participant = Participant(
         manager.host, conf, journal,
         engine.Engine(manager.host, journal, cloud, load_resources(),
@@ -99,18 +102,43 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
-    # NOTE: before this process reports itself.
-    for oddity in journal.oddities():
-        LOG.warning('About the journal of %s: %s.', manager.host, oddity)
-    status.account(journal)
-    status.armed(journal)
     LOG.info('migsafe %s protects live migrations on %s',
              migsafe.version.version(), manager.host)
     return recover
 
 
+def _open(journal: host_journal.HostJournal) -> None:
+    """Open the journal now, or leave that to the first use of it that succeeds.
+
+    Guests, and all that has nothing to do with live migrations, do not need it.
+
+    :raises MigsafeError: it cannot be used, and that does not heal by itself
+    """
+    try:
+        journal.open(_report)
+    except exceptions.JournalAway as error:
+        LOG.error('nova-compute of %s starts without its journal and tries to open it again by '
+                  'itself. No live migration begins until then, and nothing is done to an '
+                  'instance that may be in one (see [migsafe] enforce): %s', journal.host,
+                  masked(error))
+
+
+def _report(journal: Journal) -> None:
+    """Say what is to be said of a journal that has just been opened."""
+    LOG.info('The journal of %s is open: %s', journal.host, journal.database)
+    # NOTE: before this process reports itself.
+    for oddity in journal.oddities():
+        LOG.warning('About the journal of %s: %s.', journal.host, oddity)
+    try:
+        status.account(journal)
+        status.armed(journal)
+    except exceptions.JournalAway as error:
+        LOG.error('The journal of %s can be read alone. No live migration begins until it can be '
+                  'written (see [migsafe] enforce): %s', journal.host, masked(error))
+
+
 def _patrol(manager: Any, conf: Any,
-            journal: migsafe_journal.Journal) -> identity_check.Patrol | None:
+            journal: Journal) -> identity_check.Patrol | None:
     if not (conf.device_guards and conf.identity_check_interval):
         return None
     looks = Patrol(shim.policy('refuse', manager.host).guard)

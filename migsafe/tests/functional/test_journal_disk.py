@@ -128,6 +128,78 @@ print('fine', failed)
 """
 
 
+LATE = r"""
+import os, subprocess, sys
+from migsafe import exceptions, journal
+from migsafe.nova.host import journal as host_journal
+from migsafe.tests.unit.journal import base
+where, what, end = sys.argv[1:]
+
+def mount(*options):
+    subprocess.run(['mount', *options, where], check=True)
+
+def ballast():
+    with open(f'{where}/ballast', 'wb', buffering=0) as ballast:
+        try:
+            while ballast.write(b'x' * 4096):
+                pass
+        except OSError:
+            pass
+
+def fails(call):
+    try:
+        call()
+    except exceptions.JournalAway as error:
+        return str(error)
+    raise AssertionError('it did not fail')
+
+BREAK = {'full': ballast, 'read-only': lambda: mount('-o', 'remount,ro'),
+         'not writable': lambda: os.chmod(where, 0o500)}
+HEAL = {'full': lambda: os.unlink(f'{where}/ballast'),
+        'read-only': lambda: mount('-o', 'remount,rw'),
+        'not writable': lambda: os.chmod(where, 0o700)}
+if what != 'not writable':
+    mount('-t', 'tmpfs', '-o', 'size=32m,mode=0700', 'tmpfs')
+conf = base.make_conf(where)
+if not os.fork():
+    before = journal.open_journal(conf, 'node13')
+    before.begin('m-1', 'source', 'i-1', 'node13', 'node11')
+    if end == 'stopped':
+        before.close()
+    # else it was killed, with the log as the only place where that is
+    os._exit(0)
+os.wait()
+assert os.path.lexists(f'{where}/node13.sqlite-wal') == (end == 'killed')
+BREAK[what]()
+
+class Nova:
+    def moves(self, instance):
+        raise AssertionError('the journal can be read')
+
+opened = []
+late = host_journal.of_host(conf, 'node13', Nova())
+
+def arms():
+    late.open(opened.append)
+    # a log that is there has some room
+    for number in range(3000):
+        late.set_status(armed=True, pid=1, boot_id='', plugin_version='', nova_version='',
+                        concurrency='', detail=f'{number} ' * 1000)
+said = fails(arms)
+tx, = late.unsettled_for_instance('i-1')
+assert tx.uuid == 'm-1'
+assert [] == late.unsettled_for_instance('i-2')
+assert [tx.uuid] == [one.uuid for one in late.list()]
+fails(late.check_writable)
+HEAL[what]()
+late.note(tx, 'there is room')
+late.check_writable()
+assert opened == [late], opened
+assert 1 == len(late.records(tx))
+print('fine', said)
+"""
+
+
 class TestDisk(oslo_base.BaseTestCase):
     """The journal on a small tmpfs."""
 
@@ -144,6 +216,21 @@ class TestDisk(oslo_base.BaseTestCase):
         for kind in ('journal', 'ledger'):
             found = self.run_on_tmpfs(kind, '1', script=FILLING)
             self.assertGreater(int(found.split()[1]), 10, found)
+
+    def test_a_start_without_it(self):
+        """What is there is read, however it was left, and it comes back by itself."""
+        for what, word in (('full', 'full'), ('read-only', 'read-only')):
+            for end in ('stopped', 'killed'):
+                with self.subTest(f'{what} {end}'):
+                    self.assertIn(word, self.run_on_tmpfs(what, end, script=LATE))
+        where = self.useFixture(fixtures.TempDir()).path
+        # a root that has to ask, as any other user
+        rightless = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
+        done = subprocess.run(
+            [*(rightless if os.geteuid() == 0 else ()), sys.executable, '-W', 'ignore', '-c',
+             LATE, where, 'not writable', 'stopped'],
+            capture_output=True, text=True, timeout=600)
+        self.assertRegex(done.stdout, 'fine .*(Permission denied|readonly)', done.stderr)
 
     def test_full(self):
         self.run_on_tmpfs('full')

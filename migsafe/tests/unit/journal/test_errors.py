@@ -75,24 +75,24 @@ class TestTranslation(base.JournalTestCase):
     def test_each_meaning(self):
         self.useFixture(fixtures.MonkeyPatch('os.path.lexists', lambda path: True))
         for text, kind, word in (
-                ('database or disk is full', exceptions.JournalUnavailable, 'Free space'),
-                ('(1021, "Disk full (/tmp); No space left")', exceptions.JournalUnavailable,
+                ('database or disk is full', exceptions.JournalAway, 'Free space'),
+                ('(1021, "Disk full (/tmp); No space left")', exceptions.JournalAway,
                  'Free space'),
                 ('could not extend file "base/1": No space left on device',
-                 exceptions.JournalUnavailable, 'Free space'),
-                ('attempt to write a readonly database', exceptions.JournalUnavailable,
+                 exceptions.JournalAway, 'Free space'),
+                ('attempt to write a readonly database', exceptions.JournalAway,
                  'chmod 0600 /a/b'),
                 ('cannot execute INSERT in a read-only transaction',
-                 exceptions.JournalUnavailable, 'read-only'),
-                ('database is locked', exceptions.JournalUnavailable, 'fuser -v /a/b'),
-                ('unable to open database file', exceptions.JournalUnavailable, 'belong'),
-                ('disk I/O error', exceptions.JournalUnavailable, 'dmesg'),
+                 exceptions.JournalAway, 'read-only'),
+                ('database is locked', exceptions.JournalAway, 'fuser -v /a/b'),
+                ('unable to open database file', exceptions.JournalAway, 'belong'),
+                ('disk I/O error', exceptions.JournalAway, 'dmesg'),
                 ('database disk image is malformed', exceptions.JournalFileCorrupt, 'mv /a/b'),
                 ('file is not a database', exceptions.JournalFileCorrupt, 'untouched'),
                 ('(1146, "Table \'x.y\' doesn\'t exist")', exceptions.JournalUnavailable,
                  'db sync'),
                 ('Access denied for user', exceptions.JournalUnavailable, 'connection'),
-                ('something new', exceptions.JournalUnavailable, 'something new')):
+                ('something new', exceptions.JournalAway, 'something new')):
             found = errors.translate(db_exception.DBError(Exception(text)), '/a/b', 'a note')
             self.assertIs(kind, type(found), text)
             self.assertIn(word, str(found))

@@ -34,9 +34,9 @@ PAGE = TOP.parent / 'doc/source/admin/backup.rst'
 #: Where the state is opened, read, written, copied.
 PLACES = ('journal/*.py', 'ledger/*.py', 'cli/keeping.py', 'cli/database.py')
 #: They say why a caller's value cannot be recorded, or that a step came too late; there is nothing
-#: about the state to be put right. The first two are only bases.
-NOT_STATE = {'JournalError', 'JournalUnavailable', 'JournalBadValue', 'JournalPayloadTooLarge',
-             'JournalNotFound', 'JournalTransactionSettled'}
+#: about the state to be put right. The first three are only bases.
+NOT_STATE = {'JournalError', 'JournalUnavailable', 'JournalAway', 'JournalBadValue',
+             'JournalPayloadTooLarge', 'JournalNotFound', 'JournalTransactionSettled'}
 
 #: Functions that make an error of their last argument.
 HELPERS = ('_loose', '_silent')

@@ -95,13 +95,11 @@ class TestUnarmed(hosts.TwoHosts):
 
         def reach(journal):
             looked.append(journal)
-        with mock.patch.object(service.migsafe_journal.Journal, 'reach', reach), \
-                mock.patch.object(service.migsafe_journal, 'open_journal',
-                                  return_value=self.journal), \
+        with mock.patch.object(service.Journal, 'reach', reach), \
                 mock.patch.object(service.status, 'armed', side_effect=BROKEN):
             self.assertRaises(type(BROKEN), service.arm_manager, mock.MagicMock(host=fake.SRC),
                               self.conf)
-        self.assertEqual([self.journal], looked)
+        self.assertEqual([fake.SRC], [journal.host for journal in looked])
 
     def test_which_process_it_is(self):
         host_status.armed(self.journal)
