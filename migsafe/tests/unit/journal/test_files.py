@@ -288,6 +288,43 @@ class TestCreation(base.JournalTestCase):
         self.open().check_writable()
         self.assertEqual([], [n for n in os.listdir(self.state) if '.new' in n])
 
+    def test_the_names_above_are_there_after_a_power_cut(self):
+        """The first commit is durable in a file; so must be the way to it."""
+        top, synced, fsync = os.path.dirname(self.state), set(), os.fsync
+        path = os.path.join(top, 'lib', 'nova', 'state')
+        wanted = {top, *(os.path.join(top, name) for name in ('lib', 'lib/nova', path))}
+        unsynced_then, link = [], os.link
+
+        def watch(handle):
+            synced.add(os.readlink(f'/proc/self/fd/{handle}'))
+            fsync(handle)
+
+        def linked(*names):
+            unsynced_then.append(wanted - synced)
+            link(*names)
+        self.conf.set_override('state_path', path, 'migsafe')
+        with mock.patch('os.link', side_effect=OSError('killed')):
+            self.assertRaises(exceptions.JournalUnavailable, self.open)
+        with mock.patch('os.fsync', watch), mock.patch('os.link', linked):
+            self.open().check_writable()
+        self.assertEqual([set()], unsynced_then, 'what was killed has made some of them')
+
+    def test_what_was_made_and_cannot_be_read_back(self):
+        """It is no journal that was damaged, and there is nothing to restore or to move away."""
+        connect = sqlite3.connect
+
+        def fail(name, *given, **named):
+            if 'immutable' in name:
+                raise sqlite3.DatabaseError('database disk image is malformed')
+            return connect(name, *given, **named)
+        with mock.patch('sqlite3.connect', fail):
+            exc = self.assertRaises(exceptions.JournalUnavailable, self.open)
+        self.assertNotIsInstance(exc, exceptions.JournalFileCorrupt)
+        self.assertIn(f'{self.path} is not available: what was just written is not read back',
+                      str(exc))
+        self.assertNotIn('.new', str(exc))
+        self.open().check_writable()
+
     def test_reading_commands_make_nothing(self):
         exc = self.assertRaises(exceptions.JournalUnavailable, self.open, create=False)
         self.assertIn('--config-file', str(exc))
