@@ -14,7 +14,7 @@
 import os
 import threading
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -85,33 +85,37 @@ class Store:
         :raises JournalWriteUnknown: it may be there, and the database does not say
         :raises JournalError: whatever went wrong in the database
         """
-        def once() -> T:
-            with self.engine.connect() as connection:
-                return self._alone(connection.execution_options(**engine.WRITE), work)
-
-        def in_line() -> T:
-            if self._writer is None:
-                return once()
-            with self._line:
-                # NOTE: what ends a green thread takes the connection with it. The last one to be
-                # closed has removed the log, and the next one makes another.
-                anew = self._writer.invalidated
-                result = self._alone(self._writer, work)
-                if anew and self.path is not None:
-                    self._know_log(self.path)
-                return result
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
             try:
-                return commits.patiently(in_line)
+                return commits.patiently(lambda: self._in_line(work))
             except commits.UnansweredError as lost:
-                commits.find_out(self.database, self.engine, self._marks, what, lost)
+                commits.find_out(self.database, self.engine, self._marks, what, lost,
+                                 lambda: self._in_line(_write_something))
                 return cast(T, lost.result)
+
+    def _in_line(self, work: Work[T]) -> T:
+        if self._writer is None:
+            with self.engine.connect() as connection:
+                return self._alone(connection.execution_options(**engine.WRITE), work)
+        with self._line:
+            # NOTE: what ends a green thread takes the connection with it. The last one to be
+            # closed has removed the log, and the next one makes another.
+            anew = self._writer.invalidated
+            result = self._alone(self._writer, work)
+            if anew and self.path is not None:
+                self._know_log(self.path)
+            return result
 
     def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
         try:
             with connection.begin() as transaction:
+                before = 0 if self.path is None else _changes(connection)
                 result = work(connection)
+                if self.path is not None and _changes(connection) == before:
+                    # NOTE: it found what it wanted. That is so for good only when a write that
+                    # failed, of this process or another, cannot come back from the log.
+                    _write_something(connection)
                 token = self._marks.put(connection) if self._marks else ''
                 try:
                     transaction.commit()
@@ -223,6 +227,17 @@ class Store:
         if writer is not None:
             writer.close()
         self.engine.dispose()
+
+
+def _changes(connection: sa.Connection) -> int:
+    """How many rows a connection to a SQLite file has changed."""
+    raw: Any = connection.connection.driver_connection
+    return int(raw.total_changes)
+
+
+def _write_something(connection: sa.Connection) -> None:
+    """Have a commit that changes no row of a SQLite file be in its log all the same."""
+    connection.exec_driver_sql('PRAGMA user_version = 0')
 
 
 def _identity(path: str) -> tuple[int, int] | None:

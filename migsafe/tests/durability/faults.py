@@ -122,6 +122,16 @@ def numbers(trial: Trial, when: str) -> dict[int, int]:
     return {error: found[kinds] for error, kinds in KINDS.items()}
 
 
+def each_sync(trial: Trial) -> int:
+    """Have each fsync of a later start fail once; return how many there are."""
+    with trial.place(LATER) as top:
+        last = killed.killed(trial.recorder, trial.subject, top, library.Fault(
+            library.SYNC, NEVER, errno.EIO, False))[0].met
+    for number in range(1, last + 1):
+        trial.run(LATER, library.Fault(library.SYNC, number, errno.EIO, False))
+    return last
+
+
 def all_of(trial: Trial, count: int, seed: str) -> int:
     """Run each fault, or some of them; return how many there are.
 

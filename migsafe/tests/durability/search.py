@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from migsafe.journal import engine
+from migsafe.journal import engine, store
 from migsafe.tests.durability import faults, killed, library, states, workloads
 from migsafe.tests.durability.workloads import Subject
 
@@ -35,6 +35,10 @@ def _nothing() -> None:
 def _careless() -> None:
     engine._PRAGMAS = tuple(
         CARELESS if pragma == 'synchronous = FULL' else pragma for pragma in engine._PRAGMAS)
+
+
+def _nothing_for_nothing() -> None:
+    store._write_something = lambda _connection: None
 
 
 def crash_states(recorder: library.Recorder, subject: Subject, count: int, seed: str,
@@ -64,6 +68,15 @@ def disk_faults(recorder: library.Recorder, subject: Subject, count: int, seed: 
             'wrong': trial.wrong}
 
 
+def disk_doubts(recorder: library.Recorder, subject: Subject, _count: int, _seed: str,
+                before: Callable[[], None]) -> dict[str, object]:
+    """Run with each fsync failing; see :func:`crash_states`."""
+    trial = faults.Trial(recorder, subject, before)
+    total = faults.each_sync(trial)
+    return {'counts': {'runs': trial.runs, 'struck': trial.struck}, 'of': total,
+            'wrong': trial.wrong}
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """One thing to search.
@@ -80,6 +93,8 @@ KINDS = {
     'states': Kind(crash_states, workloads.SUBJECTS),
     'states-control': Kind(crash_states, workloads.SUBJECTS, _careless),
     'faults': Kind(disk_faults, workloads.SUBJECTS),
+    'doubts': Kind(disk_doubts, (workloads.TAKEN_BACK,)),
+    'doubts-control': Kind(disk_doubts, (workloads.TAKEN_BACK,), _nothing_for_nothing),
 }
 
 

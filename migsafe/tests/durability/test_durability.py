@@ -51,6 +51,13 @@ class TestDurability(unittest.TestCase):
         (found,), shown = search('states-control', CONTROLS, '--subject', 'ledger')
         self.assertNotEqual([], found['wrong'], shown)
 
+    def test_a_write_that_failed_does_not_come_back(self):
+        """What took it back was answered, and had nothing to change."""
+        for kind, wrong in (('doubts', False), ('doubts-control', True)):
+            (found,), shown = search(kind, 0)
+            self.assertEqual(wrong, bool(found['wrong']), shown)
+            self.assertEqual(found['of'], found['counts']['struck'], shown)
+
     def test_no_fault_of_a_disk_stops_the_next_start(self):
         found, shown = search('faults', FAULTS)
         self.assertEqual(['journal', 'ledger'], [one['subject'] for one in found], shown)

@@ -258,4 +258,17 @@ LEDGER = Subject(
      _ledger_purge, *_attached('v-5', 'node15')],
     [_ledger_purge], lambda opened, _memory: opened.fence('no such host', 'nobody'))
 
+def _revived(opened: api.Ledger, memory: Memory) -> None:
+    # NOTE: as a command does it beside the service. It is not closed, see killed.
+    memory['command'] = _ledger(os.path.dirname(opened.database))
+    memory['command'].revived('node11')
+
+
+#: What may have been written is taken back before it was seen: that changes no row then.
+TAKEN_BACK = Subject(
+    'ledger, taken back', models.Base.metadata, _ledger,
+    [*_attached('v-1', 'node11'),
+     lambda opened, _memory: opened.fence('node11', 'an operator at noon'), _revived],
+    (), lambda opened, _memory: opened.of(_thing('v-1')))
+
 SUBJECTS = (JOURNAL, LEDGER)
