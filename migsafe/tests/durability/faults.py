@@ -16,6 +16,7 @@ import errno
 import os
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 
@@ -31,6 +32,8 @@ _ALL = ''.join((_CHANGES, library.OPEN_TO_READ, library.READ, library.MAP))
 KINDS = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EIO: _ALL, errno.EROFS: _CHANGES}
 #: More operations than any run has.
 NEVER = 10 ** 6
+#: Runs after which it says how far it is.
+SOME = 500
 #: With a file that is not there yet, and with one that is.
 FIRST, LATER = 'first start', 'later start'
 
@@ -71,6 +74,8 @@ class Trial:
             self.struck += bool(report.struck)
             self.wrong += [f'{self.subject.name} {when} {fault}: {what}'
                            for what in self._wrong(report, top)]
+        if self.runs % SOME == 0:
+            print(f'{self.subject.name}: {self.runs} runs, wrong: {self.wrong}', file=sys.stderr)
 
     @contextlib.contextmanager
     def place(self, when: str) -> Iterator[str]:
