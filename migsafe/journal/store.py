@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import commits, engine, errors, files, tokens, whole
+from migsafe.journal import commits, engine, errors, files, tokens, underfoot, whole
 
 T = TypeVar('T')
 Work = Callable[[sa.Connection], T]
@@ -52,7 +52,7 @@ class Store:
         self._owner = owner
         self._line = threading.Lock()
         self._writer: sa.Connection | None = None
-        self._identity: dict[str, tuple[int, int] | None] = {}
+        self._files: underfoot.OpenFiles | None = None
         self._pid = os.getpid()
         self._damage: exceptions.JournalFileCorrupt | None = None
 
@@ -66,17 +66,14 @@ class Store:
         with errors.translated(self.database, 'opening', self._advice):
             files.check(self.path, self._owner)
             files.check_mount(self.path)
-            self._identity = {self.path: _identity(self.path)}
+            self._files = underfoot.OpenFiles(self.path, self.database)
             whole.look(self.path)
             engine.use_wal(self.engine, self.database, self._advice)
             self._writer = self.engine.connect().execution_options(**engine.WRITE)
             files.check(self.path, self._owner)
-            self._know_log(self.path)
-
-    def _know_log(self, path: str) -> None:
-        """Remember which log and which index this process has open; both are there by now."""
-        self._identity |= {name: _identity(name)
-                           for name in (path + suffix for suffix in files.LOG)}
+            self._files.know_log()
+            # NOTE: SQLite believes an index that somebody has open.
+            self._files.check(False)
 
     def write(self, what: str, work: Work[T]) -> T:
         """Run ``work`` and commit; nothing of it is there if this raises, with one exception.
@@ -103,8 +100,8 @@ class Store:
             # closed has removed the log, and the next one makes another.
             anew = self._writer.invalidated
             result = self._alone(self._writer, work)
-            if anew and self.path is not None:
-                self._know_log(self.path)
+            if anew and self._files is not None:
+                self._files.know_log()
             return result
 
     def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
@@ -144,24 +141,17 @@ class Store:
             return commits.patiently(once)
 
     def check_identity(self) -> None:
-        """Refuse to go on with a file or a log that was removed or replaced under this process.
+        """Refuse to go on with files that were taken from under this process.
 
-        SQLite would write on to the file that no longer has a name, and all would be lost.
+        :raises JournalUnavailable: see :mod:`migsafe.journal.underfoot`
         """
-        if not self._identity:
+        if self._files is None:
             return
         if os.getpid() != self._pid:
             raise exceptions.JournalUnavailable(
                 database=self.database, reason='it was opened by the parent of this process',
                 cure='A process must open the journal itself: SQLite does not survive a fork.')
-        anew = self._writer is not None and self._writer.invalidated
-        for name, identity in self._identity.items():
-            if identity != _identity(name) and not (anew and name != self.path):
-                what = 'it' if name == self.path else name
-                raise exceptions.JournalUnavailable(
-                    database=self.database,
-                    reason=f'{what} was removed or replaced while it was in use',
-                    cure='Put it back if you have it, then restart the service.')
+        self._files.check(self._writer is not None and self._writer.invalidated)
 
     def check_file(self) -> None:
         """Check owner and modes again, and that there is room for what a migration writes."""
@@ -238,11 +228,3 @@ def _changes(connection: sa.Connection) -> int:
 def _write_something(connection: sa.Connection) -> None:
     """Have a commit that changes no row of a SQLite file be in its log all the same."""
     connection.exec_driver_sql('PRAGMA user_version = 0')
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
