@@ -59,10 +59,11 @@ def patiently(call: Callable[[], T], whatever: tuple[type[BaseException], ...] =
 
 
 def find_out(database: str, engine: sa.Engine, marks: tokens.Tokens | None, what: str,
-             lost: UnansweredError) -> None:
+             lost: UnansweredError, overwrite: Callable[[], object]) -> None:
     """Return if a write is there whose COMMIT was not answered; else raise its error.
 
     :param marks: None for a SQLite file
+    :param overwrite: makes another commit, which takes the place of this one in a file's log
     :raises JournalWriteUnknown: nobody says whether it is there
     """
     doubt = errors.FAILED_DISK.search(errors.first_line(lost.error)) is not None
@@ -78,9 +79,20 @@ def find_out(database: str, engine: sa.Engine, marks: tokens.Tokens | None, what
                 LOG.info('The answer to the COMMIT of %s was lost; %s has it.', what, database)
                 return
             doubt = False
+    elif doubt:
+        # NOTE: SQLite has undone it in this process. What a disk that failed has of it would be
+        # found by who opens the file after a kill, until something is written over it.
+        doubt = not _done(overwrite)
     if doubt:
-        # NOTE: SQLite has undone it in this process. What a disk that failed has of it is
-        # overwritten by the next write, but found by who opens the file after a kill.
         raise exceptions.JournalWriteUnknown(
             database=database, what=what, reason=errors.first_line(lost.error))
     raise lost.error
+
+
+def _done(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except (UnansweredError, *errors.OUTSIDE) as exc:
+        LOG.debug('The disk does not go on yet: %s', errors.first_line(exc))
+        return False
+    return True

@@ -38,6 +38,10 @@ _DAMAGED = re.compile('file is not a database|malformed|file is encrypted|databa
                       re.IGNORECASE)
 #: A write that may or may not have reached the disk.
 FAILED_DISK = re.compile('disk i/o error|input/output error', re.IGNORECASE)
+#: For a file that was cut short while a process had it open.
+CUT_SHORT = ('What was written last may be lost. Stop the service, and restore a backup with '
+             'migsafe-manage db restore; or start it again with what is left, and what is missing '
+             'is then settled only by evidence.')
 # what the driver says -> what it means, and what to do about it; SYNC and OPTION are those of an
 # Advice, FILE is the label of the database
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
@@ -54,6 +58,8 @@ _MEANINGS: tuple[tuple[str, str, str], ...] = (
      'it cannot be opened',
      'Check that it and its directory exist, belong to the user of the service and can be '
      'read and written.'),
+    ('SQLITE_IOERR_SHORT_READ', 'a file is shorter than its index says: it was cut short while '
+     'somebody had it open', CUT_SHORT),
     (FAILED_DISK.pattern, 'the disk reports an I/O error',
      'See dmesg and the health of the disk.'),
     ('no such table|doesn.t exist|does not exist|no such column|unknown column',
@@ -172,7 +178,10 @@ def first_line(exc: BaseException) -> str:
             break
         inner = below
     text = str(inner).strip().splitlines() or [type(inner).__name__]
-    return masking.mask(text[0][:300])
+    # NOTE: which operation has failed; SQLite has one text for all of them.
+    name = getattr(inner, 'sqlite_errorname', '')
+    which = f', {name}' if name.startswith('SQLITE_IOERR_') else ''
+    return masking.mask(f'{text[0][:300]}{which}')
 
 
 def is_busy(exc: BaseException) -> bool:

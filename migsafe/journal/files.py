@@ -52,7 +52,6 @@ def ensure_directory(path: str) -> None:
         return
     # NOTE: a umask such as 0277 takes bits away that the owner needs.
     os.chmod(path, 0o700)
-    _sync_directory(os.path.dirname(path) or '/')
 
 
 def create_empty(path: str) -> None:
@@ -72,13 +71,35 @@ def remove(path: str) -> None:
             os.unlink(name)
 
 
+def check_merged(prepared: str, path: str) -> None:
+    """Refuse to go on while what was written to a prepared journal is in its log.
+
+    SQLite puts it into the file when the last connection is closed, and says nothing if that
+    fails. The file would get its name, and its content stay in a log of another name.
+
+    :param path: what it is to be called
+    """
+    log = f'{prepared}-wal'
+    if os.path.lexists(log) and os.lstat(log).st_size:
+        raise exceptions.JournalAway(
+            database=path, reason='what was written cannot be put into the file: somebody else '
+            'has it open', cure='It is tried again at the next start or with the next command.')
+
+
 def publish(prepared: str, path: str) -> None:
-    """Give a finished journal its name in one step that survives a power cut."""
+    """Give a finished journal its name in one step that survives a power cut.
+
+    So do the names of the directories on the way to it, whichever start has made them.
+
+    :raises JournalUnavailable: see :func:`check_merged`
+    """
+    check_merged(prepared, path)
     handle = os.open(prepared, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+    _sync_way_to(os.path.dirname(path))
     # NOTE: link, not rename: it fails instead of replacing a journal that is there.
     os.link(prepared, path)
     os.unlink(prepared)
@@ -205,6 +226,14 @@ def _try_lock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _sync_way_to(path: str) -> None:
+    """Sync a directory and all above it in which this process could have made a name."""
+    _sync_directory(path)
+    above = os.path.dirname(path)
+    if above != path and os.access(above, os.R_OK | os.W_OK):
+        _sync_way_to(above)
 
 
 def _sync_directory(path: str) -> None:

@@ -13,6 +13,7 @@
 
 import contextlib
 import os
+import sqlite3
 from urllib import parse
 
 import sqlalchemy as sa
@@ -47,16 +48,11 @@ def _build(prepared: str, owner: int, path: str, chain: schema.Chain) -> str | N
     try:
         made.open()
         schema.upgrade(made.engine, chain)
-        # NOTE: SQLite does the same when the last connection is closed, but says nothing if it
-        # fails: the file would get its name, and its content stay in a log of another name.
-        left = made.truncate_log()
+        made.truncate_log()
         revision = schema.current(made.engine, chain)
     finally:
         made.close()
-    if left:
-        raise exceptions.JournalAway(
-            database=path, reason='what was written cannot be put into the file: somebody else '
-            'has it open', cure='It is tried again at the next start.')
+    files.check_merged(prepared, path)
     return revision
 
 
@@ -64,13 +60,19 @@ def _check(prepared: str, path: str, chain: schema.Chain, revision: str | None) 
     """Look at the file alone, without a log beside it.
 
     :param revision: that it has to have
-    :raises JournalFileCorrupt: it is not whole
+    :raises JournalUnavailable: it is not whole, or cannot be read back
     """
-    engine = sa.create_engine(
-        f'sqlite:///file:{parse.quote(prepared)}?mode=ro&immutable=1&uri=true',
-        poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        found = connection.exec_driver_sql('PRAGMA integrity_check(3)').scalars().all()
-    if found != ['ok'] or schema.current(engine, chain) != revision:
-        raise exceptions.JournalFileCorrupt(
-            database=path, reason=f'it was just made: {"; ".join(map(str, found))[:300]}')
+    try:
+        with contextlib.closing(sqlite3.connect(
+                f'file:{parse.quote(prepared)}?mode=ro&immutable=1', uri=True)) as connection:
+            found = [str(line) for line, in connection.execute('PRAGMA integrity_check(3)')]
+            revisions = connection.execute(str(sa.select(sa.column('version_num')).select_from(
+                sa.table(chain.version_table)))).fetchall()
+    except sqlite3.Error as error:
+        # NOTE: it is no damaged journal: there has been none, and nothing of it is left.
+        found, revisions = [str(error)], []
+    if found != ['ok'] or revisions != [(revision,)]:
+        raise exceptions.JournalUnavailable(
+            database=path, reason=f'what was just written is not read back: '
+            f'{"; ".join(found)[:300]}',
+            cure='See dmesg and the health of the disk. It is tried again at the next start.')

@@ -14,12 +14,12 @@
 import os
 import threading
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import commits, engine, errors, files, tokens, whole
+from migsafe.journal import commits, engine, errors, files, tokens, underfoot, whole
 
 T = TypeVar('T')
 Work = Callable[[sa.Connection], T]
@@ -52,7 +52,7 @@ class Store:
         self._owner = owner
         self._line = threading.Lock()
         self._writer: sa.Connection | None = None
-        self._identity: dict[str, tuple[int, int] | None] = {}
+        self._files: underfoot.OpenFiles | None = None
         self._pid = os.getpid()
         self._damage: exceptions.JournalFileCorrupt | None = None
 
@@ -66,17 +66,14 @@ class Store:
         with errors.translated(self.database, 'opening', self._advice):
             files.check(self.path, self._owner)
             files.check_mount(self.path)
-            self._identity = {self.path: _identity(self.path)}
+            self._files = underfoot.OpenFiles(self.path, self.database)
             whole.look(self.path)
             engine.use_wal(self.engine, self.database, self._advice)
             self._writer = self.engine.connect().execution_options(**engine.WRITE)
             files.check(self.path, self._owner)
-            self._know_log(self.path)
-
-    def _know_log(self, path: str) -> None:
-        """Remember which log and which index this process has open; both are there by now."""
-        self._identity |= {name: _identity(name)
-                           for name in (path + suffix for suffix in files.LOG)}
+            self._files.know_log()
+            # NOTE: SQLite believes an index that somebody has open.
+            self._files.check(False)
 
     def write(self, what: str, work: Work[T]) -> T:
         """Run ``work`` and commit; nothing of it is there if this raises, with one exception.
@@ -85,33 +82,37 @@ class Store:
         :raises JournalWriteUnknown: it may be there, and the database does not say
         :raises JournalError: whatever went wrong in the database
         """
-        def once() -> T:
-            with self.engine.connect() as connection:
-                return self._alone(connection.execution_options(**engine.WRITE), work)
-
-        def in_line() -> T:
-            if self._writer is None:
-                return once()
-            with self._line:
-                # NOTE: what ends a green thread takes the connection with it. The last one to be
-                # closed has removed the log, and the next one makes another.
-                anew = self._writer.invalidated
-                result = self._alone(self._writer, work)
-                if anew and self.path is not None:
-                    self._know_log(self.path)
-                return result
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
             try:
-                return commits.patiently(in_line)
+                return commits.patiently(lambda: self._in_line(work))
             except commits.UnansweredError as lost:
-                commits.find_out(self.database, self.engine, self._marks, what, lost)
+                commits.find_out(self.database, self.engine, self._marks, what, lost,
+                                 lambda: self._in_line(_write_something))
                 return cast(T, lost.result)
+
+    def _in_line(self, work: Work[T]) -> T:
+        if self._writer is None:
+            with self.engine.connect() as connection:
+                return self._alone(connection.execution_options(**engine.WRITE), work)
+        with self._line:
+            # NOTE: what ends a green thread takes the connection with it. The last one to be
+            # closed has removed the log, and the next one makes another.
+            anew = self._writer.invalidated
+            result = self._alone(self._writer, work)
+            if anew and self._files is not None:
+                self._files.know_log()
+            return result
 
     def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
         try:
             with connection.begin() as transaction:
+                before = 0 if self.path is None else _changes(connection)
                 result = work(connection)
+                if self.path is not None and _changes(connection) == before:
+                    # NOTE: it found what it wanted. That is so for good only when a write that
+                    # failed, of this process or another, cannot come back from the log.
+                    _write_something(connection)
                 token = self._marks.put(connection) if self._marks else ''
                 try:
                     transaction.commit()
@@ -140,26 +141,17 @@ class Store:
             return commits.patiently(once)
 
     def check_identity(self) -> None:
-        """Refuse to go on with a file or a log that was removed or replaced under this process.
+        """Refuse to go on with files that were taken from under this process.
 
-        SQLite would write on to the file that no longer has a name, and all would be lost.
+        :raises JournalUnavailable: see :mod:`migsafe.journal.underfoot`
         """
-        if not self._identity:
+        if self._files is None:
             return
         if os.getpid() != self._pid:
             raise exceptions.JournalUnavailable(
                 database=self.database, reason='it was opened by the parent of this process',
                 cure='A process must open the journal itself: SQLite does not survive a fork.')
-        anew = self._writer is not None and self._writer.invalidated
-        for name, identity in self._identity.items():
-            now = _identity(name)
-            if identity != now and not (anew and name != self.path):
-                what = 'it' if name == self.path else name
-                # What is only gone may be put back, or be mounted again.
-                raise (exceptions.JournalUnavailable if now else exceptions.JournalAway)(
-                    database=self.database,
-                    reason=f'{what} was removed or replaced while it was in use',
-                    cure='Put it back if you have it, then restart the service.')
+        self._files.check(self._writer is not None and self._writer.invalidated)
 
     def check_file(self) -> None:
         """Check owner and modes again, and that there is room for what a migration writes."""
@@ -227,9 +219,12 @@ class Store:
         self.engine.dispose()
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
+def _changes(connection: sa.Connection) -> int:
+    """How many rows a connection to a SQLite file has changed."""
+    raw: Any = connection.connection.driver_connection
+    return int(raw.total_changes)
+
+
+def _write_something(connection: sa.Connection) -> None:
+    """Have a commit that changes no row of a SQLite file be in its log all the same."""
+    connection.exec_driver_sql('PRAGMA user_version = 0')

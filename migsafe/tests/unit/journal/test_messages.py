@@ -16,6 +16,7 @@ import functools
 import os
 import pathlib
 import re
+import sqlite3
 import stat
 import subprocess
 import time
@@ -26,7 +27,7 @@ from oslotest import base as oslo_base
 
 import migsafe
 from migsafe import exceptions
-from migsafe.journal import errors, files, opening, rights, store
+from migsafe.journal import backups, errors, files, models, opening, rights, schema, store
 from migsafe.tests.unit.journal import base
 
 TOP = pathlib.Path(migsafe.__file__).parent
@@ -39,7 +40,7 @@ NOT_STATE = {'JournalError', 'JournalUnavailable', 'JournalAway', 'JournalBadVal
              'JournalPayloadTooLarge', 'JournalNotFound', 'JournalTransactionSettled'}
 
 #: Functions that make an error of their last argument.
-HELPERS = ('_loose', '_silent')
+HELPERS = ('_loose', '_silent', 'self._refusal')
 
 
 def words(node):
@@ -224,14 +225,6 @@ class TestAdvice(base.JournalTestCase):
         opened.check_writable()
         self.assertUsable()
 
-    def test_removed_and_put_back(self):
-        opened = self.open()
-        os.rename(self.path, self.path + '.away')
-        self.refused('removed or replaced while it was in use', call=opened.check_writable)
-        os.rename(self.path + '.away', self.path)
-        opened.close()
-        self.assertUsable()
-
     def test_a_fork(self):
         opened = self.open()
         with mock.patch('os.getpid', return_value=1):
@@ -247,10 +240,29 @@ class TestAdvice(base.JournalTestCase):
         self.open().check_writable()
 
     def test_a_new_file_that_somebody_has_open(self):
-        self.conf.set_override('state_path', self.state + '.new', 'migsafe')
-        with mock.patch.object(store.Store, 'truncate_log', return_value=True):
-            self.refused('somebody else has it open', 'tried again at the next start')
+        made, copy = self.state + '.new', self.state + '.copy'
+        backups.backup(self.path, copy, schema.JOURNAL)
+
+        def with_reader(opened):
+            reader = sqlite3.connect(opened.path)
+            self.addCleanup(reader.close)
+            reader.execute('BEGIN')
+            reader.execute('SELECT count(*) FROM sqlite_master').fetchall()
+            return truncate(opened)
+        truncate = store.Store.truncate_log
+        restored = os.path.join(self.state, 'restored.sqlite')
+        restore = functools.partial(
+            backups.restore, restored, copy, schema.JOURNAL, lambda made: made.write(
+                'the mark', lambda connection: connection.execute(
+                    sa.delete(models.TRANSACTIONS)).rowcount))
+        self.conf.set_override('state_path', made, 'migsafe')
+        with mock.patch.object(store.Store, 'truncate_log', with_reader):
+            for call in (self.open, restore):
+                self.refused('somebody else has it open', 'tried again at the next start',
+                             call=call)
+        self.assertFalse(os.path.exists(restored))
         self.open().check_writable()
+        self.assertEqual(1, restore(), 'it was marked')
 
     def test_root_makes_no_directory(self):
         self.conf.set_override('state_path', self.state + '.new', 'migsafe')
