@@ -11,6 +11,7 @@
 # under the License.
 """Runs a function in one database transaction: committed when it returns, else rolled back."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -78,10 +79,12 @@ class Store:
         self._identity |= {name: _identity(name)
                            for name in (path + suffix for suffix in files.LOG)}
 
-    def write(self, what: str, work: Work[T]) -> T:
+    def write(self, what: str, work: Work[T], synced: bool = True) -> T:
         """Run ``work`` and commit; nothing of it is there if this raises, with one exception.
 
         :param what: the call, for messages
+        :param synced: whether it survives a power cut when this returns; see
+            :func:`engine.unsynced`. On a server every commit does
         :raises JournalWriteUnknown: it may be there, and the database does not say
         :raises JournalError: whatever went wrong in the database
         """
@@ -96,7 +99,8 @@ class Store:
                 # NOTE: what ends a green thread takes the connection with it. The last one to be
                 # closed has removed the log, and the next one makes another.
                 anew = self._writer.invalidated
-                result = self._alone(self._writer, work)
+                with contextlib.nullcontext() if synced else engine.unsynced(self._writer):
+                    result = self._alone(self._writer, work)
                 if anew and self.path is not None:
                     self._know_log(self.path)
                 return result
