@@ -12,24 +12,24 @@
 """The journal of one participant."""
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
 
-from migsafe.journal import records, rows, upkeep, values, writes
+from migsafe.journal import effects, records, rows, upkeep, values, writes
 
 T = TypeVar('T')
 Tx = records.Transaction
-# (intent id, status, payload)
-Outcome = tuple[int, str, records.Payload]
+Outcome = effects.Outcome
 
 
 class Journal(upkeep.Upkeep):
     """Write-ahead journal of ``host``; each mutating call is one durable commit.
 
-    When a mutating call returns, what it wrote survives a kill and a power cut. When it raises a
+    When a mutating call returns, what it wrote survives a kill and, but for one of ``unsynced``,
+    a power cut. When it raises a
     JournalError, nothing was written, but for a JournalWriteUnknown: an intent without an outcome
     then says "may have happened", which is true.
     May be used by any number of native or green threads.
@@ -92,17 +92,13 @@ class Journal(upkeep.Upkeep):
         :raises JournalTransactionSettled: too late; the effect must not be caused
         :raises JournalPayloadTooLarge: the effect must not be caused either
         """
-        what = f'the intent of {values.prose(effect)[:80]}'
-        fields = {'resource': values.word(what, 'resource', resource, 64),
-                  'key': values.word(what, 'key', key, 255),
-                  'effect': values.word(what, 'effect', effect, 255, empty=False),
-                  'payload': values.dump(what, payload)}
-        earlier = self._checked(outcomes)
+        fields = effects.fields(resource, effect, key, payload)
+        earlier = effects.checked(outcomes)
 
         def work(connection: sa.Connection, row: writes.Row) -> int:
             writes.outcomes(connection, row, earlier)
             return writes.add(connection, row, 'intent', **fields)
-        return self._on(tx, what, work)
+        return self._on(tx, effects.named(effect), work)
 
     def outcome(self, tx: Tx, intent_id: int, status: str,
                 payload: records.Payload = None) -> None:
@@ -111,41 +107,47 @@ class Journal(upkeep.Upkeep):
         :param status: ``ok``, ``error`` or ``unknown``; a later outcome replaces an earlier one
         :raises JournalBadValue: the transaction has no such intent
         """
-        checked = self._checked([(intent_id, status, payload)])
-        self._on(tx, f'the outcome of intent {intent_id}', late=True,
+        self.outcomes(tx, [(intent_id, status, payload)])
+
+    def outcomes(self, tx: Tx, outcomes: Iterable[Outcome]) -> None:
+        """The same of several intents, in one commit."""
+        checked = effects.checked(outcomes)
+        numbers = ', '.join(str(number) for number, _status, _payload in checked)
+        self._on(tx, f'the outcome of intent {numbers}', late=True,
                  work=lambda connection, row: writes.outcomes(connection, row, checked))
 
-    @staticmethod
-    def _checked(outcomes: Iterable[Outcome]) -> list[writes.Outcome]:
-        checked = []
-        for intent_id, status, payload in outcomes:
-            what = f'the outcome of intent {intent_id}'
-            values.choice(what, 'status', status, rows.STATUSES)
-            checked.append((intent_id, status, values.dump(what, payload)))
-        return checked
-
-    def verdict(self, tx: Tx, verdict: str, reason: str,
-                payload: records.Payload = None) -> Tx:
+    def verdict(self, tx: Tx, verdict: str, reason: str, payload: records.Payload = None,
+                planned: Sequence[effects.Planned] = ()) -> Tx:
         """Record a verdict, before it is acted on, and return the transaction as it is then.
 
         A COMMIT or an ABORT that is recorded stays: what comes after it, from another thread
         that looked earlier, is not written, and the transaction that is returned says what
         stands. The same verdict for the same reason again adds no line: a host that stays
         away for weeks must not fill the disk.
+
+        :param planned: intents that are written with the verdict if it stands; they are given
+            their ids
         """
         what = 'the verdict'
         values.choice(what, 'verdict', verdict, rows.VERDICTS)
         why, text = values.prose(reason), values.dump(what, payload)
+        lines = [effects.fields(plan.resource, plan.effect, plan.key) for plan in planned]
+        ids: list[int] = []
 
         def work(connection: sa.Connection, row: writes.Row) -> Tx:
+            ids.clear()
             if not writes.decide(connection, row, verdict):
                 return rows.transaction(row, self.database)
             now = writes.last(connection, row, ('verdict',))
             if now is None or (now.status, now.text) != (verdict, why):
                 writes.add(connection, row, 'verdict', status=verdict, text=why, payload=text)
+            ids.extend(writes.add(connection, row, 'intent', **line) for line in lines)
             row.set(reason=why, updated_at=timeutils.utcnow())
             return rows.transaction(row, self.database)
-        return self._on(tx, what, work)
+        now = self._on(tx, what, work)
+        for plan, number in zip(planned, ids, strict=False):
+            plan.id = number
+        return now
 
     def withdraw(self, tx: Tx, wrong: str, reason: str,
                  payload: records.Payload = None) -> Tx:
@@ -218,7 +220,7 @@ class Journal(upkeep.Upkeep):
             and the transaction that is returned says what stands.
         :param outcomes: of earlier effects, in the same commit
         """
-        why, earlier = values.prose(reason), self._checked(outcomes)
+        why, earlier = values.prose(reason), effects.checked(outcomes)
         if verdict is not None:
             values.choice('the end', 'verdict', verdict, rows.VERDICTS)
 

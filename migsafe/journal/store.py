@@ -11,6 +11,7 @@
 # under the License.
 """Runs a function in one database transaction: committed when it returns, else rolled back."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -75,23 +76,25 @@ class Store:
             # NOTE: SQLite believes an index that somebody has open.
             self._files.check(False)
 
-    def write(self, what: str, work: Work[T]) -> T:
+    def write(self, what: str, work: Work[T], synced: bool = True) -> T:
         """Run ``work`` and commit; nothing of it is there if this raises, with one exception.
 
         :param what: the call, for messages
+        :param synced: whether it survives a power cut when this returns; see
+            :func:`engine.unsynced`. On a server every commit does
         :raises JournalWriteUnknown: it may be there, and the database does not say
         :raises JournalError: whatever went wrong in the database
         """
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
             try:
-                return commits.patiently(lambda: self._in_line(work))
+                return commits.patiently(lambda: self._in_line(work, synced))
             except commits.UnansweredError as lost:
                 commits.find_out(self.database, self.engine, self._marks, what, lost,
                                  lambda: self._in_line(_write_something))
                 return cast(T, lost.result)
 
-    def _in_line(self, work: Work[T]) -> T:
+    def _in_line(self, work: Work[T], synced: bool = True) -> T:
         if self._writer is None:
             with self.engine.connect() as connection:
                 return self._alone(connection.execution_options(**engine.WRITE), work)
@@ -99,7 +102,8 @@ class Store:
             # NOTE: what ends a green thread takes the connection with it. The last one to be
             # closed has removed the log, and the next one makes another.
             anew = self._writer.invalidated
-            result = self._alone(self._writer, work)
+            with contextlib.nullcontext() if synced else engine.unsynced(self._writer):
+                result = self._alone(self._writer, work)
             if anew and self._files is not None:
                 self._files.know_log()
             return result

@@ -11,10 +11,11 @@
 # under the License.
 """The parts of a journal beside its transactions, such as the services' reports."""
 
+import copy
 import datetime
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
@@ -29,9 +30,23 @@ NEVER = datetime.datetime(2000, 1, 1)
 class Upkeep(reader.JournalReader):
     """The writing that belongs to a host and not to a transaction; see :class:`.api.Journal`."""
 
+    _synced = True
+
+    @property
+    def unsynced(self) -> Self:
+        """The same journal, whose calls do not wait for the disk.
+
+        What it writes is seen by all and survives a kill. It is durable with the next call of
+        the journal itself, and until then a power cut takes it away; see
+        :func:`migsafe.journal.engine.unsynced`. It is for what is not missed then.
+        """
+        other = copy.copy(self)
+        other._synced = False
+        return other
+
     def _commit(self, label: str, work: Callable[[sa.Connection], T]) -> T:
-        """Run ``work`` in one durable commit; every mutation goes through here."""
-        return self._store.write(label, work)
+        """Run ``work`` in one commit; every mutation goes through here."""
+        return self._store.write(label, work, self._synced)
 
     def set_status(self, *, armed: bool, pid: int, boot_id: str, plugin_version: str,
                    nova_version: str, concurrency: str, seams: Iterable[Any] = (),

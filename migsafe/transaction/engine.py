@@ -20,6 +20,7 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.journal.api import Journal
+from migsafe.journal.effects import Planned
 from migsafe.journal.records import Transaction
 from migsafe.resources import base
 from migsafe.text import masked
@@ -66,19 +67,22 @@ class Engine:
                 for key, payload in resource.capture(subject).items()]
 
     def decide(self, tx: Transaction, evidence: Evidence,
-               decision: verdict.Decision | None = None
-               ) -> tuple[Transaction, verdict.Decision]:
+               decision: verdict.Decision | None = None,
+               planned: Sequence[Planned] = ()) -> tuple[Transaction, verdict.Decision]:
         """Decide, and make the verdict durable before it is acted on.
 
         :param decision: what to decide, where more than evidence is known
+        :param planned: what is done about a COMMIT at once, if it may be
         :returns: what the journal says by then: if another thread was first, its verdict
         """
         if tx.verdict not in verdict.DECIDED:
             decision = decision or verdict.decide(evidence)
             if decision.verdict.value == tx.verdict:
                 return tx, decision
-            tx = self._journal.verdict(tx, decision.verdict.value,
-                                       decision.reason, evidence.as_payload())
+            begun = decision.teardown and decision.verdict is verdict.Verdict.COMMIT
+            tx = self._journal.verdict(
+                tx, decision.verdict.value, decision.reason, evidence.as_payload(),
+                planned if begun else ())
             if tx.verdict == decision.verdict.value:
                 return tx, decision
         return tx, verdict.stand(verdict.Verdict(tx.verdict), evidence)

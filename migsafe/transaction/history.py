@@ -29,6 +29,8 @@ RESTORED = 'restored'
 #: A note: no device of a volume was there when it was looked for.
 GONE = 'no device of volume '
 LEGACY_CONNECT = 'initialize_connection'
+#: What became of an intent that was written ahead of its turn, which then did not come.
+NOT_BEGUN = {'error': 'NotBegun'}
 
 
 @dataclasses.dataclass
@@ -93,6 +95,8 @@ def _on_intent(history: History, record: Record) -> None:
 
 def _on_outcome(history: History, record: Record) -> None:
     intent = history.open_intents.pop(record.ref or 0, None)
+    if record.payload == NOT_BEGUN:
+        return
     if record.status != 'ok':
         history.failed.append(f'{record.effect or "effect"} {record.key}')
         if (intent.effect if intent else record.effect) == DISCONNECT:

@@ -19,14 +19,12 @@ import dataclasses
 import datetime
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from oslo_log import log as logging
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal.api import Journal, Outcome
-from migsafe.journal.records import Transaction
+from migsafe.nova.host import steps
 from migsafe.nova.host.lease import Lease
 from migsafe.text import masked
 
@@ -34,19 +32,12 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
-class Attempt:
+class Attempt(steps.Steps):
     """One call of Nova's that works on a transaction in this process.
 
-    :param uuid: the migration's uuid
-    :param instance_uuid: the instance's uuid
-    :param journal: this host's journal
-    :param tx: set once the transaction is journalled
+    See :class:`migsafe.nova.host.steps.Steps` for what it writes.
     """
 
-    uuid: str
-    instance_uuid: str
-    journal: Journal
-    tx: Transaction | None = None
     #: set by the other side: it has rolled back, do not go on
     fenced: threading.Event = dataclasses.field(
         default_factory=threading.Event)
@@ -54,11 +45,6 @@ class Attempt:
     failures: list[str] = dataclasses.field(default_factory=list)
     #: volume id -> why its device could not be disconnected here
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
-    #: the outcome of the last effect: durable with the next thing journalled.
-    #: Lost with a kill, it leaves an intent that may have happened; that is
-    #: true, and it saves a commit for every effect.
-    pending: list[Outcome] = dataclasses.field(
-        default_factory=list, repr=False)
     #: the verdict is COMMIT, from the evidence of both hosts
     committed: bool = False
     #: why no device of this host may be disconnected in this attempt
@@ -68,15 +54,6 @@ class Attempt:
     keep_attachments: bool = False
     #: for how long the other host waits for this one; None for a host that leads
     lease: Lease | None = None
-
-    def intent(self, resource: str, effect: str, key: str,
-               payload: Any) -> int:
-        """Journal an intent, and with it the outcome before it."""
-        assert self.tx is not None
-        intent = self.journal.intent(self.tx, resource, effect, key, payload,
-                                     outcomes=self.pending)
-        self.pending.clear()
-        return intent
 
     def stopped(self) -> str:
         """Why this attempt must not go on; empty if it may. It stays so."""
@@ -89,13 +66,6 @@ class Attempt:
             self.failures.append('lease')
             self.fenced.set()
         return 'it was rolled back by its source, or has to be taken for that'
-
-    def flush(self) -> None:
-        """Make the last outcome durable by itself."""
-        for pending in list(self.pending):
-            assert self.tx is not None
-            self.journal.outcome(self.tx, *pending)
-            self.pending.remove(pending)
 
 
 _CURRENT: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(

@@ -13,18 +13,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from nova import exception, objects
 from oslo_log import log as logging
 
 from migsafe import exceptions
+from migsafe.journal.effects import Planned
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects
+from migsafe.resources import volume_target
 from migsafe.text import masked
 from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.history import History
 from migsafe.transaction.verdict import Decision, Verdict
 from migsafe.transaction.witness import HANDED_OVER
 
@@ -98,14 +102,30 @@ def _gone_on(participant: Participant, attempt: host_attempt.Attempt) -> str:
     return f'it is on {now.host} by its record' if now.host != participant.host else ''
 
 
+def _let_go(history: History) -> Iterator[Planned]:
+    """What this host lets go of when the guest has left it; nothing separates it from the
+    verdict, so that one commit has it all.
+
+    A volume without connection_info is left to the settlement, see
+    :func:`post_live_migration_remove_source_vol_connections`.
+    """
+    for volume, captured in history.captured(volume_target.NAME).items():
+        if captured.get('connection_info'):
+            made = captured.get('attachment_id')
+            yield effects.DISCONNECT.planned(volume)
+            yield effects.DELETE.planned(made) if made else effects.TERMINATE.planned(volume)
+
+
 def _decide(participant: Participant, attempt: host_attempt.Attempt) -> Decision:
     assert attempt.tx is not None
     engine = participant.engine
     history = engine.history(attempt.tx)
     history.notes.add(HANDED_OVER)
+    planned = list(_let_go(history))
     with host_attempt.working(None):
         evidence = engine.witness.gather(attempt.tx, history)
-        attempt.tx, decision = engine.decide(attempt.tx, evidence)
+        attempt.tx, decision = engine.decide(attempt.tx, evidence, planned=planned)
+    attempt.planned = {(p.effect, p.key): p.id for p in planned if p.id is not None}
     if decision.verdict is not Verdict.COMMIT \
             and evidence.source.guest is not GuestState.SHUT_OFF:
         # Otherwise the verdict itself says so; or the guest ended here, which

@@ -52,6 +52,7 @@ def pre_live_migration(wrapped: Any, manager: Any, args: Any,
     with participant.attempts.open(attempt):
         try:
             attempt.tx = _begin(participant, migration, call)
+            attempt.durable = False
         except exceptions.JournalError as error:
             if participant.conf.enforce:
                 raise exception.MigrationError(reason=(
@@ -101,7 +102,8 @@ def _begin(participant: Participant, migration: Any,
         raise exception.MigrationError(reason=(
             f'live migration {migration.uuid} of instance {instance.uuid} came to '
             f'{participant.host} once more; it was begun here before'))
-    tx: Transaction = participant.journal.begin(
+    # An intent, or the directory, makes it durable before anything is done.
+    tx: Transaction = participant.journal.unsynced.begin(
         migration.uuid, DESTINATION, instance.uuid,
         migration.source_compute, participant.host,
         dest_boot_id=evidence.boot_id(), migration_id=migration.id,

@@ -25,6 +25,7 @@ from typing import Any
 
 from nova import exception
 
+from migsafe.journal.effects import Planned
 from migsafe.nova.clients import devices
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.seams import faults
@@ -51,6 +52,7 @@ class Kind:
     :param key: what it concerns, from the call's arguments
     :param before: payload of the intent, from the arguments
     :param after: payload of the outcome, from the arguments and the result
+    :param lasting: whether its outcome names what a power cut of this host leaves there
     """
 
     resource: str
@@ -58,6 +60,11 @@ class Kind:
     key: Callable[[Arguments], str]
     before: Callable[[Arguments], Any] = lambda a: None
     after: Callable[[Arguments, Any], Any] = lambda a, result: None
+    lasting: bool = False
+
+    def planned(self, key: str) -> Planned:
+        """Its intent, to be written ahead of its turn."""
+        return Planned(self.resource, self.effect, key)
 
 
 def _connection(a: Arguments) -> Any:
@@ -65,11 +72,11 @@ def _connection(a: Arguments) -> Any:
 
 
 CREATE = Kind('volume_connection', history.CREATE, lambda a: str(a['volume_id']),
-              after=lambda a, ref: {'attachment_id': ref['id']})
+              after=lambda a, ref: {'attachment_id': ref['id']}, lasting=True)
 DELETE = Kind('volume_connection', 'attachment_delete',
               lambda a: str(a['attachment_id']))
 INITIALIZE = Kind('volume_connection', history.LEGACY_CONNECT,
-                  lambda a: str(a['volume_id']))
+                  lambda a: str(a['volume_id']), lasting=True)
 TERMINATE = Kind('volume_connection', 'terminate_connection',
                  lambda a: str(a['volume_id']))
 CONNECT = Kind('host_device', history.CONNECT,
@@ -164,17 +171,16 @@ def _journalled(attempt: host_attempt.Attempt, kind: Kind, key: str, named: Argu
         result = wrapped(*args, **kwargs)
     except Exception as error:
         # The class is enough; the text may carry secrets.
-        attempt.pending.append((intent, 'error',
-                                {'error': type(error).__name__}))
+        attempt.done(intent, 'error', {'error': type(error).__name__}, kind.lasting)
         raise
     left = _left(attempt, named, wrapped) if kind is DISCONNECT else ''
     if left:
         # What is journalled as ended is never looked for again.
         attempt.failures.append(f'{DISCONNECT.effect} {key}')
         attempt.kept[key] = left
-        attempt.pending.append((intent, 'unknown', {'error': 'still there'}))
+        attempt.done(intent, 'unknown', {'error': 'still there'})
         return result
-    attempt.pending.append((intent, 'ok', kind.after(named, result)))
+    attempt.done(intent, 'ok', kind.after(named, result), kind.lasting)
     return result
 
 

@@ -76,7 +76,8 @@ def _at_work(participant: Participant, instance_uuid: str) -> str | None:
 
 def _not_writable(participant: Participant) -> str | None:
     try:
-        participant.journal.check_writable()
+        # What only a sync would tell, the begin of the migration is told, and nothing is done.
+        participant.journal.unsynced.check_writable()
     except (exceptions.JournalError, OSError) as error:
         return (f'{masked(error)}; a migration that cannot be journalled is '
                 'not started (see [migsafe] enforce)')

@@ -73,14 +73,17 @@ def _end(participant: Participant, attempt: host_attempt.Attempt,
         if attempt.tx is None:
             _begin_late(participant, attempt, call)
         assert attempt.tx is not None
+        attempt.give_up_planned()
         migration = call['migration']
         if error is None and attempt.committed and not attempt.failures \
                 and migration.status == 'completed':
             # Every effect answered "ok" and the verdict was made from both
             # hosts' evidence: reading it all back would cost a healthy
-            # migration calls that it does not make today.
-            participant.journal.finish(attempt.tx, 'completed',
-                                       outcomes=attempt.pending)
+            # migration calls that it does not make today. A power cut that
+            # takes this away leaves a verdict that was carried out, and
+            # recovery finds that.
+            participant.journal.unsynced.finish(
+                attempt.tx, 'completed', outcomes=attempt.pending)
             attempt.pending.clear()
             return
         attempt.flush()

@@ -135,4 +135,5 @@ class Host:
             if key[0] == self.name:
                 self.world.guests.jobs.discard(key)
                 self.world.guests.outgoing[key] = 'failed'
-        self.stop()
+        self.store.power_cut()
+        self.stop()  # who has asked, does not come back from it

@@ -40,16 +40,20 @@ class MemoryStore(store.Store):
         self._direct = self._open.connection.driver_connection
         self._quick = sql.Connection(self._open, self._direct)
         self.host, self.use, self.changed = host, lambda what: None, True
+        self.synced = None
         self.touched, self.known = False, {}
 
-    def write(self, what, work):
+    def write(self, what, work, synced=True):
         self.use('journal')
         self.written()
         self.touched = True
+        if not synced and self.synced is None:
+            self.synced = self._direct.serialize()
         with errors.translated(self.database, what):
             try:
                 result = work(self._quick)
                 self._quick.commit()
+                self.synced = None if synced else self.synced
                 return result
             except BaseException:
                 self._quick.rollback()
@@ -61,6 +65,13 @@ class MemoryStore(store.Store):
             return work(self._quick)
         finally:
             self._quick.rollback()
+
+    def power_cut(self):
+        """What was written since the last write that waited for the disk is gone."""
+        if self.synced is not None:
+            self._direct.deserialize(self.synced)
+            self.synced = None
+            self.written()
 
     def written(self):
         """What is known of its content is not so any more."""
@@ -121,6 +132,7 @@ class Shelf:
         for table in TABLES:
             found.sql(f'DELETE FROM {table.name}')
         found.sql('DELETE FROM sqlite_sequence')
+        found.synced = None
         return found
 
 

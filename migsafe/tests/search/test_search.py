@@ -105,11 +105,49 @@ class TestMutations(unittest.TestCase):
         self.assertEqual({'unsettled'}, self.kinds(
             FAILED_TRANSFER, (instance_record.InstanceRecord, '_done', held)))
 
+    def test_a_disconnect_is_forgotten_by_a_power_cut(self):
+        """The number of its export is another's by then, and no disk says which one it is."""
+        self.assertEqual({'unsettled'}, self.kinds(
+            'volumes 2\nidentity off\nat 5 migrate B\n'
+            'step A attachment_delete 2 crash\nat 400 start A',
+            (attempt.Attempt, '_ahead', lambda self, over: self.flush())))
+
     def test_destination_is_not_fenced(self):
         self.assertTrue(self.kinds(
             'at 5 migrate B\nstep B connect_volume 1 stall 640',
             (attempt.Registry, 'fence', lambda self, uuid: False),
             (attempt.Registry, 'busy', lambda self, instance: False)))
+
+
+class TestPowerCuts(unittest.TestCase):
+    """The power of a host fails at each step of a healthy migration."""
+
+    STEPS = ('journal', 'attachment_create', 'connect_volume', 'bdm', 'disconnect_volume',
+             'attachment_delete')
+
+    def cut(self, host, step, number):
+        """Whether there is such a step."""
+        found = run.run(script.parse(
+            f'volumes 2\nidentity off\nat 5 migrate B\nstep {host} {step} {number} crash\n'
+            f'at 400 start {host}'))
+        self.assertEqual([], found.breaches + found.plain, (host, step, number))
+        return bool(found.fired)
+
+    def test_each(self):
+        lost, real = [], journals.MemoryStore.power_cut
+
+        def power_cut(store):
+            lost.append(store.synced is not None)
+            real(store)
+        with seams.installed(), mock.patch.object(
+                journals.MemoryStore, 'power_cut', power_cut):
+            for host in 'AB':
+                for step in self.STEPS:
+                    number = 1
+                    while self.cut(host, step, number):
+                        number += 1
+        # it takes something away, and not always
+        self.assertEqual({True, False}, set(lost))
 
 
 class TestUnmended(unittest.TestCase):

@@ -12,8 +12,10 @@
 """The journal in SQLite."""
 
 import os
+from unittest import mock
 
 from migsafe import exceptions
+from migsafe.journal import engine
 from migsafe.tests.unit.journal import api_cases, base
 
 
@@ -29,6 +31,41 @@ class TestSqlite(api_cases.ApiCases, base.JournalTestCase):
                 'journal_mode', 'synchronous', 'foreign_keys', 'trusted_schema')}
             self.assertEqual({'journal_mode': 'wal', 'synchronous': 2, 'foreign_keys': 1,
                               'trusted_schema': 0}, found)
+
+    def test_unsynced_does_not_wait_for_the_disk(self):
+        tx = self.begin(self.journal)
+        writer = self.journal._store._writer
+        before = writer.connection.driver_connection
+
+        def synchronous(connection):
+            return connection.exec_driver_sql('PRAGMA synchronous').scalar()
+
+        def fails(error):
+            def work(_connection):
+                raise error
+            return work
+        self.assertEqual(1, self.journal.unsynced._commit('a test', synchronous))
+        self.assertEqual(2, self.journal._commit('a test', synchronous))
+        for error in (KeyError, KeyboardInterrupt):
+            self.assertRaises(error, self.journal.unsynced._commit, 'a test', fails(error))
+            self.assertEqual(2, self.journal._commit('a test', synchronous))
+        self.assertIs(before, writer.connection.driver_connection)
+        # All see it, and a process that is killed now has it.
+        self.journal.unsynced.note(tx, 'soft')
+        self.assertEqual(['soft'], [line.text for line in self.open().records(tx)])
+
+    def test_a_connection_that_stays_unsynced_is_not_used_again(self):
+        tx = self.begin(self.journal)
+        before = self.journal._store._writer.connection.driver_connection
+        real = engine._synchronous
+
+        def refuse(connection, level):
+            real(connection, level if level == 'NORMAL' else 'no such level ;')
+        with mock.patch.object(engine, '_synchronous', refuse):
+            self.assertRaises(exceptions.JournalError, self.journal.unsynced.note, tx, 'x')
+        self.assertEqual(2, self.journal._commit('a test', lambda connection: (
+            connection.exec_driver_sql('PRAGMA synchronous').scalar())))
+        self.assertIsNot(before, self.journal._store._writer.connection.driver_connection)
 
     def test_the_writer_keeps_its_connection(self):
         tx = self.begin(self.journal)
