@@ -65,17 +65,17 @@ class LateStore(store.Store):
             try:
                 opening.ready(self, True, schema.JOURNAL)
             except exceptions.JournalError as error:
-                self._identity, self._why = {}, error
+                self._files, self._why = None, error
                 raise
             self._ready = True
         finally:
             self._trying.release()
         self.then()
 
-    def write(self, what: str, work: store.Work[T]) -> T:
+    def write(self, what: str, work: store.Work[T], synced: bool = True) -> T:
         """See :meth:`migsafe.journal.store.Store.write`."""
         self.attempt()
-        return super().write(what, work)
+        return super().write(what, work, synced)
 
     def read(self, what: str, work: store.Work[T]) -> T:
         """Run ``work``, which only reads, also in a file that cannot be written now."""
