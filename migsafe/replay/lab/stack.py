@@ -97,6 +97,8 @@ class Stack(libvirt_base.ServersTestBase):
         self.flags(vif_plugging_timeout=300)
         # a host that is restarted in case after case has no time to report that it is up
         self.flags(service_down_time=7 * 86400)
+        # one each; from Nova 34 on all hosts of a process share its pool
+        self.flags(max_concurrent_live_migrations=len(self.parts.hosts))
         self.flags(track_instance_changes=False, group='filter_scheduler')
         self.flags(virt_type='kvm', live_migration_inbound_addr=None, group='libvirt')
         self.flags(fixed_key='00' * 32, group='key_manager')

@@ -13,12 +13,16 @@
 
 from __future__ import annotations
 
+import time
+from unittest import mock
+
+import oslo_messaging as messaging
 from nova import context as nova_context
 from nova import objects
 
 from migsafe.replay.lab import case, faults, observe, steps
 from migsafe.tests.functional import scenarios
-from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE
+from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE, THIRD
 
 #: operation -> (what the API is asked for, what the guest must be before, its name in a refusal)
 OPERATIONS = {
@@ -44,32 +48,82 @@ class OwnerTest(scenarios.ScenarioTest):
         return refused
 
 
+class AnswerLost:
+    """A fault plan: the destination takes the guest over, its answer is lost, and the guest goes
+    on to a third host before its source has waited long enough for that answer."""
+
+    def __init__(self, goes_on):
+        self._goes_on, self.done = goes_on, False
+
+    def around(self, effect, call, later):
+        result = call()
+        if (effect.host, effect.name) == (SOURCE, 'post_live_migration_at_destination'):
+            self.done = True
+            self._goes_on()
+            raise messaging.MessagingTimeout('No reply')
+        return result
+
+
 class TestWrongHost(OwnerTest):
-    """Nova names a host that the guest has left, as a late source without migsafe has it do."""
+    """A source without migsafe writes the host that the guest was on into Nova's record when it
+    has gone on from there."""
+
+    third = True
+
+    def misled(self):
+        """A guest that runs on the third host, while its record names the second."""
+        server = self.guest()
+
+        def goes_on():
+            rule, self.lab.world.rule = self.lab.world.rule, None
+            self.next_migration(server)
+            self.lab.world.rule = rule
+        lost = self.lab.world.rule = AnswerLost(goes_on)
+        with mock.patch.multiple(self.lab.stack.computes[SOURCE].manager, _migsafe=None):
+            self.lab.migrate(server)
+        self.lab.world.rule = None
+        self.assertTrue(lost.done)
+        self.assertUnharmed(server, THIRD)
+        self.assertEqual(DESTINATION, self.record(server).host)
+        return server
+
+    def next_migration(self, server):
+        """From the second host to the third, while the first still waits in a thread."""
+        body = {'os-migrateLive': {'host': THIRD, 'block_migration': 'auto'}}
+        self.assertIsNone(steps.api_action(self.lab.stack, server.uuid, body))
+        for _ in range(6000):
+            if self.lab.show(server)['OS-EXT-SRV-ATTR:host'] == THIRD and not any(
+                    self.transactions(host) for host in (DESTINATION, THIRD)):
+                return
+            time.sleep(0.05)
+        self.fail(f'it does not come to {THIRD}')
 
     def test_nothing_is_done_there(self):
         for name in ('hard_reboot', 'delete'):
             with self.subTest(name):
                 self.lab.clean()
                 self._forget()
-                server = self.guest()
-                self.migrate(server)
-                self.assertClean(server, DESTINATION)
-                self.named(server, SOURCE)
+                server = self.misled()
                 self.do(server, name)
-                for word in (*REFUSALS[name], 'is not on', DESTINATION):
+                for word in (*REFUSALS[name], 'is not on', THIRD):
                     self.assertIn(word, self.fault_messages(server))
-                self.assertUnharmed(server, DESTINATION)
-                self.assertEqual(len(server.volumes), len(self.exports(server, DESTINATION)))
-                self.named(server, DESTINATION)
+                self.assertUnharmed(server, THIRD)
+                self.assertEqual(len(server.volumes), len(self.exports(server, THIRD)))
+                self.put_right(server)
                 self.assertTrue(self.do(server, 'hard_reboot').done)
-                self.assertClean(server, DESTINATION)
+                self.assertUnharmed(server, THIRD)
 
     @staticmethod
-    def named(server, host):
-        """What a late post_live_migration of plain Nova writes."""
-        instance = objects.Instance.get_by_uuid(nova_context.get_admin_context(), server.uuid)
-        instance.host = host
+    def record(server):
+        return objects.Instance.get_by_uuid(nova_context.get_admin_context(), server.uuid)
+
+    def put_right(self, server):
+        """What a person has to write."""
+        instance = self.record(server)
+        node = objects.ComputeNode.get_first_node_by_host_for_old_compat(
+            nova_context.get_admin_context(), THIRD)
+        instance.host = THIRD
+        instance.node, instance.compute_id = node.hypervisor_hostname, node.id
         instance.vm_state, instance.task_state = 'active', None
         instance.save()
 
