@@ -144,6 +144,14 @@ class Store:
             self.check_identity()
             return commits.patiently(once)
 
+    def check_answered(self) -> None:
+        """Look whether a server has what it has answered; a file is looked at by each call.
+
+        :raises JournalRewound: it does not, and what was read may be of an earlier time
+        """
+        if self._marks is not None:
+            self.read('looking for the last write', self._marks.check_last)
+
     def check_identity(self) -> None:
         """Refuse to go on with files that were taken from under this process.
 

@@ -72,10 +72,14 @@ class Tokens:
             connection.execute(sa.delete(self._table).where(self._table.c.token.in_(old)))
         token = uuid.uuid4().hex
         self._insert(connection, token)
-        self._check_last(connection)
+        self.check_last(connection)
         return token
 
-    def _check_last(self, connection: sa.Connection) -> None:
+    def check_last(self, connection: sa.Connection) -> None:
+        """Look whether the last write that was answered is there.
+
+        :raises JournalRewound: it is not
+        """
         # NOTE: what was once found lost is not forgotten as time passes: a restart ends it.
         while (last := self._last) and (
                 self._rewound or time.monotonic() - last[1] < REMEMBERED):

@@ -75,6 +75,7 @@ class Endpoint:
             found.update(
                 state=tx.state, verdict=tx.verdict or '', attachments=history.attachments,
                 unsure=history.unsure())
+        p.journal.check_answered()
         return found
 
     @discreet
@@ -89,6 +90,7 @@ class Endpoint:
         found['job'] = found['job'] or (
             p.attempts.live(uuid)
             and p.journal.get(uuid, SOURCE) is not None)
+        p.journal.check_answered()
         return found
 
     @discreet
@@ -99,8 +101,9 @@ class Endpoint:
         if verdict not in ('COMMIT', 'ABORT'):
             raise ValueError('verdict is neither COMMIT nor ABORT')
         try:
-            return self._participant.release(uuid, instance_uuid,
-                                             Verdict(verdict))
+            answer = self._participant.release(uuid, instance_uuid, Verdict(verdict))
+            self._participant.journal.check_answered()
+            return answer
         except Exception as error:
             why = masked(error)
             LOG.error('Release of instance %s for migration %s failed: %s',
@@ -114,6 +117,7 @@ class Endpoint:
         _check(uuid=uuid)
         p = self._participant
         tx = p.journal.get(uuid)
+        p.journal.check_answered()
         if tx is None:
             return {'known': False, 'records': []}
         return {'known': True, 'state': tx.state, 'verdict': tx.verdict or '',

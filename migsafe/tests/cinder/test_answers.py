@@ -11,12 +11,14 @@
 # under the License.
 """What an inspector or a driver says once is not believed: a name, a success, an old list."""
 
+import datetime
 from unittest import mock
 
 from cinder import exception
 from cinder.tests.unit import fake_constants
 from oslo_utils import fixture as time_fixture
 
+from migsafe import clock
 from migsafe.cinder import inspectors
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
@@ -136,16 +138,34 @@ class TestASuccessThatIsNone(Answers):
         self.assertEqual({world.NODE11['initiator']}, self.mapped())
 
 
+class TestClock(Answers):
+    """A clock is not believed either."""
+
+    def test_one_that_jumps_a_month_ahead_purges_nothing(self):
+        self.detach(self.first)
+        self.recover()
+        self.assertEqual('gone', self.row().state)
+        now = self.useFixture(time_fixture.TimeFixture())
+        self.recover()
+        now.advance_time_seconds(31 * 86400)
+        self.recover()
+        self.assertEqual('gone', self.row().state)
+        # The control: so it would be if the month had gone by.
+        self.guard.recovery._clock = clock.Steady(datetime.timedelta(0))
+        self.recover()
+        self.assertEqual([], self.guard.ledger.of(Thing('volume', self.volume.id)))
+
+
 class TestOldLists(Answers):
     """Where the array is known to lag, one look is none."""
 
     def setUp(self):
         super().setUp()
         self.inspect(kind=Late)
-        clock = mock.patch('migsafe.cinder.facts.looks.time.monotonic', lambda: self.now)
+        monotonic = mock.patch('migsafe.cinder.facts.looks.time.monotonic', lambda: self.now)
         self.now = 1000.0
-        clock.start()
-        self.addCleanup(clock.stop)
+        monotonic.start()
+        self.addCleanup(monotonic.stop)
         self.clock = self.useFixture(time_fixture.TimeFixture())
 
     def later(self):

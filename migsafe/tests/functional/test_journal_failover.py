@@ -17,6 +17,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import types
 
 import sqlalchemy as sa
 from oslotest import base as oslo_base
@@ -26,13 +27,18 @@ from migsafe.cli import manage
 from migsafe.journal import opening, tokens
 from migsafe.ledger import opening as ledger_opening
 from migsafe.ledger import records
+from migsafe.nova.bus import endpoint
 from migsafe.tests import cutting, servers
 from migsafe.tests.unit.journal import base
 from migsafe.transaction import history
+from migsafe.transaction.evidence import GuestState, HostEvidence
 
 HOST = 'node13'
 THING = records.Thing('volume', 'v-1')
 PEER = records.Peer.of({'host': 'node11', 'initiator': 'iqn.11'})
+ASKED = {'uuid': '5b2f8c1e-6a0d-4d39-8e77-0c9a1b3d5e01',
+         'instance_uuid': '5b2f8c1e-6a0d-4d39-8e77-0c9a1b3d5e02'}
+UNHEARD_OF = '5b2f8c1e-6a0d-4d39-8e77-0c9a1b3d5e03'
 
 
 class Cases:
@@ -118,6 +124,34 @@ class Cases:
         tx, = again.unsettled()
         self.assertEqual('HOLD', tx.verdict)
         self.assertEqual(set(), history.read(again.records(tx)).dead_hosts)
+
+    def test_no_peer_is_told_what_an_old_server_says(self):
+        """It would act on a verdict that was withdrawn, or on a migration that nobody knows."""
+        told = endpoint.Endpoint(types.SimpleNamespace(
+            host=HOST, journal=self.journal,
+            attempts=types.SimpleNamespace(live=lambda _uuid: False),
+            engine=types.SimpleNamespace(
+                history=lambda tx: history.read(self.journal.records(tx))),
+            clients=types.SimpleNamespace(guests=types.SimpleNamespace(
+                evidence=lambda _uuid: HostEvidence(HOST, GuestState.ABSENT, boot_id='b'))),
+            # what it answers when it has read that all is done
+            release=lambda uuid, _instance, _verdict: {
+                'state': 'done' if self.journal.get(uuid) else 'refused', 'kept': {}}))
+        tx = self.journal.begin(ASKED['uuid'], 'source', ASKED['instance_uuid'], HOST, 'node11')
+        self.journal.verdict(tx, 'ABORT', 'dead')
+        fail_over = self.fail_over()
+        self.journal.withdraw(tx, 'ABORT', 'an operator')
+        self.assertEqual('HOLD', told.describe(None, uuid=tx.uuid)['verdict'], 'the control')
+        self.assertEqual('done', told.release(None, verdict='ABORT', **ASKED)['state'])
+        fail_over()
+        for answer in (lambda: told.describe(None, uuid=tx.uuid),
+                       lambda: told.describe(None, uuid=UNHEARD_OF),
+                       lambda: told.guest_evidence(None, **ASKED),
+                       lambda: told.inspect(None, uuid=tx.uuid)):
+            self.assertRaises(exceptions.JournalRewound, answer)
+        found = told.release(None, verdict='ABORT', **ASKED)
+        self.assertEqual('refused', found['state'])
+        self.assertIn('db distrust', found['reason'])
 
     def test_a_ledger_without_the_last_commits(self):
         opened = self.ledger()
