@@ -99,7 +99,15 @@ class Store:
             # NOTE: what ends a green thread takes the connection with it. The last one to be
             # closed has removed the log, and the next one makes another.
             anew = self._writer.invalidated
-            result = self._alone(self._writer, work)
+            try:
+                result = self._alone(self._writer, work)
+            except errors.OUTSIDE as exc:
+                if 'readonly' not in errors.first_line(exc):
+                    raise
+                # NOTE: SQLite opens for reading what it once failed to open for writing, also by
+                # chance, and stays with that. Nothing of the work was written.
+                self._writer.invalidate()
+                anew, result = True, self._alone(self._writer, work)
             if anew and self._files is not None:
                 self._files.know_log()
             return result
