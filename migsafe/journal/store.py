@@ -102,11 +102,22 @@ class Store:
             # NOTE: what ends a green thread takes the connection with it. The last one to be
             # closed has removed the log, and the next one makes another.
             anew = self._writer.invalidated
-            with contextlib.nullcontext() if synced else engine.unsynced(self._writer):
-                result = self._alone(self._writer, work)
+            try:
+                result = self._by_writer(self._writer, work, synced)
+            except errors.OUTSIDE as exc:
+                if 'readonly' not in errors.first_line(exc):
+                    raise
+                # NOTE: SQLite opens for reading what it once failed to open for writing, also by
+                # chance, and stays with that. Nothing of the work was written.
+                self._writer.invalidate()
+                anew, result = True, self._by_writer(self._writer, work, synced)
             if anew and self._files is not None:
                 self._files.know_log()
             return result
+
+    def _by_writer(self, writer: sa.Connection, work: Work[T], synced: bool) -> T:
+        with contextlib.nullcontext() if synced else engine.unsynced(writer):
+            return self._alone(writer, work)
 
     def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
         try:

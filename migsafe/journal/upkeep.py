@@ -13,14 +13,13 @@
 
 import copy
 import datetime
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
 
-from migsafe.journal import models, reader, values, writes
+from migsafe.journal import blanking, models, reader, values, writes
 
 T = TypeVar('T')
 PURGE_BATCH = 100
@@ -109,11 +108,7 @@ class Upkeep(reader.JournalReader):
 
         :param since: naive UTC; what was settled earlier has been done
         """
-        after_id: int | None = 0
-        while after_id is not None:
-            after_id = self._commit('forgetting secrets', functools.partial(
-                writes.blank, between=(since, older_than), host=self.host, after_id=after_id,
-                limit=PURGE_BATCH))
+        blanking.blank(self._store, self.host, since, older_than)
         self._store.truncate_log()
 
     def set_findings(self, kind: str, found: Mapping[tuple[str, str], str]) -> None:

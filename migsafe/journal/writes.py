@@ -16,11 +16,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal import models, records, redact
+from migsafe.journal import models, records
 
 LINE = models.RECORDS
 TABLE, COLUMN = models.TRANSACTIONS, models.TRANSACTIONS.c
@@ -210,32 +209,6 @@ def replace_findings(connection: sa.Connection, host: str, kind: str,
             connection.execute(sa.insert(table), {
                 'host': host, 'kind': kind, 'instance_uuid': instance, 'key': key, 'text': text,
                 'created_at': now, 'updated_at': now})
-
-
-def blank(connection: sa.Connection, between: tuple[datetime.datetime, datetime.datetime],
-          host: str | None, after_id: int, limit: int) -> int | None:
-    """Take connections and secrets out of one page of lines of settled transactions.
-
-    :param between: when these were settled
-    :param after_id: of the page before
-    :returns: the id to go on after; None for the last page
-    """
-    where = [COLUMN.state == 'settled', COLUMN.settled_at >= between[0],
-             COLUMN.settled_at < between[1], LINE.c.payload.isnot(None), LINE.c.id > after_id]
-    if host is not None:
-        where.append(COLUMN.host == host)
-    found = connection.execute(
-        sa.select(LINE.c.id, LINE.c.payload)
-        .join(TABLE, COLUMN.id == LINE.c.transaction_id).where(*where)
-        .order_by(LINE.c.id).limit(limit)).all()
-    for line, payload in found:
-        try:
-            left = jsonutils.dumps(redact.forget(jsonutils.loads(payload)))
-        except (ValueError, RecursionError):
-            continue  # what cannot be read is left as it is, for whoever repairs it
-        if left != payload:
-            connection.execute(sa.update(LINE).where(LINE.c.id == line).values(payload=left))
-    return found[-1].id if len(found) == limit else None
 
 
 def purge(connection: sa.Connection, older_than: datetime.datetime, host: str | None,

@@ -13,11 +13,12 @@
 
 import datetime
 import threading
+from unittest import mock
 
 from oslo_utils import timeutils
 
 from migsafe import exceptions
-from migsafe.journal import upkeep, values
+from migsafe.journal import blanking, values
 from migsafe.tests.unit.journal import base
 
 NOW = base.NOW
@@ -374,13 +375,15 @@ class ApiCases:
 
     def test_secrets_are_forgotten_in_batches(self):
         opened = self.open()
-        number = upkeep.PURGE_BATCH * 2 + 1
-        tx = self.begin(opened, captures=[
-            ('r', str(n), {'password': base.SECRET}) for n in range(number)])
-        opened.finish(tx)
-        opened.blank(timeutils.utcnow() + datetime.timedelta(days=1))
-        self.assertEqual([{'password': None}] * number,
-                         [line.payload for line in opened.records(tx)])
+        number = 5
+        done = [opened.finish(self.begin(opened, f'm-{count}', captures=[
+            ('r', str(n), {'password': base.SECRET}) for n in range(2)]))
+            for count in range(number)]
+        with mock.patch.object(blanking, '_SETTLED', blanking._SETTLED.limit(2)), \
+                mock.patch.object(blanking, 'PAGE', 2):
+            opened.blank(timeutils.utcnow() + datetime.timedelta(days=1))
+        self.assertEqual([{'password': None}] * 2 * number,
+                         [line.payload for tx in done for line in opened.records(tx)])
 
     def test_purge_works_in_batches(self):
         for number in range(205):

@@ -15,7 +15,7 @@ import os
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.journal import engine
+from migsafe.journal import blanking, engine
 from migsafe.tests.unit.journal import api_cases, base
 
 
@@ -66,6 +66,17 @@ class TestSqlite(api_cases.ApiCases, base.JournalTestCase):
         self.assertEqual(2, self.journal._commit('a test', lambda connection: (
             connection.exec_driver_sql('PRAGMA synchronous').scalar())))
         self.assertIsNot(before, self.journal._store._writer.connection.driver_connection)
+
+    def test_no_page_of_blanking_reads_all_that_is_settled(self):
+        """Each page would, if it had to be sorted: hours for a million transactions."""
+        with self.journal._store.engine.connect() as connection:
+            plan = connection.exec_driver_sql('EXPLAIN QUERY PLAN ' + str(
+                blanking._SETTLED.params(
+                    host='node13', at=base.NOW, after_id=0, until=base.NOW).compile(
+                        connection, compile_kwargs={'literal_binds': True}))).all()
+        text = ' '.join(row[-1] for row in plan)
+        self.assertIn('migsafe_transactions_settled_at_idx', text)
+        self.assertNotIn('TEMP B-TREE', text)
 
     def test_the_writer_keeps_its_connection(self):
         tx = self.begin(self.journal)
