@@ -79,8 +79,8 @@ class Orphans:
                           'deleted': False}, expected_attrs=[]):
             if wanted(instance.uuid):
                 yield self._newest(context, instance)
-        for migration, instance in self._unended(context, host):
-            if instance is not None and instance.task_state is None and wanted(instance.uuid):
+        for migration, instance in self._unended(context, host, wanted):
+            if instance is not None and instance.task_state is None:
                 yield _migrating(instance.uuid, migration.updated_at or migration.created_at,
                                  migration, task=False)
 
@@ -96,9 +96,10 @@ class Orphans:
         return bool(self._manager._is_instance_storage_shared(
             context, objects.Instance.get_by_uuid(context, instance_uuid), host=host))
 
-    def _unended(self, context: Any, host: str) -> list[tuple[Any, Any]]:
+    def _unended(self, context: Any, host: str, wanted: Callable[[str], bool]
+                 ) -> list[tuple[Any, Any]]:
         """The next page of migrations from a host that have not ended, each with its instance if
-        that is on the host.
+        that is wanted and on the host.
 
         Where it is not, the instance was deleted, or something has brought it to another host
         since. It may come back, but by something that comes later, so that this is remembered.
@@ -113,9 +114,11 @@ class Orphans:
             # it was archived with its instance
             self._explained = self._read = None
             return []
-        there = self._there(context, host, {one.instance_uuid for one in page})
+        asked = {uuid for uuid in {one.instance_uuid for one in page} if wanted(uuid)}
+        there = self._there(context, host, asked)
         if begin == self._explained:
-            for one in itertools.takewhile(lambda m: m.instance_uuid not in there, page):
+            gone = asked - there.keys()
+            for one in itertools.takewhile(lambda m: m.instance_uuid in gone, page):
                 self._explained = one.uuid
         self._read = page[-1].uuid if len(page) == PAGE else self._explained
         return [(one, there.get(one.instance_uuid)) for one in page]

@@ -24,6 +24,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import release
+from migsafe.text import shell
 from migsafe.transaction import closing
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
@@ -135,7 +136,7 @@ class Participant:
         if source['live']:
             return self._left(tx, f'{tx.source_host} is still at work on it')
         if source['state'] != 'settled':
-            why = f'{tx.source_host} has not settled it yet'
+            why = _waits_for(tx, source['verdict'])
             self.journal.postpone(tx, SOON * 2 ** min(tx.attempts, 6), why)
             return Outcome(Verdict.HOLD, {('transaction', ''): why})
         return self._follow(tx, source['verdict'])
@@ -190,3 +191,16 @@ class Participant:
         :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
         """
         return release.answer(self, uuid, instance_uuid, verdict, novas)
+
+
+def _waits_for(tx: Transaction, verdict: str) -> str:
+    """Why a destination waits for its source, and what a person may do about it.
+
+    :param verdict: that the source has journalled; empty if none
+    """
+    uuid = shell(tx.uuid)
+    held = (' and may need a person: it is on HOLD there' if verdict == Verdict.HOLD.value
+            else f' ({verdict} is decided there)' if verdict else '')
+    return (f'{tx.source_host} has not settled it yet{held}; `migsafe journal show {uuid}` on '
+            f'{tx.source_host} says what it waits for and what to do, `migsafe settle {uuid}` '
+            f'there tries at once, and {tx.host} follows by itself')

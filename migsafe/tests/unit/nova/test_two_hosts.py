@@ -59,6 +59,17 @@ class TestBothAlive(hosts.TwoHosts):
         self.assertIn(SRC, str(outcome.held))
         self.assertEqual([], self.dst.cloud.changes())
 
+    def test_who_waits_for_a_host_on_hold_says_where_to_look_and_what_to_do(self):
+        self.break_off(GuestState.HERE, GuestState.HERE)
+        self.src.settle()
+        self.assertEqual(('open', 'HOLD'), self.src.verdict())
+        self.dst.settle()
+        reason = self.dst.tx().reason
+        for word in (f'{SRC} has not settled it yet and may need a person', 'on HOLD there',
+                     f'`migsafe journal show {fake.MIGRATION}` on {SRC}',
+                     f'`migsafe settle {fake.MIGRATION}` there', f'{DST} follows by itself'):
+            self.assertIn(word, reason)
+
     def test_running_on_both_is_touched_by_nobody(self):
         self.break_off(G.HERE, G.HERE)
         for host in (self.src, self.dst):
