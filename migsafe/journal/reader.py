@@ -81,6 +81,12 @@ class JournalReader:
         return self._store.read('reading a log', lambda connection: reads.log(
             connection, self.database, tx.id, kinds, limit, after_id))
 
+    def logs(self, transactions: Transactions,
+             kinds: tuple[str, ...]) -> dict[int, list[Record]]:
+        """Return the lines of these kinds of a page of transactions, by the id of each."""
+        return self._store.read('reading logs', lambda connection: reads.logs(
+            connection, self.database, [tx.id for tx in transactions], kinds))
+
     def statuses(self, all_hosts: bool = False) -> list[ServiceStatus]:
         """Return what nova-compute said of itself, here or on every host of this database."""
         return self._store.read('reading the status', lambda connection: reads.statuses(

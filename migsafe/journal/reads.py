@@ -107,6 +107,17 @@ def log(connection: sa.Connection, database: str, transaction_id: int,
     return [rows.record(row, database) for row in connection.execute(query)]
 
 
+def logs(connection: sa.Connection, database: str, ids: list[int],
+         kinds: tuple[str, ...]) -> dict[int, list[records.Record]]:
+    """Return the lines of some kinds of several transactions, by transaction."""
+    line = models.RECORDS.c
+    found: dict[int, list[records.Record]] = {one: [] for one in ids}
+    for row in connection.execute(sa.select(models.RECORDS).where(
+            line.transaction_id.in_(ids), line.kind.in_(kinds)).order_by(line.id)):
+        found[row.transaction_id].append(rows.record(row, database))
+    return found
+
+
 def statuses(connection: sa.Connection, database: str,
              host: str | None) -> list[records.ServiceStatus]:
     """Return what the services said of themselves, by host."""

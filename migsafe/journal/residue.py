@@ -15,9 +15,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from migsafe import exceptions
 from migsafe.journal.reader import JournalReader
 from migsafe.journal.records import Record, Transaction
-from migsafe.journal.view import cell
+from migsafe.journal.view import UNREADABLE, cell
 
 PAGE = 50
 _KINDS = ('hold', 'settled', 'intent', 'outcome')
@@ -45,12 +46,24 @@ class Piece(NamedTuple):
 def unsettled(journal: JournalReader, instance: str | None, *,
               all_hosts: bool = True) -> Iterator[Transaction]:
     """Yield what is unsettled, page by page: there may be thousands."""
+    for page in _pages(journal, instance, all_hosts):
+        yield from page
+
+
+def _pages(journal: JournalReader, instance: str | None,
+           all_hosts: bool) -> Iterator[list[Transaction]]:
     after = 0
     while page := journal.unsettled(limit=PAGE, after_id=after, all_hosts=all_hosts):
-        for tx in page:
-            if instance is None or cell(tx, 'instance_uuid') == instance:
-                yield tx
+        yield [tx for tx in page if instance is None or cell(tx, 'instance_uuid') == instance]
         after = page[-1].id
+
+
+def _plain(line: Record, name: str) -> Any:
+    """A field to compare and not to show, which masking would make slow."""
+    try:
+        return getattr(line, name)
+    except exceptions.JournalCorrupt:
+        return UNREADABLE
 
 
 def pieces(tx: Transaction, log: list[Record]) -> Iterator[tuple[str, str, Record]]:
@@ -62,8 +75,8 @@ def pieces(tx: Transaction, log: list[Record]) -> Iterator[tuple[str, str, Recor
     holds: dict[tuple[Any, Any], Record] = {}
     intents: dict[Any, Record] = {}
     for line in log:
-        kind = cell(line, 'kind')
-        thing = (cell(line, 'resource'), cell(line, 'key'))
+        kind = _plain(line, 'kind')
+        thing = (_plain(line, 'resource'), _plain(line, 'key'))
         if kind == 'hold':
             holds[thing] = line
         elif kind == 'settled':
@@ -71,7 +84,7 @@ def pieces(tx: Transaction, log: list[Record]) -> Iterator[tuple[str, str, Recor
         elif kind == 'intent':
             intents[line.id] = line
         elif kind == 'outcome':
-            intents.pop(cell(line, 'ref'), None)
+            intents.pop(_plain(line, 'ref'), None)
     reason = cell(tx, 'reason')
     for line in holds.values():
         why = cell(line, 'text')
@@ -87,10 +100,11 @@ def listed(journal: JournalReader, instance: str | None = None, *, all_hosts: bo
     :param instance: only those of one instance
     :param damaged: is told the rows that were read, to look for what cannot be
     """
-    for tx in unsettled(journal, instance, all_hosts=all_hosts):
-        log = journal.records(tx, kinds=_KINDS)
-        damaged([tx, *log])
-        yield from _of_transaction(tx, log)
+    for page in _pages(journal, instance, all_hosts):
+        logs = journal.logs(page, _KINDS) if page else {}
+        for tx in page:
+            damaged([tx, *logs[tx.id]])
+            yield from _of_transaction(tx, logs[tx.id])
     found = journal.findings(all_hosts=all_hosts)
     damaged(found)
     for one in found:
