@@ -46,17 +46,21 @@ class Command(lister.Lister):
     exit_code = codes.CLEAN
     SHORT: tuple[str, ...] = ()
 
+    def get_epilog(self) -> str:
+        """Return the exit codes.
+
+        cliff's own reads what all distributions of the environment have installed, to find out
+        whose command it is.
+        """
+        return codes.HELP
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the exit codes to the help."""
+        """Keep the shape of the help."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         # NOTE: cliff fits a table to a terminal only; what goes to a file is not wrapped.
         parser.set_defaults(fit_width=True)
         return parser
-
-    def get_epilog(self) -> str:
-        """Not the name of the distribution, for which cliff reads the files of all of them."""
-        return codes.HELP
 
     @property
     def config_files(self) -> list[str]:

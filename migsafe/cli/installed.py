@@ -21,6 +21,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from migsafe import version
@@ -29,6 +30,7 @@ from migsafe.text import shell
 
 PACKAGE = 'migsafe'
 GROUP, NAME, LOADER = 'os_vif', 'migsafe', 'migsafe.nova.loader:Plugin'
+_MODULE = rf'"?{PACKAGE}(/.*\.py|\.py)("|,|$)'
 CURE = ('Remove what is there and install this project again, from its own wheel or checkout: '
         'pip uninstall {names}; pip install ./openstack_migsafe-*.whl')
 
@@ -48,10 +50,25 @@ def problems() -> list[str]:
 def _providers() -> tuple[list[importlib.metadata.Distribution],
                           list[importlib.metadata.Distribution]]:
     """Return the distributions with the import package: this project's, and all others."""
-    names = importlib.metadata.packages_distributions().get(PACKAGE, ())
-    found = [importlib.metadata.distribution(name) for name in sorted(set(names))]
+    names = {_name(each) for each in importlib.metadata.distributions() if _provides(each)}
+    found = [importlib.metadata.distribution(name) for name in sorted(names)]
     return ([each for each in found if _is_ours(each)],
             [each for each in found if not _is_ours(each)])
+
+
+def _provides(distribution: importlib.metadata.Distribution) -> bool:
+    """Whether a distribution has the import package.
+
+    As importlib.metadata.packages_distributions() finds it, but without parsing what all others
+    have installed, which takes seconds in an environment of Nova.
+    """
+    declared = distribution.read_text('top_level.txt')
+    if declared and declared.split():
+        return PACKAGE in declared.split()
+    listed = distribution.read_text('RECORD')
+    if listed is not None:
+        return any(re.match(_MODULE, line) for line in listed.splitlines())
+    return any(re.match(_MODULE, str(each)) for each in distribution.files or ())
 
 
 def _name(distribution: importlib.metadata.Distribution) -> str:

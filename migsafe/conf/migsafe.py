@@ -147,7 +147,9 @@ OPTS: list[cfg.Opt] = [
         min=0,
         help='Seconds after which an instance of this host that sits in "migrating" with no live '
         'migration that any host works on is taken up by recovery and settled by evidence: the '
-        'cast to the source was lost, or it happened before migsafe was installed. While no '
+        'cast to the source was lost, or it happened before migsafe was installed. So is one in '
+        'ERROR whose last operation was a live migration from here that has failed, and whose '
+        'guest runs here. While no '
         'destination is chosen it is at least [DEFAULT] long_rpc_timeout. A migration that '
         'reaches the source after that is refused there.',
     ),

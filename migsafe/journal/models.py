@@ -15,6 +15,7 @@ Names carry the prefix ``migsafe_`` because the tables may live in a database th
 """
 
 import datetime
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from sqlalchemy import orm
 from sqlalchemy.dialects import mysql
 
 TIME_FORMAT = '%Y-%m-%d %H:%M:%S.%f'
+_WRITTEN = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}')
 BigInt = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
 # NOTE: MariaDB's TEXT ends at 64 KiB, MEDIUMTEXT at 16 MiB.
 LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), 'mysql', 'mariadb')
@@ -64,15 +66,13 @@ class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         """Read the time; text that is none is returned as it is."""
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not _WRITTEN.fullmatch(value):
             return value
         try:
-            found = datetime.datetime.fromisoformat(value)
+            # NOTE: several times as fast as strptime, of which a list of thousands has many.
+            return datetime.datetime.fromisoformat(value)
         except ValueError:
             return value
-        # NOTE: it takes a tenth of strptime's time, and more forms than the one that is written.
-        plain = found.tzinfo is None and found.isoformat(' ', 'microseconds') == value
-        return found if plain else value
 
 
 class Base(orm.DeclarativeBase):

@@ -81,10 +81,11 @@ class JournalReader:
         return self._store.read('reading a log', lambda connection: reads.log(
             connection, self.database, tx.id, kinds, limit, after_id))
 
-    def logs(self, page: Transactions, kinds: tuple[str, ...]) -> dict[int, list[Record]]:
-        """Return some kinds of lines of the logs of a page of transactions, by their ids."""
+    def logs(self, transactions: Transactions,
+             kinds: tuple[str, ...]) -> dict[int, list[Record]]:
+        """Return the lines of these kinds of a page of transactions, by the id of each."""
         return self._store.read('reading logs', lambda connection: reads.logs(
-            connection, self.database, [tx.id for tx in page], kinds))
+            connection, self.database, [tx.id for tx in transactions], kinds))
 
     def statuses(self, all_hosts: bool = False) -> list[ServiceStatus]:
         """Return what nova-compute said of itself, here or on every host of this database."""
@@ -113,15 +114,6 @@ class JournalReader:
     def oddities(self) -> list[str]:
         """Return what is odd about where the journal is, and who else writes to it."""
         return places.oddities(self._store.path, self.statuses())
-
-    def check_answered(self) -> None:
-        """Look, after reading, whether it was the journal that this process has written.
-
-        To be called before another host is told of it.
-
-        :raises JournalRewound: a server is at an earlier time
-        """
-        self._store.check_answered()
 
     def check_readable(self) -> None:
         """Check owner, modes and room of a SQLite file, and read from the database.

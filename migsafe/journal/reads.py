@@ -12,7 +12,6 @@
 """Queries of the journal: each one paged and served by an index."""
 
 import datetime
-from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,13 +107,13 @@ def log(connection: sa.Connection, database: str, transaction_id: int,
     return [rows.record(row, database) for row in connection.execute(query)]
 
 
-def logs(connection: sa.Connection, database: str, transaction_ids: Collection[int],
+def logs(connection: sa.Connection, database: str, ids: list[int],
          kinds: tuple[str, ...]) -> dict[int, list[records.Record]]:
-    """Return some lines of the logs of some transactions, each in the order it was written."""
+    """Return the lines of some kinds of several transactions, by transaction."""
     line = models.RECORDS.c
-    found: dict[int, list[records.Record]] = {one: [] for one in transaction_ids}
+    found: dict[int, list[records.Record]] = {one: [] for one in ids}
     for row in connection.execute(sa.select(models.RECORDS).where(
-            line.transaction_id.in_(transaction_ids), line.kind.in_(kinds)).order_by(line.id)):
+            line.transaction_id.in_(ids), line.kind.in_(kinds)).order_by(line.id)):
         found[row.transaction_id].append(rows.record(row, database))
     return found
 

@@ -15,9 +15,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from migsafe import exceptions
 from migsafe.journal.reader import JournalReader
 from migsafe.journal.records import Record, Transaction
-from migsafe.journal.view import cell
+from migsafe.journal.view import UNREADABLE, cell
 
 PAGE = 50
 _KINDS = ('hold', 'settled', 'intent', 'outcome')
@@ -57,6 +58,14 @@ def _pages(journal: JournalReader, instance: str | None,
         after = page[-1].id
 
 
+def _plain(line: Record, name: str) -> Any:
+    """A field to compare and not to show, which masking would make slow."""
+    try:
+        return getattr(line, name)
+    except exceptions.JournalCorrupt:
+        return UNREADABLE
+
+
 def pieces(tx: Transaction, log: list[Record]) -> Iterator[tuple[str, str, Record]]:
     """Yield (state, reason, line) of each piece of a transaction that is not known to be done.
 
@@ -66,8 +75,8 @@ def pieces(tx: Transaction, log: list[Record]) -> Iterator[tuple[str, str, Recor
     holds: dict[tuple[Any, Any], Record] = {}
     intents: dict[Any, Record] = {}
     for line in log:
-        kind = cell(line, 'kind')
-        thing = (cell(line, 'resource'), cell(line, 'key'))
+        kind = _plain(line, 'kind')
+        thing = (_plain(line, 'resource'), _plain(line, 'key'))
         if kind == 'hold':
             holds[thing] = line
         elif kind == 'settled':
@@ -75,7 +84,7 @@ def pieces(tx: Transaction, log: list[Record]) -> Iterator[tuple[str, str, Recor
         elif kind == 'intent':
             intents[line.id] = line
         elif kind == 'outcome':
-            intents.pop(cell(line, 'ref'), None)
+            intents.pop(_plain(line, 'ref'), None)
     reason = cell(tx, 'reason')
     for line in holds.values():
         why = cell(line, 'text')
@@ -92,8 +101,7 @@ def listed(journal: JournalReader, instance: str | None = None, *, all_hosts: bo
     :param damaged: is told the rows that were read, to look for what cannot be
     """
     for page in _pages(journal, instance, all_hosts):
-        # NOTE: all at once. Each read opens the file anew, which takes longer than the read.
-        logs = journal.logs(page, _KINDS)
+        logs = journal.logs(page, _KINDS) if page else {}
         for tx in page:
             damaged([tx, *logs[tx.id]])
             yield from _of_transaction(tx, logs[tx.id])

@@ -29,6 +29,10 @@ TERMINAL = frozenset(('cancelled', 'completed', 'done', 'error', 'failed',
 FINAL = {Verdict.COMMIT: 'completed', Verdict.ABORT: 'failed'}
 
 
+#: key of what is taken for the state before, where it could not be captured then
+ADOPTED = 'adopted'
+
+
 class InstanceRecord(base.Resource):
     """R5, R6 and R12."""
 
@@ -107,7 +111,8 @@ class InstanceRecord(base.Resource):
 
     def _vm_state(self, move: Move) -> str | None:
         """The state to restore: only one that this migration found."""
-        state = move.history.capture(self.name).get('vm_state')
+        captured = move.history.capture
+        state = (captured(self.name) or captured(self.name, ADOPTED)).get('vm_state')
         return str(state) if state and state != 'error' else None
 
     def inspect(self, move: Move) -> list[Residue]:

@@ -9,20 +9,24 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Instances in ``migrating`` that no live migration works on."""
+"""Instances in ``migrating`` that no live migration works on, and in ERROR after one that failed.
+"""
 
 from __future__ import annotations
 
 import datetime
+import itertools
 from typing import Any
 
+from nova.compute import vm_states
 from nova.conf import CONF
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 
-from migsafe.nova.clients import evidence
+from migsafe.nova.clients import evidence, failed_moves
 from migsafe.nova.clients.orphans import Migrating, Orphans
 from migsafe.nova.host.participant import SOURCE, Participant
+from migsafe.resources import instance_record
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -41,22 +45,30 @@ class Adoption:
     def __init__(self, participant: Participant, manager: Any) -> None:
         self._participant, self._manager = participant, manager
         self._records = Orphans(manager)
+        self._failed = failed_moves.FailedMoves(manager)
         self._started = timeutils.utcnow()
         #: instances in Nova's line without a future -> since when that was seen
         self._unsubmitted: dict[str, datetime.datetime] = {}
 
     def adopt(self) -> int:
         """Take up the orphans there are now; how many could be."""
-        return sum(self._try(found) for found in self._records.migrating(
-            self._participant.host, self._idle) if self._orphan(found))
+        host = self._participant.host
+        found = itertools.chain(
+            self._records.migrating(host, self._idle),
+            self._failed.instances(host, self._unknown))
+        return sum(self._try(one) for one in found if self._orphan(one))
+
+    def _unknown(self, migration_uuid: str) -> bool:
+        """Whether this host's journal has nothing of a migration from here."""
+        return self._participant.journal.get(migration_uuid, SOURCE) is None
 
     def _try(self, found: Migrating) -> bool:
         """One that cannot be taken does not stop the others."""
         try:
             self._take(found)
         except Exception as error:
-            LOG.error('Instance %s is not taken up by recovery and stays in '
-                      'migrating for now: %s', found.instance_uuid,
+            LOG.error('Instance %s is not taken up by recovery and stays as it '
+                      'is for now: %s', found.instance_uuid,
                       masked(error))
             return False
         return True
@@ -118,17 +130,20 @@ class Adoption:
     def _take(self, found: Migrating) -> None:
         LOG.warning('Instance %s is %s with no live migration going on (migration %s is %s); '
                     'it is settled by evidence', found.instance_uuid,
-                    'in migrating' if found.task else 'at nothing', found.migration_uuid,
+                    _state(found), found.migration_uuid,
                     found.migration_status)
+        captures: list[tuple[str, str, dict[str, Any]]] = [('instance_directory', '', {
+            'exists': True, 'shared': self._records.directory_shared(
+                found.instance_uuid, found.dest_host)})]
+        if isinstance(found, failed_moves.Failed):
+            captures.append(('instance_record', instance_record.ADOPTED, {
+                'vm_state': vm_states.ACTIVE}))
         self._participant.journal.begin(
             self._uuid(found), SOURCE, found.instance_uuid,
             self._participant.host, found.dest_host,
             source_boot_id=evidence.boot_id(),
             migration_id=found.migration_id,
-            captures=[('instance_directory', '', {
-                'exists': True,
-                'shared': self._records.directory_shared(
-                    found.instance_uuid, found.dest_host)})])
+            captures=captures)
 
     def _uuid(self, found: Migrating) -> str:
         """The migration's uuid, unless that one is closed already: then
@@ -136,3 +151,9 @@ class Adoption:
         uuid = found.migration_uuid
         closed = uuid and self._participant.journal.get(uuid, SOURCE)
         return uuid if uuid and not closed else uuidutils.generate_uuid()
+
+
+def _state(found: Migrating) -> str:
+    if isinstance(found, failed_moves.Failed):
+        return 'in ERROR while its guest runs'
+    return 'in migrating' if found.task else 'at nothing'

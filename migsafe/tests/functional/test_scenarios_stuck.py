@@ -49,6 +49,56 @@ class TestOrphans(scenarios.ScenarioTest):
         self.assertEqual([SOURCE], result.running_on)
         self.assertTrue(result.clean, result.residue)
 
+    def undelivered(self, server):
+        """The conductor puts it into ERROR."""
+        self.migrate(server, faults.Fault('rpc', 'live_migration', 'bus-down', 'control'))
+
+    def test_cast_to_the_source_fails(self):
+        """In ERROR, with no task, and the destination's bindings stay."""
+        server = self.guest()
+        self.undelivered(server)
+        self.assertLessEqual({'R6', 'R8'}, self.kinds(server))
+        left = self.kinds(server)
+        self.recover(1)
+        # it might still come
+        self.assertEqual(left, self.kinds(server))
+        self.lab.pass_time(3600)
+        self.recover()
+        self.assertClean(server, SOURCE)
+        self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+        self.migrate(server)
+        self.assertClean(server, DESTINATION)
+
+    def test_in_error_for_another_reason(self):
+        """Something was asked for after it, or the guest does not run: nothing is done."""
+        for then in ('rebooted', 'off'):
+            with self.subTest(then):
+                self.lab.clean()
+                server = self.guest()
+                self.undelivered(server)
+                if then == 'off':
+                    self.lab.parts.connections[SOURCE].lookupByUUIDString(server.uuid).destroy()
+                else:
+                    self.assertTrue(self.do(server, 'hard_reboot').done)
+                    self.lab.stack.admin_api.post_server_action(
+                        server.uuid, {'os-resetState': {'state': 'error'}})
+                self.lab.pass_time(3600)
+                self.recover()
+                self.assertEqual('ERROR', self.lab.show(server)['status'])
+                self.assertEqual([], self.transactions(SOURCE))
+
+    def test_in_error_from_before_the_installation(self):
+        """A transfer that failed under plain Nova, which has rolled back all but the state."""
+        server = self.guest()
+        self.plain(server, JOB_FAILS)
+        self.assertEqual('ERROR', self.lab.show(server)['status'])
+        self.install()
+        self.lab.pass_time(3600)
+        self.recover()
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+        self.assertEqual(set(), self.kinds(server) - {'R11'})
+
     def plain(self, server, fault):
         """A live migration from before migsafe was installed, killed in the middle."""
         managers = [self.lab.stack.computes[h].manager for h in (SOURCE, DESTINATION)]

@@ -74,6 +74,9 @@ class Block:
         self.go.clear()
 
 
+NONE_FAILED = types.SimpleNamespace(instances=lambda host, wanted: ())
+
+
 class Case(hosts.TwoHosts):
     def setUp(self):
         super().setUp()
@@ -86,6 +89,7 @@ class Case(hosts.TwoHosts):
         made = recovery.Recovery(self.src.participant, self.manager,
                                  self.beats.append)
         made._upkeep._adoption._records = self.nova
+        made._upkeep._adoption._failed = NONE_FAILED
         return made
 
     def journal_several(self, count):
@@ -292,6 +296,7 @@ class TestQuiet(Case):
         self.recovery = recovery.Recovery(
             self.dst.participant, self.manager, self.beats.append)
         self.recovery._upkeep._adoption._records = self.nova
+        self.recovery._upkeep._adoption._failed = NONE_FAILED
         return self.dst.participant
 
     def test_upkeep_is_as_rare_as_on_an_idle_host(self):
