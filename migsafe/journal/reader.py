@@ -115,6 +115,15 @@ class JournalReader:
         """Return what is odd about where the journal is, and who else writes to it."""
         return places.oddities(self._store.path, self.statuses())
 
+    def check_answered(self) -> None:
+        """Look, after reading, whether it was the journal that this process has written.
+
+        To be called before another host is told of it.
+
+        :raises JournalRewound: a server is at an earlier time
+        """
+        self._store.check_answered()
+
     def check_readable(self) -> None:
         """Check owner, modes and room of a SQLite file, and read from the database.
 

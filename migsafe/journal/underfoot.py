@@ -82,7 +82,7 @@ class OpenFiles:
                 # What is only gone may be put back, or be mounted again.
                 raise self._refusal(name, _PUT_BACK,
                                     'was removed or replaced while it was in use',
-                                    exceptions.JournalUnavailable if inode
+                                    kind=exceptions.JournalUnavailable if inode
                                     else exceptions.JournalAway)
             # NOTE: nothing here ever makes the file smaller (VACUUM), and SQLite never the index.
             # A log may be emptied by anybody whose turn it is: the index says so.

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from migsafe.transaction.clients import Attachment, VolumeRow
+from migsafe.transaction.clients import LIVE_MIGRATION, Attachment, VolumeRow
 from migsafe.transaction.move import Move
 
 #: A note of the journal: an attachment that was there before the instance
@@ -69,13 +69,17 @@ def _unheard(move: Move, attachments: Sequence[Attachment]) -> set[str]:
     """What was made for the destination by a process that was killed before it knew the id.
 
     Nothing but a move makes a second attachment of a volume that the instance has. While none
-    is going on or has come after, one without a host that no row names is that one.
+    is going on or has come after, one without a host that no row names is that one. An
+    evacuation, say, that came to nothing makes its own without a connection, and has a row name
+    it before it gets one (ComputeManager.rebuild_instance).
     """
-    if move.loser != move.tx.dest_host or move.later or not (
-            move.instance is None or move.instance.task_state is None):
+    if move.loser != move.tx.dest_host or not all(
+            other.came_to_nothing and other.kind != LIVE_MIGRATION for other in move.later
+            ) or not (move.instance is None or move.instance.task_state is None):
         return set()
     volumes = (move.history.unsure() if move.loser == move.local else move.peer_unsure())
-    return {a.id for a in attachments if a.host is None and a.volume_id in volumes}
+    return {a.id for a in attachments if a.host is None and a.volume_id in volumes
+            and (not move.later or move.clients.volumes.connection_info(a.id))}
 
 
 def known(move: Move) -> set[str]:

@@ -9,12 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Operations on an instance that has left this host, which Nova's record names all the same.
+"""Operations on an instance whose rows lead to another host than Nova's record.
 
 A source without migsafe whose call of post_live_migration_at_destination times out writes its
 destination into the instance minutes later, also when that was moved on meanwhile. What the API
 asks for then is sent to the host before, which disconnects what the rows name and starts a second
-copy.
+copy. And a destination without it to which pre_live_migration comes once more writes its
+attachments into the rows of a guest that has gone on to another host.
 """
 
 from __future__ import annotations
@@ -30,20 +31,23 @@ from migsafe.transaction.evidence import GuestState
 def refusal(participant: Participant, instance: Any) -> str | None:
     """Why nothing may be done to an instance here; None if it may.
 
-    It takes three things together: it was once migrated to or from here, this host's libvirt has
-    no guest of it, and a row leads to an attachment that is not this host's. After a cold
-    migration, an evacuation or an unshelving to here the attachments are this host's.
+    It takes two things together: it was once migrated to or from here, and a row leads to an
+    attachment that is not this host's. After a cold migration, an evacuation or an unshelving to
+    here the attachments are this host's.
 
     :raises Exception: when the journal, Nova's database or Cinder cannot be asked
     """
     last = participant.journal.list(instance_uuid=instance.uuid, limit=1, newest=True)
     if not last:
         return None
-    here = participant.clients.guests.evidence(instance.uuid)
-    if here.guest not in (GuestState.ABSENT, GuestState.UNKNOWN):
-        return None
     whose = _another(participant, instance.uuid)
-    return whose and _words(participant.host, instance.uuid, last[0], str(here), whose)
+    if whose is None:
+        return None
+    here = participant.clients.guests.evidence(instance.uuid)
+    if here.guest in (GuestState.ABSENT, GuestState.UNKNOWN):
+        return _gone(participant.host, instance.uuid, last[0], str(here), whose)
+    return _here(participant.host, instance.uuid, last[0], str(here), whose) \
+        if participant.conf.enforce else None
 
 
 def _another(participant: Participant, instance_uuid: str) -> str | None:
@@ -58,10 +62,19 @@ def _another(participant: Participant, instance_uuid: str) -> str | None:
                  and host != participant.host), None)
 
 
-def _words(host: str, uuid: str, last: Transaction, here: str, whose: str) -> str:
+def _gone(host: str, uuid: str, last: Transaction, here: str, whose: str) -> str:
     return (f'instance {uuid} is not on {host}, although its record in Nova says so: no guest of '
             f'it is here [{here}], and {whose}. The last live migration that {host} knows of is '
             f'{last.uuid} from {last.source_host} to {last.dest_host}, which ended as '
             f'{last.verdict}. See "openstack server migration list --server {shell(uuid)}" for '
             'where it went since; its record has to name that host again before anything can be '
             'done to it')
+
+
+def _here(host: str, uuid: str, last: Transaction, here: str, whose: str) -> str:
+    return (f'instance {uuid} is on {host} [{here}], and {whose}, as its row says: what that '
+            f'leads to on {host} is the disk of somebody else. The last live migration that '
+            f'{host} knows of is {last.uuid} from {last.source_host} to {last.dest_host}, which '
+            f'ended as {last.verdict}. Look with "openstack --os-volume-api-version 3.27 volume '
+            f'attachment list --all-projects" for the attachment of {host}; the row of that '
+            'volume has to name it again before anything can be done to the instance')

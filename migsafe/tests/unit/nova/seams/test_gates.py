@@ -347,8 +347,9 @@ class TestDelete(Case):
         self.world.calls.made.clear()
         with mock.patch.object(timeutils, 'utcnow', return_value=now):
             self.assertEqual('done', self.call(gates.delete))
-        # whether the guest is here is one question to libvirt
-        self.assertEqual([('evidence', SRC)], self.src.calls.made + self.world.calls.made)
+        # whether its rows lead elsewhere is a question to Nova's database, and one to Cinder
+        self.assertEqual([('volumes', fake.INSTANCE), ('attachments', fake.INSTANCE)],
+                         self.src.calls.made + self.world.calls.made)
 
     def refused(self, gate=gates.delete, kind=exception.NovaException):
         message = super().refused(gate, kind)
@@ -480,9 +481,14 @@ class TestLeft(Case):
     def test_what_comes_to_this_host_is_let_through(self):
         self.assertEqual('done', self.call(refusals.GATES['_prep_resize'][1]))
 
-    def test_a_guest_that_is_here_has_come_back(self):
-        self.src.guests.state = G.SHUT_OFF
-        self.assertEqual('done', self.call(REBOOT))
+    def test_a_guest_that_is_here_with_rows_of_the_other_host(self):
+        """What they lead to is somebody else's disk here, whoever has written them."""
+        for state in (G.HERE, G.SHUT_OFF):
+            self.src.guests.state = state
+            reason = self.refused(REBOOT, exception.NovaException)
+            for word in (fake.INSTANCE, fake.volume(0), f'is attached to {DST}', f'is on {SRC} ',
+                         'attachment list'):
+                self.assertIn(word, reason)
 
     def test_attachments_of_this_host(self):
         """It was evacuated to here, and its domain is gone."""
