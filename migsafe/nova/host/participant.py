@@ -59,6 +59,8 @@ class Participant:
         self.attempts = host_attempt.Registry(conf.recovery_interval)
         self._locks: dict[int, threading.Lock] = {}
         self._locks_lock = threading.Lock()
+        #: whether what was begun here without a journal was looked for since the start
+        self.looked = False
         #: set when the ComputeManager is armed
         self.recovery: Any = None
         self.patrol: Any = None
@@ -172,12 +174,15 @@ class Participant:
             return self.engine.settle(tx)
         now = self.clients.records.instance(tx.instance_uuid)
         if now is not None and now.host == self.host:
-            # The source saw to it that the instance was its own before that. A guest that is
-            # here says something else: then nothing is done, and nothing is said of it.
+            # The source saw to it that the instance was its own before that, so that something
+            # later has brought it here. Where Nova knows of no such thing, or the guest is here,
+            # that speaks against its word: then nothing is done, and nothing is said of it.
             here = self.clients.guests.evidence(tx.instance_uuid)
+            came = any(move.dest_host == self.host and not move.came_to_nothing
+                       for move in self.clients.records.later(tx))
             return closing.ended(self.journal.finish(
                 tx, 'the instance has moved on since',
-                verdict=None if here.guest.may_run else verdict))
+                verdict=None if here.guest.may_run or not came else verdict))
         if FREED not in self.engine.history(tx).notes:
             # What the source has settled it has given back to its owner.
             self.journal.note(tx, FREED)

@@ -97,6 +97,7 @@ class Upkeep:
         """What was taken up is settled at once: this round may be over."""
         if self._adoption.adopt():
             self._nudge()
+        self._participant.looked = True
 
     def _beat(self) -> None:
         hung = self._hanging() + self._aside.hanging()

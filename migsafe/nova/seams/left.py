@@ -20,6 +20,7 @@ attachments into the rows of a guest that has gone on to another host.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from migsafe.journal.records import Transaction
@@ -33,20 +34,22 @@ def refusal(participant: Participant, instance: Any) -> str | None:
 
     It takes two things together: it was once migrated to or from here, and a row leads to an
     attachment that is not this host's. After a cold migration, an evacuation or an unshelving to
-    here the attachments are this host's.
+    here the attachments are this host's. Until migrations that were begun here without a journal
+    have been looked for since the start, any instance may be in one.
 
     :raises Exception: when the journal, Nova's database or Cinder cannot be asked
     """
     last = participant.journal.list(instance_uuid=instance.uuid, limit=1, newest=True)
-    if not last:
+    if not last and participant.looked:
         return None
     whose = _another(participant, instance.uuid)
     if whose is None:
         return None
     here = participant.clients.guests.evidence(instance.uuid)
+    told = _last(participant.host, last)
     if here.guest in (GuestState.ABSENT, GuestState.UNKNOWN):
-        return _gone(participant.host, instance.uuid, last[0], str(here), whose)
-    return _here(participant.host, instance.uuid, last[0], str(here), whose) \
+        return _gone(participant.host, instance.uuid, told, str(here), whose)
+    return _here(participant.host, instance.uuid, told, str(here), whose) \
         if participant.conf.enforce else None
 
 
@@ -62,19 +65,22 @@ def _another(participant: Participant, instance_uuid: str) -> str | None:
                  and host != participant.host), None)
 
 
-def _gone(host: str, uuid: str, last: Transaction, here: str, whose: str) -> str:
+def _last(host: str, found: Sequence[Transaction]) -> str:
+    return ''.join(
+        f'. The last live migration that {host} knows of is {tx.uuid} from {tx.source_host} to '
+        f'{tx.dest_host}, which ended as {tx.verdict}' for tx in found)
+
+
+def _gone(host: str, uuid: str, last: str, here: str, whose: str) -> str:
     return (f'instance {uuid} is not on {host}, although its record in Nova says so: no guest of '
-            f'it is here [{here}], and {whose}. The last live migration that {host} knows of is '
-            f'{last.uuid} from {last.source_host} to {last.dest_host}, which ended as '
-            f'{last.verdict}. See "openstack server migration list --server {shell(uuid)}" for '
-            'where it went since; its record has to name that host again before anything can be '
-            'done to it')
+            f'it is here [{here}], and {whose}{last}. See "openstack server migration list '
+            f'--server {shell(uuid)}" for where it went since; its record has to name that host '
+            'again before anything can be done to it')
 
 
-def _here(host: str, uuid: str, last: Transaction, here: str, whose: str) -> str:
+def _here(host: str, uuid: str, last: str, here: str, whose: str) -> str:
     return (f'instance {uuid} is on {host} [{here}], and {whose}, as its row says: what that '
-            f'leads to on {host} is the disk of somebody else. The last live migration that '
-            f'{host} knows of is {last.uuid} from {last.source_host} to {last.dest_host}, which '
-            f'ended as {last.verdict}. Look with "openstack --os-volume-api-version 3.27 volume '
-            f'attachment list --all-projects" for the attachment of {host}; the row of that '
-            'volume has to name it again before anything can be done to the instance')
+            f'leads to on {host} is the disk of somebody else{last}. Look with "openstack '
+            '--os-volume-api-version 3.27 volume attachment list --all-projects" for the '
+            f'attachment of {host}; the row of that volume has to name it again before anything '
+            'can be done to the instance')

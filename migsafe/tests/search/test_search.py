@@ -113,8 +113,8 @@ class TestMutations(unittest.TestCase):
             (attempt.Attempt, '_ahead', lambda self, over: self.flush())))
 
     def test_destination_is_not_fenced(self):
-        self.assertTrue(self.kinds(
-            'at 5 migrate B\nstep B connect_volume 1 stall 640',
+        self.assertIn('settled', self.kinds(
+            'at 5 migrate B\nstep B attachment_create 1 stall 640',
             (attempt.Registry, 'fence', lambda self, uuid: False),
             (attempt.Registry, 'busy', lambda self, instance: False)))
 

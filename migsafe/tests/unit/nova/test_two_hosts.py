@@ -386,17 +386,29 @@ class TestMovesOn(hosts.TwoHosts):
         self.assertLeftAlone(self.dst)
 
     def test_arrived_there(self):
-        """As its own record says; the source closes it, then this one."""
+        """As its own record says; the source closes it, then this one. That something has brought
+        it there has to be on record for the source's word to be believed."""
+        self.arrived_there('ABORT', OtherMove(
+            'migration', 'other-move', 'confirmed', SRC, DST, over=True))
+
+    def test_arrived_there_without_a_record(self):
+        self.arrived_there(None)
+
+    def test_arrived_there_and_the_record_came_to_nothing(self):
+        self.arrived_there(None, OtherMove(
+            'migration', 'other-move', 'error', SRC, DST, over=True))
+
+    def arrived_there(self, verdict, *others):
         self.aborted()
         self.moving('', '')
-        self.world.records.others = []
+        self.world.records.others = list(others)
         self.row(host=DST, task_state=None)
         self.dst.participant.release(fake.MIGRATION, fake.INSTANCE,
                                      Verdict.ABORT)
         self.assertLeftAlone(self.dst)
         self.assertTrue(self.src.settle().clean)
         self.assertTrue(self.dst.settle().clean)
-        self.assertEqual((ABORTED, ABORTED),
+        self.assertEqual((ABORTED, ('settled', verdict)),
                          (self.src.verdict(), self.dst.verdict()))
         self.assertLeftAlone(self.dst)
 

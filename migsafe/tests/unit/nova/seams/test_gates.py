@@ -59,6 +59,7 @@ class Case(hosts.TwoHosts):
         super().setUp()
         self.manager, self.called = Manager(), []
         registry.put(self.manager, self.src.participant)
+        self.src.participant.looked = self.dst.participant.looked = True
         self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
         self.bdm = types.SimpleNamespace(
             id=1, volume_id=fake.volume(0), instance_uuid=fake.INSTANCE,
@@ -477,6 +478,18 @@ class TestLeft(Case):
                 for word in (fake.INSTANCE, fake.MIGRATION, fake.volume(0), DST, SRC):
                     self.assertIn(word, reason)
         self.assertEqual([fake.volume(0)], self.manager.volume_api.rolled_back)
+
+    def test_before_anything_was_looked_for(self):
+        """A host that has just got its journal may be in the middle of a migration."""
+        for table in ('migsafe_records', 'migsafe_transactions'):
+            self.sql(f'DELETE FROM {table}')
+        self.assertEqual('done', self.call(REBOOT))
+        self.called.clear()
+        self.src.participant.looked = False
+        reason = self.refused(gates.detach, exception.NovaException)
+        for word in (fake.INSTANCE, fake.volume(0), f'is attached to {DST}'):
+            self.assertIn(word, reason)
+        self.assertNotIn('last live migration', reason)
 
     def test_what_comes_to_this_host_is_let_through(self):
         self.assertEqual('done', self.call(refusals.GATES['_prep_resize'][1]))
