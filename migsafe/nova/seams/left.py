@@ -24,9 +24,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from migsafe.journal.records import Transaction
-from migsafe.nova.host.participant import Participant
+from migsafe.nova.host.participant import DESTINATION, SOURCE, Participant
+from migsafe.resources import volume_target
 from migsafe.text import shell
 from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.verdict import Verdict
 
 
 def refusal(participant: Participant, instance: Any) -> str | None:
@@ -42,7 +44,7 @@ def refusal(participant: Participant, instance: Any) -> str | None:
     last = participant.journal.list(instance_uuid=instance.uuid, limit=1, newest=True)
     if not last and participant.looked:
         return None
-    whose = _another(participant, instance.uuid)
+    whose = _another(participant, instance.uuid, _own(participant, last))
     if whose is None:
         return None
     here = participant.clients.guests.evidence(instance.uuid)
@@ -53,11 +55,28 @@ def refusal(participant: Participant, instance: Any) -> str | None:
         if participant.conf.enforce else None
 
 
-def _another(participant: Participant, instance_uuid: str) -> str | None:
+def _own(participant: Participant, last: Sequence[Transaction]) -> set[str]:
+    """Attachments that are this host's by its own journal, for which nobody has to be asked: a
+    guest that is here is rebooted without Cinder, too."""
+    found: set[str] = set()
+    for tx in last:
+        history = participant.engine.history(tx)
+        if (tx.role, tx.verdict) == (DESTINATION, Verdict.COMMIT.value):
+            found |= {one for made in history.attachments.values() for one in made}
+        if (tx.role, tx.verdict) == (SOURCE, Verdict.ABORT.value):
+            found |= {str(captured.get('attachment_id')) for captured in
+                      history.captured(volume_target.NAME).values()}
+    return found
+
+
+def _another(participant: Participant, instance_uuid: str, own: set[str]) -> str | None:
     """A row that leads to another host. One of before there were attachments says nothing, and
-    neither does an attachment without a host, which a rebuild that has failed leaves behind."""
+    neither does an attachment without a host, which a rebuild that has failed leaves behind.
+
+    :param own: attachments of this host
+    """
     rows = [row for row in participant.clients.records.volumes(instance_uuid)
-            if row.attachment_id]
+            if row.attachment_id and row.attachment_id not in own]
     hosts = {one.id: one.host for one in
              participant.clients.volumes.attachments(instance_uuid)} if rows else {}
     return next((f'volume {row.volume_id} is attached to {host}' for row in rows
