@@ -203,9 +203,9 @@ def _waits_for(tx: Transaction, verdict: str) -> str:
 
     :param verdict: that the source has journalled; empty if none
     """
-    uuid = shell(tx.uuid)
     held = (' and may need a person: it is on HOLD there' if verdict == Verdict.HOLD.value
             else f' ({verdict} is decided there)' if verdict else '')
-    return (f'{tx.source_host} has not settled it yet{held}; `migsafe journal show {uuid}` on '
-            f'{tx.source_host} says what it waits for and what to do, `migsafe settle {uuid}` '
-            f'there tries at once, and {tx.host} follows by itself')
+    return (f'{tx.source_host} has not settled it yet{held}; `migsafe journal show '
+            f'{shell(tx.uuid)}` on {tx.source_host} says what it waits for and what to do, '
+            f'`migsafe settle {shell(tx.uuid)}` there tries at once, and {tx.host} follows by '
+            'itself')

@@ -85,7 +85,8 @@ class _Volumes(_Through):
         stray = {str(one['id']) for one in found} - self._named
         stay = kept(self._participant, self._instance, stray) if stray else {}
         for attachment, why in stay.items():
-            LOG.warning(STAYS, {'attachment': attachment, 'why': why}, instance=self._instance)
+            LOG.warning(STAYS, {'attachment': shell(attachment), 'why': why},
+                        instance=self._instance)
         return [one for one in found if str(one['id']) not in stay]
 
 
