@@ -41,6 +41,9 @@ def refusal(participant: Participant, instance: Any) -> str | None:
 
     :raises Exception: when the journal, Nova's database or Cinder cannot be asked
     """
+    if instance.host != participant.host:
+        # It comes here: an evacuation detaches by rows that are the other host's, as they should.
+        return None
     last = participant.journal.list(instance_uuid=instance.uuid, limit=1, newest=True)
     if not last and participant.looked:
         return None

@@ -504,6 +504,13 @@ class TestLeft(Case):
                          'attachment list'):
                 self.assertIn(word, reason)
 
+    def test_an_evacuation_to_here_detaches_by_the_rows_of_the_other_host(self):
+        self.instance.host = DST
+        records = self.world.records
+        records.row = dataclasses.replace(records.row, host=DST)
+        for self.src.participant.looked in (True, False):
+            self.assertEqual('done', self.call(gates.detach))
+
     def test_attachments_of_this_host(self):
         """It was evacuated to here, and its domain is gone."""
         rows = self.world.volumes.rows
