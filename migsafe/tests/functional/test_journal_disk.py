@@ -19,7 +19,17 @@ import fixtures
 from oslotest import base as oslo_base
 
 # NOTE: mounting needs root; anyone else becomes root of a namespace of their own.
-SCRIPT = r"""
+#: Fills the file system, in both scripts.
+BALLAST = """
+def ballast():
+    with open(f'{where}/ballast', 'wb', buffering=0) as ballast:
+        try:
+            while ballast.write(b'x' * 4096):
+                pass
+        except OSError:
+            pass
+"""
+SCRIPT = BALLAST + r"""
 import os, subprocess, sys
 from unittest import mock
 from migsafe import exceptions, journal
@@ -51,12 +61,7 @@ if what == 'full':
     refused(opened.check_writable, 'KiB left')
     with mock.patch.object(files, 'free_bytes', return_value=2 ** 30):
         opened.check_writable()
-        with open(f'{where}/ballast', 'wb', buffering=0) as ballast:
-            try:
-                while ballast.write(b'x' * 4096):
-                    pass
-            except OSError:
-                pass
+        ballast()
         for turn in range(3):
             refused(lambda: opened.intent(
                 tx, 'r', 'e', 'v-2', base.CONNECTION | {'fill': 'x' * 10 ** 5}), 'disk is full')
@@ -128,7 +133,7 @@ print('fine', failed)
 """
 
 
-LATE = r"""
+LATE = BALLAST + r"""
 import os, subprocess, sys
 from migsafe import exceptions, journal
 from migsafe.nova.host import journal as host_journal
@@ -137,14 +142,6 @@ where, what, end = sys.argv[1:]
 
 def mount(*options):
     subprocess.run(['mount', *options, where], check=True)
-
-def ballast():
-    with open(f'{where}/ballast', 'wb', buffering=0) as ballast:
-        try:
-            while ballast.write(b'x' * 4096):
-                pass
-        except OSError:
-            pass
 
 def fails(call):
     try:

@@ -12,12 +12,12 @@
 """Which attachments that no row names a reboot may delete, case by case."""
 
 import types
-import unittest
 from unittest import mock
 
-from nova import exception, objects
+from nova import exception
 
 from migsafe.nova.seams import dangling
+from migsafe.tests.unit.nova.seams.test_evacuation import Case
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import Attachment
 
@@ -26,25 +26,13 @@ ONE = 'a77a0000-0000-4000-8000-000000000001'
 CONNECTED = {'driver_volume_type': 'iscsi', 'data': {}}
 
 
-class TestKept(unittest.TestCase):
+class TestKept(Case):
     def setUp(self):
         super().setUp()
-        objects.register_all()
-        self.migrations, self.fenced, self.enforce = [], set(), True
+        self.enforce = True
         self.volumes = types.SimpleNamespace(
             attachments=lambda _uuid: [Attachment(ONE, 'volume-1', self.host)],
             connection_info=lambda _id: self.info)
-        for owner, name, value in (
-                (objects.MigrationList, 'get_by_filters', lambda *_args: self.migrations),
-                (objects.Service, 'get_by_compute_host', self.service)):
-            patched = mock.patch.object(owner, name, value)
-            patched.start()
-            self.addCleanup(patched.stop)
-
-    def service(self, _context, host):
-        if host not in (SRC, DST, THIRD):
-            raise exception.ComputeHostNotFound(host=host)
-        return types.SimpleNamespace(forced_down=host in self.fenced)
 
     def kept(self, host, info, *moves):
         self.host, self.info = host, info
