@@ -24,6 +24,7 @@ from unittest import mock
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import records
 from migsafe.nova.host import lease, release, word
+from migsafe.nova.seams import left
 from migsafe.resources import volume_connection
 from migsafe.transaction import belief
 from migsafe.transaction.clients import Attachment, InstanceRow, OtherMove, VolumeRow
@@ -56,12 +57,14 @@ def _unheard(*_asked: Any, **_named: Any) -> str:
 
 #: name -> what it is about
 MENDINGS: Mapping[str, Without] = {
-    # nobody writes a row who may not lead the instance any more, and what he did write is undone
+    # nobody writes a row who may not lead the instance any more, what he did write is undone, and
+    # nothing is done to an instance here while a row leads to another host
     'late': (
         (lease.Lease, 'overdue', lambda _lease: False),
         (lease, 'waited', lambda _sent: False),
         (release, '_busy', _unheard),
-        (volume_connection.VolumeConnection, '_wrong_ones', _until_it_is_free)),
+        (volume_connection.VolumeConnection, '_wrong_ones', _until_it_is_free),
+        (left, '_another', lambda *_asked: None)),
     # an older transaction sees that it is not the newest operation of the instance
     'overtaken': (
         (records.Records, 'later', lambda _records, _tx: []),),

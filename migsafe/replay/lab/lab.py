@@ -237,6 +237,7 @@ class Lab:
         before = len(self.world.harms)
         refused = steps.NEXT[operation](self.stack, server)
         self.wait()
+        refused = refused or steps.failed(self.stack, server.uuid)
         status = refused or steps.status(self.stack, server.uuid)
         return lab_case.NextStep(operation, refused is None and status in steps.GOOD[operation],
                                  status, tuple(self.world.harms[before:]))

@@ -77,7 +77,7 @@ class Client:
             "id": attachment["id"],
             "volume_id": volume_id,
             "instance": attachment["instance_uuid"],
-            "status": "attached" if attachment["connector"] else "reserved",
+            "status": "attached" if attachment.get("connector") else "reserved",
         }
 
     def _volume(self, volume_id: str) -> Any:
@@ -86,7 +86,7 @@ class Client:
                 "attachment_id": attachment["id"],
                 "server_id": attachment["instance_uuid"],
                 "volume_id": volume_id,
-                "host_name": host_of(attachment["connector"]),
+                "host_name": host_of(attachment.get("connector")),
             }
             for found, attachment in self._known()
             if found == volume_id
