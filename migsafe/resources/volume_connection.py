@@ -17,12 +17,9 @@ from typing import Any
 
 from migsafe.resources import base, loser_attachments, volume_target
 from migsafe.transaction.clients import Attachment, VolumeRow
-from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.evidence import PRESENT
 from migsafe.transaction.move import QUIET, Move, Point, Residue
 from migsafe.transaction.subject import Subject
-
-#: The domain is on that host: it has not been moved from there.
-PRESENT = frozenset((GuestState.HERE, GuestState.SHUT_OFF))
 
 
 class VolumeConnection(base.Resource):

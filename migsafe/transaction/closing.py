@@ -41,6 +41,8 @@ class Outcome:
     :param kept: volume id -> why its device stays on the loser
     :param records_wrong: whether a reboot may still read another host's LUNs
     :param over: whether it is settled, if need be without a verdict
+    :param elsewhere: whether this host has the guest, all of it here was read back and is
+        right, and what is left is on the other host
     """
 
     verdict: Verdict
@@ -48,6 +50,7 @@ class Outcome:
     kept: Mapping[str, str] = dataclasses.field(default_factory=dict)
     records_wrong: bool = False
     over: bool = False
+    elsewhere: bool = False
 
     @property
     def clean(self) -> bool:

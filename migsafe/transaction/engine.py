@@ -28,7 +28,7 @@ from migsafe.transaction import belief, closing, remains, third_host, verdict
 from migsafe.transaction import history as transaction_history
 from migsafe.transaction.clients import Clients, OtherMove
 from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
-from migsafe.transaction.move import FREED, Move, Point
+from migsafe.transaction.move import FREED, Move, Point, Residue
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.witness import Witness
 
@@ -201,10 +201,13 @@ class Engine:
                 rows_wrong |= move.rows_wrong or point is Point.RECORDS and bool(found)
                 failed.update(found)
         held: dict[tuple[str, str], str] = {}
+        elsewhere = Point.DONE in points and not rows_wrong and move.well_here
         for resource in resources if Point.DONE in points else ():
-            held.update(self._inspect(resource, move))
+            left, unseen = self._inspect(resource, move)
+            held |= unseen | {(resource.name, f'{r.kind} {r.key}'): str(r) for r in left}
+            elsewhere &= not unseen and all(r.of_the_loser(move) for r in left)
         return closing.Outcome(move.decision.verdict, closing.merge(held, failed),
-                          dict(move.kept), rows_wrong)
+                          dict(move.kept), rows_wrong, elsewhere=elsewhere)
 
     def _at(self, resources: list[base.Resource], move: Move,
             point: Point) -> list[base.Resource]:
@@ -231,15 +234,13 @@ class Engine:
                     _at_point(point) + masked(error)}
         return {}
 
-    def _inspect(self, resource: base.Resource,
-                 move: Move) -> dict[tuple[str, str], str]:
+    def _inspect(self, resource: base.Resource, move: Move
+                 ) -> tuple[list[Residue], dict[tuple[str, str], str]]:
         """Read back; a plugin that cannot holds its own resource, no other."""
         try:
-            return {(resource.name, f'{r.kind} {r.key}'): str(r)
-                    for r in resource.inspect(move)}
+            return list(resource.inspect(move)), {}
         except Exception as error:
-            return {(resource.name, ''): 'could not be read back: '
-                                         f'{masked(error)}'}
+            return [], {(resource.name, ''): f'could not be read back: {masked(error)}'}
 
 
 def _at_point(point: Point) -> str:

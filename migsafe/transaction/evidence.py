@@ -66,6 +66,9 @@ MAY_RUN = frozenset((GuestState.HERE, GuestState.IN_TRANSFER,
 NO_QEMU = frozenset((GuestState.ABSENT, GuestState.SHUT_OFF,
                      GuestState.HANDED_OVER))
 
+#: The domain is on that host: it has not been moved from there.
+PRESENT = frozenset((GuestState.HERE, GuestState.SHUT_OFF))
+
 
 @dataclasses.dataclass(frozen=True)
 class HostEvidence:

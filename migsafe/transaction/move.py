@@ -31,7 +31,7 @@ from migsafe.transaction.clients import (
     OtherMove,
 )
 from migsafe.transaction.effect import Effect
-from migsafe.transaction.evidence import Evidence, GuestState
+from migsafe.transaction.evidence import PRESENT, Evidence, GuestState
 from migsafe.transaction.history import History
 
 #: Noted before an instance with something still held becomes usable again.
@@ -40,6 +40,8 @@ FREED = 'freed'
 MIGRATING = 'migrating'
 #: Task states in which nothing but a live migration moves an instance.
 QUIET = (None, MIGRATING)
+#: Kinds of residue that nobody meets who uses the guest on the winner, if they are on the loser.
+AWAY = frozenset(('R3', 'R4', 'R7', 'R8', 'R11'))
 
 
 class Point(enum.IntEnum):
@@ -74,6 +76,10 @@ class Residue:
     key: str
     host: str
     detail: str
+
+    def of_the_loser(self, move: Move) -> bool:
+        """Whether it does not concern the host that has the guest."""
+        return self.kind in AWAY and self.host == move.loser
 
     def __str__(self) -> str:
         return f'{self.kind} {self.resource} {self.key} on {self.host}: ' \
@@ -160,6 +166,12 @@ class Move:
             return self.instance.host != self.winner
         return self.instance.host not in (self.tx.source_host,
                                           self.tx.dest_host)
+
+    @property
+    def well_here(self) -> bool:
+        """The guest is on this host as its own libvirt says, and so it was decided."""
+        return self.winner == self.local and not self.superseded \
+            and self.evidence.of(self.local).guest in PRESENT
 
     @property
     def freed(self) -> bool:

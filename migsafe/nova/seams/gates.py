@@ -35,14 +35,18 @@ from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
 
+_BUT_A_REBOOT = ('. All of it is right on this host: `openstack server reboot --hard` is '
+                 'possible, and starts a guest that is shut off')
 
-def blocked(participant: Participant, instance_uuid: str) -> str | None:
+
+def blocked(participant: Participant, instance_uuid: str, *, here: bool = False) -> str | None:
     """Why an operation on this instance has to wait; None if it need not.
 
+    :param here: whether it needs no more than that all is right on this host
     :raises JournalError: when the journal cannot be read
     """
     for tx in participant.journal.unsettled_for_instance(instance_uuid):
-        reason = _unsettled(participant, tx)
+        reason = _unsettled(participant, tx, here)
         if reason:
             return (
                 f'live migration {tx.uuid} of instance {instance_uuid} from '
@@ -53,13 +57,15 @@ def blocked(participant: Participant, instance_uuid: str) -> str | None:
     return None
 
 
-def _unsettled(participant: Participant, tx: Transaction) -> str | None:
+def _unsettled(participant: Participant, tx: Transaction, here: bool) -> str | None:
     if participant.attempts.live(tx.uuid):
         return 'it is still going on'
     outcome = participant.settle(tx)
     if outcome is None:
         return 'it is being settled at this moment'
-    return None if outcome.clean else '; '.join(outcome.held.values())
+    if outcome.clean or here and outcome.elsewhere:
+        return None
+    return '; '.join(outcome.held.values()) + (_BUT_A_REBOOT if outcome.elsewhere else '')
 
 
 def reason_of(participant: Participant, instance_uuid: str) -> str | None:
@@ -70,13 +76,14 @@ def reason_of(participant: Participant, instance_uuid: str) -> str | None:
 
 
 def settle_first(participant: Participant, instance: Any,
-                 bdms: Iterable[Any] = (), *, under_lock: bool
-                 ) -> str | None:
+                 bdms: Iterable[Any] = (), *, under_lock: bool,
+                 here: bool = False) -> str | None:
     """Settle what is unsettled, and bring what Nova has read up to date.
 
     :param bdms: volume rows that Nova read before this; after settlement
         they may name another host's LUNs
     :param under_lock: whether Nova holds the instance's lock
+    :param here: see :func:`blocked`
     :returns: why the operation must not go on; None if it may
     """
     lock = (instance_lock.held(instance.uuid) if under_lock
@@ -88,7 +95,7 @@ def settle_first(participant: Participant, instance: Any,
                                                     instance.uuid):
                     volume_rows.reread(participant, instance.uuid, bdms)
                 return None
-            reason = blocked(participant, instance.uuid)
+            reason = blocked(participant, instance.uuid, here=here)
             reason = reason or _moved(participant, instance)
             if reason is None:
                 volume_rows.reread(participant, instance.uuid, bdms)

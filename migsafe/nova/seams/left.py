@@ -20,7 +20,7 @@ attachments into the rows of a guest that has gone on to another host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from migsafe.journal.records import Transaction
@@ -85,6 +85,27 @@ def _another(participant: Participant, instance_uuid: str, own: set[str]) -> str
     return next((f'volume {row.volume_id} is attached to {host}' for row in rows
                  if (host := hosts.get(row.attachment_id or ''))
                  and host != participant.host), None)
+
+
+def unproven(participant: Participant, instance_uuid: str,
+             attachments: Iterable[str | None]) -> str | None:
+    """Why what Nova has read of rows may not be this host's, while a migration is not settled.
+
+    Another host may write rows up to the moment at which they are read, and later.
+
+    :param attachments: the one of each row that was read; None of one from before there were any
+    :returns: None if each is this host's by its own journal, or by Cinder
+    :raises Exception: when the journal or Cinder cannot be asked
+    """
+    own = _own(participant, participant.journal.unsettled_for_instance(instance_uuid))
+    doubtful = [one for one in attachments if one not in own]
+    hosts = {one.id: one.host for one in
+             participant.clients.volumes.attachments(instance_uuid)} if doubtful else {}
+    return next((
+        f'a row of instance {instance_uuid} names attachment {one}, of which neither the journal '
+        f'nor Cinder says that it is of {participant.host} (Cinder: {hosts.get(one or "")}), and '
+        'a live migration of it is not settled; `migsafe residue list` says which'
+        for one in doubtful if hosts.get(one or '') != participant.host), None)
 
 
 def _last(host: str, found: Sequence[Transaction]) -> str:

@@ -133,6 +133,7 @@ class Gate:
     :param under_lock: whether Nova holds the instance's lock
     :param bdms: the argument with rows that were read before
     :param when: (argument, value) with which alone it is meant
+    :param here: whether it may be done while only the other host is not settled
     :param further: what else may speak against it, once nothing here is unsettled
     """
 
@@ -141,6 +142,7 @@ class Gate:
     under_lock: bool = False
     bdms: str = ''
     when: tuple[str, Any] | None = None
+    here: bool = False
     further: Callable[[Participant, Any], str | None] = left.refusal
 
     def __call__(self, wrapped: Any, manager: Any, args: Any,
@@ -154,7 +156,8 @@ class Gate:
             return wrapped(*args, **kwargs)
         reason = gates.settle_first(
             participant, call['instance'], call.get(self.bdms) or (),
-            under_lock=self.under_lock) or self._further(participant, call['instance'])
+            under_lock=self.under_lock, here=self.here) \
+            or self._further(participant, call['instance'])
         if reason:
             self.refuse(manager, call, faults.discreet(exception.NovaException(
                 f'{self.operation} refused: {reason}'), self.operation))
@@ -170,7 +173,7 @@ class Gate:
 #: ComputeManager's method -> its leading parameters and its gate.
 GATES: dict[str, tuple[str, Gate]] = {
     '_reboot_instance': (
-        'context instance', Gate('reboot', under_lock=True)),
+        'context instance', Gate('reboot', under_lock=True, here=True)),
     '_power_on': ('context instance', Gate('start')),
     'resume_instance': (
         'context instance', Gate('resume', _at_the_door('resume_instance'))),

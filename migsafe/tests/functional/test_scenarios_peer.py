@@ -16,7 +16,9 @@ from __future__ import annotations
 from unittest import mock
 
 from nova.tests.fixtures import libvirt as fakelibvirt
+from oslo_serialization import jsonutils
 
+from migsafe.nova.seams import dangling, gates, refusals
 from migsafe.replay.lab import job
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import (
@@ -50,8 +52,7 @@ class TestPeerDown(scenarios.ScenarioTest):
         self.assertIn(DESTINATION, tx.reason)
 
     def test_operations_are_refused_with_the_reason(self):
-        for operation, word in (('hard_reboot', 'reboot refused'), ('detach', 'detach refused'),
-                                ('stop_start', 'start refused')):
+        for operation, word in (('detach', 'detach refused'), ('stop_start', 'start refused')):
             with self.subTest(operation):
                 self.lab.clean()
                 server = self.broken()
@@ -65,6 +66,59 @@ class TestPeerDown(scenarios.ScenarioTest):
                 self.lab.restart(DESTINATION)
                 self.recover()
                 self.assertEqual([], self.lab.world.harms)
+
+    def test_rebooted_while_it_is_away(self):
+        server = self.broken()
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual([0, 1], self.devices(server, SOURCE))
+        # what it has is as it was
+        self.assertEqual([0, 1], self.devices(server, DESTINATION))
+        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        self.assertTrue(self.lab.restart(DESTINATION))
+        self.recover()
+        self.assertClean(server, SOURCE)
+        self.assertUnharmed(server, SOURCE)
+
+    def test_shut_off_and_started_by_a_hard_reboot(self):
+        server = self.broken()
+        self.assertFalse(self.do(server, 'stop_start').done)
+        self.assertIn('server reboot --hard', self.fault_messages(server))
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+        self.assertUnharmed(server, SOURCE)
+
+    def late_row(self, server):
+        """A reboot, with a row that the other host writes between the look at it and Nova's
+        reading of it."""
+        def write(participant, instance, *args, **kwargs):
+            reason = settle_first(participant, instance, *args, **kwargs)
+            row = self.bdms(server)[0]
+            made = next(one for one in self.lab.parts.cinder.attachments.values()
+                        if one.volume_id == row.volume_id and one.id != row.attachment_id)
+            row.attachment_id = made.id
+            row.connection_info = jsonutils.dumps(made.connection_info)
+            row.save()
+            self.written.append(reason)
+            return reason
+        settle_first, self.written = gates.settle_first, []
+        with mock.patch.object(gates, 'settle_first', write), \
+                mock.patch.object(refusals.left, 'refusal', return_value=None):
+            return self.do(server, 'hard_reboot')
+
+    def test_a_row_that_is_written_meanwhile(self):
+        server = self.broken()
+        step = self.late_row(server)
+        self.assertEqual(([None], False, ()), (self.written, step.done, step.harms))
+        self.assertIn('reboot refused: a row of instance', self.fault_messages(server))
+        self.assertUnharmed(server, SOURCE)
+
+    def test_without_that_look_it_would_be_read(self):
+        server = self.broken()
+        with mock.patch.object(dangling, '_of_this_host'):
+            step = self.late_row(server)
+        self.assertEqual([None], self.written)
+        self.assertNotIn('reboot refused', self.fault_messages(server))
+        self.assertFalse(step.done and not step.harms, step)
 
     def test_clean_when_it_is_back(self):
         server = self.broken()

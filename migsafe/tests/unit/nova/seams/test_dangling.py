@@ -16,7 +16,9 @@ from unittest import mock
 
 from nova import exception
 
+from migsafe.nova.host import registry
 from migsafe.nova.seams import dangling
+from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.nova.seams.test_evacuation import Case
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import Attachment
@@ -72,3 +74,56 @@ class TestKept(Case):
         self.assertIn('whose it is cannot be told', self.kept(None, CONNECTED)[ONE])
         self.enforce = False
         self.assertEqual({}, self.kept(None, CONNECTED))
+
+
+class TestRowsOfAReboot(hosts.TwoHosts):
+    """What Nova has read right before it reboots a guest whose migration is not settled."""
+
+    def read(self, *attachments):
+        manager = types.SimpleNamespace(volume_api=None)
+        registry.put(manager, self.src.participant)
+        bdms = [types.SimpleNamespace(attachment_id=one, is_volume=True, volume_id=fake.volume(0))
+                for one in attachments]
+        called = []
+
+        def _delete_dangling_bdms(_manager, context, instance, bdms):
+            called.append(len(bdms))
+        wrapped = types.MethodType(_delete_dangling_bdms, manager)
+        dangling.delete_dangling_bdms(wrapped, manager, (
+            None, types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC), bdms), {})
+        return called
+
+    def refused(self, attachment):
+        with self.assertLogs('migsafe.nova.seams', 'ERROR') as logged, \
+                self.assertRaises(exception.NovaException):
+            self.read(fake.attachment(SRC, 0), attachment)
+        return ''.join(logged.output)
+
+    def test_settled(self):
+        self.assertEqual([1], self.read('whatever'))
+
+    def test_this_host_has_captured_it(self):
+        self.break_off()
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'decided')
+        self.world.volumes.rows.clear()
+        self.assertEqual([2], self.read(fake.attachment(SRC, 0), fake.attachment(SRC, 1)))
+
+    def test_cinder_says_that_it_is_of_this_host(self):
+        self.break_off()
+        self.assertEqual([2], self.read(fake.attachment(SRC, 0), fake.attachment(SRC, 1)))
+
+    def test_of_another_host_or_of_nobody(self):
+        self.break_off()
+        made = Attachment(ONE, fake.volume(0), None)
+        self.world.volumes.rows[ONE] = made
+        for attachment in (fake.attachment(DST, 1), ONE, 'gone', None):
+            with self.subTest(attachment):
+                self.assertIn(f'names attachment {attachment}', self.refused(attachment))
+
+    def test_cinder_does_not_answer(self):
+        self.break_off()
+        with mock.patch.object(self.world.volumes, 'attachments',
+                               side_effect=TimeoutError('cinder')):
+            self.assertIn('cinder', self.refused(fake.attachment(DST, 1)))
+            self.conf.set_override('enforce', False, 'migsafe')
+            self.assertEqual([1], self.read(fake.attachment(DST, 1)))

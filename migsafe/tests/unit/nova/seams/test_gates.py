@@ -29,7 +29,7 @@ from migsafe.nova.seams import at_start, gates, precheck, refusals, swap
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import VolumeRow
-from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.evidence import PRESENT, GuestState
 
 SRC, DST, G = fake.SRC, fake.DST, GuestState
 
@@ -143,10 +143,12 @@ class TestRefusing(Case):
     def test_unsettled_is_refused_with_the_reason(self):
         self.held()
         for name, (gate, kind) in REFUSING.items():
+            if gate is REBOOT:
+                continue
             with self.subTest(name):
                 message = self.refused(gate, kind)
-                self.assertIn(fake.MIGRATION, message)
-                self.assertIn('migsafe settle', message)
+                for word in (fake.MIGRATION, 'migsafe settle', 'server reboot --hard'):
+                    self.assertIn(word, message)
 
     def test_settled_is_let_through(self):
         for name, (gate, _kind) in REFUSING.items():
@@ -196,6 +198,63 @@ class TestRefusing(Case):
             self.call(REBOOT)
         self.assertEqual({True}, set(seen))
         self.assertFalse(instance_lock.holds(fake.INSTANCE))
+
+
+class TestRebootWhileTheOtherIsAway(Case):
+    """It needs no more than what is right here."""
+
+    def setUp(self):
+        super().setUp()
+        self.held()
+
+    def assertRefused(self):
+        said = self.refused(REBOOT, exception.NovaException)
+        self.assertIn(fake.MIGRATION, said)
+        self.assertNotIn('server reboot --hard', said)
+
+    def test_goes_on(self):
+        self.assertEqual('done', self.call(REBOOT))
+        self.assertEqual(('open', 'ABORT'), self.src.verdict())
+        # what may be in use there is as it was
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+
+    def test_goes_on_with_a_guest_that_is_shut_off(self):
+        self.src.guests.state = G.SHUT_OFF
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'decided before')
+        self.assertEqual('done', self.call(REBOOT))
+
+    def test_a_row_that_cannot_be_put_right(self):
+        self.world.records.changed_meanwhile = {fake.volume(1)}
+        self.world.records.rows[fake.volume(1)] = VolumeRow(
+            2, fake.volume(1), fake.attachment(DST, 1), fake.info(DST, 1))
+        self.assertRefused()
+
+    def test_a_binding_that_is_not_here(self):
+        with mock.patch.object(self.world.network, 'bind'):
+            self.world.network.ports = {'port-1': {SRC: 'INACTIVE', DST: 'ACTIVE'}}
+            self.assertRefused()
+
+    def test_what_cannot_be_read_back(self):
+        self.src.settle()
+        with mock.patch.object(self.world.network, 'bindings',
+                               side_effect=TimeoutError('neutron')):
+            self.assertRefused()
+
+    def test_a_guest_that_is_not_here(self):
+        self.src.settle()
+        for state in G:
+            if state not in PRESENT:
+                self.src.guests.state = state
+                self.assertRefused()
+
+    def test_an_instance_that_is_elsewhere(self):
+        self.src.settle()
+        self.world.records.row = dataclasses.replace(self.world.records.row, host=fake.THIRD)
+        self.assertRefused()
+
+    def test_it_was_decided_that_the_other_has_it(self):
+        self.src.journal.verdict(self.src.tx(), 'COMMIT', 'decided before')
+        self.assertRefused()
 
 
 class ReportClient:
@@ -257,7 +316,7 @@ class TestRefusals(Case):
         """Else the rows are swapped with nobody's lock."""
         seen = set()
         for method, (_parameters, gate) in refusals.GATES.items():
-            def blocked(participant, uuid, method=method):
+            def blocked(participant, uuid, method=method, **_how):
                 if instance_lock.holds(uuid):
                     seen.add(method)
                 return 'no'
