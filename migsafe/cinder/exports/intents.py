@@ -60,6 +60,7 @@ class Intents:
             try:
                 ledger.intend(thing, peers, state, attachment=attachment,
                               judge=judging() if judging else None)
+                self._guard.looks.anew(thing, [peer.key for peer in peers])
                 return
             except (api.Busy, targets.Changed):
                 if time.monotonic() >= deadline:

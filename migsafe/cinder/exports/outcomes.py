@@ -38,4 +38,6 @@ def record(guard: Any, thing: Thing, keys: list[str], seen: Seen | None, *, reas
     if seen is Seen.ONCE:
         return bool(settle(thing, keys, 'removed', error=reason, again=guard.inspector.lag, **how))
     why = NOT_SEEN.format(seen.value if seen else NOT_ASKED)
-    return bool(settle(thing, keys, 'removed', error=why, again=SOON, **how))
+    # NOTE: a list that is younger than the array may lag can be from before the removal.
+    return bool(settle(thing, keys, 'removed', error=why, again=max(SOON, guard.inspector.lag),
+                       **how))

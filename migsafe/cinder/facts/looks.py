@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from migsafe.cinder.facts import mappings
@@ -89,6 +90,13 @@ class Looks:
         """Something else was seen there."""
         with self._lock:
             self._first.pop((thing, OTHERS), None)
+
+    def anew(self, thing: Thing, keys: Iterable[str]) -> None:
+        """Exports are about to be made or taken away: no look from before that says what became
+        of it."""
+        with self._lock:
+            for key in keys:
+                self._first.pop((thing, key), None)
 
     def _ask(self, subject: Any, export: records.Export | records.Peer) -> bool | None:
         """Whether the array has it now; None if it cannot tell."""

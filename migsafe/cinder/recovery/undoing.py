@@ -73,6 +73,8 @@ class Undoing:
             LOG.info('%s is left alone for now: it has changed, or another service is at work on '
                      'its volume', export)
             return False
+        if export.incarnation != ledger.incarnation:
+            self._guard.looks.anew(thing, [export.peer])
         try:
             seen = self._take(thing, export, subject)
             if seen is Seen.THERE:
@@ -178,6 +180,7 @@ class Undoing:
         driver = self._guard.driver
         # NOTE: the target is made too, and has to be looked at.
         self._guard.ledger.intend(thing, [records.Peer()], 'mapping')
+        self._guard.looks.anew(thing, ['', export.peer])
         with calls.entering(), self._guard.working(thing, ['', export.peer]):
             made = driver.create_export(context.get_admin_context(), subject, export.connector)
             if made:

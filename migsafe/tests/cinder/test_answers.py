@@ -14,7 +14,7 @@
 import datetime
 from unittest import mock
 
-from cinder import exception
+from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 from oslo_utils import fixture as time_fixture
 
@@ -210,3 +210,43 @@ class TestOldLists(Answers):
         self.later()
         self.assertEqual('gone', self.row().state)
         self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_what_was_not_there_before_it_was_mapped_again(self):
+        """A look from before an intent says nothing of what was made since."""
+        self.detach(self.first)
+        self.assertEqual(('removed', ''), (self.row().state, self.row().error))
+        again = self.reserve()
+        self.now += 28
+        initialize = world.ArrayDriver.initialize_connection
+
+        def late(*args, **kwargs):
+            initialize(*args, **kwargs)
+            raise exception.VolumeDriverException('no answer')
+        with mock.patch.object(world.ArrayDriver, 'initialize_connection', late), \
+                mock.patch.object(self.guard.recovery, 'nudge'):
+            self.assertRaises(exception.VolumeBackendAPIException, self.attach, again)
+        self.assertEqual({world.NODE13['initiator']}, self.mapped())
+        self.forget(again)
+        # three seconds later the list is still that of ten seconds ago
+        self.now += 3
+        self.inspector.old = [[]]
+        self.recover()
+        self.assertNotEqual('gone', self.row().state)
+        for _ in range(3):
+            self.later()
+        self.assertEqual((set(), 'gone'), (self.mapped(), self.row().state))
+
+    def test_what_was_not_there_before_it_was_unmapped_again(self):
+        """The same with a removal that does nothing: the look was not after that one."""
+        self.detach(self.first)
+        self.now += 10
+        self.attach(self.reserve())
+        again = next(iter(objects.VolumeAttachmentList.get_all(self.admin))).id
+        self.now += 21
+        self.inspector.old = [[inspectors.Mapping('x')], []]
+        with self.does_nothing(), mock.patch.object(world.ArrayDriver, 'remove_export'):
+            self.detach(again)
+        self.assertEqual('removed', self.row().state)
+        for _ in range(3):
+            self.later()
+        self.assertEqual((set(), 'gone'), (self.mapped(), self.row().state))
