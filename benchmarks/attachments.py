@@ -11,9 +11,11 @@
 # under the License.
 """What the guard costs when many volumes are attached and detached at once.
 
-A real VolumeManager with Cinder's own database on MariaDB, and the ledger there too, with a thread
-for each volume: plain and guarded in turn. The array takes its time for each call, and works on
-some of them at a time, as arrays do; a look of the inspector takes its time there too.
+A real VolumeManager with Cinder's own database on MariaDB, and the ledger there too: plain and
+guarded in turn. As in cinder-volume, as many requests are served at a time as its RPC server has
+threads, by oslo.messaging's own default, and the others wait. The array takes its time for each
+call, and works on some of them at a time, as arrays do; a look of the inspector takes its time
+there too, and waits behind the calls that came before it.
 
 MariaDB is started from Debian's packages on loopback, with one sync per commit.
 """
@@ -144,7 +146,8 @@ def detached(service, admin, attachment_id):
     objects.Volume.get_by_id(admin, found.volume_id).finish_detach(attachment_id)
 
 
-def run(service, admin, volumes: list[str], guarded: bool, array: Array) -> tuple[float, ...]:
+def run(service, admin, volumes: list[str], guarded: bool, array: Array,
+        threads: int) -> tuple[float, ...]:
     """All of them at once, there and then back: seconds of each, CPU seconds, looks of each."""
     driver = Driver(configuration=service.configuration)
     driver.array, driver.host = array, HOST
@@ -155,7 +158,7 @@ def run(service, admin, volumes: list[str], guarded: bool, array: Array) -> tupl
     driver.set_initialized()
     service.driver = driver
     begun, cpu, array.looks = time.perf_counter(), time.process_time(), 0
-    with concurrent.futures.ThreadPoolExecutor(len(volumes)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         attachments = list(pool.map(lambda volume: attached(
             service, admin, volume, f'node{hash(volume) % 20}'), volumes))
         there, looks = time.perf_counter(), array.looks
@@ -175,6 +178,8 @@ def main() -> None:
     parser.add_argument('--seconds', type=float, default=0.5, help='of a call of the array')
     parser.add_argument('--look', type=float, default=0.01, help='of a look of the inspector')
     parser.add_argument('--lanes', type=int, default=8, help='calls that it serves at a time')
+    parser.add_argument('--threads', type=int, default=64,
+                        help='of the RPC server, [DEFAULT] executor_thread_pool_size')
     args = parser.parse_args()
     conf = configuration.CONF
     with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
@@ -201,7 +206,9 @@ def main() -> None:
         array = Array(args.seconds, args.look, args.lanes)
         for number in range(args.rounds):
             volumes = [made(admin) for _ in range(args.volumes)]
-            plain, guarded = (run(service, admin, volumes, one, array) for one in (False, True))
+            plain, guarded = (
+                run(service, admin, volumes, one, array, args.threads)
+                for one in (False, True))
             ratios.append([guarded[step] / plain[step] for step in (0, 1)])
             table.add_row([number, *(
                 text for step in (0, 1) for text in (
