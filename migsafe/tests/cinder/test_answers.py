@@ -18,8 +18,9 @@ from cinder import exception, objects
 from cinder.tests.unit import fake_constants
 from oslo_utils import fixture as time_fixture
 
-from migsafe import clock
+from migsafe import clock, ledger
 from migsafe.cinder import inspectors
+from migsafe.ledger import records
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
 
@@ -250,3 +251,29 @@ class TestOldLists(Answers):
         for _ in range(3):
             self.later()
         self.assertEqual((set(), 'gone'), (self.mapped(), self.row().state))
+
+    def test_another_process_has_mapped_it_since(self):
+        """The same where that was another service of the cluster, which has died."""
+        self.detach(self.first)
+        own, peer = self.guard.ledger, records.Peer.of(world.NODE13)
+        other = ledger.Ledger(own._store, own.backend, 'node2@array', 'other')
+        thing = Thing('volume', self.volume.id)
+        other.intend(thing, [peer], 'mapping')
+        self.array.targets[self.volume.id].add(world.NODE13['initiator'])
+        other.fail(thing, [peer.key], 'no answer')
+        self.now += 31
+        self.inspector.old = [[], []]
+        with self.away():
+            self.recover()
+        self.assertEqual((own.incarnation, []), (self.row().incarnation, self.inspector.old))
+        self.assertEqual('unmapping', self.row().state)
+        for _ in range(3):
+            self.later()
+        self.assertEqual((set(), 'gone'), (self.mapped(), self.row().state))
+
+    def test_what_is_there_still_is_looked_at_no_sooner_than_the_array_may_lag(self):
+        with self.does_nothing(), mock.patch.object(world.ArrayDriver, 'remove_export'):
+            self.detach(self.first)
+        row = self.row()
+        self.assertIn('the array still has it', row.error)
+        self.assertEqual(Late.lag, (row.due_at - row.updated_at).total_seconds())
