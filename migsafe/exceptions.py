@@ -204,6 +204,14 @@ class Overtaken(MigsafeError):
                'It is looked at again by itself.')
 
 
+class Unanswered(MigsafeError):
+    """What only the other host knows is needed, and it does not say."""
+
+    message = ('%(host)s has not said what it made for migration %(uuid)s of instance '
+               '%(instance)s, and nothing else tells. It is asked again by itself; if %(host)s '
+               'does not come back, `migsafe settle --peer-is-dead` says so.')
+
+
 class StillThere(MigsafeError):
     """A device was disconnected without an error, and is there."""
 

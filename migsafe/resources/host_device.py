@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.resources import base, device_connection
+from migsafe.resources import base, device_connection, loser_attachments
 from migsafe.text import masked
 from migsafe.transaction import history
 from migsafe.transaction.clients import Attachment
@@ -58,6 +58,8 @@ class HostDevice(base.Resource):
     def _release(self, move: Move) -> None:
         if not move.loser_is_dead:
             move.kept = dict(self._kept(move))
+        if loser_attachments.lost_too(move):
+            move.kept.update(self._own_kept(move))
         move.released = True
         if move.kept:
             raise base.Held(move.kept)
@@ -78,6 +80,15 @@ class HostDevice(base.Resource):
         move.seen = True
         return self._release_here(move)
 
+    def _own_kept(self, move: Move) -> dict[str, str]:
+        """What this host has to keep of an instance that it has won, and that is gone.
+
+        Only what is still exported to it: what is not was let go of by whatever took the instance
+        away, and its number may be somebody else's.
+        """
+        return {volume: f'{move.local}: {reason}' for volume, reason in self._let_go(
+            move, self._mapped(move)).items()}
+
     def _all_volumes(self, move: Move) -> list[str]:
         volumes = set(move.history.captured('volume_connection'))
         volumes |= set(move.history.connections)
@@ -93,13 +104,7 @@ class HostDevice(base.Resource):
         the plugin), what Cinder holds for this host. See ``ended`` of the history for
         what it has seen go: whatever has that number by now is another disk.
         """
-        found = dict(move.history.connections)
-        if move.local == move.tx.source_host:
-            for volume, captured in move.history.captured(
-                    'volume_connection').items():
-                info = captured.get('connection_info')
-                if isinstance(info, dict):
-                    found.setdefault(volume, info)
+        found = move.history.may_be_connected(move.local == move.tx.source_host)
         for attachment in self._attachments(move):
             if attachment.host == move.local \
                     and attachment.volume_id not in found:
@@ -112,18 +117,25 @@ class HostDevice(base.Resource):
         return move.clients.volumes.attachments(move.tx.instance_uuid)
 
     def _release_here(self, move: Move) -> dict[str, str]:
+        kept = self._let_go(move)
+        for volume, reason in self._unclaimed(move):
+            kept.setdefault(volume, reason)
+        return kept
+
+    def _let_go(self, move: Move, only: set[str] | None = None) -> dict[str, str]:
+        """Disconnect here what is connected; volume id -> why it has to stay."""
         kept = {}
         guest = move.clients.guests.evidence(move.tx.instance_uuid)
         mapped = self._mapped(move)
         for volume, info in self.connections(move).items():
+            if only is not None and volume not in only:
+                continue
             try:
                 reason = self._disconnect(move, volume, info, guest, mapped)
             except Exception as error:  # one volume must not hold the others
                 reason = f'disconnect failed: {masked(error)}'
             if reason:
                 kept[volume] = reason
-        for volume, reason in self._unclaimed(move):
-            kept.setdefault(volume, reason)
         return kept
 
     def _unclaimed(self, move: Move) -> Iterator[tuple[str, str]]:
@@ -151,13 +163,20 @@ class HostDevice(base.Resource):
                     'device by hand')
 
     def _mapped(self, move: Move) -> set[str]:
-        """Volumes whose export to this host is still there, by Cinder."""
-        mine = {i for ids in move.history.attachments.values() for i in ids}
-        mine |= {str(c.get('attachment_id')) for c in move.history.captured(
-            'volume_connection').values()
-            if move.local == move.tx.source_host}
+        """Volumes whose export to this host is still there, by Cinder.
+
+        Cinder does not name the host of an attachment that is not complete. Such a one counts
+        only where it is not known which one this host had: otherwise it is the other host's, and
+        what was exported here may be gone, and its number somebody else's.
+        """
+        mine = {volume: set(ids) for volume, ids in move.history.attachments.items()}
+        for volume, captured in move.history.captured('volume_connection').items():
+            if move.local == move.tx.source_host and captured.get('attachment_id'):
+                mine.setdefault(volume, set()).add(str(captured['attachment_id']))
+        unsure = set(move.history.unsure())
         return {a.volume_id for a in self._attachments(move)
-                if a.id in mine or a.host in (move.local, None)}
+                if a.id in mine.get(a.volume_id, ()) or a.host == move.local
+                or a.host is None and (a.volume_id not in mine or a.volume_id in unsure)}
 
     def _legacy(self, move: Move, volume: str) -> bool:
         captured = move.history.capture('volume_connection', volume)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from migsafe.transaction import third_host
 from migsafe.transaction.clients import LIVE_MIGRATION, Attachment, VolumeRow
 from migsafe.transaction.move import Move
 
@@ -52,8 +53,15 @@ def _note(move: Move, attachment_id: str) -> None:
 
 def losers(move: Move, attachments: Sequence[Attachment],
            rows: Iterable[VolumeRow]) -> list[Attachment]:
-    """Attachments that this transaction may delete."""
+    """Attachments that this transaction may delete.
+
+    :raises Unanswered: the other host has let go of all, and does not say what it had made
+    """
+    if move.loser != move.local and move.instance is None and not move.kept:
+        move.peer_attachments(needed=True)
     mine = known(move) | _unheard(move, attachments)
+    if lost_too(move):
+        mine |= own(move)
     touched = any(move.loser in (o.source_host, o.dest_host) for o in move.later)
     if move.instance is None or not (move.newest or move.superseded or touched):
         # Deleted, or given back and not moved to the loser since: nobody needs any of the
@@ -63,6 +71,23 @@ def losers(move: Move, attachments: Sequence[Attachment],
     volumes = {row.volume_id for row in rows}
     return [a for a in attachments if a.id in mine
             or (move.newest and not move.superseded and a.volume_id in volumes)]
+
+
+def lost_too(move: Move) -> bool:
+    """Whether this host has won, and the instance is gone from it all the same.
+
+    It was deleted, or brought to a third host while this transaction was open. Nova has deleted
+    what its rows named then, which may be what the other host had made. What is left of this
+    host's own is nobody's, and no journal but its own knows of it.
+    """
+    if move.local != move.winner:
+        return False
+    if move.instance is None:
+        return True
+    comes_back = any(move.local in (other.source_host, other.dest_host) for other in move.later
+                     if not (other.over or other.only_asked_for))
+    return not comes_back and move.instance.task_state is None and third_host.brought_by(
+        move.tx, move.instance, move.later) is not None
 
 
 def _unheard(move: Move, attachments: Sequence[Attachment]) -> set[str]:
@@ -85,8 +110,7 @@ def _unheard(move: Move, attachments: Sequence[Attachment]) -> set[str]:
 def known(move: Move) -> set[str]:
     """What this transaction captured or made, of the host that lost."""
     if move.loser == move.tx.source_host:
-        found = {str(c.get('attachment_id')) for c in
-                 move.history.captured('volume_connection').values()}
+        found = _captured(move)
     else:
         found = _made(move.history.attachments.values())
         # Of a deleted instance no row tells what was made.
@@ -94,6 +118,17 @@ def known(move: Move) -> set[str]:
             found |= _made(move.peer_attachments().values())
     return found | {note.removeprefix(OLD) for note in move.history.notes
                     if note.startswith(OLD)}
+
+
+def own(move: Move) -> set[str]:
+    """What this host had when the transaction began, or has made in it."""
+    found = _made(move.history.attachments.values())
+    return found | _captured(move) if move.local == move.tx.source_host else found
+
+
+def _captured(move: Move) -> set[str]:
+    return {str(captured['attachment_id']) for captured in
+            move.history.captured('volume_connection').values() if captured.get('attachment_id')}
 
 
 def _made(ids: Iterable[Iterable[str]]) -> set[str]:

@@ -73,6 +73,18 @@ class History:
         found = self.captures.get((resource, key))
         return found if isinstance(found, dict) else {}
 
+    def may_be_connected(self, source: bool) -> dict[str, dict[str, Any]]:
+        """volume id -> connection_info by which this host may have it, by the journal alone.
+
+        :param source: whether this host is the source, which had all that was captured
+        """
+        found = dict(self.connections)
+        for volume, captured in self.captured('volume_connection').items() if source else ():
+            info = captured.get('connection_info')
+            if isinstance(info, dict):
+                found.setdefault(volume, info)
+        return found
+
     def unsure(self) -> list[str]:
         """Volumes for which an attachment may have been made that nobody knows the id of."""
         return sorted({record.key for record in self.open_intents.values()

@@ -230,8 +230,16 @@ class Move:
         raise exceptions.Overtaken(
             uuid=self.tx.uuid, instance=self.tx.instance_uuid, effect=effect, reason=why)
 
-    def peer_attachments(self) -> dict[str, list[str]]:
-        """Attachments that the other host made, by volume."""
+    def peer_attachments(self, needed: bool = False) -> dict[str, list[str]]:
+        """Attachments that the other host made, by volume.
+
+        :param needed: whether nothing else tells of them
+        :raises Unanswered: so it is, and the other host may say it later
+        """
+        if needed and not (self._peer() or self.loser_is_dead or self.clients.peer.unarmed(
+                self.loser, self.tx.uuid)):
+            raise exceptions.Unanswered(
+                host=self.loser, uuid=self.tx.uuid, instance=self.tx.instance_uuid)
         return dict(self._peer().get('attachments') or {})
 
     def peer_unsure(self) -> list[str]:

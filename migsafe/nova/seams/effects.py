@@ -144,16 +144,14 @@ def _record(attempt: host_attempt.Attempt, kind: Kind, wrapped: Any, args: Any,
     return result
 
 
-def _left(attempt: host_attempt.Attempt, named: Arguments, wrapped: Any) -> str:
+def left(driver: Any, host: str, instance_uuid: str, info: dict[str, Any]) -> str:
     """Why a disconnect that raised nothing did not end the connection, if so.
 
     Nova's volume drivers swallow some failures of os-brick, and the export must not go before
     the device.
     """
     try:
-        paths = devices.own_paths(
-            wrapped.__self__, attempt.journal.host, attempt.instance_uuid,
-            named['connection_info'])
+        paths = devices.own_paths(driver, host, instance_uuid, info)
     except Exception as error:
         return f'could not be looked at: {masked(error)}'
     return f'{", ".join(paths)} still there' if paths else ''
@@ -173,11 +171,12 @@ def _journalled(attempt: host_attempt.Attempt, kind: Kind, key: str, named: Argu
         # The class is enough; the text may carry secrets.
         attempt.done(intent, 'error', {'error': type(error).__name__}, kind.lasting)
         raise
-    left = _left(attempt, named, wrapped) if kind is DISCONNECT else ''
-    if left:
+    why = left(wrapped.__self__, attempt.journal.host, attempt.instance_uuid,
+               named['connection_info']) if kind is DISCONNECT else ''
+    if why:
         # What is journalled as ended is never looked for again.
         attempt.failures.append(f'{DISCONNECT.effect} {key}')
-        attempt.kept[key] = left
+        attempt.kept[key] = why
         attempt.done(intent, 'unknown', {'error': 'still there'})
         return result
     attempt.done(intent, 'ok', kind.after(named, result), kind.lasting)

@@ -30,7 +30,7 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, left, volume_rows
+from migsafe.nova.seams import deletion, effects, faults, left, volume_rows
 from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
@@ -168,7 +168,8 @@ def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
             exception.NovaException(f'delete refused: {stops}; {reason}'), 'delete')
     LOG.warning('Instance is deleted with an unsettled migration, which '
                 'recovery cleans up: %s', reason, instance=instance)
-    return wrapped(*args, **kwargs)
+    with deletion.by(participant):
+        return wrapped(*args, **kwargs)
 
 
 def _stops_delete(participant: Participant, instance: Any,

@@ -30,6 +30,7 @@ from migsafe.nova.seams import (
     at_start,
     dangling,
     deferred,
+    deletion,
     departure,
     destination,
     effects,
@@ -152,8 +153,8 @@ SEAMS: tuple[Seam, ...] = (
           identity.named(effects.journalled(effects.CONNECT))),
     _seam(DRIVER, f'{_LD}._disconnect_volume',
           'context connection_info instance',
-          swap.disconnect(identity.named(
-              effects.journalled(effects.DISCONNECT)))),
+          deletion.noted(swap.disconnect(identity.named(
+              effects.journalled(effects.DISCONNECT))))),
     _seam(DRIVER, f'{_LD}.swap_volume', 'context old_connection_info '
           'new_connection_info instance mountpoint resize_to',
           swap.swap_volume),

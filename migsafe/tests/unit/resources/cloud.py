@@ -319,6 +319,7 @@ class Peer:
         self.description = {'known': True, 'live': False, 'state': 'open',
                             'verdict': '', 'version': '1'}
         self.answer = {'state': 'done', 'reason': '', 'kept': {}}
+        self.without = False
 
     def evidence(self, host, uuid, instance_uuid):
         self.calls('peer.evidence', host)
@@ -327,6 +328,9 @@ class Peer:
     def describe(self, host, uuid, within=1.0):
         self.calls('peer.describe', host)
         return self.description
+
+    def unarmed(self, host, uuid, within=1.0):
+        return self.without
 
     def release(self, host, uuid, instance_uuid, verdict):
         self.calls('peer.release', host, verdict)

@@ -285,6 +285,32 @@ class TestSourceOfACommit(Case):
             self.cloud.volumes.rows.clear()
 
 
+class TestWonAndGone(Case):
+    """This host has won, and the instance was deleted, or is on a third one."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud.guests.state = G.ABSENT
+        self.cloud.records.row = None
+
+    def won(self):
+        return fake.move(self.cloud, COMMIT)
+
+    def test_what_it_made_goes(self):
+        self.assertEqual({}, self.release(self.won()))
+        self.assertEqual([fake.volume(0), fake.volume(1)], self.disconnected())
+
+    def test_what_is_not_exported_any_more_is_somebody_elses(self):
+        self.cloud.volumes.rows.clear()
+        self.assertEqual({}, self.release(self.won()))
+        self.assertEqual([], self.disconnected())
+
+    def test_what_is_in_use_stays(self):
+        self.cloud.guests.state = G.HERE
+        self.assertEqual({fake.volume(0), fake.volume(1)}, set(self.release(self.won())))
+        self.assertEqual([], self.disconnected())
+
+
 class TestThere(Case):
     """The loser is the other host."""
 

@@ -150,6 +150,30 @@ class TestRows(Case):
             self.assertIn('a-reserved', self.cloud.volumes.rows, later)
 
 
+    def test_what_the_winner_had_goes_once_a_third_host_has_the_instance(self):
+        for host, later, gone in ((THIRD, ARRIVED, True), (THIRD, RUNNING, False),
+                                  (SRC, FAILED, False)):
+            self.setUp()
+            for number in (0, 1):
+                self.names(number, 'of-the-third')
+            self.row_of_instance(host=host)
+            self.act(self.resource, self.move(ABORT, later), Point.EXPORTS)
+            self.assertEqual(gone, fake.attachment(SRC, 0) not in self.cloud.volumes.rows, later)
+
+    def test_nothing_is_deleted_before_the_other_host_has_said_what_it_made(self):
+        self.cloud.records.row = None
+        for unarmed in (False, True):
+            self.cloud.peer.description = None
+            self.cloud.peer.without = unarmed
+            move = self.move(ABORT)
+            if unarmed:
+                self.assertEqual({}, self.act(self.resource, move, Point.EXPORTS))
+            else:
+                self.assertRaisesRegex(exceptions.Unanswered, f'{DST} has not said', self.act,
+                                       self.resource, move, Point.EXPORTS)
+                self.assertEqual([], self.changes())
+
+
 class TestOthers(Case):
     """Task state, host, claims and bindings of a later operation."""
 

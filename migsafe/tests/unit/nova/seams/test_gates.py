@@ -25,7 +25,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import registry
-from migsafe.nova.seams import at_start, gates, precheck, refusals, swap
+from migsafe.nova.seams import at_start, deletion, effects, gates, precheck, refusals, swap
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import VolumeRow
@@ -47,6 +47,13 @@ class Manager:
 
     def __init__(self):
         self.volume_api = VolumeApi()
+
+
+class Driver:
+    """Its libvirt driver, with nothing behind it."""
+
+    def _disconnect_volume(self, context, connection_info, instance):
+        """See :class:`nova.virt.libvirt.driver.LibvirtDriver`."""
 
 
 REBOOT = refusals.GATES['_reboot_instance'][1]
@@ -388,6 +395,26 @@ class TestDelete(Case):
         self.held()
         self.deleted()
         self.assertEqual('open', self.src.tx().state)
+
+    def test_what_it_disconnects_is_noted_for_what_is_not_settled(self):
+        """Nova gives its LUN number up next, and another tenant has it at once."""
+        noted = deletion.noted(lambda wrapped, _driver, args, kwargs: wrapped(*args, **kwargs))
+        driver, volume = Driver(), fake.volume(0)
+        self.held()
+
+        def disconnect(*_args):
+            noted(driver._disconnect_volume, driver, (
+                None, fake.info(SRC, 0), self.instance), {})
+
+        def ended():
+            return volume in self.src.participant.engine.history(self.src.tx()).ended
+
+        self.wrapped = lambda context, bdm, instance, bdms=(): disconnect()
+        for paths, outside, expected in (([], True, False), (['/dev/sda'], False, False),
+                                         ([], False, True)):
+            with mock.patch.object(effects.devices, 'own_paths', return_value=paths):
+                disconnect() if outside else self.call(gates.delete)
+            self.assertEqual(expected, ended(), (paths, outside))
 
     def test_settled_first(self):
         self.break_off()
