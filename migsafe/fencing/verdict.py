@@ -28,6 +28,7 @@ from typing import Any
 from migsafe.fencing import facts
 from migsafe.fencing.facts import Facts, Guest, Life, Limits
 from migsafe.fencing.signs import Checker, Observation
+from migsafe.text import shell
 
 
 class HostVerdict(enum.Enum):
@@ -60,8 +61,9 @@ class Row:
 
 
 V = HostVerdict
+#: HOST in what is to be done next stands for the name of the host.
 FENCE = ('power it off or fence it, look at its console, and say so with "openstack compute '
-         'service set --down"')
+         'service set --down HOST nova-compute"')
 #: The first row that fits decides. The last one fits everything.
 TABLE: tuple[Row, ...] = (
     Row('guest-runs', {'guest': Guest.RUNS}, V.ALIVE,
@@ -129,6 +131,11 @@ class Judgement:
     def verdict(self) -> HostVerdict:
         """The verdict."""
         return self.row.verdict
+
+    @property
+    def next(self) -> str:
+        """What would change the verdict; empty if nothing has to."""
+        return self.row.next.replace('HOST', shell(self.host))
 
     def __str__(self) -> str:
         last = {(one.probe, one.sign): one for one in self.seen}

@@ -13,6 +13,8 @@
 
 import dataclasses
 import itertools
+import pathlib
+import re
 import unittest
 
 from migsafe.fencing import verdict
@@ -100,6 +102,11 @@ class TestTable(unittest.TestCase):
     def test_each_refusal_says_what_to_do(self):
         for row in TABLE:
             self.assertEqual(row.verdict is not HostVerdict.DEAD, bool(row.next), row.name)
+
+    def test_documents_have_the_same_table(self):
+        page = pathlib.Path(__file__).parents[4] / 'doc/source/admin/evacuation.rst'
+        listed = re.findall(r'^   \* - ([a-z-]+)\n     - ([A-Z]+)$', page.read_text('utf-8'), re.M)
+        self.assertEqual([(row.name, row.verdict.value) for row in TABLE], listed)
 
     def test_every_sign_has_a_meaning(self):
         self.assertEqual(set(Sign), set(MEANINGS))
