@@ -35,6 +35,7 @@ LAYERS = {
     "migsafe.conf": ("eventlet", "nova", "cinder", "migsafe.journal", "migsafe.nova"),
     "migsafe.journal": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.transaction"),
     "migsafe.lvm": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.journal"),
+    "migsafe.fencing": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.ledger": ("eventlet", "nova", "cinder", "migsafe.cinder", "migsafe.transaction"),
     "migsafe.transaction": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.resources": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),

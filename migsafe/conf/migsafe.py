@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+from migsafe.conf import evacuation
+
 NAME = 'migsafe'
 
 OPTS: list[cfg.Opt] = [
@@ -204,6 +206,7 @@ OPTS: list[cfg.Opt] = [
         '"accept" is for the time after the backing of attached volumes was replaced on purpose, '
         'by a failover of the array or a restore: set it, reboot the guests, set it back.',
     ),
+    *evacuation.OPTS,
 ]
 
 

@@ -21,6 +21,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from migsafe.fencing.probes.base import Answer
 from migsafe.journal.records import Transaction
 from migsafe.transaction.evidence import HostEvidence
 
@@ -257,6 +258,13 @@ class Peer(Protocol):
 
     def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
         """Whether the other host answers that it has no migsafe. No answer is none."""
+
+    def look(self, host: str, instance_uuid: str, seconds: float) -> Answer:
+        """Whether the other host lives, and has a guest.
+
+        :param instance_uuid: empty if only the host is asked for
+        :param seconds: to wait; silence after that is an answer of its own
+        """
 
     def release(self, host: str, uuid: str, instance_uuid: str,
                 verdict: str) -> Mapping[str, Any]:

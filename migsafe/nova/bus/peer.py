@@ -25,9 +25,12 @@ from nova import context as nova_context
 from nova import rpc
 from nova.compute import rpcapi
 from oslo_log import log as logging
+from oslo_utils import uuidutils
 
+from migsafe.fencing.probes.base import Answer
+from migsafe.fencing.signs import Sign
 from migsafe.text import masked
-from migsafe.transaction.evidence import GuestState, HostEvidence
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
 LOG = logging.getLogger(__name__)
 NAMESPACE = 'migsafe'
@@ -185,6 +188,29 @@ class Peer:
         if reply is None:
             return HostEvidence(host, GuestState.UNKNOWN, detail=why)
         return parse_evidence(host, reply)
+
+    def look(self, host: str, instance_uuid: str, seconds: float) -> Answer:
+        # A host is asked here whether it lives, and only its silence may speak for its death: a
+        # broker that is away is none.
+        asked = instance_uuid or uuidutils.generate_uuid()
+        try:
+            reply = self._call(host, 'guest_evidence', seconds / self._timeout,
+                               uuid=asked, instance_uuid=asked)
+        except messaging.MessagingTimeout:
+            return Answer(Sign.SILENT, f'no answer from nova-compute within {seconds:g} seconds')
+        except Exception as error:
+            kind = _kind(error)
+            if kind == WITHOUT or isinstance(error, messaging.RemoteError):
+                return Answer(Sign.ANSWERS, f'nova-compute answers ({kind})')
+            return Answer(Sign.NOTHING, f'it could not be asked ({kind})')
+        found = parse_evidence(host, reply)
+        sign = Sign.ANSWERS
+        if instance_uuid and found.guest in NO_QEMU and not found.job:
+            sign = Sign.GUEST_GONE
+        elif instance_uuid and found.guest is not GuestState.UNKNOWN:
+            sign = Sign.GUEST_RUNS
+        return Answer(sign, f'guest {found.guest.value}' if instance_uuid else '',
+                      found.boot_id or '')
 
     def describe(self, host: str, uuid: str,
                  within: float = 1.0) -> Mapping[str, Any] | None:

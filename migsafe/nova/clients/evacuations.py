@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Nova knows of an instance's live migrations and of a host, for an evacuation."""
+"""What Nova knows of an instance's live migrations, for an evacuation."""
 
 from __future__ import annotations
 
 from nova import context as nova_context
-from nova import exception, objects
+from nova import objects
 
 from migsafe.nova.clients.records import OVER
 from migsafe.resources import instance_record
@@ -38,16 +38,3 @@ def undecided(instance_uuid: str) -> list[OtherMove]:
                 and not move.only_asked_for:
             found.append(move)
     return found
-
-
-def forced_down(host: str) -> bool:
-    """Whether somebody has said that a host is fenced.
-
-    ``forced_down`` of its nova-compute is set by an operator, or by what fences hosts; Nova
-    itself never sets it, and evacuates by it (compute API guide, "Force-down Compute Service").
-    """
-    try:
-        service = objects.Service.get_by_compute_host(nova_context.get_admin_context(), host)
-    except exception.ComputeHostNotFound:
-        return False
-    return bool(service.forced_down)

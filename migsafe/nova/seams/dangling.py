@@ -26,7 +26,7 @@ from nova import context as nova_context
 from nova import exception, objects
 from oslo_log import log as logging
 
-from migsafe.nova.clients import evacuations
+from migsafe.nova.clients import hosts as nova_hosts
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, faults, left
@@ -124,14 +124,14 @@ def kept(participant: Participant, instance: Any, stray: Iterable[str]) -> dict[
 def _reason(participant: Participant, instance_uuid: str, attachment: str,
             host: str | None) -> str | None:
     if host:
-        return None if host == participant.host or evacuations.forced_down(host) else (
+        return None if host == participant.host or nova_hosts.forced_down(host) else (
             f'it is of {host}, which may have a device of it')
     # NOTE: Cinder tells the host of an attachment only once it is complete, which in a live
     # migration comes last. Without a connection nothing was exported.
     if not participant.clients.volumes.connection_info(attachment):
         return None
     for other in _others(instance_uuid, participant.host):
-        if not evacuations.forced_down(other):
+        if not nova_hosts.forced_down(other):
             return (f'a live migration may have made it for {shell(other)}, which may have a '
                     'device of it')
     return None

@@ -9,7 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whether the guest of an evacuation may run on a host that nobody evacuates.
+"""Whether a guest may be started here because its host is dead.
+
+Nova's evacuate believes one heartbeat, and a second copy of a guest destroys its disks: the host
+has to be proven dead, see :mod:`migsafe.fencing.verdict`.
 
 A live migration hands the guest over before Nova's record names the destination. If the source
 dies in between, Nova evacuates what runs there, deletes the attachments that the rows name, which
@@ -21,18 +24,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from migsafe.nova.clients import evacuations
+from oslo_log import log as logging
+
+from migsafe import exceptions
+from migsafe.fencing.verdict import HostVerdict, Judgement
+from migsafe.nova.clients import evacuations, hosts
 from migsafe.nova.host.participant import Participant
-from migsafe.text import shell
+from migsafe.text import masked, shell
 from migsafe.transaction.clients import OtherMove
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
+
+LOG = logging.getLogger(__name__)
 
 
 def refusal(participant: Participant, instance: Any) -> str | None:
     """Why an instance must not be evacuated to this host now; None if it may.
 
     Each host of a live migration that Nova has not ended is asked, but for this one, which looks
-    itself, and for the one that is evacuated, which Nova takes for dead.
+    itself, and for the one that is evacuated, which is judged last.
 
     :param instance: as it comes to the host, with the one that it is evacuated from
     """
@@ -41,18 +50,50 @@ def refusal(participant: Participant, instance: Any) -> str | None:
             if host in ('', participant.host, instance.host):
                 continue
             found = participant.clients.peer.evidence(host, move.uuid, instance.uuid)
-            if not _gone(found):
+            if not _gone(participant, found, instance.uuid):
                 return _may_run(instance.uuid, move, found)
             said = participant.clients.peer.describe(host, move.uuid)
             if said is not None and said['known'] and said['state'] != 'settled':
                 return _unsettled(instance.uuid, move, host)
-    return None
+    return _not_dead(participant, instance)
 
 
-def _gone(found: HostEvidence) -> bool:
-    """Whether no guest is there: the host says so, or it is silent and was fenced."""
+def _not_dead(participant: Participant, instance: Any) -> str | None:
+    """Why the host that is evacuated may be alive, as far as that is to stop anything."""
+    policy, host = participant.conf.evacuation, instance.host
+    if policy == 'off' or host in (None, '', participant.host):
+        return None
+    why = _judged(participant, instance)
+    if why and policy == 'warn':
+        LOG.warning('Evacuation goes on although it may start a second copy of the guest '
+                    '([migsafe] evacuation is warn): %s', why, instance=instance)
+        return None
+    return why
+
+
+def _judged(participant: Participant, instance: Any) -> str | None:
+    host = instance.host
+    try:
+        found = _judge(participant, host, instance.uuid)
+    except exceptions.ConfigError as error:
+        return f'nothing can be said of {host}: {masked(error)}'
+    if found.verdict is HostVerdict.DEAD:
+        LOG.info('Host %s counts as dead for this evacuation: %s', host, found, instance=instance)
+        return None
+    return (f'{host} is not proven dead, and a second copy of instance {instance.uuid} would '
+            f'destroy its disks: {found}. Next: {found.next}; then evacuate it again. [migsafe] '
+            'evacuation decides about this')
+
+
+def _judge(participant: Participant, host: str, instance_uuid: str) -> Judgement:
+    return hosts.judge(participant.conf, participant.clients.peer, participant.host, host,
+                       instance_uuid)
+
+
+def _gone(participant: Participant, found: HostEvidence, instance_uuid: str) -> bool:
+    """Whether no guest is there: the host says so, or it is silent and dead."""
     if found.guest is GuestState.UNKNOWN and found.boot_id is None:
-        return evacuations.forced_down(found.host)
+        return _judge(participant, found.host, instance_uuid).verdict is HostVerdict.DEAD
     return found.guest in NO_QEMU and not found.job
 
 

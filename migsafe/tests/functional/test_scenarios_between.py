@@ -147,9 +147,11 @@ class TestInBetween(scenarios.ThirdHostTest):
         context = nova_context.get_admin_context()
         nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
         with self.lab.world.looking():
-            service = objects.Service.get_by_compute_host(context, DESTINATION)
-            service.forced_down = down
-            service.save()
+            # the source, too, may be dead then, and would be one that should see and does not
+            for host in (SOURCE, DESTINATION):
+                service = objects.Service.get_by_compute_host(context, host)
+                service.forced_down = down
+                service.save()
 
     def test_deletion(self):
         server = self.arrived()

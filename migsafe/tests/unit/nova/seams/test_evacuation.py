@@ -17,7 +17,11 @@ from unittest import mock
 
 from nova import exception, objects
 
-from migsafe.nova.clients import evacuations
+from migsafe import exceptions
+from migsafe.fencing import verdict
+from migsafe.fencing.facts import Limits
+from migsafe.fencing.signs import Checker, Observation, Sign
+from migsafe.nova.clients import evacuations, hosts
 from migsafe.nova.seams import evacuation
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
@@ -38,9 +42,13 @@ class Case(unittest.TestCase):
         objects.register_all()
         self.migrations, self.fenced, self.asked = [], set(), []
         self.there, self.said = HostEvidence(DST, G.UNKNOWN), None
+        #: host -> what each probe sees of it; the host that is evacuated is dead
+        self.signs = {SRC: (Sign.SILENT, Sign.DECLARED)}
+        self.judged = []
         for owner, name, value in (
                 (objects.MigrationList, 'get_by_filters', lambda *_args: self.migrations),
-                (objects.Service, 'get_by_compute_host', self.service)):
+                (objects.Service, 'get_by_compute_host', self.service),
+                (hosts.servicegroup, 'API', mock.Mock()), (hosts, 'judge', self.judge)):
             patched = mock.patch.object(owner, name, value)
             patched.start()
             self.addCleanup(patched.stop)
@@ -48,17 +56,67 @@ class Case(unittest.TestCase):
     def service(self, _context, host):
         if host not in (SRC, DST, THIRD):
             raise exception.ComputeHostNotFound(host=host)
-        return types.SimpleNamespace(forced_down=host in self.fenced)
+        return types.SimpleNamespace(
+            forced_down=host in self.fenced, last_seen_up=None, report_count=0, binary='x',
+            host=host, created_at=None, topic='compute', updated_at=None)
 
     def evidence(self, host, _uuid, _instance_uuid):
         self.asked.append(host)
         return self.there
 
-    def refusal(self, host=THIRD):
+    def judge(self, _conf, _peer, _here, host, instance_uuid):
+        self.judged.append((host, instance_uuid))
+        signs = self.signs.get(host, (Sign.SILENT,))
+        if isinstance(signs, Exception):
+            raise signs
+        return verdict.judge(
+            host, [Observation(f'probe{number}', sign, sample=0)
+                   for number, sign in enumerate(signs)], Checker(True, 9, 0), Limits(1))
+
+    def refusal(self, host=THIRD, policy='enforce', source=SRC):
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: self.said)
         return evacuation.refusal(
-            types.SimpleNamespace(host=host, clients=types.SimpleNamespace(peer=peer)),
-            types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC))
+            types.SimpleNamespace(host=host, clients=types.SimpleNamespace(peer=peer),
+                                  conf=types.SimpleNamespace(evacuation=policy)),
+            types.SimpleNamespace(uuid=fake.INSTANCE, host=source))
+
+
+class TestHostIsNotDead(Case):
+    def test_refused_with_what_is_known_and_what_to_do(self):
+        for signs in ((Sign.SILENT, Sign.STALE), (Sign.GUEST_RUNS, Sign.DECLARED),
+                      (Sign.NOTHING, Sign.DECLARED)):
+            self.signs[SRC] = signs
+            why = self.refusal()
+            for word in (SRC, fake.INSTANCE, 'not proven dead', f'probe0: {signs[0].value}',
+                         'Next: ', '[migsafe] evacuation'):
+                self.assertIn(word, why)
+        self.signs[SRC] = (Sign.SILENT, Sign.STALE)
+        self.assertIn(f'service set --down {SRC} nova-compute', self.refusal())
+
+    def test_dead_goes_through(self):
+        for signs in ((Sign.SILENT, Sign.DECLARED), (Sign.GUEST_GONE, Sign.DECLARED)):
+            self.signs[SRC] = signs
+            self.assertIsNone(self.refusal())
+        self.assertEqual({(SRC, fake.INSTANCE)}, set(self.judged))
+
+    def test_policies(self):
+        self.signs[SRC] = (Sign.GUEST_RUNS,)
+        with self.assertLogs(evacuation.LOG.logger, 'WARNING') as logged:
+            self.assertIsNone(self.refusal(policy='warn'))
+        self.assertIn('a second copy', ''.join(logged.output))
+        self.judged.clear()
+        self.assertIsNone(self.refusal(policy='off'))
+        self.assertEqual([], self.judged)
+
+    def test_probes_that_cannot_be_used(self):
+        self.signs[SRC] = exceptions.ConfigError(group='migsafe', option='probes', reason='no x')
+        self.assertIn('nothing can be said of node13', self.refusal())
+
+    def test_own_host_is_not_judged(self):
+        """Nova does not choose it; that it lives is plain."""
+        for source in (THIRD, None, ''):
+            self.assertIsNone(self.refusal(source=source))
+        self.assertEqual([], self.judged)
 
 
 class TestRefusal(Case):
@@ -74,7 +132,7 @@ class TestRefusal(Case):
         why = self.refusal()
         for word in ('m-1', fake.INSTANCE, DST, f'service set --down {DST}'):
             self.assertIn(word, why)
-        self.fenced = {DST}
+        self.signs[DST] = (Sign.SILENT, Sign.DECLARED)
         self.assertIsNone(self.refusal())
         # one that answers is not dead, whatever was said of it
         self.there = HostEvidence(DST, G.UNKNOWN, boot_id='')
@@ -94,7 +152,7 @@ class TestRefusal(Case):
             self.assertIn(word, self.refusal())
 
     def test_host_that_nova_does_not_know_is_not_fenced(self):
-        self.assertFalse(evacuations.forced_down('node99'))
+        self.assertFalse(hosts.forced_down('node99'))
 
     def test_nobody_else_is_asked(self):
         """Not the host itself, not the one that is evacuated, and none that was not chosen yet."""

@@ -1,0 +1,78 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Options of the group ``[migsafe]`` about hosts that may be dead."""
+
+from oslo_config import cfg
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'evacuation',
+        default='enforce',
+        choices=[
+            ('enforce', 'Refuse it. The instance stays as it was, and the message says what '
+                        'would prove that the host is dead.'),
+            ('warn', 'Log what speaks against it, and go on as Nova does.'),
+            ('off', 'Do not look at all.'),
+        ],
+        help='What nova-compute does about an evacuation to it from a host that is not proven '
+        'dead, whoever asks for it. Nova itself takes one heartbeat that is late for proof; a '
+        'stopped nova-compute or a partition then leads to a second copy of each guest, which '
+        'destroys its disks. With the default probes a host is proven dead once its nova-compute '
+        'was forced down ("openstack compute service set --down") and does not answer any more, '
+        'which is what the tools for instance high availability do after they have fenced it, or '
+        'once it answers that the guest is not there. A tool that only disables the service has '
+        'to force it down, too.',
+    ),
+    cfg.ListOpt(
+        'probes',
+        default=['nova_service', 'rpc'],
+        help='How to find out whether a host is dead: names of plugins (entry points '
+        'migsafe.probes). A host is dead only if none of them shows a sign of life.',
+    ),
+    cfg.FloatOpt(
+        'probe_timeout',
+        default=2.5,
+        min=0.1,
+        help='Seconds that one probe waits for an answer of a host, which counts as silent then.',
+    ),
+    cfg.IntOpt(
+        'verdict_samples',
+        default=3,
+        min=2,
+        help='How often each probe looks before a host may be called dead. One look that differs '
+        'is enough against it.',
+    ),
+    cfg.FloatOpt(
+        'verdict_interval',
+        default=0.5,
+        min=0.0,
+        help='Seconds between two looks of the same probe. A longer pause bridges longer '
+        'disturbances of a network; an evacuation waits for all looks.',
+    ),
+    cfg.IntOpt(
+        'fleet_loss_percent',
+        default=30,
+        min=0,
+        max=100,
+        help='Share of the other compute hosts, in percent, that may be without a heartbeat at '
+        'the same time. With more than that no silent host is called dead: a broken network or '
+        'message bus looks just so. Hosts that are forced down do not count.',
+    ),
+    cfg.BoolOpt(
+        'believe_forced_down',
+        default=True,
+        help='Whether a host is dead whose nova-compute was forced down, if it is silent and '
+        'nothing else speaks against it. Whoever forces a host down has to have fenced it; set '
+        'this to false where scripts do it without that. It then takes a second proof, such as '
+        'the power state that its BMC reports.',
+    ),
+]

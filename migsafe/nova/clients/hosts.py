@@ -1,0 +1,77 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Nova knows of a compute host, and the verdict on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nova import context as nova_context
+from nova import exception, objects, servicegroup
+from oslo_utils import timeutils
+
+from migsafe.fencing import examine
+from migsafe.fencing.examine import Fleet
+from migsafe.fencing.probes.base import Record, Site
+from migsafe.fencing.verdict import Judgement
+from migsafe.transaction.clients import Peer
+
+BINARY = 'nova-compute'
+
+
+def record(host: str) -> Record | None:
+    """Nova's record of a nova-compute; None if there is none."""
+    try:
+        found = objects.Service.get_by_compute_host(nova_context.get_admin_context(), host)
+    except exception.ComputeHostNotFound:
+        return None
+    heard = found.last_seen_up
+    return Record(
+        forced_down=bool(found.forced_down), up=bool(servicegroup.API().service_is_up(found)),
+        age=None if heard is None else timeutils.delta_seconds(
+            timeutils.normalize_time(heard), timeutils.utcnow()),
+        reports=int(found.report_count))
+
+
+def forced_down(host: str) -> bool:
+    """Whether somebody has said that a host is fenced.
+
+    ``forced_down`` of its nova-compute is set by an operator, or by what fences hosts; Nova
+    itself never sets it, and evacuates by it (compute API guide, "Force-down Compute Service").
+    It is a word, and no proof: whether the host is dead says :func:`judge`.
+    """
+    found = record(host)
+    return found is not None and found.forced_down
+
+
+def fleet(*apart: str) -> Fleet:
+    """The hosts that are not forced down.
+
+    :param apart: hosts that do not count: the one that is judged, and the one that judges
+    """
+    api = servicegroup.API()
+    found = [one for one in objects.ServiceList.get_by_binary(
+        nova_context.get_admin_context(), BINARY, include_disabled=True)
+        if one.host not in apart and not one.forced_down]
+    up = tuple(one.host for one in found if api.service_is_up(one))
+    return Fleet(up, len(found) - len(up))
+
+
+def judge(conf: Any, peer: Peer, here: str, host: str, instance_uuid: str) -> Judgement:
+    """Whether a host is dead, for one of its guests.
+
+    :param conf: the options of ``[migsafe]``
+    :param here: this host
+    :raises ConfigError: a probe cannot be used
+    """
+    return examine.examine(host, instance_uuid, Site(conf, record, peer.look),
+                           lambda: fleet(host, here))

@@ -1,0 +1,79 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Incident 004: a script evacuates a host whose nova-compute was only stopped."""
+
+from __future__ import annotations
+
+import datetime
+
+from nova import context as nova_context
+from nova import objects
+from nova.conf import CONF
+from oslo_utils import timeutils
+
+from migsafe.replay.lab import steps
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
+from migsafe.tests.functional.test_scenarios_outlived import EvacuationTest
+
+
+class TestStoppedNovaCompute(EvacuationTest):
+    """The guest runs on; Nova lets the evacuation through, as its heartbeat is late."""
+
+    def evacuated(self, server):
+        """What the script does, and the start that Nova leaves to others."""
+        self.assertIsNone(steps.api_action(
+            self.lab.stack, server.uuid, {'evacuate': {'host': DESTINATION}}))
+        self.lab.wait()
+        if self.lab.show(server)['OS-EXT-SRV-ATTR:host'] == DESTINATION:
+            self.assertIsNone(steps.api_action(self.lab.stack, server.uuid, {'os-start': None}))
+            self.lab.wait()
+        return self.lab.observer(server).running_on()
+
+    def policy(self, value):
+        """The option, as it is read by the host that the guest is to come to."""
+        CONF.set_override('evacuation', value, group='migsafe')
+        self.addCleanup(CONF.clear_override, 'evacuation', group='migsafe')
+
+    def stopped(self):
+        """A guest whose nova-compute is stopped, for so long that Nova takes it for down."""
+        server = self.guest()
+        self.lab.stack.silence_host(SOURCE)
+        self.heard(SOURCE, datetime.timedelta(days=8))
+        self.addCleanup(self.heard, SOURCE, datetime.timedelta())
+        return server
+
+    def heard(self, host, ago):
+        """Set when Nova last heard of a host."""
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            service = objects.Service.get_by_compute_host(context, host)
+            service.last_seen_up = timeutils.utcnow(with_timezone=True) - ago
+            service.save()
+
+    def test_plain_nova_starts_a_second_copy(self):
+        """The control: what a host does that does not look."""
+        server = self.stopped()
+        self.policy('off')
+        self.assertEqual([DESTINATION, SOURCE], sorted(self.evacuated(server)))
+
+    def test_refused_until_it_is_fenced(self):
+        server = self.stopped()
+        self.assertEqual([SOURCE], self.evacuated(server))
+        self.assertEqual([], self.lab.world.harms)
+        said = self.fault_messages(server)
+        for word in ('evacuation refused: node13 is not proven dead', 'rpc: silent',
+                     'service set --down node13'):
+            self.assertIn(word, said)
+        self.power_off(SOURCE)
+        self.force_down(SOURCE)
+        self.assertEqual([DESTINATION], self.evacuated(server))

@@ -1,0 +1,100 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Looking at a host: what is asked, how often, and what a failure of it counts as."""
+
+import threading
+import types
+import unittest
+
+from migsafe import exceptions
+from migsafe.fencing import examine, probes
+from migsafe.fencing.examine import Fleet
+from migsafe.fencing.probes.base import Answer, Record, Site
+from migsafe.fencing.signs import Sign
+
+HOST, INSTANCE = 'node13', 'b1f5a6c0-0000-4000-8000-000000000001'
+CONF = {'probes': ['nova_service', 'rpc'], 'probe_timeout': 0.2, 'verdict_samples': 3,
+        'verdict_interval': 0.0, 'fleet_loss_percent': 30, 'believe_forced_down': True}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.answers, self.asked = {HOST: Answer(Sign.SILENT)}, []
+        self.record = Record(True, False, 9.0, 7)
+        self.fleet = Fleet(('node11', 'node12'), 0)
+
+    def ask(self, host, instance_uuid, seconds):
+        self.asked.append((host, instance_uuid))
+        answer = self.answers.get(host, Answer(Sign.ANSWERS))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer() if callable(answer) else answer
+
+    def examine(self, **conf):
+        def fleet():
+            if isinstance(self.fleet, Exception):
+                raise self.fleet
+            return self.fleet
+        return examine.examine(HOST, INSTANCE, Site(
+            types.SimpleNamespace(**CONF | conf), lambda _host: self.record, self.ask), fleet)
+
+
+class TestExamine(Case):
+    def test_each_probe_looks_several_times(self):
+        self.assertEqual('word', self.examine().row.name)
+        self.assertEqual(3, self.asked.count((HOST, INSTANCE)))
+        self.assertEqual({('node11', ''), ('node12', '')}, set(self.asked) - {(HOST, INSTANCE)})
+
+    def test_nobody_else_answers(self):
+        self.answers |= {'node11': Answer(Sign.SILENT), 'node12': OSError('away')}
+        self.assertEqual('blind', self.examine().row.name)
+
+    def test_nobody_else_is_there(self):
+        self.fleet = Fleet()
+        self.assertEqual('word', self.examine().row.name)
+
+    def test_records_that_cannot_be_read(self):
+        self.fleet = OSError('database away')
+        self.assertEqual('blind', self.examine().row.name)
+
+    def test_too_many_are_lost(self):
+        self.fleet = Fleet(('node11', 'node12'), 1)
+        self.assertEqual('storm', self.examine().row.name)
+
+    def test_failure_and_hanging_are_no_silence(self):
+        self.addCleanup((over := threading.Event()).set)
+        for answer, word in ((OSError('bus away'), 'failed: '), (over.wait, 'in time')):
+            self.answers[HOST] = answer
+            found = self.examine()
+            self.assertEqual('word-unheard', found.row.name)
+            self.assertIn(word, str(found))
+
+    def test_guest_of_a_host_that_was_forced_down(self):
+        for sign, row in ((Sign.GUEST_GONE, 'guest-gone'), (Sign.GUEST_RUNS, 'guest-runs'),
+                          (Sign.ANSWERS, 'host-lives')):
+            self.answers[HOST] = Answer(sign, boot_id='boot-1')
+            self.assertEqual(row, self.examine().row.name)
+
+    def test_host_that_was_not_forced_down(self):
+        self.record = Record(False, False, 900.0, 7)
+        self.assertEqual('silence', self.examine().row.name)
+        self.record = None
+        self.assertEqual('silence', self.examine().row.name)
+
+    def test_probes_that_cannot_be_used(self):
+        for names in (['no_such'], [], ['rpc', '']):
+            with self.assertRaises(exceptions.ConfigError) as caught:
+                self.examine(probes=names)
+            self.assertIn('nova_service', str(caught.exception))
+            self.assertIn('[migsafe] probes', str(caught.exception))
+        self.assertIn('rpc', probes.names())
