@@ -24,6 +24,8 @@ from migsafe.journal import commits, engine, errors, files, tokens, underfoot, w
 
 T = TypeVar('T')
 Work = Callable[[sa.Connection], T]
+#: What SQLite says of a write where it could open the file for reading only.
+READ_ONLY = 'readonly'
 
 
 class Store:
@@ -105,7 +107,7 @@ class Store:
             try:
                 result = self._by_writer(self._writer, work, synced)
             except errors.OUTSIDE as exc:
-                if 'readonly' not in errors.first_line(exc):
+                if READ_ONLY not in errors.first_line(exc):
                     raise
                 # NOTE: SQLite opens for reading what it once failed to open for writing, also by
                 # chance, and stays with that. Nothing of the work was written.

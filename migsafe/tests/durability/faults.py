@@ -127,13 +127,13 @@ def numbers(trial: Trial, when: str) -> dict[int, int]:
     return {error: found[kinds] for error, kinds in KINDS.items()}
 
 
-def each_sync(trial: Trial) -> int:
-    """Have each fsync of a later start fail once; return how many there are."""
+def each(trial: Trial, kinds: str) -> int:
+    """Have each operation of some kinds at a later start fail once; return how many there are."""
     with trial.place(LATER) as top:
         last = killed.killed(trial.recorder, trial.subject, top, library.Fault(
-            library.SYNC, NEVER, errno.EIO, False))[0].met
+            kinds, NEVER, errno.EIO, False))[0].met
     for number in range(1, last + 1):
-        trial.run(LATER, library.Fault(library.SYNC, number, errno.EIO, False))
+        trial.run(LATER, library.Fault(kinds, number, errno.EIO, False))
     return last
 
 
@@ -144,9 +144,9 @@ def all_of(trial: Trial, count: int, seed: str) -> int:
     """
     total = 0
     for when in (FIRST, LATER):
-        each = list(faults(numbers(trial, when)))
-        total += len(each)
-        chosen = random.Random(f'{seed}-{when}').sample(each, count) if count else each
+        every = list(faults(numbers(trial, when)))
+        total += len(every)
+        chosen = random.Random(f'{seed}-{when}').sample(every, count) if count else every
         for fault in chosen:
             trial.run(when, fault)
     return total

@@ -13,6 +13,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import logging
 import sys
@@ -39,6 +40,10 @@ def _careless() -> None:
 
 def _nothing_for_nothing() -> None:
     store._write_something = lambda _connection: None
+
+
+def _never_again() -> None:
+    store.READ_ONLY = 'no error says this'
 
 
 def crash_states(recorder: library.Recorder, subject: Subject, count: int, seed: str,
@@ -68,11 +73,11 @@ def disk_faults(recorder: library.Recorder, subject: Subject, count: int, seed: 
             'wrong': trial.wrong}
 
 
-def disk_doubts(recorder: library.Recorder, subject: Subject, _count: int, _seed: str,
-                before: Callable[[], None]) -> dict[str, object]:
-    """Run with each fsync failing; see :func:`crash_states`."""
+def once_each(kinds: str, recorder: library.Recorder, subject: Subject, _count: int, _seed: str,
+              before: Callable[[], None]) -> dict[str, object]:
+    """Run with each operation of some kinds failing once; see :func:`crash_states`."""
     trial = faults.Trial(recorder, subject, before)
-    total = faults.each_sync(trial)
+    total = faults.each(trial, kinds)
     return {'counts': {'runs': trial.runs, 'struck': trial.struck}, 'of': total,
             'wrong': trial.wrong}
 
@@ -89,12 +94,16 @@ class Kind:
     before: Callable[[], None] = _nothing
 
 
+_SYNCS = functools.partial(once_each, library.SYNC)
+_OPENS = functools.partial(once_each, library.OPEN_TO_WRITE)
 KINDS = {
     'states': Kind(crash_states, workloads.SUBJECTS),
     'states-control': Kind(crash_states, workloads.SUBJECTS, _careless),
     'faults': Kind(disk_faults, workloads.SUBJECTS),
-    'doubts': Kind(disk_doubts, (workloads.TAKEN_BACK,)),
-    'doubts-control': Kind(disk_doubts, (workloads.TAKEN_BACK,), _nothing_for_nothing),
+    'doubts': Kind(_SYNCS, (workloads.TAKEN_BACK,)),
+    'doubts-control': Kind(_SYNCS, (workloads.TAKEN_BACK,), _nothing_for_nothing),
+    'opens': Kind(_OPENS, workloads.SUBJECTS),
+    'opens-control': Kind(_OPENS, workloads.SUBJECTS, _never_again),
 }
 
 

@@ -53,9 +53,17 @@ class TestDurability(unittest.TestCase):
 
     def test_a_write_that_failed_does_not_come_back(self):
         """What took it back was answered, and had nothing to change."""
-        for kind, wrong in (('doubts', False), ('doubts-control', True)):
-            (found,), shown = search(kind, 0)
+        self.each_fails_once('doubts')
+
+    def test_a_file_that_was_once_not_opened_for_writing_is_opened_again(self):
+        """SQLite makes do with reading for as long as it has it open."""
+        self.each_fails_once('opens', '--subject', 'journal')
+
+    def each_fails_once(self, kind, *more):
+        for name, wrong in ((kind, False), (f'{kind}-control', True)):
+            (found,), shown = search(name, 0, *more)
             self.assertEqual(wrong, bool(found['wrong']), shown)
+            self.assertGreater(found['of'], 1, shown)
             self.assertEqual(found['of'], found['counts']['struck'], shown)
 
     def test_no_fault_of_a_disk_stops_the_next_start(self):
