@@ -104,6 +104,23 @@ class TestHere(Case):
         self.assertIn('by hand', kept[fake.volume(0)])
         self.assertEqual([fake.volume(1)], self.disconnected())
 
+    def test_an_attachment_without_a_host_is_no_export_to_who_knows_his_own(self):
+        """Cinder names its host once it is complete: it may be the other one's."""
+        history = self.cloud.history()
+        del self.cloud.volumes.rows[fake.attachment(DST, 0)]
+        self.cloud.volumes.add('of-the-other', fake.volume(0), None, fake.info(SRC, 0))
+        kept = self.release(fake.move(self.cloud, history=history))
+        self.assertIn(f'no export to {DST}', kept[fake.volume(0)])
+        self.assertEqual([fake.volume(1)], self.disconnected())
+
+    def test_an_attachment_without_a_host_may_be_the_one_that_nobody_knows(self):
+        history = self.cloud.history()
+        history.attachments.pop(fake.volume(0))
+        del self.cloud.volumes.rows[fake.attachment(DST, 0)]
+        self.cloud.volumes.add('may-be-mine', fake.volume(0), None, fake.info(DST, 0))
+        self.release(fake.move(self.cloud, history=history))
+        self.assertIn(fake.volume(0), self.disconnected())
+
     def test_export_and_device_gone_is_done(self):
         del self.cloud.volumes.rows[fake.attachment(DST, 0)]
         self.cloud.devices.present.discard((fake.IQN, fake.FIRST_LUN[DST]))
