@@ -313,7 +313,7 @@ class TestJournal(scenarios.ScenarioTest):
 
                 def refuse(asked, mine=journal, check=real):
                     with mock.patch('migsafe.journal.files.free_bytes',
-                                    return_value=4096 if asked is mine else 1 << 40):
+                                    return_value=4096 if asked.host == mine.host else 1 << 40):
                         check(asked)
 
                 with mock.patch.object(type(journal), 'check_writable', refuse):
