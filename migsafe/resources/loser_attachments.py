@@ -57,7 +57,8 @@ def losers(move: Move, attachments: Sequence[Attachment],
 
     :raises Unanswered: the other host has let go of all, and does not say what it had made
     """
-    if move.loser != move.local and move.instance is None and not move.kept:
+    # Before a destination was chosen there is nobody who could have made anything.
+    if move.loser not in ('', move.local) and move.instance is None and not move.kept:
         move.peer_attachments(needed=True)
     mine = known(move) | _unheard(move, attachments)
     if lost_too(move):
@@ -80,8 +81,8 @@ def lost_too(move: Move) -> bool:
     what its rows named then, which may be what the other host had made. What is left of this
     host's own is nobody's, and no journal but its own knows of it.
     """
-    if move.local != move.winner:
-        return False
+    if move.local != move.winner or not move.loser:
+        return False  # before a destination was chosen nothing has changed
     if move.instance is None:
         return True
     comes_back = any(move.local in (other.source_host, other.dest_host) for other in move.later

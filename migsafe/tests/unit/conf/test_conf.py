@@ -35,7 +35,10 @@ class TestConf(base.BaseTestCase):
              'recovery_backoff_max': 600, 'recovery_batch': 20, 'recovery_workers': 4,
              'rpc_timeout': 15, 'retention_days': 30, 'quiesce_timeout': 60, 'adopt_after': 300,
              'device_guards': True, 'identity_check_interval': 300,
-             'holder_policy': 'refuse', 'identity_policy': 'refuse'},
+             'holder_policy': 'refuse', 'identity_policy': 'refuse',
+             'evacuation': 'enforce', 'probes': ['nova_service', 'rpc'], 'probe_timeout': 2.5,
+             'verdict_samples': 3, 'verdict_interval': 0.5, 'fleet_loss_percent': 30,
+             'believe_forced_down': True},
             dict(group))
 
     def test_registering_again_is_harmless(self):
@@ -58,7 +61,8 @@ class TestConf(base.BaseTestCase):
             for opt in opts:
                 self.assertGreater(len(opt.help), 80, opt.name)
                 if isinstance(opt, cfg.IntOpt) and opt.name not in (
-                        'recovery_batch', 'recovery_workers', 'retention_days'):
+                        'recovery_batch', 'recovery_workers', 'retention_days',
+                        'verdict_samples', 'fleet_loss_percent'):
                     self.assertIn('econds', opt.help, opt.name)
 
     def test_numbers_that_cannot_work_are_refused(self):
