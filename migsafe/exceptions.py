@@ -208,8 +208,9 @@ class Unanswered(MigsafeError):
     """What only the other host knows is needed, and it does not say."""
 
     message = ('%(host)s has not said what it made for migration %(uuid)s of instance '
-               '%(instance)s, and nothing else tells. It is asked again by itself; if %(host)s '
-               'does not come back, `migsafe settle --peer-is-dead` says so.')
+               '%(instance)s, and nothing else tells. It is asked again by itself. Once %(host)s '
+               'is powered off or fenced, and not before, `migsafe settle %(shell:uuid)s '
+               '--peer-is-dead %(shell:host)s` says so.')
 
 
 class StillThere(MigsafeError):

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from migsafe.resources import base
 from migsafe.text import shell
-from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.move import Move, Point
+from migsafe.transaction.residue import Residue
 
 
 class Allocation(base.Resource):

@@ -17,7 +17,8 @@ import abc
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.move import Move, Point
+from migsafe.transaction.residue import Residue
 
 
 class Held(Exception):

@@ -22,7 +22,8 @@ from migsafe.text import masked
 from migsafe.transaction import history
 from migsafe.transaction.clients import Attachment
 from migsafe.transaction.evidence import NO_QEMU, HostEvidence
-from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.move import Move, Point
+from migsafe.transaction.residue import Residue
 
 
 class HostDevice(base.Resource):

@@ -20,7 +20,8 @@ from oslo_log import log as logging
 from migsafe.resources import base
 from migsafe.text import shell
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
-from migsafe.transaction.move import Move, Point, Residue
+from migsafe.transaction.move import Move, Point
+from migsafe.transaction.residue import Residue
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
 

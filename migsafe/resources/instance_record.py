@@ -18,7 +18,8 @@ from typing import Any
 from migsafe import exceptions
 from migsafe.resources import base
 from migsafe.transaction.clients import InstanceRow
-from migsafe.transaction.move import MIGRATING, Move, Point, Residue
+from migsafe.transaction.move import MIGRATING, Move, Point
+from migsafe.transaction.residue import Residue
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
 

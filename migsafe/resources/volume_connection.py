@@ -18,7 +18,8 @@ from typing import Any
 from migsafe.resources import base, loser_attachments, volume_target
 from migsafe.transaction.clients import Attachment, VolumeRow
 from migsafe.transaction.evidence import PRESENT
-from migsafe.transaction.move import QUIET, Move, Point, Residue
+from migsafe.transaction.move import QUIET, Move, Point
+from migsafe.transaction.residue import Residue
 from migsafe.transaction.subject import Subject
 
 

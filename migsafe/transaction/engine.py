@@ -28,7 +28,8 @@ from migsafe.transaction import belief, closing, remains, third_host, verdict
 from migsafe.transaction import history as transaction_history
 from migsafe.transaction.clients import Clients, OtherMove
 from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
-from migsafe.transaction.move import FREED, Move, Point, Residue
+from migsafe.transaction.move import FREED, Move, Point
+from migsafe.transaction.residue import Residue
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.witness import Witness
 
@@ -205,7 +206,7 @@ class Engine:
         for resource in resources if Point.DONE in points else ():
             left, unseen = self._inspect(resource, move)
             held |= unseen | {(resource.name, f'{r.kind} {r.key}'): str(r) for r in left}
-            elsewhere &= not unseen and all(r.of_the_loser(move) for r in left)
+            elsewhere &= not unseen and all(r.only_of(move.loser) for r in left)
         return closing.Outcome(move.decision.verdict, closing.merge(held, failed),
                           dict(move.kept), rows_wrong, elsewhere=elsewhere)
 

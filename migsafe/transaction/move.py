@@ -40,8 +40,6 @@ FREED = 'freed'
 MIGRATING = 'migrating'
 #: Task states in which nothing but a live migration moves an instance.
 QUIET = (None, MIGRATING)
-#: Kinds of residue that nobody meets who uses the guest on the winner, if they are on the loser.
-AWAY = frozenset(('R3', 'R4', 'R7', 'R8', 'R11'))
 
 
 class Point(enum.IntEnum):
@@ -58,32 +56,6 @@ class Point(enum.IntEnum):
     EXPORTS = 30
     REST = 40
     DONE = 50
-
-
-@dataclasses.dataclass(frozen=True)
-class Residue:
-    """A piece of a resource that does not agree with the verdict.
-
-    :param kind: R1..R12, as in the design's table
-    :param resource: the resource plugin that found it
-    :param key: volume id, port id or '' for the instance as a whole
-    :param host: the host it concerns
-    :param detail: what was found, for an operator
-    """
-
-    kind: str
-    resource: str
-    key: str
-    host: str
-    detail: str
-
-    def of_the_loser(self, move: Move) -> bool:
-        """Whether it does not concern the host that has the guest."""
-        return self.kind in AWAY and self.host == move.loser
-
-    def __str__(self) -> str:
-        return f'{self.kind} {self.resource} {self.key} on {self.host}: ' \
-               f'{self.detail}'
 
 
 @dataclasses.dataclass

@@ -101,11 +101,14 @@ def unproven(participant: Participant, instance_uuid: str,
     doubtful = [one for one in attachments if one not in own]
     hosts = {one.id: one.host for one in
              participant.clients.volumes.attachments(instance_uuid)} if doubtful else {}
-    return next((
-        f'a row of instance {instance_uuid} names attachment {one}, of which neither the journal '
-        f'nor Cinder says that it is of {participant.host} (Cinder: {hosts.get(one or "")}), and '
-        'a live migration of it is not settled; `migsafe residue list` says which'
-        for one in doubtful if hosts.get(one or '') != participant.host), None)
+    wrong = [one for one in doubtful if hosts.get(one or '') != participant.host]
+    if not wrong:
+        return None
+    named = (f'attachment {wrong[0]}, of which neither the journal nor Cinder says that it is of '
+             f'{participant.host} (Cinder: {hosts.get(wrong[0])})' if wrong[0]
+             else 'no attachment, so that nothing says whose connection it leads to')
+    return (f'a row of instance {instance_uuid} names {named}, and a live migration of it is not '
+            'settled; `migsafe residue list` says which, and what it waits for')
 
 
 def _last(host: str, found: Sequence[Transaction]) -> str:

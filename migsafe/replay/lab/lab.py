@@ -234,10 +234,11 @@ class Lab:
 
         :param operation: one of case.NEXT_STEPS.
         """
-        before = len(self.world.harms)
+        before, failed = len(self.world.harms), len(steps.failures(self.stack, server.uuid))
         refused = steps.NEXT[operation](self.stack, server)
         self.wait()
-        refused = refused or steps.failed(self.stack, server.uuid)
+        later = steps.failures(self.stack, server.uuid)
+        refused = refused or (later[0] if len(later) > failed else None)
         status = refused or steps.status(self.stack, server.uuid)
         return lab_case.NextStep(operation, refused is None and status in steps.GOOD[operation],
                                  status, tuple(self.world.harms[before:]))

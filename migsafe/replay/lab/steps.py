@@ -51,17 +51,16 @@ def status(stack: lab_stack.Stack, uuid: str) -> str:
             return 'DELETED'
 
 
-def failed(stack: lab_stack.Stack, uuid: str) -> str | None:
-    """What the newest action of a server ended with if it failed. One that nova-compute refuses
-    leaves the status as it was, and only this tells."""
+def failures(stack: lab_stack.Stack, uuid: str) -> list[str]:
+    """The actions of a server that failed, the newest first. One that nova-compute refuses leaves
+    the status as it was, and only this tells."""
     with stack.parts.world.looking():
         try:
             actions = stack.admin_api.api_get(
                 f'/servers/{uuid}/os-instance-actions').body['instanceActions']
         except api_client.OpenStackApiNotFoundException:
-            return None
-    newest = actions[0] if actions else {'message': None}
-    return f"{newest['action']}: {newest['message']}" if newest['message'] else None
+            return []
+    return [f"{one['action']}: {one['message']}" for one in actions if one['message']]
 
 
 def hard_reboot(stack: lab_stack.Stack, server: Any) -> str | None:

@@ -19,6 +19,7 @@ from migsafe.tests.unit.transaction import base
 from migsafe.transaction import move as transaction_move
 from migsafe.transaction import verdict as transaction_verdict
 from migsafe.transaction.evidence import NO_QEMU, Evidence, GuestState, HostEvidence
+from migsafe.transaction.residue import Residue
 from migsafe.transaction.witness import HANDED_OVER
 
 SRC, DST, G = fake.SRC, fake.DST, GuestState
@@ -27,7 +28,6 @@ COMMIT, ABORT, HOLD = (
     transaction_verdict.Verdict.ABORT,
     transaction_verdict.Verdict.HOLD,
 )
-Residue = transaction_move.Residue
 
 
 class TestOrder(base.EngineCase):

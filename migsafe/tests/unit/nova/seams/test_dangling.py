@@ -116,9 +116,10 @@ class TestRowsOfAReboot(hosts.TwoHosts):
         self.break_off()
         made = Attachment(ONE, fake.volume(0), None)
         self.world.volumes.rows[ONE] = made
-        for attachment in (fake.attachment(DST, 1), ONE, 'gone', None):
+        for attachment in (fake.attachment(DST, 1), ONE, 'gone'):
             with self.subTest(attachment):
                 self.assertIn(f'names attachment {attachment}', self.refused(attachment))
+        self.assertIn('names no attachment', self.refused(None))
 
     def test_cinder_does_not_answer(self):
         self.break_off()
