@@ -38,9 +38,17 @@ def remember(move: Move, left: Iterable[Attachment]) -> None:
         _note(move, attachment.id)
 
 
-def replaced(move: Move, wrong: str | None, right: str | None) -> None:
-    """Journal what a row named that was put right; nobody else would know whose it was."""
-    if wrong and wrong != right and wrong not in known(move):
+def replaced(move: Move, wrong: str | None, right: str | None,
+             attachments: Iterable[Attachment]) -> None:
+    """Journal what a row named that was put right; nobody else would know whose it was.
+
+    What a third host may have is another migration's, whose destination may have a device of it.
+    """
+    ours = {move.tx.source_host, move.tx.dest_host}
+    elsewhere = any(other.dest_host not in ours for other in move.later)
+    third = {a.id for a in attachments
+             if a.host not in ours and (a.host is not None or elsewhere)}
+    if wrong and wrong != right and wrong not in known(move) | third:
         _note(move, wrong)
 
 
@@ -92,19 +100,21 @@ def lost_too(move: Move) -> bool:
 
 
 def _unheard(move: Move, attachments: Sequence[Attachment]) -> set[str]:
-    """What was made for the destination by a process that was killed before it knew the id.
+    """What was made for the destination by a process that did not learn the id: it was killed,
+    or the answer was an error.
 
     Nothing but a move makes a second attachment of a volume that the instance has. While none
-    is going on or has come after, one without a host that no row names is that one. An
-    evacuation, say, that came to nothing makes its own without a connection, and has a row name
-    it before it gets one (ComputeManager.rebuild_instance).
+    is going on or has come after, one of the destination or of no host that no row names is
+    that one. An evacuation, say, that came to nothing makes its own without a connection, and
+    has a row name it before it gets one (ComputeManager.rebuild_instance).
     """
     if move.loser != move.tx.dest_host or not all(
             other.came_to_nothing and other.kind != LIVE_MIGRATION for other in move.later
             ) or not (move.instance is None or move.instance.task_state is None):
         return set()
     volumes = (move.history.unsure() if move.loser == move.local else move.peer_unsure())
-    return {a.id for a in attachments if a.host is None and a.volume_id in volumes
+    return {a.id for a in attachments
+            if a.host in (None, move.tx.dest_host) and a.volume_id in volumes
             and (not move.later or move.clients.volumes.connection_info(a.id))}
 
 

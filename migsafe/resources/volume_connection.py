@@ -166,7 +166,8 @@ class VolumeConnection(base.Resource):
             done = move.clients.records.replace_connection(
                 move.tx.instance_uuid, row, target.attachment_id, info)
         if done and not move.newest:
-            loser_attachments.replaced(move, row.attachment_id, target.attachment_id)
+            loser_attachments.replaced(move, row.attachment_id, target.attachment_id,
+                                       move.listed)
         return {} if done else {
             row.volume_id: f'row {row.bdm_id} was changed by something else '
                            'in the meantime; looked at again later'}

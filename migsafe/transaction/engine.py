@@ -118,15 +118,7 @@ class Engine:
         history = self.history(tx)
         later = self._clients.records.later(tx)
         if remains.moved_on(tx, history, later, self._clients):
-            remains.give_back(tx, later, self._clients, self._journal)
-            left = remains.left(tx, history, self._clients)
-            remains.note(self._journal, tx, left)
-            named = remains.named(left)
-            if left:
-                LOG.warning('Live migration %s of instance %s was overtaken%s', tx.uuid,
-                            tx.instance_uuid, named)
-            tx = self._journal.finish(tx, f'the instance has moved on since{named}')
-            return closing.ended(tx)
+            return self._leave(tx, history, later)
         evidence = self.witness.gather(tx, history, silent)
         why = belief.borne_out(history.guest_on, evidence) if history.guest_on else None
         if why:
@@ -139,6 +131,23 @@ class Engine:
             decision = belief.not_borne_out(decision, history.guest_on)
         return self._carry_out(tx, history, evidence, twice or decision,
                                tuple(points), False, later)
+
+    def _leave(self, tx: Transaction, history: transaction_history.History,
+               later: Sequence[OtherMove]) -> closing.Outcome:
+        """The instance has moved on: what is left is named, and not touched."""
+        remains.give_back(tx, later, self._clients, self._journal)
+        try:
+            left = remains.left(tx, history, self._clients)
+        except exceptions.Unanswered as error:
+            self._closer.postpone(tx, str(error))
+            return closing.Outcome(verdict.Verdict.HOLD, {('transaction', ''): str(error)})
+        remains.note(self._journal, tx, left)
+        named = remains.named(left)
+        if left:
+            LOG.warning('Live migration %s of instance %s was overtaken%s', tx.uuid,
+                        tx.instance_uuid, named)
+        tx = self._journal.finish(tx, f'the instance has moved on since{named}')
+        return closing.ended(tx)
 
     def _withdraw(self, tx: Transaction, host: str, evidence: Evidence,
                   why: str) -> Transaction:

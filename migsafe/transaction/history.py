@@ -42,6 +42,8 @@ class History:
     :param connections: volume id -> connection_info that may be connected here
     :param open_intents: intents with no outcome: they may have happened
     :param failed: effects whose outcome is not ``ok``
+    :param uncreated: volumes for which the answer to attachment_create was an error, which
+        does not say that nothing was made
     :param holds: (resource, key) that is held
     :param settled: (resource, key) that was verified
     :param ended: volumes whose device here was seen to be gone after a disconnect
@@ -60,6 +62,7 @@ class History:
     open_intents: dict[int, Record] = dataclasses.field(
         default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
+    uncreated: set[str] = dataclasses.field(default_factory=set)
     ended: set[str] = dataclasses.field(default_factory=set)
     undone: set[str] = dataclasses.field(default_factory=set)
     dead_hosts: set[str] = dataclasses.field(default_factory=set)
@@ -87,8 +90,8 @@ class History:
 
     def unsure(self) -> list[str]:
         """Volumes for which an attachment may have been made that nobody knows the id of."""
-        return sorted({record.key for record in self.open_intents.values()
-                       if record.effect == CREATE})
+        return sorted(self.uncreated | {record.key for record in self.open_intents.values()
+                                        if record.effect == CREATE})
 
     def captured(self, resource: str) -> dict[str, dict[str, Any]]:
         """All captures of one resource, by key."""
@@ -109,12 +112,14 @@ def _on_outcome(history: History, record: Record) -> None:
     intent = history.open_intents.pop(record.ref or 0, None)
     if record.payload == NOT_BEGUN:
         return
+    effect = intent.effect if intent else record.effect
     if record.status != 'ok':
         history.failed.append(f'{record.effect or "effect"} {record.key}')
-        if (intent.effect if intent else record.effect) == DISCONNECT:
+        if effect == DISCONNECT:
             history.undone.add(record.key)
+        elif effect == CREATE:
+            history.uncreated.add(record.key)
         return
-    effect = intent.effect if intent else record.effect
     payload = record.payload if isinstance(record.payload, dict) else {}
     if effect == CREATE and payload.get('attachment_id'):
         history.attachments.setdefault(record.key, []).append(

@@ -14,8 +14,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from migsafe import exceptions
 from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.resources import instance_record
@@ -65,13 +67,31 @@ def _end(tx: Transaction, later: Sequence[OtherMove]) -> verdict.Verdict | None:
 
 def left(tx: Transaction, history: History, clients: Clients) -> list[Attachment]:
     """What is named when it ends, and not touched: on a host that has the instance again, an
-    old attachment may share its export with the one that is in use."""
+    old attachment may share its export with the one that is in use.
+
+    :raises Unanswered: the destination, which has the instance, does not say what it had made
+    """
+    peer = _destinations(tx, clients)
     rows = {row.attachment_id for row in clients.records.volumes(tx.instance_uuid)}
     mine = {str(captured.get('attachment_id')) for captured in
             history.captured('volume_connection').values()}
-    mine |= {made for found in history.attachments.values() for made in found}
+    for made in (history.attachments, peer.get('attachments') or {}):
+        mine |= {one for found in made.values() for one in found}
+    unsure = {*history.unsure(), *(peer.get('unsure') or ())}
     return [attachment for attachment in clients.volumes.attachments(tx.instance_uuid)
-            if attachment.id in mine and attachment.id not in rows]
+            if attachment.id not in rows and (attachment.id in mine or (
+                attachment.volume_id in unsure and attachment.host in (None, tx.dest_host)))]
+
+
+def _destinations(tx: Transaction, clients: Clients) -> Mapping[str, Any]:
+    """What the destination says that it has made, if this host is the source."""
+    if tx.role != 'source' or not tx.dest_host:
+        return {}
+    said = clients.peer.describe(tx.dest_host, tx.uuid)
+    if said is None and not clients.peer.unarmed(tx.dest_host, tx.uuid):
+        raise exceptions.Unanswered(
+            host=tx.dest_host, uuid=tx.uuid, instance=tx.instance_uuid)
+    return said or {}
 
 
 def named(found: Sequence[Attachment]) -> str:

@@ -23,11 +23,14 @@ from nova.conf import CONF
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 
-from migsafe.nova.clients import evidence, failed_moves
+from migsafe.nova.clients import evidence, failed_moves, left_claims
 from migsafe.nova.clients.orphans import Migrating, Orphans
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.resources import instance_record
 from migsafe.text import masked
+from migsafe.transaction import remains
+from migsafe.transaction.move import FREED
+from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class Adoption:
         self._participant, self._manager = participant, manager
         self._records = Orphans(manager)
         self._failed = failed_moves.FailedMoves(manager)
+        self._claims = left_claims.LeftClaims()
         self._started = timeutils.utcnow()
         #: instances in Nova's line without a future -> since when that was seen
         self._unsubmitted: dict[str, datetime.datetime] = {}
@@ -57,6 +61,28 @@ class Adoption:
             self._records.migrating(host, self._idle),
             self._failed.instances(host, self._unknown))
         return sum(self._try(one) for one in found if self._orphan(one))
+
+    def give_back(self) -> None:
+        """What only the source would have given back, of migrations that its journal has not."""
+        page = self._claims.page(self._participant.host, self._unknown)
+        held = self._participant.clients.allocations.held
+        found = [one for one in page if self._idle(one.instance_uuid) and held(one.uuid)]
+        for one in found:
+            self._give_back_one(one)
+        self._claims.done()
+
+    def _give_back_one(self, found: left_claims.Completed) -> None:
+        LOG.warning('Live migration %s of instance %s to %s is completed, this journal has '
+                    'nothing of it, and Placement still has its claim on %s: it is given back',
+                    found.uuid, found.instance_uuid, found.dest_host, self._participant.host)
+        journal = self._participant.journal
+        tx = journal.begin(found.uuid, SOURCE, found.instance_uuid, self._participant.host,
+                           found.dest_host, source_boot_id=evidence.boot_id(),
+                           migration_id=found.number)
+        # The instance is its owner's since then.
+        journal.note(tx, FREED)
+        remains.give_back(tx, [], self._participant.clients, journal)
+        journal.finish(tx, 'its claim in Placement was left', verdict=Verdict.COMMIT.value)
 
     def _unknown(self, migration_uuid: str) -> bool:
         """Whether this host's journal has nothing of a migration from here."""

@@ -39,6 +39,7 @@ SECRETS_KEPT = datetime.timedelta(hours=24)
 BLANK_INTERVAL = datetime.timedelta(hours=1)
 #: The names of that work.
 ADOPTION, KEPT, LEFT = 'adoption', 'devices of no migration', 'what was left'
+CLAIMS = 'claims that were left'
 WHOLE = 'the whole journal'
 
 
@@ -90,7 +91,7 @@ class Upkeep:
         for step in (self._beat, self._blank, self._purge):
             self._try(step)
         for name, step in ((ADOPTION, self._adopt), (KEPT, self._kept), (LEFT, self._left),
-                           (WHOLE, self._check)):
+                           (CLAIMS, self._adoption.give_back), (WHOLE, self._check)):
             self._aside.take(name, functools.partial(self._try, step))
 
     def _adopt(self) -> None:

@@ -139,7 +139,10 @@ class TestRestored(scenarios.ThirdHostTest):
         for host, other, fault in (
                 (SOURCE, DESTINATION, scenarios.DESTINATION_DIES),
                 (DESTINATION, SOURCE, scenarios.SOURCE_DIES),
-                (DESTINATION, SOURCE, scenarios.LAST_COMMIT)):
+                (DESTINATION, SOURCE, scenarios.LAST_COMMIT),
+                # the record says completed, and Placement still has the claim
+                (SOURCE, DESTINATION, scenarios.kill(
+                    SOURCE, 'placement', 'PUT /allocations/*', when='before'))):
             with self.subTest(f'{host} {fault}'):
                 self.start()
                 server = self.guest()

@@ -132,8 +132,9 @@ class Peer(peer.Peer):
         super().__init__(timeout)
         self._world, self._host = world, host
 
-    def _call(self, host, method, **kwargs):
+    def _call(self, host, method, within=1.0, **kwargs):
         if host not in self._world.hosts:
             raise oslo_messaging.MessagingTimeout(f'no host {host}')
         self._world.bus.asked += 1
-        return self._world.bus.call(self._host, host, f'migsafe.{method}', self._timeout, kwargs)
+        return self._world.bus.call(self._host, host, f'migsafe.{method}',
+                                    self._timeout * within, kwargs)

@@ -58,15 +58,24 @@ class Host:
         self.store = journals.SHELF.empty(name)
         self.life = self.participant = self.manager = None
         self.boots, self.powered, self.listening, self.backup = 1, True, False, None
+        #: seconds since the beginning at its last heartbeat, once it sends none any more; and
+        #: whether an operator has said that it is off
+        self.last_heard, self.forced_down = 0.0, False
 
     @property
     def boot_id(self):
         return f'boot-{self.name}-{self.boots}'
 
+    @property
+    def heard(self):
+        """Seconds since the beginning at its last heartbeat."""
+        return self.last_heard if self.life is None else self.world.loop.now
+
     def start(self):
         """nova-compute starts, on a host that is powered on first if need be."""
         if self.life is not None:
             return
+        self.forced_down = False
         if not self.powered:
             self.powered, self.boots = True, self.boots + 1
         self.life = loop.Life(self.name)
@@ -98,6 +107,8 @@ class Host:
         self.manager.init_host()
         self.listening = True
         self.world.bus.host_is_up(self.name)
+        if self.participant is not None:
+            self.participant.recovery.round(seams.utcnow)
         while self.participant is not None:
             self.recover()
             self.world.loop.sleep(INTERVAL)
@@ -117,6 +128,7 @@ class Host:
 
     def stop(self):
         """nova-compute is killed, or stopped: what it was at does not end first."""
+        self.last_heard = self.heard
         life, self.life, self.listening = self.life, None, False
         self.participant = None
         if life is not None:

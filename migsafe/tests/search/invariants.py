@@ -253,6 +253,8 @@ def _never_begun(around, host):
 def _devices(around, host):
     """R3, R4 and R11: what other hosts have of it."""
     named = {bdm['attachment_id'] for bdm in around.rows()}
+    for one in around.hosts.values():
+        named |= journals.named_attachments(one.store)
     for attachment in around.cinder.rows.values():
         where = (attachment['connector'] or {}).get('host')
         if attachment['id'] not in named:

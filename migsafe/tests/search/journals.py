@@ -202,3 +202,10 @@ def named_a_directory(found):
         "SELECT 1 FROM migsafe_records n WHERE n.kind = 'note' AND n.text LIKE '% stays on %' "
         "AND NOT EXISTS (SELECT 1 FROM migsafe_records c WHERE c.kind = 'capture' "
         "AND c.transaction_id = n.transaction_id)"))
+
+
+def named_attachments(found):
+    """Attachments that an operator was told of, because a later operation has brought the instance
+    back to the host that they are of."""
+    return {row[0] for row in found.sql(
+        "SELECT key FROM migsafe_findings WHERE kind = 'R2-left'")}

@@ -223,11 +223,34 @@ def module(current):
             {uuid: bdms(c, uuid) for uuid in uuids}),
         'Migration': bind(Migration, get_by_uuid=migration, get_by_id=by_id,
                           get_by_instance_and_status=by_status),
-        'Service': bind(Row, get_by_compute_host=lambda _context, host:
-                        types.SimpleNamespace(forced_down=False)),
+        'Service': bind(Row, get_by_compute_host=lambda _context, host: service(
+            current().world.hosts[host])),
+        'ServiceList': bind(ListOf, get_by_binary=lambda _context, _binary, **_kwargs: ListOf(
+            service(host) for host in current().world.hosts.values())),
         'MigrationList': bind(ListOf, get_by_filters=migrations),
         'InstanceActionList': bind(ListOf, get_by_instance_uuid=lambda _c, _uuid: ListOf()),
     }
+
+
+def service(host):
+    """Nova's record of a nova-compute, which reports every ten seconds."""
+    return types.SimpleNamespace(
+        host=host.name, forced_down=host.forced_down, report_count=int(host.heard // 10),
+        last_seen_up=EPOCH + datetime.timedelta(seconds=host.heard // 10 * 10))
+
+
+class ServiceGroup:
+    """nova.servicegroup, by the clock of nobody."""
+
+    def __init__(self, current):
+        self._current = current
+
+    def API(self):
+        return self
+
+    def service_is_up(self, found):
+        age = self._current().loop.now - self._current().hosts[found.host].heard
+        return not found.forced_down and age < 60
 
 
 def _matches(row, filters):

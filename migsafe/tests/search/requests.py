@@ -220,11 +220,13 @@ class Requests:
             {'context': None, 'instance': instance, 'migration': migration}))
 
     def evacuate(self, dest):
-        """Only from a host that has lost its power: who asks for more, gets incident 004."""
+        """Only from a host that has lost its power, after saying so: who asks for more, gets
+        incident 004."""
         row = self.world.instance
         if row.get('deleted') or self.world.hosts[row['host']].powered or dest == row['host'] \
                 or not self._up(dest) or row['task_state'] not in (None, manager.MIGRATING):
             return
+        self.world.hosts[row['host']].forced_down = True
         instance = self._instance()
         instance.task_state = 'rebuilding'
         instance.save()

@@ -28,14 +28,16 @@ from oslo_messaging import conffixture
 from oslo_utils import timeutils, uuidutils
 
 import migsafe.conf
+from migsafe.brick.kernel import bounded
+from migsafe.fencing import examine
 from migsafe.journal import models
-from migsafe.nova.clients import devices, evidence, instance_lock
+from migsafe.nova.clients import devices, evidence, hosts, instance_lock
 from migsafe.nova.host import status
 from migsafe.nova.seams import table
 from migsafe.tests.search import cinder, hypervisor, loop, operations, records, sql
 
 #: Packages in which threads, clocks and chance are the loop's.
-PACKAGES = ('migsafe.nova', 'migsafe.transaction', 'migsafe.resources')
+PACKAGES = ('migsafe.nova', 'migsafe.transaction', 'migsafe.resources', 'migsafe.fencing')
 
 
 def _subclass(kind):
@@ -135,6 +137,22 @@ def _modules():
 _CONTEXT = context.get_admin_context()
 
 
+class Bounded:
+    """migsafe.brick.kernel.bounded, one question after the other: in the model each ends."""
+
+    Silent = bounded.Silent
+
+    @staticmethod
+    def ask(questions, _seconds):
+        answers = {}
+        for key, question in questions.items():
+            try:
+                answers[key] = question()
+            except Exception as error:
+                answers[key] = error
+        return answers
+
+
 class Jitter:
     """The same chance in each schedule: what is to be found by it, is the schedule's."""
 
@@ -159,6 +177,8 @@ def _patches():
             (nova_cinder, 'cinderclient', lambda *a, **k: Now.world.cinder()),
             (neutron, 'get_client', lambda *a, **k: Now.world.neutron),
             (libvirt_host, 'libvirt', hypervisor.MODULE),
+            (hosts, 'servicegroup', records.ServiceGroup(lambda: Now.world)),
+            (examine, 'bounded', Bounded),
             (timeutils, 'utcnow', utcnow),
             # Who is not armed says so in a file; these have none.
             (devices, '_another_disk', _another_disk),

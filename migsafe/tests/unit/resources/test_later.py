@@ -96,6 +96,18 @@ class TestRows(Case):
                 self.assertNotIn('a-late', self.cloud.volumes.rows)
                 self.assertEqual([], self.resource.inspect(move))
 
+    def test_what_a_third_host_may_have_made_is_not_deleted(self):
+        """Its destination may have a device of it, and undoes it itself."""
+        for host, later, goes in ((None, (), True), (None, (FAILED,), False), (THIRD, (), False),
+                                  (DST, (FAILED,), True)):
+            self.setUp()
+            self.late(host)
+            move = self.move(ABORT, *later, guest=G.HERE)
+            self.act(self.resource, move, Point.RECORDS)
+            self.assertEqual(fake.attachment(SRC, 0), self.named())
+            self.act(self.resource, move, Point.EXPORTS)
+            self.assertEqual(goes, 'a-late' not in self.cloud.volumes.rows, (host, later))
+
     def test_not_while_something_else_moves_it_or_has_moved_it(self):
         for later, right in ((RUNNING, False), (ARRIVED, False), (FAILED, True), (ASKED, True)):
             self.setUp()

@@ -101,6 +101,14 @@ class TestRead(unittest.TestCase):
         self.assertIn('v', found.connections)
         self.assertEqual(['connect_volume v'], found.failed)
 
+    def test_failed_create_may_have_made_one(self):
+        log = [_record(1, 'intent', history.CREATE),
+               _record(2, 'outcome', history.CREATE, status='error', ref=1)]
+        self.assertEqual(['v'], history.read(log).unsure())
+        begun = _record(2, 'outcome', history.CREATE, status='error', ref=1,
+                        payload=history.NOT_BEGUN)
+        self.assertEqual([], history.read([log[0], begun]).unsure())
+
     def test_last_disconnect_counts(self):
         log = []
         for status, undone in (('error', {'v'}), ('unknown', {'v'}), ('ok', set()),

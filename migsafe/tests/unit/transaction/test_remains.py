@@ -15,21 +15,25 @@ from __future__ import annotations
 
 import types
 
+from migsafe import exceptions
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction import remains
+from migsafe.transaction import history, remains
 from migsafe.transaction.clients import Attachment, VolumeRow
 
 VOLUME = '9d3e7c52-1b7a-4f0c-9a63-2f6b8a1d0c41'
 OLD = Attachment('a-old', VOLUME, fake.SRC)
 
 
-class TestListed(hosts.TwoHosts):
+class Case(hosts.TwoHosts):
     def setUp(self):
         super().setUp()
         self.journal = self.src.journal
         self.rows, self.there, self.asked = [], [OLD, Attachment('a-new', VOLUME)], []
+        self.said, self.plain = {}, False
         self.clients = types.SimpleNamespace(
+            peer=types.SimpleNamespace(describe=lambda host, uuid: self.said,
+                                       unarmed=lambda host, uuid: self.plain),
             records=types.SimpleNamespace(volumes=lambda instance: self.rows),
             volumes=types.SimpleNamespace(attachments=self.attachments))
         self.tx = self.journal.begin(
@@ -39,6 +43,8 @@ class TestListed(hosts.TwoHosts):
         self.asked.append(instance)
         return list(self.there)
 
+
+class TestListed(Case):
     def listed(self):
         remains.look_again(self.journal, self.clients)
         return [(found.kind, found.instance_uuid, found.key) for found in self.journal.findings()]
@@ -68,3 +74,35 @@ class TestListed(hosts.TwoHosts):
         self.journal.set_findings('R4', {(fake.INSTANCE, VOLUME): 'of another kind'})
         self.assertEqual([('R4', fake.INSTANCE, VOLUME)], self.listed())
         self.assertEqual([], self.asked)
+
+
+class TestLeft(Case):
+    """What is named at the end of a migration of which the instance is on the other host again."""
+
+    def setUp(self):
+        super().setUp()
+        self.there = [Attachment('a-none', VOLUME), Attachment('a-dst', VOLUME, fake.DST),
+                      Attachment('a-third', VOLUME, fake.THIRD),
+                      Attachment('a-other', 'v-other', fake.DST)]
+
+    def left(self, read=()):
+        found = remains.left(self.tx, history.read(read), self.clients)
+        return [one.id for one in found]
+
+    def test_nothing_of_others(self):
+        self.assertEqual([], self.left())
+
+    def test_what_the_destination_has_made_or_may_have_made(self):
+        self.said = {'attachments': {VOLUME: ['a-dst']}}
+        self.assertEqual(['a-dst'], self.left())
+        self.said = {'unsure': [VOLUME]}
+        self.assertEqual(['a-none', 'a-dst'], self.left())
+        self.rows.append(VolumeRow(1, VOLUME, 'a-dst', {}))
+        self.assertEqual(['a-none'], self.left())
+
+    def test_a_destination_that_does_not_say_is_waited_for(self):
+        self.said = None
+        with self.assertRaisesRegex(exceptions.Unanswered, fake.DST):
+            self.left()
+        self.plain = True
+        self.assertEqual([], self.left())

@@ -1,0 +1,90 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Live migrations from a host that went well, and whose claim in Placement is still there.
+
+The source gives back what it had claimed as the last thing of all. If it dies before that, and its
+journal is lost, or restored from before the migration, nobody knows of it any more. ``nova-manage
+placement audit`` would find it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+from nova import context as nova_context
+from nova import exception, objects
+from oslo_utils import timeutils
+
+from migsafe.transaction.clients import LIVE_MIGRATION
+
+COMPLETED = 'completed'
+#: How far back they are looked for; a journal keeps what is settled for longer than that, so
+#: that on a host that has always had one nothing is asked of Placement.
+WINDOW = datetime.timedelta(days=7)
+PAGE = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Completed:
+    """One of them, of an instance that is not on the host any more."""
+
+    uuid: str
+    number: int
+    instance_uuid: str
+    dest_host: str
+
+
+class LeftClaims:
+    """Reads them, once after each start of nova-compute, a page in each round."""
+
+    def __init__(self) -> None:
+        self._since = timeutils.utcnow() - WINDOW
+        self._read: str | None = None
+        self._next: str | None = None
+        self._over = False
+
+    def page(self, host: str, wanted: Callable[[str], bool]) -> list[Completed]:
+        """The next ones, the same again until :meth:`done` was called.
+
+        :param wanted: whether a migration is of interest, by its uuid
+        """
+        if self._over:
+            return []
+        context = nova_context.get_admin_context()
+        try:
+            page = list(objects.MigrationList.get_by_filters(
+                context, {'source_compute': host, 'migration_type': LIVE_MIGRATION,
+                          'status': COMPLETED, 'changes-since': self._since},
+                sort_keys=['id'], sort_dirs=['asc'], limit=PAGE, marker=self._read))
+        except exception.MarkerNotFound:
+            # It was archived meanwhile.
+            self._next = None
+            return []
+        self._next = page[-1].uuid if len(page) == PAGE else ''
+        found = [one for one in page if wanted(one.uuid)]
+        there = _on(context, host, sorted({one.instance_uuid for one in found}))
+        return [Completed(one.uuid, int(one.id), one.instance_uuid, one.dest_compute or '')
+                for one in found if one.instance_uuid not in there]
+
+    def done(self) -> None:
+        """All that was read has been dealt with."""
+        self._over, self._read = self._next == '', self._next
+
+
+def _on(context: Any, host: str, uuids: list[str]) -> set[str]:
+    """Which of these instances are on a host."""
+    return {one.uuid for one in objects.InstanceList.get_by_filters(
+        context, {'uuid': uuids, 'host': host, 'deleted': False, 'soft_deleted': True},
+        expected_attrs=[])} if uuids else set()
