@@ -84,8 +84,9 @@ def left(tx: Transaction, history: History, clients: Clients) -> list[Attachment
 
 
 def _destinations(tx: Transaction, clients: Clients) -> Mapping[str, Any]:
-    """What the destination says that it has made, if this host is the source."""
-    if tx.role != 'source' or not tx.dest_host:
+    """What the destination says that it has made, if it has the instance and is another host."""
+    now = clients.records.instance(tx.instance_uuid)
+    if tx.role != 'source' or now is None or now.host != tx.dest_host:
         return {}
     said = clients.peer.describe(tx.dest_host, tx.uuid)
     if said is None and not clients.peer.unarmed(tx.dest_host, tx.uuid):

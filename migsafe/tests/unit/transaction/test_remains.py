@@ -19,7 +19,7 @@ from migsafe import exceptions
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import history, remains
-from migsafe.transaction.clients import Attachment, VolumeRow
+from migsafe.transaction.clients import Attachment, InstanceRow, VolumeRow
 
 VOLUME = '9d3e7c52-1b7a-4f0c-9a63-2f6b8a1d0c41'
 OLD = Attachment('a-old', VOLUME, fake.SRC)
@@ -30,11 +30,13 @@ class Case(hosts.TwoHosts):
         super().setUp()
         self.journal = self.src.journal
         self.rows, self.there, self.asked = [], [OLD, Attachment('a-new', VOLUME)], []
-        self.said, self.plain = {}, False
+        self.said, self.plain, self.host = {}, False, fake.DST
         self.clients = types.SimpleNamespace(
             peer=types.SimpleNamespace(describe=lambda host, uuid: self.said,
                                        unarmed=lambda host, uuid: self.plain),
-            records=types.SimpleNamespace(volumes=lambda instance: self.rows),
+            records=types.SimpleNamespace(
+                volumes=lambda instance: self.rows,
+                instance=lambda uuid: InstanceRow(uuid, self.host, self.host, None, 'active')),
             volumes=types.SimpleNamespace(attachments=self.attachments))
         self.tx = self.journal.begin(
             fake.MIGRATION, 'source', fake.INSTANCE, fake.SRC, fake.DST)
@@ -105,4 +107,8 @@ class TestLeft(Case):
         with self.assertRaisesRegex(exceptions.Unanswered, fake.DST):
             self.left()
         self.plain = True
+        self.assertEqual([], self.left())
+
+    def test_a_destination_that_does_not_have_it_is_not_asked(self):
+        self.said, self.host = None, fake.SRC
         self.assertEqual([], self.left())
