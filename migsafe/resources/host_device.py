@@ -27,8 +27,7 @@ from migsafe.transaction.residue import Residue
 
 
 class HostDevice(base.Resource):
-    """R4: only the host that has a device can remove it, and it looks first.
-    """
+    """R4: only the host that has a device can remove it, and it looks first."""
 
     name = 'host_device'
     local = True
@@ -142,10 +141,10 @@ class HostDevice(base.Resource):
     def _unclaimed(self, move: Move) -> Iterator[tuple[str, str]]:
         """Devices of attachments that nobody can tell the host of.
 
-        Cinder names the host of an attachment only once it is complete, and
-        a host that was killed without the plugin has no journal of what it
-        connected. What is here may be the volume, or a LUN of the same number
-        that is somebody else's: it stays, and so does its export.
+        Cinder names the host of an attachment only once it is complete, and a host that was killed
+        without the plugin has no journal of what it connected. What is here may be the volume, or
+        a LUN of the same number that is somebody else's: it stays, and so does its export. What
+        the other host has journalled as its own is none of them: its number is another's here.
         """
         known = {i for ids in move.history.attachments.values() for i in ids}
         if move.instance is not None:
@@ -156,7 +155,8 @@ class HostDevice(base.Resource):
                 continue
             info = move.clients.volumes.connection_info(attachment.id)
             paths = self._paths(move, info) if info else []
-            if paths:
+            if paths and attachment.id not in move.peer_attachments().get(
+                    attachment.volume_id, ()):
                 yield attachment.volume_id, (
                     f'{", ".join(paths)} may be connected for attachment '
                     f'{attachment.id}, which no journal of {move.local} '

@@ -26,7 +26,7 @@ from nova.volume import cinder
 from migsafe.brick import errors
 from migsafe.brick.connectors import shim
 from migsafe.brick.guard import identity_check, judge, policy
-from migsafe.brick.identity import designators
+from migsafe.brick.identity import designators, noted
 from migsafe.brick.kernel import sysfs
 from migsafe.text import shell
 from migsafe.transaction.clients import ConnectionInfo
@@ -88,16 +88,57 @@ def _another_disk(host: str, path: str, data: dict[str, Any]) -> bool:
     Where either does not say who it is, it cannot be told, and counts as the volume. So does a
     multipath map: one of its paths may be the volume's.
     """
-    if not (data.get(policy.KEY) and CONF.migsafe.device_guards):
-        return False
     name = sysfs.kernel_name(path)
-    if name is None or name.startswith('dm-'):
-        return False
+    return name is not None and not name.startswith('dm-') and is_volume(host, path, data) is False
+
+
+def is_volume(host: str, path: str, data: dict[str, Any]) -> bool | None:
+    """Whether a disk says itself that it is the volume of a connection; None if it does not tell.
+
+    :param data: of the connection, with the identity if that is known
+    """
+    if not (data.get(policy.KEY) and CONF.migsafe.device_guards):
+        return None
     try:
         wanted = judge.Wanted(policy.name_of(data), designators.read(data[policy.KEY]))
     except errors.BadPage:
+        return None
+    wrong = identity_check.Patrol(shim.policy('refuse', host).guard).look(path, wanted)
+    return None if wrong is None else not wrong
+
+
+def is_there(path: str) -> bool:
+    """Whether a path of a block device exists now."""
+    return os.path.lexists(path)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two paths lead to one block device, or one of them to the multipath map of the
+    other."""
+    if one == other:
+        return True
+    names = [sysfs.kernel_name(path) for path in (one, other)]
+    if None in names:
         return False
-    return bool(identity_check.Patrol(shim.policy('refuse', host).guard).look(path, wanted))
+    disks = [{str(name), *_below(str(name))} for name in names]
+    return bool(disks[0] & disks[1])
+
+
+def _below(name: str) -> list[str]:
+    try:
+        return sysfs.Sysfs().slaves(name)
+    except (sysfs.Gone, errors.Unsure):
+        return []
+
+
+def designator(path: str) -> str:
+    """What the kernel has noted of the disk behind a path when it found it; "unknown" if nothing.
+    """
+    name = sysfs.kernel_name(path)
+    for disk in (*_below(name), name) if name else ():
+        if found := noted.noted(sysfs.Sysfs(), disk):
+            return designators.words(found)
+    return 'unknown'
 
 
 def _counted(driver: Any, info: ConnectionInfo) -> bool:

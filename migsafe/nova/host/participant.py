@@ -65,6 +65,7 @@ class Participant:
         self.recovery: Any = None
         self.patrol: Any = None
         self.kept: Any = None
+        self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None
 
     def attempt(self, uuid: str, instance_uuid: str) -> host_attempt.Attempt:

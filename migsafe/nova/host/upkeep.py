@@ -116,8 +116,9 @@ class Upkeep:
 
     def _kept(self) -> None:
         """Devices of no migration that had to stay, with their exports."""
-        if self._participant.kept is not None:
-            self._participant.kept.settle()
+        for those in (self._participant.kept, self._participant.left_devices):
+            if those is not None:
+                those.settle()
 
     def _left(self) -> None:
         """What transactions have left that were overtaken."""

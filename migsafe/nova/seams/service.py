@@ -30,7 +30,14 @@ from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.clients import identities
 from migsafe.nova.deferred import exports
-from migsafe.nova.host import identity_check, incoming_state, recovery, registry, status
+from migsafe.nova.host import (
+    identity_check,
+    incoming_state,
+    left_devices,
+    recovery,
+    registry,
+    status,
+)
 from migsafe.nova.host import journal as host_journal
 from migsafe.nova.host.participant import Participant
 from migsafe.resources import base
@@ -98,6 +105,8 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.recovery = recover
     participant.forget = functools.partial(incoming_state.forget, manager)
     participant.patrol = _patrol(manager, conf, journal)
+    participant.left_devices = left_devices.LeftDevices(
+        manager.host, journal, functools.partial(identity_check.disks, manager.driver))
     if conf.device_guards:
         participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)

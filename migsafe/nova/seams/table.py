@@ -41,6 +41,7 @@ from migsafe.nova.seams import (
     refusals,
     service,
     source,
+    stale_guests,
     swap,
     volume_rows,
 )
@@ -130,6 +131,12 @@ SEAMS: tuple[Seam, ...] = (
     _manager('_init_instance', 'context instance', at_start.init_instance),
     _manager('_reset_live_migration', 'context instance',
              at_start.reset_live_migration),
+    # guests that are not this host's any more
+    _manager('_destroy_evacuated_instances', 'context node_cache',
+             stale_guests.destroy_evacuated),
+    _manager('_shutdown_instance', 'context instance bdms', stale_guests.shut_down),
+    _seam(DRIVER, f'{_LD}.destroy', 'context instance network_info block_device_info',
+          stale_guests.destroy),
     # what a destination writes into Nova's database
     _seam('nova.objects.block_device', 'BlockDeviceMapping.save', '', volume_rows.saved),
     # external effects
@@ -153,8 +160,8 @@ SEAMS: tuple[Seam, ...] = (
           identity.named(effects.journalled(effects.CONNECT))),
     _seam(DRIVER, f'{_LD}._disconnect_volume',
           'context connection_info instance',
-          deletion.noted(swap.disconnect(identity.named(
-              effects.journalled(effects.DISCONNECT))))),
+          stale_guests.disconnect(deletion.noted(swap.disconnect(identity.named(
+              effects.journalled(effects.DISCONNECT)))))),
     _seam(DRIVER, f'{_LD}.swap_volume', 'context old_connection_info '
           'new_connection_info instance mountpoint resize_to',
           swap.swap_volume),

@@ -60,6 +60,7 @@ class Armed(fixtures.Fixture):
         import migsafe.conf
         import migsafe.journal.api
         import migsafe.nova.arming
+        import migsafe.nova.clients.devices
         import migsafe.nova.clients.evidence
         import migsafe.nova.host.recovery
         import migsafe.nova.seams.table
@@ -81,6 +82,9 @@ class Armed(fixtures.Fixture):
         self.useFixture(fixtures.MonkeyPatch(
             'migsafe.nova.clients.evidence.boot_id',
             lambda: parts.boot_ids[parts.world.host() or parts.hosts[0]]))
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.nova.clients.devices.is_there',
+            lambda path: path in parts.kernels[parts.world.host()].devices))
         for seam in migsafe.nova.seams.table.SEAMS:
             owner, name = _owner(seam)
             if owner is not None and name in vars(owner):

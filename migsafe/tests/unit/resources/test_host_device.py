@@ -113,6 +113,15 @@ class TestHere(Case):
         self.assertIn(f'no export to {DST}', kept[fake.volume(0)])
         self.assertEqual([fake.volume(1)], self.disconnected())
 
+    def test_an_attachment_that_the_other_host_says_it_made_is_none_of_here(self):
+        """What its number leads to here is a third one's, and it waits for this host."""
+        self.cloud.volumes.add('of-the-other', fake.volume(0), None, fake.info(SRC, 0))
+        self.cloud.devices.add(fake.info(SRC, 0))
+        self.assertIn('which no journal of', self.release(fake.move(self.cloud))[fake.volume(0)])
+        self.cloud.peer.description = dict(
+            self.cloud.peer.description, attachments={fake.volume(0): ['of-the-other']})
+        self.assertEqual({}, self.release(fake.move(self.cloud)))
+
     def test_an_attachment_without_a_host_may_be_the_one_that_nobody_knows(self):
         history = self.cloud.history()
         history.attachments.pop(fake.volume(0))

@@ -11,6 +11,7 @@
 # under the License.
 import itertools
 import types
+import typing
 import unittest
 from unittest import mock
 
@@ -144,3 +145,48 @@ class TestOwnPaths(unittest.TestCase):
 
 if __name__ == '__main__':
     unittest.main()
+
+
+class TestSame(unittest.TestCase):
+    """Which paths lead to one device."""
+
+    NAMES: typing.ClassVar = {
+        '/dev/sdb': 'sdb', '/dev/disk/by-path/b': 'sdb', '/dev/sdc': 'sdc', '/dev/dm-3': 'dm-3'}
+
+    def setUp(self):
+        super().setUp()
+        below = {'dm-3': ['sdb', 'sdd']}
+        view = mock.Mock(slaves=lambda disk: below.get(disk, []))
+        for name, instead in (('kernel_name', self.NAMES.get), ('Sysfs', lambda: view)):
+            patched = mock.patch.object(devices.sysfs, name, instead)
+            patched.start()
+            self.addCleanup(patched.stop)
+
+    def test_each_case(self):
+        for one, other, same in (
+                ('/dev/sdb', '/dev/sdb', True), ('/dev/sdb', '/dev/disk/by-path/b', True),
+                ('/dev/sdb', '/dev/dm-3', True), ('/dev/dm-3', '/dev/disk/by-path/b', True),
+                ('/dev/sdb', '/dev/sdc', False), ('/dev/dm-3', '/dev/sdc', False),
+                ('/dev/gone', '/dev/gone', True), ('/dev/gone', '/dev/sdb', False)):
+            self.assertEqual(same, devices.same(one, other), (one, other))
+
+    def test_what_the_kernel_has_noted_of_a_map_is_of_its_paths(self):
+        with mock.patch.object(devices.noted, 'noted', lambda _sysfs, name: {
+                'sdd': frozenset(('naa.1',))}.get(name, frozenset())):
+            self.assertEqual('naa.1', devices.designator('/dev/dm-3'))
+            for path in ('/dev/sdc', '/dev/gone'):
+                self.assertEqual('unknown', devices.designator(path))
+
+
+class TestIsVolume(unittest.TestCase):
+    """What a disk says itself."""
+
+    def test_each_answer(self):
+        conf = types.SimpleNamespace(migsafe=types.SimpleNamespace(device_guards=True))
+        known = {'volume_id': VOLUME, policy.KEY: ['naa.6001405000000000000000000000000a']}
+        for said, data, expected in (
+                ('', known, True), ('another', known, False), (None, known, None),
+                ('', {'volume_id': VOLUME}, None), ('', {**known, policy.KEY: ['\0']}, None)):
+            with mock.patch.object(devices, 'CONF', conf), \
+                    mock.patch.object(identity_check.Patrol, 'look', return_value=said):
+                self.assertIs(expected, devices.is_volume(DST, '/dev/sdb', data))
