@@ -49,13 +49,15 @@ OVERWRITTEN = (f'Stop the service, and move it away with its log: {MOVE}; then r
                'with RESTORE, or begin with an empty one (what this one held is then settled only '
                'by evidence). Then start the service.')
 # what the driver says -> what it means, and what to do about it; for words in capitals see
-# Advice.of, FILE is the label of the database
+# Advice.of, FILE is the label of the database, DIRECTORY where it lies
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ('disk is full|no space left|quota exceeded|table .* is full|could not extend file',
      'the disk is full',
      'Free space there; no migration starts until then, guests keep running.'),
     ('readonly database|read-only', 'it is read-only',
-     'Remount the file system or give the owner back the right to write: chmod 0600 FILE.'),
+     # NOTE: SQLite gives what it makes beside a file the mode that this has then.
+     'Remount the file system or give the owner back the right to write: chmod 0700 DIRECTORY; '
+     'for s in "" -wal -shm; do test ! -e FILE$s || chmod 0600 FILE$s; done'),
     ('lock (wait )?timeout', 'another session holds the row of the transaction',
      'Find it in SHOW PROCESSLIST or pg_stat_activity.'),
     (BUSY.pattern, 'another process holds its write lock',
@@ -169,7 +171,8 @@ def translate(exc: BaseException, database: str, what: str,
             kind = exceptions.JournalUnavailable if reason in _STAYS else exceptions.JournalAway
             return kind(
                 database=database, reason=f'{what}: {reason} ({text})',
-                cure=advice.of(cure).replace('FILE', shell(database)))
+                cure=advice.of(cure).replace('DIRECTORY', shell(os.path.dirname(database)))
+                .replace('FILE', shell(database)))
     return exceptions.JournalAway(
         database=database, reason=f'{what}: {type(exc).__name__}: {text}',
         cure='Check that the database answers; nothing was changed.')

@@ -69,6 +69,7 @@ def write_into(name):
 
 #: What is done to a file, given its name and that of the same file of another database.
 DEEDS = {
+    'moved away': lambda name, _other: os.rename(name, name + '.away'),
     'removed': lambda name, _other: os.unlink(name),
     'replaced by a copy': lambda name, _other: (
         shutil.copy(name, name + '.copy'), os.replace(name + '.copy', name)),
@@ -221,11 +222,16 @@ class TestUnderfoot(base.JournalTestCase):
                 for text in answers:
                     self.assertIn('while it was in use', text, (kind, suffix, deed))
                     self.assertIn(user.path, text)
-                self.follow(user, answers[0])
+                self.follow(user, answers[0], user.path + suffix)
 
-    def follow(self, user, advice):
+    def follow(self, user, advice, name):
         """Do what the message says: the service starts."""
         self.assertRegex(advice, '(re)?start the service')
+        there = 'Nothing is lost' in advice
+        if os.path.exists(name + '.away'):
+            self.assertIn('Put it back if you have it', advice)
+            os.rename(name + '.away', name)
+            there = True
         self.run_commands(user, advice)
         try:
             user.start()
@@ -235,7 +241,7 @@ class TestUnderfoot(base.JournalTestCase):
             user.start()
         self.addCleanup(user.opened.close)
         user.writes()[-1]()
-        if 'Nothing is lost' in advice:
+        if there:
             self.assertEqual(1, len(user.rows()))
 
     def run_commands(self, user, advice):
