@@ -96,6 +96,9 @@ def of_ledger(conf, where: str, count: int) -> list[object]:
             opened, lambda: opened.purge(now - 30 * DAY), count)]
 
 
+MEASURES = {'journal': of_journal, 'ledger': of_ledger}
+
+
 @contextlib.contextmanager
 def database(kind, directory: str | None):
     """The options of a database."""
@@ -116,13 +119,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--count', type=int, default=1_000_000)
     parser.add_argument('--where', choices=DATABASES, action='append', help='all if not given')
+    parser.add_argument('--what', choices=MEASURES, action='append', help='both if not given')
     parser.add_argument('--directory', help='where SQLite lies; a tmpfs has no sync to measure')
     args = parser.parse_args()
     table = prettytable.PrettyTable(HEADER)
     for name in args.where or DATABASES:
         with database(DATABASES[name], args.directory) as conf:
-            for measure in (of_journal, of_ledger):
-                table.add_row(measure(conf, name, args.count))
+            for what in args.what or MEASURES:
+                table.add_row(MEASURES[what](conf, name, args.count))
                 print(table, flush=True)
 
 

@@ -13,6 +13,7 @@
 
 import contextlib
 import datetime
+import itertools
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
@@ -68,7 +69,7 @@ def exports(store: Store, backend: str, whens: Iterator[tuple[str, datetime.date
     :param whens: state and time of each
     """
     numbered = enumerate(whens)
-    while chunk := [pair for pair, _ in zip(numbered, range(CHUNK), strict=False)]:
+    while chunk := list(itertools.islice(numbered, CHUNK)):
         with store.engine.begin() as connection:
             connection.execute(sa.insert(ledger_models.EXPORTS), [{
                 'backend': backend, 'kind': 'volume', 'resource': f'{number:036}',
