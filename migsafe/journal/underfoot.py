@@ -142,8 +142,8 @@ class OpenFiles:
                     f'{self._path}-wal', self._advice.of(errors.CUT_SHORT),
                     'and its index (-shm) do not agree, or are of an earlier moment: one was cut '
                     'short or overwritten while it was in use')
-            if seen and seen.written not in (None, written) \
-                    and seen.index.checkpoint == index.checkpoint:
+            if seen and seen.index.checkpoint == index.checkpoint \
+                    and written not in _times(seen.written, written):
                 raise self._refusal(
                     self._path, self._advice.of(errors.OVERWRITTEN).replace(
                         'FILE', shell(self._label)),
@@ -163,6 +163,17 @@ class OpenFiles:
         if self._index is None:
             return None
         return logindex.parse(os.pread(self._index, logindex.INDEX_BYTES, 0))
+
+
+def _times(before: int | None, now: int) -> tuple[int, ...]:
+    """What the time of a file may be that nobody has written to since, in ns.
+
+    A program for backups that sets the time of the last read back sets that of the last write,
+    too, some of them in whole microseconds or seconds.
+    """
+    if before is None:
+        return (now,)
+    return before, before // 10 ** 3 * 10 ** 3, before // 10 ** 9 * 10 ** 9
 
 
 def _look(path: str) -> tuple[tuple[int, int] | None, int]:

@@ -331,6 +331,16 @@ class TestUnderfoot(base.JournalTestCase):
         elsewhere(before)
         elsewhere(service)
 
+    def test_a_backup_that_sets_the_time_of_reading_back(self):
+        user = self.user(JournalUser, 'read')
+        user.opened.check_writable()
+        written = os.stat(user.path).st_mtime_ns
+        for unit in (1, 10 ** 3, 10 ** 9):
+            os.utime(user.path, ns=(written, written // unit * unit))
+            user.opened.check_writable()
+        os.utime(user.path)
+        self.assertIn('was overwritten', answer(user.opened.check_writable), 'touch, the control')
+
     def test_others_who_write_are_not_somebody(self):
         """Processes that write, check-point, empty the log and are killed meanwhile."""
         user = self.user(JournalUser, 'shared')
