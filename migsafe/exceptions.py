@@ -86,8 +86,8 @@ class JournalWriteUnknown(JournalAway):
     """A write was not answered, and the database does not say now whether it has it."""
 
     message = (
-        'The journal %(database)s did not answer, and whether it has recorded %(what)s is not '
-        'known: %(reason)s. When it answers again, "migsafe journal show" or, of a ledger, '
+        'Whether the journal %(database)s has recorded %(what)s is not known: %(reason)s. When it '
+        'answers again, "migsafe journal show" or, of a ledger, '
         '"migsafe export list" shows what is there; to do the same again is harmless.'
     )
 

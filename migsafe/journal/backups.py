@@ -105,8 +105,8 @@ def must_be_free(path: str) -> None:
     if os.path.lexists(path):
         raise exceptions.JournalUnavailable(
             database=path, reason='there is a file of this name, and nothing is overwritten',
-            cure=f'Stop its service and move it away with its log: for s in "" -wal -shm; do test '
-            f'! -e {shell(path)}$s || mv {shell(path)}$s {shell(path)}.old$s; done')
+            cure='Stop its service and move it away with its log: '
+            + errors.MOVE.replace('FILE', shell(path)))
 
 
 @contextlib.contextmanager

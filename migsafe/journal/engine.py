@@ -151,6 +151,32 @@ def unsynced(connection: sa.Connection) -> Iterator[None]:
             _synchronous(connection, 'FULL')
 
 
+def empty_log(connection: sa.Connection) -> bool:
+    """Bring the log of a SQLite file into it, and empty it; between transactions.
+
+    :returns: whether something is left in the log
+    """
+    cursor = connection.connection.cursor()
+    try:
+        # NOTE: busy, pages in the log, pages copied (sqlite.org/pragma.html)
+        busy, left, _copied = cursor.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchone()
+        return bool(busy or left)
+    finally:
+        cursor.close()
+        connection.rollback()
+
+
+def changes(connection: sa.Connection) -> int:
+    """How many rows a connection to a SQLite file has changed."""
+    raw: Any = connection.connection.driver_connection
+    return int(raw.total_changes)
+
+
+def write_something(connection: sa.Connection) -> None:
+    """Have a commit that changes no row of a SQLite file be in its log all the same."""
+    connection.exec_driver_sql('PRAGMA user_version = 0')
+
+
 def _synchronous(connection: sa.Connection, level: str) -> None:
     """Set how far a commit goes; a connection that does not obey is not used again."""
     try:

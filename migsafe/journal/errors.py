@@ -38,18 +38,26 @@ _DAMAGED = re.compile('file is not a database|malformed|file is encrypted|databa
                       re.IGNORECASE)
 #: A write that may or may not have reached the disk.
 FAILED_DISK = re.compile('disk i/o error|input/output error', re.IGNORECASE)
-#: For a file that was cut short while a process had it open.
+#: Moves a file away that is not in use; FILE is its path.
+MOVE = 'for s in "" -wal -shm; do test ! -e FILE$s || mv FILE$s FILE.old$s; done'
+#: For a file or log that was cut short while a process had it open: what is left is an old one.
 CUT_SHORT = ('What was written last may be lost. Stop the service, and restore a backup with '
-             'migsafe-manage db restore; or start it again with what is left, and what is missing '
-             'is then settled only by evidence.')
-# what the driver says -> what it means, and what to do about it; SYNC and OPTION are those of an
-# Advice, FILE is the label of the database
+             'RESTORE; or have what is left judged anew by evidence, with: DISTRUST. Then start '
+             'the service.')
+#: For a file that somebody has written into: the old one and the log are mixed.
+OVERWRITTEN = (f'Stop the service, and move it away with its log: {MOVE}; then restore a backup '
+               'with RESTORE, or begin with an empty one (what this one held is then settled only '
+               'by evidence). Then start the service.')
+# what the driver says -> what it means, and what to do about it; for words in capitals see
+# Advice.of, FILE is the label of the database, DIRECTORY where it lies
 _MEANINGS: tuple[tuple[str, str, str], ...] = (
     ('disk is full|no space left|quota exceeded|table .* is full|could not extend file',
      'the disk is full',
      'Free space there; no migration starts until then, guests keep running.'),
     ('readonly database|read-only', 'it is read-only',
-     'Remount the file system or give the owner back the right to write: chmod 0600 FILE.'),
+     # NOTE: SQLite gives what it makes beside a file the mode that this has then.
+     'Remount the file system or give the owner back the right to write: chmod 0700 DIRECTORY; '
+     'for s in "" -wal -shm; do test ! -e FILE$s || chmod 0600 FILE$s; done'),
     ('lock (wait )?timeout', 'another session holds the row of the transaction',
      'Find it in SHOW PROCESSLIST or pg_stat_activity.'),
     (BUSY.pattern, 'another process holds its write lock',
@@ -107,6 +115,16 @@ class Advice:
     option: str
     directory: str
 
+    def of(self, cure: str) -> str:
+        """Fill in a text: SYNC, RESTORE and DISTRUST are commands, OPTION is one of [migsafe]."""
+        for action in ('restore', 'distrust', 'sync'):
+            cure = cure.replace(action.upper(), self.command(action))
+        return cure.replace('OPTION', self.option)
+
+    def command(self, action: str) -> str:
+        """Return an action of migsafe-manage db as it is typed for this kind of database."""
+        return self.sync.replace('db sync', f'db {action}')
+
 
 JOURNAL = Advice('migsafe-manage db sync', 'connection', 'state_path')
 # NOTE: what happens while SQLite connects is not wrapped by SQLAlchemy.
@@ -153,7 +171,7 @@ def translate(exc: BaseException, database: str, what: str,
             kind = exceptions.JournalUnavailable if reason in _STAYS else exceptions.JournalAway
             return kind(
                 database=database, reason=f'{what}: {reason} ({text})',
-                cure=cure.replace('SYNC', advice.sync).replace('OPTION', advice.option)
+                cure=advice.of(cure).replace('DIRECTORY', shell(os.path.dirname(database)))
                 .replace('FILE', shell(database)))
     return exceptions.JournalAway(
         database=database, reason=f'{what}: {type(exc).__name__}: {text}',

@@ -59,8 +59,11 @@ class UtcDateTime(sa.types.TypeDecorator[datetime.datetime]):
         return dialect.type_descriptor(kinds.get(dialect.name, sa.DateTime()))
 
     def process_bind_param(self, value: datetime.datetime | None, dialect: sa.Dialect) -> Any:
-        """Write the time; on SQLite as text that sorts like the time."""
-        if value is None or dialect.name != 'sqlite':
+        """Write the time; on SQLite as text that sorts like the time.
+
+        Text that was read and is none is handed on here, too.
+        """
+        if value is None or isinstance(value, str) or dialect.name != 'sqlite':
             return value
         return value.strftime(TIME_FORMAT)
 

@@ -127,6 +127,11 @@ def statuses(connection: sa.Connection, database: str,
     return [rows.service(row, database) for row in connection.execute(query)]
 
 
+def hosts(connection: sa.Connection) -> list[str]:
+    """Return the hosts that have transactions."""
+    return list(connection.scalars(sa.select(COLUMN.host).distinct().order_by(COLUMN.host)))
+
+
 def findings(connection: sa.Connection, database: str, host: str | None,
              limit: int) -> list[records.Finding]:
     """Return what looks at the devices found, the oldest first."""

@@ -15,7 +15,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -56,6 +56,8 @@ class Store:
         self._line = threading.Lock()
         self._writer: sa.Connection | None = None
         self._files: underfoot.OpenFiles | None = None
+        # whether another log may be there than the one that was known
+        self._anew = False
         self._pid = os.getpid()
         self._damage: exceptions.JournalFileCorrupt | None = None
 
@@ -69,7 +71,7 @@ class Store:
         with errors.translated(self.database, 'opening', self._advice):
             files.check(self.path, self._owner)
             files.check_mount(self.path)
-            self._files = underfoot.OpenFiles(self.path, self.database)
+            self._files = underfoot.OpenFiles(self.path, self.database, self._advice)
             whole.look(self.path)
             engine.use_wal(self.engine, self.database, self._advice)
             self._writer = self.engine.connect().execution_options(**engine.WRITE)
@@ -90,11 +92,18 @@ class Store:
         with errors.translated(self.database, what, self._advice):
             self.check_identity()
             try:
-                return commits.patiently(lambda: self._in_line(work, synced))
+                result = commits.patiently(lambda: self._in_line(work, synced))
             except commits.UnansweredError as lost:
                 commits.find_out(self.database, self.engine, self._marks, what, lost,
-                                 lambda: self._in_line(_write_something))
-                return cast(T, lost.result)
+                                 lambda: self._in_line(engine.write_something))
+                result = cast(T, lost.result)
+            try:
+                # NOTE: it may have gone to files that have no name any more.
+                self.check_identity()
+            except exceptions.JournalUnavailable as exc:
+                raise exceptions.JournalWriteUnknown(
+                    database=self.database, what=what, reason=exc.kwargs['reason']) from exc
+            return result
 
     def _in_line(self, work: Work[T], synced: bool = True) -> T:
         if self._writer is None:
@@ -103,7 +112,7 @@ class Store:
         with self._line:
             # NOTE: what ends a green thread takes the connection with it. The last one to be
             # closed has removed the log, and the next one makes another.
-            anew = self._writer.invalidated
+            self._anew = self._anew or self._writer.invalidated
             try:
                 result = self._by_writer(self._writer, work, synced)
             except errors.OUTSIDE as exc:
@@ -112,9 +121,10 @@ class Store:
                 # NOTE: SQLite opens for reading what it once failed to open for writing, also by
                 # chance, and stays with that. Nothing of the work was written.
                 self._writer.invalidate()
-                anew, result = True, self._by_writer(self._writer, work, synced)
-            if anew and self._files is not None:
+                self._anew, result = True, self._by_writer(self._writer, work, synced)
+            if self._anew and self._files is not None:
                 self._files.know_log()
+            self._anew = False
             return result
 
     def _by_writer(self, writer: sa.Connection, work: Work[T], synced: bool) -> T:
@@ -124,12 +134,12 @@ class Store:
     def _alone(self, connection: sa.Connection, work: Work[T]) -> T:
         try:
             with connection.begin() as transaction:
-                before = 0 if self.path is None else _changes(connection)
+                before = 0 if self.path is None else engine.changes(connection)
                 result = work(connection)
-                if self.path is not None and _changes(connection) == before:
+                if self.path is not None and engine.changes(connection) == before:
                     # NOTE: it found what it wanted. That is so for good only when a write that
                     # failed, of this process or another, cannot come back from the log.
-                    _write_something(connection)
+                    engine.write_something(connection)
                 token = self._marks.put(connection) if self._marks else ''
                 try:
                     transaction.commit()
@@ -176,7 +186,8 @@ class Store:
             raise exceptions.JournalUnavailable(
                 database=self.database, reason='it was opened by the parent of this process',
                 cure='A process must open the journal itself: SQLite does not survive a fork.')
-        self._files.check(self._writer is not None and self._writer.invalidated)
+        self._files.check(
+            self._anew or (self._writer is not None and self._writer.invalidated))
 
     def check_file(self) -> None:
         """Check owner and modes again, and that there is room for what a migration writes."""
@@ -221,15 +232,7 @@ class Store:
         def work() -> bool:
             assert self._writer is not None
             with self._line:
-                cursor = self._writer.connection.cursor()
-                try:
-                    # NOTE: busy, pages in the log, pages copied (sqlite.org/pragma.html)
-                    busy, left, _copied = cursor.execute(
-                        'PRAGMA wal_checkpoint(TRUNCATE)').fetchone()
-                    return bool(busy or left)
-                finally:
-                    cursor.close()
-                    self._writer.rollback()
+                return engine.empty_log(self._writer)
         if self._writer is None:
             return False
         with errors.translated(self.database, 'emptying the log', self._advice):
@@ -242,14 +245,3 @@ class Store:
         if writer is not None:
             writer.close()
         self.engine.dispose()
-
-
-def _changes(connection: sa.Connection) -> int:
-    """How many rows a connection to a SQLite file has changed."""
-    raw: Any = connection.connection.driver_connection
-    return int(raw.total_changes)
-
-
-def _write_something(connection: sa.Connection) -> None:
-    """Have a commit that changes no row of a SQLite file be in its log all the same."""
-    connection.exec_driver_sql('PRAGMA user_version = 0')

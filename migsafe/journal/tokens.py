@@ -49,7 +49,7 @@ class Tokens:
 
     def __init__(self, table: str, host: str, advice: errors.Advice = errors.JOURNAL) -> None:
         self._host = host
-        self._command = advice.sync.replace('sync', 'distrust')
+        self._command = advice.command('distrust')
         self._table = sa.table(table, sa.column('token', sa.String), sa.column('host', sa.String),
                                sa.column('written_at', sa.DateTime))
         self._put_row = sa.insert(self._table)

@@ -13,17 +13,19 @@
 
 import copy
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
 
-from migsafe.journal import blanking, models, reader, values, writes
+from migsafe.journal import blanking, models, reader, reads, values, writes
 
 T = TypeVar('T')
 PURGE_BATCH = 100
-NEVER = datetime.datetime(2000, 1, 1)
+#: No clock says what is earlier.
+NEVER = datetime.datetime(1970, 1, 1)
 
 
 class Upkeep(reader.JournalReader):
@@ -90,14 +92,18 @@ class Upkeep(reader.JournalReader):
         :param older_than: naive UTC
         :returns: how many; deleted in batches, so that no other writer has to wait long
         """
-        host, total = None if all_hosts else self.host, 0
-        while True:
-            count = self._commit('purging', lambda connection: writes.purge(
-                connection, older_than, host, PURGE_BATCH))
-            total += count
-            if count < PURGE_BATCH:
-                break
+        total = sum(self._purge(host, older_than) for host in (
+            self._store.read('reading the hosts', reads.hosts) if all_hosts else [self.host]))
         self._store.truncate_log()
+        return total
+
+    def _purge(self, host: str, older_than: datetime.datetime) -> int:
+        since: datetime.datetime | None = NEVER
+        total = 0
+        while since is not None:
+            count, since = self._commit('purging', functools.partial(
+                writes.purge, host=host, since=since, until=older_than, limit=PURGE_BATCH))
+            total += count
         return total
 
     def blank(self, older_than: datetime.datetime, *, since: datetime.datetime = NEVER) -> None:

@@ -33,6 +33,10 @@ _SAVE = sa.update(TABLE).where(COLUMN.id == sa.bindparam('its_id'))
 _INTENTS = sa.select(LINE.c.id, LINE.c.resource, LINE.c.key, LINE.c.effect).where(
     LINE.c.id.in_(sa.bindparam('ids', expanding=True)),
     LINE.c.transaction_id == sa.bindparam('transaction_id'), LINE.c.kind == 'intent')
+_OLD = sa.select(COLUMN.id, COLUMN.settled_at).where(
+    COLUMN.host == sa.bindparam('its_host'), COLUMN.state == 'settled',
+    COLUMN.settled_at >= sa.bindparam('since'), COLUMN.settled_at < sa.bindparam('until')
+).order_by(COLUMN.settled_at).limit(sa.bindparam('count'))
 #: Verdicts that are final: one of them is never exchanged for the other.
 DECIDED = ('COMMIT', 'ABORT')
 # (resource, key, payload as JSON text)
@@ -211,14 +215,19 @@ def replace_findings(connection: sa.Connection, host: str, kind: str,
                 'created_at': now, 'updated_at': now})
 
 
-def purge(connection: sa.Connection, older_than: datetime.datetime, host: str | None,
-          limit: int) -> int:
-    """Delete one batch of settled transactions with their logs and return how many."""
-    query = sa.select(COLUMN.id).where(COLUMN.state == 'settled', COLUMN.settled_at < older_than)
-    if host is not None:
-        query = query.where(COLUMN.host == host)
-    ids = list(connection.execute(query.order_by(COLUMN.settled_at).limit(limit)).scalars())
+def purge(connection: sa.Connection, host: str, since: datetime.datetime,
+          until: datetime.datetime, limit: int) -> tuple[int, datetime.datetime | None]:
+    """Delete one batch of the transactions of a host that were settled, with their logs.
+
+    :param since: naive UTC; where the batch before has ended. A server keeps what was deleted in
+        its index for a while, and would read it again with each batch
+    :param until: naive UTC
+    :returns: how many, and where the next batch begins; None: there is no other
+    """
+    found = connection.execute(_OLD, {
+        'its_host': host, 'since': since, 'until': until, 'count': limit}).all()
+    ids = [number for number, _settled_at in found]
     if ids:
         connection.execute(sa.delete(LINE).where(LINE.c.transaction_id.in_(ids)))
         connection.execute(sa.delete(TABLE).where(COLUMN.id.in_(ids), COLUMN.state == 'settled'))
-    return len(ids)
+    return len(ids), found[-1].settled_at if len(ids) == limit else None

@@ -12,6 +12,7 @@
 """The ledger of one backend."""
 
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
@@ -140,18 +141,30 @@ class Ledger(outcomes.Outcomes, fences.Fences):
 
     def purge(self, older_than: datetime.datetime) -> int:
         """Delete what is gone since then, page by page; return how many rows."""
-        total = 0
+        total, after_id = 0, 0
+        old = sa.and_(COLUMN.state == 'gone', COLUMN.due_at.is_(None),
+                      COLUMN.updated_at < older_than)
+        # NOTE: each row that is gone is read once; what is not old yet must not be read again for
+        # each page of what is.
+        query = sa.select(COLUMN.id, old.label('old')).where(
+            COLUMN.backend == self.backend, COLUMN.state == 'gone',
+            COLUMN.id > sa.bindparam('after_id')).order_by(COLUMN.id).limit(PAGE)
         while True:
-            def work(connection: sa.Connection) -> int:
-                ids = list(connection.execute(
-                    sa.select(COLUMN.id).where(
-                        COLUMN.backend == self.backend, COLUMN.state == 'gone',
-                        COLUMN.due_at.is_(None), COLUMN.updated_at < older_than)
-                    .limit(PAGE)).scalars())
-                connection.execute(sa.delete(TABLE).where(COLUMN.id.in_(ids),
-                                                          COLUMN.state == 'gone'))
-                return len(ids)
-            count = self._store.write('purging', work)
-            total += count
-            if count < PAGE:
+            page = self._store.read('looking for what is gone', functools.partial(
+                _rows, query=query, after_id=after_id))
+            ids = [row.id for row in page if row.old]
+            if ids:
+                total += self._store.write('purging', functools.partial(
+                    _count, change=sa.delete(TABLE).where(COLUMN.id.in_(ids), old)))
+            if len(page) < PAGE:
                 return total
+            after_id = page[-1].id
+
+
+def _rows(connection: sa.Connection, query: sa.Select[tuple[int, bool]],
+          after_id: int) -> Sequence[sa.Row[tuple[int, bool]]]:
+    return connection.execute(query, {'after_id': after_id}).all()
+
+
+def _count(connection: sa.Connection, change: sa.Delete) -> int:
+    return connection.execute(change).rowcount

@@ -16,11 +16,15 @@ stops while it waits.
 """
 
 import contextlib
+import os
+import pathlib
 import selectors
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 
 COMMIT = b'COMMIT'
 
@@ -49,6 +53,13 @@ class Proxy:
             the server), ``both`` (as answer, and nobody gets through until it is ``nothing``)
         """
         self._ask(f'cut {what}')
+
+    def kill(self, process: int, microseconds: int) -> None:
+        """Kill the server, with all its processes, so long after it has the next COMMIT.
+
+        :param process: its first one
+        """
+        self._ask(f'cut kill {process} {microseconds}')
 
     def lead_to(self, port: int) -> None:
         """End all connections, and lead new ones to another server."""
@@ -95,9 +106,14 @@ class _Server:
             if self.what == 'silence':
                 client.close()
                 continue
+            try:
+                server = socket.create_connection(self.to)
+            except OSError:
+                # it is away
+                client.close()
+                continue
             self.clients.append(client)
-            threading.Thread(target=self.forward, daemon=True,
-                             args=(client, socket.create_connection(self.to))).start()
+            threading.Thread(target=self.forward, daemon=True, args=(client, server)).start()
 
     def forward(self, client: socket.socket, server: socket.socket) -> None:
         """Hand on what comes on one connection, until its end or the cut."""
@@ -121,9 +137,11 @@ class _Server:
         if not data:
             return False
         if key.fileobj is client and self.what != 'nothing' and _is_commit(data):
-            cut = self.what
+            cut, *given = self.what.split()
             self.what = 'silence' if cut == 'both' else 'nothing'
-            if cut != 'question':
+            if cut == 'kill':
+                _kill(server, data, *map(int, given))
+            elif cut != 'question':
                 server.sendall(data)
                 # NOTE: what it answers to a COMMIT comes when that is carried out.
                 server.recv(65536)
@@ -131,6 +149,16 @@ class _Server:
             return False
         key.data.sendall(data)
         return True
+
+
+def _kill(server: socket.socket, data: bytes, process: int, microseconds: int) -> None:
+    """Hand on a COMMIT, and kill the server and its children, as a power cut would."""
+    children = pathlib.Path(f'/proc/{process}/task/{process}/children').read_text()
+    server.sendall(data)
+    time.sleep(microseconds / 1e6)
+    for one in (process, *map(int, children.split())):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
 
 
 def _is_commit(data: bytes) -> bool:

@@ -39,7 +39,7 @@ def _careless() -> None:
 
 
 def _nothing_for_nothing() -> None:
-    store._write_something = lambda _connection: None
+    engine.write_something = lambda _connection: None
 
 
 def _never_again() -> None:

@@ -68,6 +68,8 @@ class OwnAccounts:
     """A server with an account for each of two hosts, made by what the command prints."""
 
     server_class = None
+    #: takes rights from the account of node13
+    take_away = ''
     #: statements of this kind of server alone
     attacks = ()
     quote = '"'
@@ -267,6 +269,17 @@ class Cases(OwnAccounts):
         error = self.assertRaises(exceptions.JournalUnavailable, self.begin, journal)
         self.assertIn('of another host', str(error))
         self.assertIn('db grants', str(error))
+        # the account that was made for it
+        self.begin(self.open())
+
+    def test_an_account_that_may_not_write(self):
+        self.admin(self.take_away)
+        error = self.assertRaises(exceptions.JournalUnavailable, self.begin, self.open())
+        self.assertIn('its user may not do that', str(error))
+        self.assertIn('run migsafe-manage db sync with an account', str(error))
+        opening.sync(self.owners(), self.host)
+        self.grant(self.host)
+        self.begin(self.open())
 
     def test_after_an_upgrade_of_the_tables(self):
         """An account is never used with less than its tables have."""
@@ -283,6 +296,7 @@ class MariaDBAccounts(OwnAccounts):
 
     server_class = servers.MariaDB
     quote = '`'
+    take_away = "REVOKE ALL ON migsafe_node13.migsafe_transactions FROM 'm_node13'@'%';"
     attacks = (
         'SELECT * FROM migsafe.migsafe_records',
         "INSERT INTO migsafe_probes (host, checked_at) VALUES ('node11', now()) "
@@ -328,6 +342,7 @@ class PostgreSQLAccounts(OwnAccounts):
     """Policies for rows."""
 
     server_class = servers.PostgreSQL
+    take_away = 'REVOKE ALL ON migsafe_transactions FROM m_node13;'
     attacks = (
         'SET ROLE migsafe', 'SET row_security = off', 'TABLE migsafe_records',
         'ALTER TABLE migsafe_probes DISABLE ROW LEVEL SECURITY',

@@ -11,10 +11,12 @@
 # under the License.
 """A COMMIT whose answer is lost, and one that is lost itself, on real servers."""
 
+import collections
 import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent import futures
 from unittest import mock
@@ -59,10 +61,16 @@ for number in itertools.count():
 """
 
 
+#: Microseconds after which a server is killed that has been given a COMMIT.
+KILLED_AFTER = (0, 300, 3000)
+
+
 class Cases:
     """Each write of a journal, and that of a ledger."""
 
     server_class = None
+    #: how many were told to be there, and not to be
+    told = collections.Counter()
 
     @classmethod
     def setUpClass(cls):
@@ -155,6 +163,46 @@ class Cases:
             self.assertEqual(number, self.proxy.cuts)
             self.assertEqual(['gone', 'mapping'], [row.state for row in opened.of(thing)])
 
+    def killed_in_commits(self, write, has):
+        """The server has a COMMIT, and is killed with all its processes; it is asked again."""
+        for number, microseconds in enumerate(KILLED_AFTER):
+            cuts, name = self.proxy.cuts, f'{number}'
+            self.proxy.kill(self.server.process.pid, microseconds)
+            restart = threading.Thread(target=self.restart, daemon=True)
+            restart.start()
+            with mock.patch.object(commits, 'ANSWER_SECONDS', 600):
+                try:
+                    write(name)
+                    done = True
+                except exceptions.JournalUnavailable as exc:
+                    self.assertIn('nothing was changed', str(exc))
+                    done = False
+            # NOTE: the control, and else there is nothing to wait for.
+            self.assertEqual(cuts + 1, self.proxy.cuts)
+            restart.join()
+            self.assertEqual(done, has(name), (microseconds, name))
+            self.told[done] += 1
+            write(name)
+            self.assertTrue(has(name))
+
+    def restart(self):
+        """Start the server when it was killed."""
+        self.server.process.wait()
+        self.server.start()
+
+    def test_a_server_that_is_killed_in_a_commit(self):
+        self.killed_in_commits(
+            lambda name: self.journal.begin(name, 'source', 'i-2', 'node13', 'node11'),
+            lambda name: self.journal.get(name) is not None)
+
+    def test_a_server_that_is_killed_in_a_commit_of_a_ledger(self):
+        opened = ledger.open_ledger(self.conf, 'node13')
+        self.addCleanup(opened.close)
+        peer = records.Peer.of({'host': 'node11', 'initiator': 'iqn.11'})
+        self.killed_in_commits(
+            lambda name: opened.intend(records.Thing('volume', name), [peer], 'mapping'),
+            lambda name: bool(opened.of(records.Thing('volume', name))))
+
     def _written(self, turn, kind):
         """Kill the server under a process that writes; return what that was told of each."""
         path = f'{self.useFixture(fixtures.TempDir()).path}/told'
@@ -177,7 +225,7 @@ class Cases:
 
     def killed(self, kind, there):
         """What was acknowledged is there after it; what was refused is not."""
-        for turn in range(2):
+        for turn in range(1):
             answers = self._written(turn, kind)
             # NOTE: the control: one of them met the kill.
             self.assertNotEqual({'done'}, set(answers.values()))

@@ -197,6 +197,45 @@ print('fine', said)
 """
 
 
+RIGHTS = r"""
+import os, re, subprocess, sys
+from migsafe import exceptions, journal
+from migsafe.tests.unit.journal import base
+where = sys.argv[1]
+conf, path = base.make_conf(where), f'{where}/node13.sqlite'
+opened = journal.open_journal(conf, 'node13')
+tx = opened.begin('m-1', 'source', 'i-1', 'node13', 'node11')
+opened.close()
+
+def use():
+    opened = journal.open_journal(conf, 'node13')
+    try:
+        opened.note(tx, 'x')
+    finally:
+        opened.close()
+
+for name, mode, words, back in ((path, 0o400, 'it is read-only', 0o600),
+                                (path, 0, 'it cannot be opened', 0o600),
+                                (where, 0o500, 'it is read-only', 0o700)):
+    os.chmod(name, mode)
+    try:
+        use()
+    except exceptions.JournalAway as exc:
+        said = str(exc)
+    assert words in said, (name, said)
+    command = re.search('chmod 0700 .*; done', said)
+    if command:
+        assert words == 'it is read-only', said
+        subprocess.run(['sh', '-euc', command[0]], check=True)
+    else:
+        assert 'can be read and written' in said, said
+        os.chmod(name, back)
+    use()
+assert 3 == len(journal.open_journal(conf, 'node13').records(tx))
+print('fine')
+"""
+
+
 class TestDisk(oslo_base.BaseTestCase):
     """The journal on a small tmpfs."""
 
@@ -220,14 +259,21 @@ class TestDisk(oslo_base.BaseTestCase):
             for end in ('stopped', 'killed'):
                 with self.subTest(f'{what} {end}'):
                     self.assertIn(word, self.run_on_tmpfs(what, end, script=LATE))
-        where = self.useFixture(fixtures.TempDir()).path
-        # a root that has to ask, as any other user
-        rightless = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
-        done = subprocess.run(
-            [*(rightless if os.geteuid() == 0 else ()), sys.executable, '-W', 'ignore', '-c',
-             LATE, where, 'not writable', 'stopped'],
-            capture_output=True, text=True, timeout=600)
+        done = self.run_rightless(LATE, 'not writable', 'stopped')
         self.assertRegex(done.stdout, 'fine .*(Permission denied|readonly)', done.stderr)
+
+    def run_rightless(self, script, *what):
+        """As a root that has to ask, as any other user."""
+        rightless = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
+        return subprocess.run(
+            [*(rightless if os.geteuid() == 0 else ()), sys.executable, '-W', 'ignore', '-c',
+             script, self.useFixture(fixtures.TempDir()).path, *what],
+            capture_output=True, text=True, timeout=600)
+
+    def test_what_may_not_be_written_or_opened(self):
+        """Each is put right as its message says."""
+        done = self.run_rightless(RIGHTS)
+        self.assertEqual('fine\n', done.stdout, done.stderr)
 
     def test_full(self):
         self.run_on_tmpfs('full')

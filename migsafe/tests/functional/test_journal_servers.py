@@ -11,16 +11,19 @@
 # under the License.
 """The journal in real MariaDB and PostgreSQL servers, and beside one that goes away."""
 
+import signal
 import subprocess
 import sys
 import time
 from unittest import mock
 
+import pymysql
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime import migration
 
 from migsafe import exceptions
+from migsafe.cli import database
 from migsafe.journal import commits, models, opening, schema, values
 from migsafe.journal import engine as journal_engine
 from migsafe.tests import servers
@@ -173,6 +176,21 @@ class ServerCases(api_cases.ApiCases):
         self.assertIn('[migsafe] connection', str(exc))
         self.assertNotIn('wrong-but-secret', str(exc))
         self.assertLess(time.monotonic() - started, 15)
+        self.conf.set_override('connection', self.server.url, 'migsafe')
+        self.open().check_writable()
+
+    def test_a_server_that_says_nothing(self):
+        """Its process is stopped: the kernel still takes connections for it."""
+        url = sa.make_url(self.server.url)
+        self.server.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
+        with mock.patch.object(database, 'SECONDS', 1):
+            exc = self.assertRaises(exceptions.JournalUnavailable, database.check_answers, url)
+        self.assertIn('did not answer within 1 seconds', str(exc))
+        self.assertIn('Check that the database runs there', str(exc))
+        self.server.process.send_signal(signal.SIGCONT)
+        database.check_answers(url)
+        self.open().check_writable()
 
     def test_a_row_that_is_damaged_hides_no_other(self):
         tx = self.begin(self.journal)
@@ -199,6 +217,22 @@ class TestMariaDB(ServerCases, base.JournalTestCase):
         with self.journal._store.engine.connect() as connection:
             self.assertEqual(7, connection.exec_driver_sql(
                 'SELECT @@SESSION.wsrep_sync_wait').scalar())
+
+    def test_a_server_that_is_read_only(self):
+        tx = self.begin(self.journal)
+        self.admin('SET GLOBAL read_only = ON')
+        self.addCleanup(self.admin, 'SET GLOBAL read_only = OFF')
+        exc = self.assertRaises(exceptions.JournalUnavailable, self.journal.note, tx, 'x')
+        self.assertIn('see read_only of MariaDB', str(exc))
+        self.admin('SET GLOBAL read_only = OFF')
+        self.journal.note(tx, 'x')
+        self.assertEqual(1, len(self.journal.records(tx)))
+
+    def admin(self, statement):
+        """Run it as who may all."""
+        connection = pymysql.connect(unix_socket=f'{self.server.base}/sock', user='root')
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
 
     drop_index = ('DROP INDEX migsafe_transactions_unsettled_idx ON migsafe_transactions',)
 

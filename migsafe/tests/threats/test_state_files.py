@@ -12,11 +12,15 @@
 """Hot journals, links and changing directories, on which root's commands do nothing of root's."""
 
 import os
+import pwd
+import re
 import signal
+import subprocess
 
-from migsafe import exceptions
+from migsafe import exceptions, journal
 from migsafe.journal import rights
 from migsafe.tests.threats import base, examples, hostile
+from migsafe.tests.unit.journal import base as journal_base
 
 
 class TestHotJournal(base.HostileState):
@@ -52,6 +56,38 @@ class TestRights(base.HostileState):
                 self.assertNotIn('not available', text)
         for path in self.state.iterdir():
             self.assertEqual(self.owner, path.stat().st_uid, path)
+
+    def test_a_user_without_an_account(self):
+        """Root cannot become it, and says how it is done all the same."""
+        if os.geteuid():
+            self.skipTest('needs root: another user cannot become anybody')
+        uid, run = 54321, self.commands()['journal list']
+        self.assertRaises(KeyError, pwd.getpwuid, uid)
+        for path in (self.home, *self.home.rglob('*')):
+            os.chown(path, uid, -1)
+        _code, text = self.apart(run)
+        self.assertIn('root cannot become it: it has no account', text)
+        command = re.search(r'setpriv --reuid (\d+) --clear-groups', text)
+        self.assertEqual(str(uid), command[1])
+        # what the command is given by it, and what migsafe does as such a user
+        subprocess.run([*command[0].split(), 'cat', self.path], check=True, capture_output=True)
+        code, text = self.apart(run, uid=uid)
+        self.assertEqual((0, True), (code, base.UUID in text), text)
+
+    def test_a_file_of_somebody_else(self):
+        """The service refuses it, and root gives it back as the message says."""
+        if os.geteuid():
+            self.skipTest('needs root: nobody else can give a file away')
+
+        def service():
+            journal.open_journal(journal_base.make_conf(self.state), base.HOST).close()
+            return 0, 'open'
+        os.chown(self.path, 0, -1)
+        _code, text = self.apart(service, uid=self.owner)
+        self.assertIn('it belongs to root', text)
+        command = re.search(r'chown [^ ]+ [^ ]+(?=\. )', text)
+        subprocess.run(command[0].split(), check=True)
+        self.assertEqual((0, 'open'), self.apart(service, uid=self.owner))
 
     def test_a_settlement_names_who_asked(self):
         self.apart(self.commands()['settle'])

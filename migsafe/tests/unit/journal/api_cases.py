@@ -393,7 +393,7 @@ class ApiCases:
 
         def watch(label, work):
             result = commit(label, work)
-            sizes.append(result)
+            sizes.append(result[0])
             return result
         self.journal._commit = watch
         later = timeutils.utcnow() + datetime.timedelta(seconds=1)

@@ -11,11 +11,15 @@
 # under the License.
 """The journal in SQLite."""
 
+import datetime
 import os
 from unittest import mock
 
+from oslo_utils import timeutils
+
 from migsafe import exceptions
-from migsafe.journal import blanking, engine
+from migsafe.journal import blanking, engine, upkeep
+from migsafe.tests import filling
 from migsafe.tests.unit.journal import api_cases, base
 
 
@@ -66,6 +70,27 @@ class TestSqlite(api_cases.ApiCases, base.JournalTestCase):
         self.assertEqual(2, self.journal._commit('a test', lambda connection: (
             connection.exec_driver_sql('PRAGMA synchronous').scalar())))
         self.assertIsNot(before, self.journal._store._writer.connection.driver_connection)
+
+    def test_no_batch_of_a_purge_reads_what_others_have_read(self):
+        """Four times as many take four times as long, not sixteen times."""
+        later, took = timeutils.utcnow(), []
+        for number in (300, 1200):
+            filling.transactions(self.journal._store, ['node11', 'node13', 'node14'], number, 1,
+                                 later)
+            with mock.patch.object(upkeep, 'PURGE_BATCH', 10), \
+                    filling.steps(self.journal._store) as steps:
+                self.assertEqual(number, self.journal.purge(
+                    later + datetime.timedelta(seconds=1), all_hosts=True))
+            took += steps
+        self.assertGreater(took[0], 100)
+        self.assertLess(took[1], 6 * took[0])
+
+    def test_a_time_that_is_none_is_purged_and_no_obstacle(self):
+        later = timeutils.utcnow()
+        filling.transactions(self.journal._store, ['node13'], 20, 1, later)
+        self.sql("UPDATE migsafe_transactions SET settled_at = '2020-13-45' WHERE id > 10")
+        with mock.patch.object(upkeep, 'PURGE_BATCH', 3):
+            self.assertEqual(20, self.journal.purge(later + datetime.timedelta(seconds=1)))
 
     def test_no_page_of_blanking_reads_all_that_is_settled(self):
         """Each page would, if it had to be sorted: hours for a million transactions."""

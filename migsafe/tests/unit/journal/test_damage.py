@@ -11,16 +11,20 @@
 # under the License.
 """Damaged files and rows, full and read-only disks, and schemas of another version."""
 
+import importlib.resources
 import os
+import pathlib
 import shutil
 import sqlite3
 import subprocess
+import sys
 from unittest import mock
 
+import fixtures
 import sqlalchemy as sa
 
 from migsafe import exceptions
-from migsafe.journal import commits, engine, rows, schema, whole
+from migsafe.journal import api, commits, engine, opening, rows, schema, whole
 from migsafe.tests.unit.journal import base
 
 NOTES = 50
@@ -158,6 +162,34 @@ class TestFile(base.JournalTestCase):
         self.assertIn('"0ff"', str(opened))
         self.assertIn(f'"{schema.head()}"', str(opened))
         self.assertEqual([('0ff',)], self.sql('SELECT * FROM migsafe_alembic_version'))
+
+    def test_the_later_version_is_installed_again(self):
+        """As the message of this one advises; it reads and settles what is there."""
+        later = self.later_version()
+        url = opening.journal_url(self.conf, self.host)
+        opening.open_store(url, self.host, create=True, chain=later).close()
+        refused = self.assertRaises(exceptions.JournalSchemaTooNew, self.open)
+        self.assertIn('Install that version of migsafe again', str(refused))
+        again = api.Journal(opening.open_store(url, self.host, create=True, chain=later),
+                            self.host)
+        self.addCleanup(again.close)
+        again.check_writable()
+        self.assertEqual('settled', again.finish(again.get('m-1')).state)
+
+    def later_version(self):
+        """The revisions of this one, and one more that makes a table."""
+        top = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        package = top / 'later_migsafe'
+        shutil.copytree(importlib.resources.files('migsafe.journal') / 'migrations',
+                        package / 'migrations')
+        (package / '__init__.py').touch()
+        (package / 'migrations/versions/r0ff_more.py').write_text(
+            "import sqlalchemy as sa\nfrom alembic import op\n"
+            f"revision = '0ff'\ndown_revision = '{schema.head()}'\n"
+            "def upgrade():\n    op.create_table('migsafe_more', sa.Column('x', sa.Integer))\n")
+        self.useFixture(fixtures.MonkeyPatch('sys.path', [str(top), *sys.path]))
+        self.addCleanup(sys.modules.pop, 'later_migsafe', None)
+        return schema.Chain('later_migsafe:migrations', schema.VERSION_TABLE)
 
     def test_an_older_schema_is_upgraded_by_the_service_only(self):
         self.sql('DROP TABLE migsafe_alembic_version')

@@ -16,6 +16,7 @@ import functools
 import os
 import pathlib
 import re
+import resource
 import sqlite3
 import stat
 import subprocess
@@ -29,6 +30,7 @@ import migsafe
 from migsafe import exceptions
 from migsafe.journal import backups, errors, files, models, opening, rights, schema, store
 from migsafe.tests.unit.journal import base
+from migsafe.tests.unit.journal.test_underfoot import elsewhere
 
 TOP = pathlib.Path(migsafe.__file__).parent
 PAGE = TOP.parent / 'doc/source/admin/backup.rst'
@@ -224,6 +226,18 @@ class TestAdvice(base.JournalTestCase):
             self.refused('KiB left', 'Free space', call=opened.check_writable)
         opened.check_writable()
         self.assertUsable()
+
+    def test_an_error_of_the_disk(self):
+        """The kernel refuses each write behind a limit; SQLite has one text for all such."""
+        limit, (_soft, hard) = resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+        def service():
+            self.conf.set_override('state_path', self.state + '.new', 'migsafe')
+            resource.setrlimit(limit, (100, hard))
+            self.refused('the disk reports an I/O error', 'See dmesg')
+            resource.setrlimit(limit, (hard, hard))
+            self.open().check_writable()
+        elsewhere(service)
 
     def test_a_fork(self):
         opened = self.open()

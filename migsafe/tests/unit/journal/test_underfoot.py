@@ -12,21 +12,45 @@
 """What somebody does to the files of a journal or a ledger while a service has them open."""
 
 import contextlib
+import functools
+import io
 import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
+import sys
+import traceback
 from unittest import mock
 
+from oslo_utils import timeutils
+
 from migsafe import exceptions, journal, ledger
-from migsafe.journal import underfoot
+from migsafe.cli import manage
+from migsafe.journal import models, underfoot
+from migsafe.journal import writes as journal_writes
 from migsafe.ledger import records
 from migsafe.tests.unit.journal import base
 
 VOLUME = records.Thing('volume', '9f3c6a0e-3d4f-4b8e-9a51-2f0d6f1d7c11')
 PEER = records.Peer.of({'host': 'node11', 'initiator': 'iqn.1994-05.com.redhat:11'})
 FILES = ('', '-wal', '-shm')
+#: How many processes are killed beside a service, and what that does beside each.
+KILLS, ROUNDS = 4, 25
+OTHER = """
+import itertools, sqlite3, sys, time
+for number in itertools.count():
+    if number % 25 == 0:
+        connection = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+        connection.execute('PRAGMA wal_autocheckpoint = 5')
+    connection.execute('UPDATE migsafe_probes SET checked_at = ?', (str(number),))
+    if number % 10 == 0:
+        connection.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+    time.sleep(0.002)
+    if number == 50:
+        print('writes', flush=True)
+"""
 
 
 def overwrite(name, content):
@@ -36,8 +60,16 @@ def overwrite(name, content):
         file.write(content)
 
 
+def write_into(name):
+    """Change some bytes in the middle."""
+    with open(name, 'r+b') as file:
+        file.seek(os.path.getsize(name) // 2)
+        file.write(b'x' * 16)
+
+
 #: What is done to a file, given its name and that of the same file of another database.
 DEEDS = {
+    'moved away': lambda name, _other: os.rename(name, name + '.away'),
     'removed': lambda name, _other: os.unlink(name),
     'replaced by a copy': lambda name, _other: (
         shutil.copy(name, name + '.copy'), os.replace(name + '.copy', name)),
@@ -46,9 +78,37 @@ DEEDS = {
     'cut short': lambda name, _other: os.truncate(name, os.path.getsize(name) // 2 // 4096 * 4096),
     'overwritten by that of another': lambda name, other: overwrite(
         name, open(other, 'rb').read()),
+    'overwritten by itself of before': lambda name, _other: overwrite(
+        name, open(name + '.before', 'rb').read()),
+    'written into': lambda name, _other: write_into(name),
 }
-#: The length is right and nothing else is known of the content: admin/backup.rst warns of it.
-NOT_NOTICED = [(suffix, 'overwritten by that of another') for suffix in ('', '-shm')]
+#: The same code looks at a ledger.
+LEDGER_DEEDS = ('removed', 'overwritten by itself of before')
+#: Only a part of the log and of the index is looked at: admin/backup.rst says so.
+NOT_NOTICED = [(suffix, 'written into') for suffix in ('-wal', '-shm')]
+
+
+def keep(user):
+    """Copy the files as they are now."""
+    for suffix in FILES:
+        shutil.copy(user.path + suffix, f'{user.path}{suffix}.before')
+
+
+def elsewhere(call):
+    """Do it in another process, which is not ended in an orderly way.
+
+    This one would lose SQLite's locks with a file that it closes.
+    """
+    process = os.fork()
+    if process == 0:
+        try:
+            call()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(process, 0)[1]:
+        raise AssertionError('it did not work')
 
 
 def answer(call):
@@ -134,10 +194,13 @@ class TestUnderfoot(base.JournalTestCase):
                 # NOTE: an index that is cut short ends who writes to it with SIGBUS.
                 stack.callback(os._exit, 0)
                 other = kind(os.path.join(self.state, f'{name}-other'))
-                other.start()
+                if 'of another' in deed:
+                    other.start()
                 user.start()
                 user.fill()
-                DEEDS[deed](user.path + suffix, other.path + suffix)
+                elsewhere(lambda: keep(user))
+                user.writes()[0]()
+                elsewhere(lambda: DEEDS[deed](user.path + suffix, other.path + suffix))
                 if deaf:
                     stack.enter_context(mock.patch.object(underfoot.OpenFiles, 'check'))
                 found = [answer(call) for call in user.writes()]
@@ -151,31 +214,53 @@ class TestUnderfoot(base.JournalTestCase):
 
     def test_each_file_and_what_can_be_done_to_it(self):
         for number, (kind, suffix, deed) in enumerate(
-                (kind, suffix, deed) for kind in (JournalUser, LedgerUser) for suffix in FILES
-                for deed in DEEDS if (suffix, deed) not in NOT_NOTICED):
+                (kind, suffix, deed) for kind, deeds in (
+                    (JournalUser, DEEDS), (LedgerUser, LEDGER_DEEDS)) for suffix in FILES
+                for deed in deeds if (suffix, deed) not in NOT_NOTICED):
             with self.subTest(kind=kind.__name__, file=suffix or 'main', deed=deed):
                 user, answers = self.case(kind, str(number), suffix, deed)
                 for text in answers:
                     self.assertIn('while it was in use', text, (kind, suffix, deed))
                     self.assertIn(user.path, text)
-                self.follow(user, answers[0])
+                self.follow(user, answers[0], user.path + suffix)
 
-    def follow(self, user, advice):
+    def follow(self, user, advice, name):
         """Do what the message says: the service starts."""
-        self.assertTrue(any(words in advice for words in (
-            'start it again with what is left', 'restart the service')), advice)
+        self.assertRegex(advice, '(re)?start the service')
+        there = 'Nothing is lost' in advice
+        if os.path.exists(name + '.away'):
+            self.assertIn('Put it back if you have it', advice)
+            os.rename(name + '.away', name)
+            there = True
+        self.run_commands(user, advice)
         try:
             user.start()
         except exceptions.JournalUnavailable as exc:
             # NOTE: the file is not there, or not what it was: that has an advice of its own.
-            command = re.search('(for s in .*; done|mv [^ ]+ [^ ]+[^. ])', str(exc))
-            if command:
-                subprocess.run(['sh', '-euc', command[0]], check=True)
+            self.run_commands(user, str(exc))
             user.start()
         self.addCleanup(user.opened.close)
         user.writes()[-1]()
-        if 'Nothing is lost' in advice:
+        if there:
             self.assertEqual(1, len(user.rows()))
+
+    def run_commands(self, user, advice):
+        """Run what a message has of commands, but for those that need a backup."""
+        found = re.search('(for s in .*; done|mv [^ ]+ [^ ]+[^. ])', advice)
+        if found:
+            subprocess.run(['sh', '-euc', found[0]], check=True)
+        found = re.search('migsafe-manage (--config-file [^ ]+ )?(db distrust[^.]*)', advice)
+        if found:
+            file = os.path.join(self.state, 'service.conf')
+            with open(file, 'w', encoding='utf-8') as conf:
+                print('[DEFAULT]\nhost = node13\n[migsafe]', *(
+                    f'{name} = {user.conf.migsafe[name]}' for name in (
+                        'state_path', 'ledger_path')), sep='\n', file=conf)
+            with contextlib.redirect_stdout(io.StringIO()), \
+                    contextlib.redirect_stderr(io.StringIO()) as said:
+                code = manage.main(['--config-file', file, *found[2].split()])
+            if code:
+                self.run_commands(user, said.getvalue())
 
     def test_the_control(self):
         """Without the look a COMMIT is answered, and is gone with the process."""
@@ -186,6 +271,21 @@ class TestUnderfoot(base.JournalTestCase):
             self.addCleanup(user.opened.close)
             self.assertEqual([], user.rows())
 
+    def test_a_log_that_is_removed_during_a_commit(self):
+        """It was there before, and the answer of SQLite is worth nothing."""
+        user = self.user(JournalUser, 'during')
+        user.fill()
+
+        def work(connection):
+            os.unlink(user.path + '-wal')
+            return writes(connection)
+        writes = functools.partial(journal_writes.upsert, table=models.PROBES, host='node13',
+                                   values={'checked_at': timeutils.utcnow()})
+        error = self.assertRaises(exceptions.JournalWriteUnknown, user.opened._store.write,
+                                  'a word', work)
+        self.assertIn('has recorded a word is not known', str(error))
+        self.assertIn('-wal was removed or replaced', str(error))
+
     def test_a_second_process_does_not_begin_on_what_was_cut_short(self):
         """It would believe the index that the service has open."""
         user = self.user(JournalUser, 'second')
@@ -194,7 +294,73 @@ class TestUnderfoot(base.JournalTestCase):
         exc = self.assertRaises(exceptions.JournalUnavailable, journal.open_journal, user.conf,
                                 'node13', create=False)
         self.assertRegex(str(exc), 'do not agree|shorter than its index says')
-        self.assertIn('start it again with what is left', str(exc))
+        self.assertIn('have what is left judged anew', str(exc))
+
+    def test_a_log_of_before_of_the_same_length(self):
+        """Once it was begun anew it has a tail of the log before, and does not grow for long."""
+        def service():
+            user = self.user(JournalUser, 'longer')
+            user.fill()
+            other = sqlite3.connect(user.path)
+            other.execute('PRAGMA wal_checkpoint(PASSIVE)').fetchall()
+            log = user.path + '-wal'
+            size = os.path.getsize(log)
+            user.opened.note(user.tx, 'the first of a new log')
+            elsewhere(lambda: keep(user))
+            user.opened.withdraw(user.opened.verdict(user.tx, 'ABORT', 'dead'), 'ABORT', 'no')
+            self.assertEqual(size, os.path.getsize(log))
+            elsewhere(lambda: DEEDS['overwritten by itself of before'](log, ''))
+            self.assertEqual(size, os.path.getsize(log))
+            for call in user.writes():
+                self.assertIn('do not agree', answer(call))
+        elsewhere(service)
+
+    def test_a_file_that_is_written_into_after_a_kill(self):
+        """What was in the log alone was merged by the start."""
+        def service():
+            user = self.user(JournalUser, 'killed')
+            self.assertTrue(user.rows())
+            user.opened.check_writable()
+            elsewhere(lambda: write_into(user.path))
+            self.assertIn('was overwritten', answer(user.opened.check_writable))
+
+        def before():
+            user = self.user(JournalUser, 'killed')
+            user.fill()
+            self.assertGreater(os.path.getsize(user.path + '-wal'), 10 * 4096)
+        elsewhere(before)
+        elsewhere(service)
+
+    def test_a_backup_that_sets_the_time_of_reading_back(self):
+        user = self.user(JournalUser, 'read')
+        user.opened.check_writable()
+        written = os.stat(user.path).st_mtime_ns
+        for unit in (1, 10 ** 3, 10 ** 9):
+            os.utime(user.path, ns=(written, written // unit * unit))
+            user.opened.check_writable()
+        os.utime(user.path)
+        self.assertIn('was overwritten', answer(user.opened.check_writable), 'touch, the control')
+
+    def test_others_who_write_are_not_somebody(self):
+        """Processes that write, check-point, empty the log and are killed meanwhile."""
+        user = self.user(JournalUser, 'shared')
+        user.fill()
+        user.opened.check_writable()
+        logs = set()
+        for number in range(KILLS):
+            other = subprocess.Popen([sys.executable, '-c', OTHER, user.path],
+                                     stdout=subprocess.PIPE, text=True)
+            self.addCleanup(other.wait)
+            self.addCleanup(other.kill)
+            self.assertEqual('writes\n', other.stdout.readline())
+            for _ in range(ROUNDS):
+                user.opened.note(user.tx, f'{number}')
+                self.assertEqual(['m-1'], user.rows())
+                logs.add(user.opened._store._files._seen.index.salts)
+            other.kill()
+            other.wait()
+            other.stdout.close()
+        self.assertGreater(len(logs), KILLS, 'the control: they were at work')
 
     def test_others_may_empty_the_log(self):
         """As a command does that purges, and as SQLite does that begins it anew."""

@@ -27,7 +27,8 @@ from migsafe import exceptions, ledger
 from migsafe.journal import opening as journal_opening
 from migsafe.journal import schema
 from migsafe.journal.models import Base
-from migsafe.ledger import fences, models, opening, records, rows
+from migsafe.ledger import api, fences, models, opening, records, rows
+from migsafe.tests import filling
 from migsafe.tests.unit.journal import base as journal_base
 
 VOLUME = records.Thing('volume', '9f3c6a0e-3d4f-4b8e-9a51-2f0d6f1d7c11')
@@ -130,6 +131,22 @@ class TestLedger(LedgerTestCase):
         later = timeutils.utcnow() + datetime.timedelta(days=1)
         self.assertEqual(1, self.ledger.purge(later))  # the target that never was
         self.assertEqual({'node13': 'mapped'}, self.states())
+
+    def test_a_purge_reads_each_row_once(self):
+        """Also what is gone and not old enough, which has the lower ids here."""
+        self.useFixture(fixtures.MockPatchObject(api, 'PAGE', 10))
+        now, took = timeutils.utcnow(), []
+        old = now - datetime.timedelta(days=40)
+        for number in (200, 800):
+            store, backend = self.ledger._store, f'backend{number}'
+            filling.exports(store, backend, ((state, when) for state, when in (
+                ('gone', now), ('gone', old), ('mapped', old)) for _ in range(number)))
+            opened = api.Ledger(store, backend, 'service', 'incarnation')
+            with filling.steps(store) as steps:
+                self.assertEqual(number, opened.purge(now - datetime.timedelta(days=30)))
+            took += steps
+        self.assertGreater(took[0], 50)
+        self.assertLess(took[1], 6 * took[0])
 
     def test_pages_lose_nothing(self):
         self.useFixture(fixtures.MockPatchObject(rows, 'PAGE', 3))
