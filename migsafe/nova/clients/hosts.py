@@ -66,6 +66,14 @@ def fleet(*apart: str) -> Fleet:
     return Fleet(up, len(found) - len(up))
 
 
+def site(conf: Any, peer: Peer) -> Site:
+    """What probes may use of this nova-compute.
+
+    :param conf: the options of ``[migsafe]``
+    """
+    return Site(conf, record, peer.look)
+
+
 def judge(conf: Any, peer: Peer, here: str, host: str, instance_uuid: str) -> Judgement:
     """Whether a host is dead, for one of its guests.
 
@@ -73,5 +81,4 @@ def judge(conf: Any, peer: Peer, here: str, host: str, instance_uuid: str) -> Ju
     :param here: this host
     :raises ConfigError: a probe cannot be used
     """
-    return examine.examine(host, instance_uuid, Site(conf, record, peer.look),
-                           lambda: fleet(host, here))
+    return examine.examine(host, instance_uuid, site(conf, peer), lambda: fleet(host, here))

@@ -22,19 +22,44 @@ instance comes to knows nothing of it.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import dataclasses
+import time
+from collections.abc import Iterator
 from typing import Any
 
+from nova import exception
 from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.fencing.verdict import HostVerdict, Judgement
 from migsafe.nova.clients import evacuations, hosts
 from migsafe.nova.host.participant import Participant
+from migsafe.nova.seams import effects, faults
 from migsafe.text import masked, shell
 from migsafe.transaction.clients import OtherMove
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
 LOG = logging.getLogger(__name__)
+#: Seconds for which what was seen is good.
+FRESH = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evacuation:
+    """One that this host is at work on.
+
+    :param at: when it was let through, by the monotonic clock
+    """
+
+    participant: Participant
+    instance: Any
+    at: float
+
+
+_CURRENT: contextvars.ContextVar[_Evacuation | None] = contextvars.ContextVar(
+    'migsafe_evacuation', default=None)
 
 
 def refusal(participant: Participant, instance: Any) -> str | None:
@@ -56,6 +81,40 @@ def refusal(participant: Participant, instance: Any) -> str | None:
             if said is not None and said['known'] and said['state'] != 'settled':
                 return _unsettled(instance.uuid, move, host)
     return _not_dead(participant, instance)
+
+
+@contextlib.contextmanager
+def under_way(participant: Participant, instance: Any) -> Iterator[None]:
+    """While one that was let through is carried out."""
+    token = _CURRENT.set(_Evacuation(participant, instance, time.monotonic()))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def create_guest(wrapped: Any, driver: Any, args: Any, kwargs: Any) -> Any:
+    """A wrapt wrapper of LibvirtDriver's: the guest is about to be started here.
+
+    :raises nova.exception.InstanceFaultRollback: the old host may be alive by now. Nova takes
+        the devices away again, and the instance keeps its state and its host
+    """
+    going = _CURRENT.get()
+    if going is not None and time.monotonic() - going.at > FRESH \
+            and effects.arguments(wrapped, args, kwargs)['instance'].uuid == going.instance.uuid:
+        why = _refusal_now(going)
+        if why:
+            raise exception.InstanceFaultRollback(inner_exception=faults.discreet(
+                exception.NovaException(f'evacuation refused before the guest was started: {why}'),
+                'evacuation'))
+    return wrapped(*args, **kwargs)
+
+
+def _refusal_now(going: _Evacuation) -> str | None:
+    try:
+        return refusal(going.participant, going.instance)
+    except Exception as error:
+        return masked(error) if going.participant.conf.enforce else None
 
 
 def _not_dead(participant: Participant, instance: Any) -> str | None:

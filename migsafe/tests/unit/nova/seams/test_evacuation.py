@@ -119,6 +119,69 @@ class TestHostIsNotDead(Case):
         self.assertEqual([], self.judged)
 
 
+class TestSecondLook(Case):
+    """Right before the guest is started, where the first is no longer fresh."""
+
+    def setUp(self):
+        super().setUp()
+        self.now, self.made = 1000.0, []
+        patched = mock.patch.object(evacuation.time, 'monotonic', lambda: self.now)
+        patched.start()
+        self.addCleanup(patched.stop)
+        peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: None)
+        self.participant = types.SimpleNamespace(
+            host=THIRD, clients=types.SimpleNamespace(peer=peer),
+            conf=types.SimpleNamespace(evacuation='enforce', enforce=True))
+        self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
+
+    def start(self, instance=None):
+        def create(context, xml, instance, power_on=True):
+            self.made.append(instance.uuid)
+        evacuation.create_guest(create, None, ('context', '<domain/>'),
+                                {'instance': instance or self.instance})
+
+    def evacuate(self, seconds, instance=None):
+        with evacuation.under_way(self.participant, self.instance):
+            self.now += seconds
+            self.start(instance)
+
+    def test_fresh_evidence_is_good(self):
+        self.evacuate(evacuation.FRESH)
+        self.assertEqual(([fake.INSTANCE], []), (self.made, self.judged))
+
+    def test_host_that_is_still_dead(self):
+        self.evacuate(evacuation.FRESH + 1)
+        self.assertEqual(([fake.INSTANCE], [(SRC, fake.INSTANCE)]), (self.made, self.judged))
+
+    def test_host_that_came_back(self):
+        self.signs[SRC] = (Sign.GUEST_RUNS, Sign.DECLARED)
+        with self.assertRaises(exception.InstanceFaultRollback) as caught:
+            self.evacuate(600)
+        self.assertEqual([], self.made)
+        inner = caught.exception.inner_exception
+        for word in ('before the guest was started', SRC, fake.INSTANCE, 'guest runs'):
+            self.assertIn(word, str(inner))
+        # what its owner reads names no host
+        self.assertNotIn(SRC, inner.format_message())
+
+    def test_what_cannot_be_looked_at(self):
+        self.signs[SRC] = OSError('password=hush')
+        for enforce in (True, False):
+            self.participant.conf.enforce = enforce
+            self.made.clear()
+            try:
+                self.evacuate(600)
+            except exception.InstanceFaultRollback as error:
+                self.assertNotIn('hush', str(error.inner_exception))
+            self.assertEqual(enforce, not self.made)
+
+    def test_any_other_start_is_not_looked_at(self):
+        self.signs[SRC] = (Sign.GUEST_RUNS,)
+        self.start()
+        self.evacuate(600, types.SimpleNamespace(uuid='another', host=SRC))
+        self.assertEqual(([fake.INSTANCE, 'another'], []), (self.made, self.judged))
+
+
 class TestRefusal(Case):
     def test_every_state_of_the_destination(self):
         self.migrations = [migration(1)]
