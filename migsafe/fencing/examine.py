@@ -48,11 +48,13 @@ class Fleet:
     lost: int = 0
 
 
-def examine(host: str, instance_uuid: str, site: Site, fleet: Callable[[], Fleet]) -> Judgement:
+def examine(host: str, instance_uuid: str, site: Site, fleet: Callable[[], Fleet],
+            confirmed: bool = False) -> Judgement:
     """Look and judge; ends in time, whatever hangs.
 
     :param instance_uuid: the guest that is asked for; empty if only the host is
     :param fleet: reads the other hosts; none of them is whoever asks, or the host itself
+    :param confirmed: a person has confirmed that it is fenced, so that such a word is believed
     :raises ConfigError: a probe cannot be used
     """
     conf = site.conf
@@ -74,7 +76,7 @@ def examine(host: str, instance_uuid: str, site: Site, fleet: Callable[[], Fleet
         checker = dataclasses.replace(checker, sees_others=any(
             _lives(answers[OTHER, host, instance_uuid, name]) for name in witnesses))
     return verdict.judge(host, _seen(host, instance_uuid, made, samples, answers), checker,
-                         _limits(conf))
+                         _limits(conf, confirmed))
 
 
 def survey(records: Mapping[str, Record], site: Site) -> list[Judgement]:
@@ -120,8 +122,9 @@ def _judged(records: Mapping[str, Record], seen: Mapping[str, Sequence[Observati
     return [verdict.judge(host, seen[host], checker(host), _limits(conf)) for host in records]
 
 
-def _limits(conf: Any) -> Limits:
-    return Limits(conf.verdict_samples, conf.fleet_loss_percent, conf.believe_forced_down)
+def _limits(conf: Any, confirmed: bool = False) -> Limits:
+    return Limits(conf.verdict_samples, conf.fleet_loss_percent,
+                  conf.believe_forced_down or confirmed)
 
 
 def _seconds(conf: Any, samples: int) -> float:

@@ -33,8 +33,8 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.fencing.verdict import HostVerdict, Judgement
-from migsafe.nova.clients import evacuations, hosts
+from migsafe.fencing.verdict import HostVerdict
+from migsafe.nova.clients import evacuations
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, faults
 from migsafe.text import masked, shell
@@ -133,7 +133,7 @@ def _not_dead(participant: Participant, instance: Any) -> str | None:
 def _judged(participant: Participant, instance: Any) -> str | None:
     host = instance.host
     try:
-        found = _judge(participant, host, instance.uuid)
+        found = participant.clients.hosts.judge(host, instance.uuid)
     except exceptions.ConfigError as error:
         return f'nothing can be said of {host}: {masked(error)}'
     if found.verdict is HostVerdict.DEAD:
@@ -144,15 +144,11 @@ def _judged(participant: Participant, instance: Any) -> str | None:
             'evacuation decides about this')
 
 
-def _judge(participant: Participant, host: str, instance_uuid: str) -> Judgement:
-    return hosts.judge(participant.conf, participant.clients.peer, participant.host, host,
-                       instance_uuid)
-
-
 def _gone(participant: Participant, found: HostEvidence, instance_uuid: str) -> bool:
     """Whether no guest is there: the host says so, or it is silent and dead."""
     if found.guest is GuestState.UNKNOWN and found.boot_id is None:
-        return _judge(participant, found.host, instance_uuid).verdict is HostVerdict.DEAD
+        return participant.clients.hosts.judge(
+            found.host, instance_uuid).verdict is HostVerdict.DEAD
     return found.guest in NO_QEMU and not found.job
 
 
@@ -167,6 +163,5 @@ def _may_run(instance_uuid: str, move: OtherMove, found: HostEvidence) -> str:
 
 def _unsettled(instance_uuid: str, move: OtherMove, host: str) -> str:
     """Its rows may lead to devices that are still there, with exports that Nova would delete."""
-    return (f'{move}, and is not settled on {host}. If {move.source_host} is dead, `migsafe '
-            f'settle {shell(move.uuid)} --peer-is-dead {shell(move.source_host)}` on {host} '
-            f'settles it; then evacuate instance {instance_uuid} again')
+    return (f'{move}, and is not settled on {host}. `migsafe settle {shell(move.uuid)}` on {host} '
+            f'tries now, and says what it waits for; then evacuate instance {instance_uuid} again')

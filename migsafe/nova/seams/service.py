@@ -90,7 +90,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     if conf.evacuation != 'off':
         # Only an evacuation uses them, when somebody waits for it.
         probes.load(hosts.site(conf, others))
-    cloud = clients.build(manager, others)
+    cloud = clients.build(manager, others, conf)
     journal = host_journal.of_host(config, manager.host, cloud.records)
     _open(journal)
     participant = Participant(

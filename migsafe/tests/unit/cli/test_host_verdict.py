@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The commands about hosts, with Nova's own table of services and a bus that does as it is told."""
+"""The commands about hosts, with Nova's own table of services and a bus that does as told."""
 
 import datetime
 import json

@@ -48,7 +48,7 @@ class Case(unittest.TestCase):
         for owner, name, value in (
                 (objects.MigrationList, 'get_by_filters', lambda *_args: self.migrations),
                 (objects.Service, 'get_by_compute_host', self.service),
-                (hosts.servicegroup, 'API', mock.Mock()), (hosts, 'judge', self.judge)):
+                (hosts.servicegroup, 'API', mock.Mock())):
             patched = mock.patch.object(owner, name, value)
             patched.start()
             self.addCleanup(patched.stop)
@@ -64,19 +64,24 @@ class Case(unittest.TestCase):
         self.asked.append(host)
         return self.there
 
-    def judge(self, _conf, _peer, _here, host, instance_uuid):
+    def judge(self, host, instance_uuid, confirmed=False):
         self.judged.append((host, instance_uuid))
-        signs = self.signs.get(host, (Sign.SILENT,))
+        signs = self.signs.get(host, (Sign.SILENT, Sign.DECLARED) if host in self.fenced
+                               else (Sign.SILENT,))
         if isinstance(signs, Exception):
             raise signs
         return verdict.judge(
             host, [Observation(f'probe{number}', sign, sample=0)
                    for number, sign in enumerate(signs)], Checker(True, 9, 0), Limits(1))
 
+    def clients(self, peer=None, **more):
+        return types.SimpleNamespace(peer=peer, hosts=types.SimpleNamespace(
+            judge=self.judge, declared=hosts.Hosts(None, mock.Mock(), SRC).declared), **more)
+
     def refusal(self, host=THIRD, policy='enforce', source=SRC):
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: self.said)
         return evacuation.refusal(
-            types.SimpleNamespace(host=host, clients=types.SimpleNamespace(peer=peer),
+            types.SimpleNamespace(host=host, clients=self.clients(peer),
                                   conf=types.SimpleNamespace(evacuation=policy)),
             types.SimpleNamespace(uuid=fake.INSTANCE, host=source))
 
@@ -130,7 +135,7 @@ class TestSecondLook(Case):
         self.addCleanup(patched.stop)
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: None)
         self.participant = types.SimpleNamespace(
-            host=THIRD, clients=types.SimpleNamespace(peer=peer),
+            host=THIRD, clients=self.clients(peer),
             conf=types.SimpleNamespace(evacuation='enforce', enforce=True))
         self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
 
@@ -211,11 +216,13 @@ class TestRefusal(Case):
             why = self.refusal()
             self.assertIs(stops, why is not None)
         self.said = {'known': True, 'state': 'open'}
-        for word in ('m-1', fake.INSTANCE, DST, '--peer-is-dead', SRC):
+        for word in ('m-1', fake.INSTANCE, DST, 'migsafe settle m-1', SRC):
             self.assertIn(word, self.refusal())
 
-    def test_host_that_nova_does_not_know_is_not_fenced(self):
-        self.assertFalse(hosts.forced_down('node99'))
+    def test_what_nova_says_of_a_host(self):
+        self.fenced = {DST}
+        declared = self.clients().hosts.declared
+        self.assertEqual([True, False, None], [declared(host) for host in (DST, SRC, 'node99')])
 
     def test_nobody_else_is_asked(self):
         """Not the host itself, not the one that is evacuated, and none that was not chosen yet."""
