@@ -209,8 +209,8 @@ class Unanswered(MigsafeError):
 
     message = ('%(host)s has not said what it made for migration %(uuid)s of instance '
                '%(instance)s, and nothing else tells. It is asked again by itself. Once %(host)s '
-               'is powered off or fenced, and not before, `migsafe settle %(shell:uuid)s '
-               '--peer-is-dead %(shell:host)s` says so.')
+               'is powered off or fenced, and not before, `openstack compute service set --down '
+               '%(shell:host)s nova-compute` says so.')
 
 
 class StillThere(MigsafeError):

@@ -14,10 +14,11 @@
 import argparse
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from cliff import lister
+from cliff import display, lister
+from cliff import show as cliff_show
 from oslo_config import cfg
 
 from migsafe import exceptions
@@ -35,16 +36,16 @@ def operator() -> str:
     return f'{behind} (as {name})' if behind and behind != name else name
 
 
-class Command(lister.Lister):
-    """A list that ends with an exit code of its own; messages go to standard error.
+class Common(display.DisplayCommandBase):
+    """Ends with an exit code of its own; messages go to standard error.
 
     Subclasses set ``exit_code`` while they work.
 
-    :cvar SHORT: the columns of a table for people, if these are fewer than all
+    :cvar CODES: what the exit codes say
     """
 
     exit_code = codes.CLEAN
-    SHORT: tuple[str, ...] = ()
+    CODES = codes.HELP
 
     def get_epilog(self) -> str:
         """Return the exit codes.
@@ -52,7 +53,7 @@ class Command(lister.Lister):
         cliff's own reads what all distributions of the environment have installed, to find out
         whose command it is.
         """
-        return codes.HELP
+        return self.CODES
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Keep the shape of the help."""
@@ -78,17 +79,8 @@ class Command(lister.Lister):
         return loaded
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run, print the list, and return the exit code."""
+        """Run, print what was found, and return the exit code."""
         return super().run(parsed_args) or self.exit_code
-
-    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any,
-                       data: Any) -> Any:
-        """Print the list; a missing value is an empty cell."""
-        rows = [tuple(show.Nothing(None) if cell is None else cell for cell in row)
-                for row in data]
-        if parsed_args.formatter == 'table' and not parsed_args.columns:
-            parsed_args.columns = list(self.SHORT)
-        return super().produce_output(parsed_args, column_names, rows)
 
     def say(self, message: str) -> None:
         """Print a message for people beside the output for programs."""
@@ -121,3 +113,32 @@ class Command(lister.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return the columns and the rows."""
         raise NotImplementedError
+
+
+class Command(Common, lister.Lister):
+    """A list.
+
+    :cvar SHORT: the columns of a table for people, if these are fewer than all
+    """
+
+    SHORT: tuple[str, ...] = ()
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any,
+                       data: Any) -> Any:
+        """Print the list; a missing value is an empty cell."""
+        if parsed_args.formatter == 'table' and not parsed_args.columns:
+            parsed_args.columns = list(self.SHORT)
+        return super().produce_output(parsed_args, column_names, [_cells(row) for row in data])
+
+
+class One(Common, cliff_show.ShowOne):
+    """One thing, a line for each of its values."""
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any,
+                       data: Any) -> Any:
+        """Print it; a missing value is an empty cell."""
+        return super().produce_output(parsed_args, column_names, _cells(data))
+
+
+def _cells(row: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(show.Nothing(None) if cell is None else cell for cell in row)

@@ -77,7 +77,7 @@ class Silent(NoAnswer):
 
 
 class Refused(NoAnswer):
-    """The service answered with an error of its own."""
+    """The service answered with an error of its own; that it was its own says ``remote``."""
 
     message = '%(service)s answered that it cannot: %(reason)s (%(kind)s)'
 
@@ -147,28 +147,30 @@ class Bus:
         self._name = ', '.join(f'{host.hostname}:{host.port or PORT}' for host in url.hosts)
 
     def call(self, service: Service, method: str, since: str = FIRST,
-             **arguments: Any) -> dict[str, Any]:
-        """Make one call; it ends within [migsafe] rpc_timeout and ``CONNECT`` seconds.
+             seconds: float | None = None, **arguments: Any) -> dict[str, Any]:
+        """Make one call; it ends within ``seconds`` and ``CONNECT`` seconds.
 
         :param since: the version of the endpoint that has it
+        :param seconds: to wait for an answer; None: [migsafe] rpc_timeout
         :raises NoAnswer: with the cause
         """
+        seconds = self._seconds if seconds is None else seconds
         target = self._messaging.Target(topic=service.topic, server=service.server,
                                         namespace=NAMESPACE, version=FIRST)
         try:
             client = self._messaging.get_rpc_client(
-                self._transport, target, timeout=self._seconds, retry=1)
+                self._transport, target, timeout=seconds, retry=1)
             found = deadline.run(
                 lambda: client.prepare(version=since).call({}, method, **arguments),
-                self._seconds + CONNECT)
+                seconds + CONNECT)
         except Exception as error:
-            raise self._translated(error, service, method, since) from None
+            raise self._translated(error, service, method, since, seconds) from None
         if not isinstance(found, dict):
             raise NoAnswer(service=service.name)
         return found
 
     def _translated(self, error: Exception, service: Service, method: str,
-                    since: str) -> NoAnswer:
+                    since: str, seconds: float) -> NoAnswer:
         """The one place where what the bus or the other side raises becomes an error of ours."""
         known = self._messaging
         # NOTE: over a real bus the error of the other side comes as a RemoteError, which names
@@ -178,16 +180,17 @@ class Bus:
             return Unknown(service=service.name, armed=service.armed) if since == FIRST \
                 else TooOld(service=service.name, method=method, version=since)
         if isinstance(error, known.MessagingTimeout):
-            return Silent(service=service.name, seconds=self._seconds, bus=self._name,
+            return Silent(service=service.name, seconds=seconds, bus=self._name,
                           check=service.check)
         if isinstance(error, deadline.Overdue | known.MessageDeliveryFailure):
             why = self._last.text or 'connections are accepted, but nothing answers there' \
                 if isinstance(error, deadline.Overdue) else masked(error)
-            return Unreachable(bus=self._name, seconds=self._seconds + CONNECT,
+            return Unreachable(bus=self._name, seconds=seconds + CONNECT,
                                reason=show.text(why), service=service.name)
         said = error.value if isinstance(error, known.RemoteError) else error
         return Refused(service=service.name, kind=show.text(kind)[:80],
-                       reason=show.text(str(said)[:TEXT]))
+                       reason=show.text(str(said)[:TEXT]),
+                       remote=isinstance(error, known.RemoteError))
 
 
 def _no_transport(reason: str) -> exceptions.ConfigError:

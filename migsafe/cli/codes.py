@@ -16,6 +16,7 @@ ERROR = 1
 USAGE = 2
 FOUND = 3
 REPAIRED = 4
+UNSURE = 5
 
 HELP = """\
 exit codes:
@@ -24,4 +25,14 @@ exit codes:
   2  usage: wrong arguments
   3  found: unarmed or unknown hosts, unsettled or damaged rows, residue, exports, open LVM
   4  repaired: everything that was asked for is settled now
+"""
+
+#: Of ``migsafe host explain``, for what evacuates: only 0 permits it.
+VERDICTS = """\
+exit codes:
+  0  DEAD: its guests may be started elsewhere
+  1  error: nothing could be judged
+  2  usage: wrong arguments
+  3  ALIVE: they must not be
+  5  UNKNOWN: they must not be, as long as nothing more is known
 """

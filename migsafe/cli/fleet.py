@@ -18,12 +18,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from oslo_config import cfg
 
 from migsafe import exceptions
-from migsafe.cli import bus, database, deadline, show
-from migsafe.journal import engine, errors
+from migsafe.cli import bus, compute_services, show
 from migsafe.journal.residue import Piece
 from migsafe.text import masked
 
@@ -32,14 +30,6 @@ SINCE = '1.1'
 AT_ONCE = 16
 #: More, or longer texts, than an endpoint gives.
 MAX_ITEMS, MAX_TEXT = 256, 2000
-WHERE = ('Name them: --fleet HOST HOST ...; or name the configuration of the nova-conductor of '
-         'their cell, which has its [database] connection and transport_url, with --config-file.')
-
-
-class NoHosts(exceptions.MigsafeError):
-    """It is not known whom to ask."""
-
-    message = 'Which compute hosts there are is not known: %(reason)s. ' + WHERE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,32 +69,7 @@ def hosts(conf: cfg.ConfigOpts) -> list[str]:
 
     :raises NoHosts: it names none, or it cannot be read, or there are none
     """
-    conf.register_opts([cfg.StrOpt('connection', secret=True)], 'database')
-    if not conf.database.connection:
-        raise NoHosts(reason='the configuration has no [database] connection')
-    table = sa.table('services', *map(sa.column, ('host', 'binary', 'deleted')))
-    query = sa.select(table.c.host).distinct().where(
-        table.c.binary == 'nova-compute', table.c.deleted == 0)
-
-    def read() -> list[str]:
-        made = engine.create(sa.make_url(conf.database.connection))
-        try:
-            with made.connect() as connection:
-                return sorted(str(host) for host in connection.scalars(query) if host)
-        finally:
-            made.dispose()
-    try:
-        found = deadline.run(read, database.SECONDS)
-    except deadline.Overdue:
-        raise NoHosts(reason="Nova's database ([database] connection) did not answer within "
-                      f'{database.SECONDS} seconds') from None
-    except (*errors.OUTSIDE, ImportError) as error:
-        raise NoHosts(reason="Nova's database ([database] connection) cannot be read: "
-                      f'{show.text(errors.first_line(error))}') from None
-    if not found:
-        raise NoHosts(reason="there is no nova-compute in Nova's database ([database] "
-                      'connection), as in that of cell0')
-    return found
+    return sorted(compute_services.Services(conf).names())
 
 
 def asked(conf: cfg.ConfigOpts, named: Sequence[str]) -> list[Overview]:
@@ -144,17 +109,21 @@ def asked(conf: cfg.ConfigOpts, named: Sequence[str]) -> list[Overview]:
     return sorted(found, key=lambda one: one.host)
 
 
+def service_of(host: str, topic: str = TOPIC) -> bus.Service:
+    """Whom to ask for a host."""
+    return bus.Service(
+        f'nova-compute {show.text(host)}', topic, host,
+        armed='Its live migrations are not protected: install migsafe there, set [migsafe] '
+        'enabled = true, and restart it; its log says if that fails.',
+        check='Check that it runs ("openstack compute service list"), and its log.')
+
+
 def _one(transport: bus.Bus, host: str) -> Overview:
     """Ask one host; whatever is wrong with it alone is what is known of it.
 
     :raises Unreachable: the bus is away for all of them
     """
-    name = show.text(host)
-    service = bus.Service(
-        f'nova-compute {name}', TOPIC, host,
-        armed='Its live migrations are not protected: install migsafe there, set [migsafe] '
-        'enabled = true, and restart it; its log says if that fails.',
-        check='Check that it runs ("openstack compute service list"), and its log.')
+    name, service = show.text(host), service_of(host)
     try:
         return parse(host, transport.call(service, 'overview', SINCE))
     except bus.Unreachable:

@@ -28,6 +28,8 @@ COMMANDS = {
     'journal list': 'migsafe.cli.log:JournalList',
     'journal show': 'migsafe.cli.log:JournalShow',
     'settle': 'migsafe.cli.settle:Settle',
+    'host explain': 'migsafe.cli.host_verdict:HostExplain',
+    'host list': 'migsafe.cli.host_verdict:HostList',
     'residue list': 'migsafe.cli.residue:ResidueList',
     'lvm list': 'migsafe.cli.lvm:LvmList',
     'lvm release': 'migsafe.cli.lvm:LvmRelease',

@@ -11,7 +11,7 @@
 # under the License.
 """``migsafe settle``: asks nova-compute for an attempt now, or tells it what an operator knows.
 
-That is, that a host is dead, or that a guest is where a verdict says that it is not.
+That is, that a host is fenced, or that a guest is where a verdict says that it is not.
 
 The command settles nothing by itself. It writes a request into the journal, where the recovery
 of nova-compute, which has the evidence and the connections, finds it.
@@ -31,8 +31,9 @@ from migsafe.transaction import history
 COLUMNS = ('UUID', 'Host', 'Role', 'Instance', 'Result', 'Verdict', 'Reason')
 POLL = 0.5
 WARNING = """\
-You are about to declare that {host} is dead: that it runs no guest, and that nobody will start it
-without looking. migsafe will then settle {count} live migration(s) without asking it.
+You are about to confirm that {host} is dead: that it runs no guest, and that nobody will start it
+without looking. Once its nova-compute is forced down in Nova, too, and silent, {count} live
+migration(s) will be settled without asking it.
 If {host} does run one of these guests, two copies of it will write to the same disks, and they
 will be destroyed. Power it off or fence it FIRST, and look at its console, not at the state of
 its service.
@@ -57,8 +58,10 @@ class Settle(base.Command):
         which.add_argument('--instance', metavar='UUID', help='all of one instance')
         which.add_argument('--all', action='store_true', help='everything that is unsettled')
         parser.add_argument(
-            '--peer-is-dead', metavar='HOST', help='declare that the other host is powered off '
-            'or fenced and runs no guest; asks for confirmation')
+            '--peer-is-dead', metavar='HOST', help='confirm that the other host is powered off '
+            'or fenced and runs no guest, as its forced_down in Nova says ("openstack compute '
+            'service set --down HOST nova-compute"), which is enough without this if [migsafe] '
+            'believe_forced_down is true; asks for the name of the host')
         parser.add_argument(
             '--withdraw', metavar='HOST', help='take back a wrong verdict, or a wrong '
             '--peer-is-dead, of one migration: the guest runs on this host. Done only if '

@@ -61,6 +61,8 @@ class Row:
 
 
 V = HostVerdict
+#: The one row that more looks would change.
+MORE_LOOKS = 'too-few-looks'
 #: HOST in what is to be done next stands for the name of the host.
 FENCE = ('power it off or fence it, look at its console, and say so with "openstack compute '
          'service set --down HOST nova-compute"')
@@ -82,8 +84,6 @@ TABLE: tuple[Row, ...] = (
         'power it off, or start its nova-compute, which can say where the guest is'),
     Row('host-may-live', {'life': Life.HINTED}, V.ALIVE,
         'there is a sign that it lives', f'if it hangs, {FENCE}'),
-    Row('too-few-looks', {'enough': False}, V.UNKNOWN,
-        'not every probe has looked often enough', 'ask again'),
     Row('blind', {'blind': True}, V.UNKNOWN,
         'whoever looks sees no other host either, and may be the one that is cut off',
         'look at the network and the message bus of this host, or ask from another one'),
@@ -91,6 +91,8 @@ TABLE: tuple[Row, ...] = (
         'too many hosts have fallen silent at once, which is how a broken network or message bus '
         'looks', 'find the cause; hosts that are really off count no more once they are forced '
         'down'),
+    Row(MORE_LOOKS, {'enough': False}, V.UNKNOWN,
+        'not every probe has looked often enough', 'ask again'),
     Row('off-and-word', {'silent': True, 'off': True, 'declared': True}, V.DEAD,
         'its power is off, it was forced down, and it is silent'),
     Row('off-and-cut', {'silent': True, 'off': True, 'cut': True}, V.DEAD,
@@ -119,12 +121,14 @@ TABLE: tuple[Row, ...] = (
 class Judgement:
     """A verdict and what it comes from.
 
+    :param checker: who looked
     :param seen: the looks, as they were
     """
 
     host: str
     row: Row
     found: Facts
+    checker: Checker
     seen: tuple[Observation, ...]
 
     @property
@@ -137,11 +141,16 @@ class Judgement:
         """What would change the verdict; empty if nothing has to."""
         return self.row.next.replace('HOST', shell(self.host))
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> list[str]:
+        """What each probe has seen, each sign once, with the words of its last look."""
         last = {(one.probe, one.sign): one for one in self.seen}
-        told = '; '.join(f'{one.probe}: {one.sign.value}'
-                         + (f' ({one.detail})' if one.detail else '') for one in last.values())
-        return f'{self.verdict.value}, {self.row.why} [{told or "no probe"}]'
+        return [f'{one.probe}: {one.sign.value}' + (f' ({one.detail})' if one.detail else '')
+                for one in last.values()]
+
+    def __str__(self) -> str:
+        told = '; '.join(self.told) or 'no probe'
+        return f'{self.verdict.value}, {self.row.why} [{told}]'
 
 
 def decide(found: Facts) -> Row:
@@ -156,4 +165,4 @@ def judge(host: str, seen: Sequence[Observation], checker: Checker, limits: Limi
     :param checker: who looks
     """
     found = facts.gather(seen, checker, limits)
-    return Judgement(host, decide(found), found, tuple(seen))
+    return Judgement(host, decide(found), found, checker, tuple(seen))

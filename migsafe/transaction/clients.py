@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from migsafe.fencing.probes.base import Answer
+from migsafe.fencing.verdict import Judgement
 from migsafe.journal.records import Transaction
 from migsafe.transaction.evidence import HostEvidence
 
@@ -271,6 +272,20 @@ class Peer(Protocol):
         """Ask the other host to let go of its devices and directory."""
 
 
+class Hosts(Protocol):
+    """What is known of compute hosts as such."""
+
+    def declared(self, host: str) -> bool | None:
+        """Whether somebody has said that a host is fenced; None: Nova has no such host any more.
+        """
+
+    def judge(self, host: str, instance_uuid: str, confirmed: bool = False) -> Judgement:
+        """Whether a host is dead, for one of its guests.
+
+        :param confirmed: a person has confirmed what was said of it
+        """
+
+
 @dataclasses.dataclass(frozen=True)
 class Clients:
     """All of them, as handed to the engine."""
@@ -283,3 +298,4 @@ class Clients:
     allocations: Allocations
     guests: Guests
     peer: Peer
+    hosts: Hosts

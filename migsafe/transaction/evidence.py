@@ -50,7 +50,7 @@ class GuestState(enum.Enum):
     SHUT_OFF = 'shut_off'
     #: No answer, or an answer that is not understood.
     UNKNOWN = 'unknown'
-    #: The whole host is known to be dead (fenced, or an operator said so).
+    #: The whole host is known to be dead, see :mod:`migsafe.transaction.fenced`.
     DEAD = 'dead'
 
     @property

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 
 from migsafe.journal.records import Transaction
+from migsafe.transaction import fenced
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.evidence import Evidence, GuestState, HostEvidence
 from migsafe.transaction.history import History
@@ -27,17 +28,16 @@ G = GuestState
 HANDED_OVER = 'handed_over'
 
 #: What a host that an operator declared dead is taken for, as long as nothing
-#: is known of the guest there: (it answers, it was rebooted since the
-#: transaction began there) -> (guest, why). One that answers is not dead,
+#: is known of the guest there and it answers: whether it was rebooted since the
+#: transaction began there -> (guest, why). One that answers is not dead,
 #: and its devices are its own to look at; but where another boot answers, the
 #: guest of the one before is certainly gone.
-DECLARED_DEAD: dict[tuple[bool, bool | None], tuple[G, str]] = {
-    (False, None): (G.DEAD, 'declared dead by an operator'),
-    (True, True): (G.ABSENT, 'declared dead by an operator, and rebooted '
+DECLARED_DEAD: dict[bool | None, tuple[G, str]] = {
+    True: (G.ABSENT, 'declared dead by an operator, and rebooted '
                    'since the migration began'),
-    (True, False): (G.UNKNOWN, 'declared dead by an operator, but it answers '
+    False: (G.UNKNOWN, 'declared dead by an operator, but it answers '
                     'from the boot in which the migration began'),
-    (True, None): (G.UNKNOWN, 'declared dead by an operator, but it answers '
+    None: (G.UNKNOWN, 'declared dead by an operator, but it answers '
                    'and cannot tell whether it was rebooted since'),
 }
 
@@ -82,13 +82,26 @@ class Witness:
         found = (HostEvidence(host, G.UNKNOWN, detail='did not answer')
                  if host == silent else
                  self._clients.peer.evidence(host, tx.uuid, tx.instance_uuid))
-        if host in history.dead_hosts and found.guest is G.UNKNOWN:
-            guest, why = DECLARED_DEAD[
-                found.boot_id is not None,
-                found.rebooted if found.boot_id else None]
-            return dataclasses.replace(
-                found, guest=guest, detail=f'{why} ({found.detail})')
-        return found
+        if found.guest is not G.UNKNOWN:
+            return found
+        confirmed = host in history.dead_hosts
+        if host == history.guest_on:
+            # What an operator has said since, and nothing that is seen here can refute.
+            return found
+        if found.boot_id is None:
+            return self._silent(found, tx.instance_uuid, confirmed)
+        if not confirmed:
+            return found
+        guest, why = DECLARED_DEAD[found.rebooted if found.boot_id else None]
+        return dataclasses.replace(found, guest=guest, detail=f'{why} ({found.detail})')
+
+    def _silent(self, found: HostEvidence, instance_uuid: str, confirmed: bool) -> HostEvidence:
+        """A host that does not answer is dead if it is fenced, and unknown if not."""
+        word = fenced.ask(self._clients.hosts, found.host, instance_uuid, confirmed)
+        if not word.doubt:
+            return dataclasses.replace(found, guest=G.DEAD, detail=f'fenced ({found.detail})')
+        return dataclasses.replace(found, detail=f'{found.detail}; {word.doubt}') \
+            if confirmed or word.said else found
 
     def verdict_of_peer(self, tx: Transaction) -> tuple[str, str] | None:
         """What the other host has journalled as decided.

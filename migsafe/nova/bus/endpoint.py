@@ -34,7 +34,7 @@ from migsafe.journal.records import ServiceStatus
 from migsafe.nova.bus import peer
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.text import masked
-from migsafe.transaction import evidence
+from migsafe.transaction import answers, evidence
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def _status(reports: list[ServiceStatus]) -> Answer:
 
 
 def _cut(value: Any) -> Any:
-    return value[:peer.MAX_TEXT] if isinstance(value, str) else value
+    return value[:answers.MAX_TEXT] if isinstance(value, str) else value
 
 
 def _check(**uuids: Any) -> None:

@@ -30,15 +30,17 @@ from oslo_utils import uuidutils
 from migsafe.fencing.probes.base import Answer
 from migsafe.fencing.signs import Sign
 from migsafe.text import masked
-from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
+from migsafe.transaction import answers
+from migsafe.transaction.answers import text
+from migsafe.transaction.evidence import GuestState, HostEvidence
 
 LOG = logging.getLogger(__name__)
 NAMESPACE = 'migsafe'
 VERSION = '1.0'
 #: What a peer may say of a transaction; empty where it has none.
 WORDS = {'state': ('', 'open', 'settled'), 'verdict': ('', 'COMMIT', 'ABORT', 'HOLD')}
-#: More volumes, or longer texts, than any real answer has.
-MAX_ITEMS, MAX_TEXT = 256, 2000
+#: More volumes than any real answer has.
+MAX_ITEMS = 256
 #: Without a number oslo.messaging tries for ever to send while the broker is
 #: down, whatever the time-out; one is enough for a connection gone stale.
 RETRIES = 1
@@ -48,15 +50,11 @@ WITHOUT = 'UnsupportedVersion'
 ALTERNATIVE_SINCE = '6.5'
 
 
-def _text(value: Any) -> str:
-    return str(value)[:MAX_TEXT] if isinstance(value, str) else ''
-
-
 def _strings(value: Any) -> dict[str, str]:
     """A dictionary of strings, or {} for anything else."""
     if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:
         return {}
-    return {_text(key): _text(item) for key, item in value.items()
+    return {text(key): text(item) for key, item in value.items()
             if isinstance(key, str) and isinstance(item, str)}
 
 
@@ -64,7 +62,7 @@ def _lists(value: Any) -> dict[str, list[str]]:
     """A dictionary of lists of strings, or {} for anything else."""
     if not isinstance(value, Mapping) or len(value) > MAX_ITEMS:
         return {}
-    return {_text(key): [_text(i) for i in item[:MAX_ITEMS] if _text(i)]
+    return {text(key): [text(i) for i in item[:MAX_ITEMS] if text(i)]
             for key, item in value.items()
             if isinstance(key, str) and isinstance(item, list)}
 
@@ -72,33 +70,7 @@ def _lists(value: Any) -> dict[str, list[str]]:
 def _kind(error: Exception) -> str:
     """Its class, which for a peer without the plugin is :data:`WITHOUT`;
     an error of the other side comes wrapped in a RemoteError."""
-    return _text(getattr(error, 'exc_type', ''))[:80] or type(error).__name__
-
-
-def parse_evidence(host: str, reply: Any) -> HostEvidence:
-    """The evidence in an answer; UNKNOWN for what is not understood."""
-    if not isinstance(reply, Mapping):
-        return HostEvidence(host, GuestState.UNKNOWN, boot_id='',
-                               detail='answer is not an object')
-    try:
-        guest = GuestState(reply.get('guest'))
-    except ValueError:
-        # A later version may know more states. What is not understood of an answer is no
-        # answer; that a migration were going on would be more than it says.
-        return HostEvidence(host, GuestState.UNKNOWN, boot_id='', detail=(
-            f'answer is not understood: guest is {_text(reply.get("guest"))[:40]!r}'))
-    if not isinstance(reply.get('job'), bool):
-        return HostEvidence(host, GuestState.UNKNOWN, boot_id='',
-                            detail='answer is not understood: job is not a boolean')
-    if guest is GuestState.DEAD or reply.get('host') != host:
-        return HostEvidence(host, GuestState.UNKNOWN, boot_id='',
-                               detail='answer contradicts itself')
-    return HostEvidence(
-        host, guest, job=reply['job'],
-        boot_id=_text(reply.get('boot_id')),
-        detail=_text(reply.get('detail')),
-        rebooted=reply.get('rebooted') if isinstance(
-            reply.get('rebooted'), bool) else None)
+    return text(getattr(error, 'exc_type', ''))[:80] or type(error).__name__
 
 
 def parse_description(reply: Any) -> dict[str, Any] | None:
@@ -113,7 +85,7 @@ def parse_description(reply: Any) -> dict[str, Any] | None:
         return None
     return {'known': reply['known'], 'live': reply['live'],
             'state': reply['state'], 'verdict': reply['verdict'],
-            'version': _text(reply.get('version')),
+            'version': text(reply.get('version')),
             'attachments': _lists(reply.get('attachments')),
             'unsure': _lists({'': reply.get('unsure')}).get('', [])}
 
@@ -124,7 +96,7 @@ def parse_release(reply: Any) -> dict[str, Any]:
             'done', 'busy', 'refused'):
         return {'state': 'refused', 'reason': 'answer was not understood'}
     parsed: dict[str, Any] = {'state': reply['state'],
-                              'reason': _text(reply.get('reason'))}
+                              'reason': text(reply.get('reason'))}
     kept = reply.get('kept')
     if isinstance(kept, Mapping) and len(_strings(kept)) == len(kept):
         parsed['kept'] = _strings(kept)
@@ -187,7 +159,7 @@ class Peer:
                                instance_uuid=instance_uuid)
         if reply is None:
             return HostEvidence(host, GuestState.UNKNOWN, detail=why)
-        return parse_evidence(host, reply)
+        return answers.parse(host, reply)
 
     def look(self, host: str, instance_uuid: str, seconds: float) -> Answer:
         # A host is asked here whether it lives, and only its silence may speak for its death: a
@@ -203,14 +175,7 @@ class Peer:
             if kind == WITHOUT or isinstance(error, messaging.RemoteError):
                 return Answer(Sign.ANSWERS, f'nova-compute answers ({kind})')
             return Answer(Sign.NOTHING, f'it could not be asked ({kind})')
-        found = parse_evidence(host, reply)
-        sign = Sign.ANSWERS
-        if instance_uuid and found.guest in NO_QEMU and not found.job:
-            sign = Sign.GUEST_GONE
-        elif instance_uuid and found.guest is not GuestState.UNKNOWN:
-            sign = Sign.GUEST_RUNS
-        return Answer(sign, f'guest {found.guest.value}' if instance_uuid else '',
-                      found.boot_id or '')
+        return answers.sign(host, instance_uuid, reply)
 
     def describe(self, host: str, uuid: str,
                  within: float = 1.0) -> Mapping[str, Any] | None:

@@ -20,6 +20,7 @@ from migsafe.nova.clients import (
     devices,
     directories,
     evidence,
+    hosts,
     network,
     records,
     volumes,
@@ -27,11 +28,12 @@ from migsafe.nova.clients import (
 from migsafe.transaction.clients import Clients, Peer
 
 
-def build(manager: Any, peer: Peer) -> Clients:
+def build(manager: Any, peer: Peer, conf: Any) -> Clients:
     """All clients of one ComputeManager.
 
     :param manager: a nova.compute.manager.ComputeManager with a libvirt driver
     :param peer: the way to the plugin on other hosts
+    :param conf: the options of ``[migsafe]``
     """
     return Clients(
         volumes=volumes.Volumes(manager),
@@ -41,4 +43,5 @@ def build(manager: Any, peer: Peer) -> Clients:
         network=network.Network(manager),
         allocations=allocations.Allocations(manager),
         guests=evidence.Guests(manager),
-        peer=peer)
+        peer=peer,
+        hosts=hosts.Hosts(conf, peer, manager.host))

@@ -28,11 +28,17 @@ from migsafe.transaction.clients import Peer
 BINARY = 'nova-compute'
 
 
+def _service(host: str) -> Any:
+    try:
+        return objects.Service.get_by_compute_host(nova_context.get_admin_context(), host)
+    except exception.ComputeHostNotFound:
+        return None
+
+
 def record(host: str) -> Record | None:
     """Nova's record of a nova-compute; None if there is none."""
-    try:
-        found = objects.Service.get_by_compute_host(nova_context.get_admin_context(), host)
-    except exception.ComputeHostNotFound:
+    found = _service(host)
+    if found is None:
         return None
     heard = found.last_seen_up
     return Record(
@@ -40,17 +46,6 @@ def record(host: str) -> Record | None:
         age=None if heard is None else timeutils.delta_seconds(
             timeutils.normalize_time(heard), timeutils.utcnow()),
         reports=int(found.report_count))
-
-
-def forced_down(host: str) -> bool:
-    """Whether somebody has said that a host is fenced.
-
-    ``forced_down`` of its nova-compute is set by an operator, or by what fences hosts; Nova
-    itself never sets it, and evacuates by it (compute API guide, "Force-down Compute Service").
-    It is a word, and no proof: whether the host is dead says :func:`judge`.
-    """
-    found = record(host)
-    return found is not None and found.forced_down
 
 
 def fleet(*apart: str) -> Fleet:
@@ -66,12 +61,30 @@ def fleet(*apart: str) -> Fleet:
     return Fleet(up, len(found) - len(up))
 
 
-def judge(conf: Any, peer: Peer, here: str, host: str, instance_uuid: str) -> Judgement:
-    """Whether a host is dead, for one of its guests.
+def site(conf: Any, peer: Peer) -> Site:
+    """What probes may use of this nova-compute.
+
+    :param conf: the options of ``[migsafe]``
+    """
+    return Site(conf, record, peer.look)
+
+
+class Hosts:
+    """See :class:`migsafe.transaction.clients.Hosts`.
 
     :param conf: the options of ``[migsafe]``
     :param here: this host
-    :raises ConfigError: a probe cannot be used
     """
-    return examine.examine(host, instance_uuid, Site(conf, record, peer.look),
-                           lambda: fleet(host, here))
+
+    def __init__(self, conf: Any, peer: Peer, here: str) -> None:
+        self._site, self._here = site(conf, peer), here
+
+    def declared(self, host: str) -> bool | None:
+        # ``forced_down`` is set by an operator, or by what fences hosts; Nova itself never sets
+        # it, and evacuates by it (compute API guide, "Force-down Compute Service").
+        found = _service(host)
+        return None if found is None else bool(found.forced_down)
+
+    def judge(self, host: str, instance_uuid: str, confirmed: bool = False) -> Judgement:
+        return examine.examine(host, instance_uuid, self._site, lambda: fleet(host, self._here),
+                               confirmed)

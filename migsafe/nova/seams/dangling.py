@@ -26,11 +26,11 @@ from nova import context as nova_context
 from nova import exception, objects
 from oslo_log import log as logging
 
-from migsafe.nova.clients import hosts as nova_hosts
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, faults, left
 from migsafe.text import masked, shell
+from migsafe.transaction import fenced
 from migsafe.transaction.clients import LIVE_MIGRATION
 
 LOG = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ LOG = logging.getLogger(__name__)
 STAYS = ('Attachment %(attachment)s, which no volume of the instance names, is not deleted: '
          '%(why)s. migsafe there removes what it knows of. If that host has no device of it any '
          'more, `openstack --os-volume-api-version 3.27 volume attachment delete %(attachment)s` '
-         'deletes it; if it is powered off or fenced, the next hard reboot does, after `openstack '
-         'compute service set --down HOST nova-compute`')
+         'deletes it; if it is fenced, the next hard reboot does')
 
 
 def delete_dangling_bdms(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
@@ -124,17 +123,24 @@ def kept(participant: Participant, instance: Any, stray: Iterable[str]) -> dict[
 def _reason(participant: Participant, instance_uuid: str, attachment: str,
             host: str | None) -> str | None:
     if host:
-        return None if host == participant.host or nova_hosts.forced_down(host) else (
-            f'it is of {host}, which may have a device of it')
+        return None if host == participant.host else _may_have(
+            participant, instance_uuid, host, f'it is of {host}')
     # NOTE: Cinder tells the host of an attachment only once it is complete, which in a live
     # migration comes last. Without a connection nothing was exported.
     if not participant.clients.volumes.connection_info(attachment):
         return None
     for other in _others(instance_uuid, participant.host):
-        if not nova_hosts.forced_down(other):
-            return (f'a live migration may have made it for {shell(other)}, which may have a '
-                    'device of it')
+        why = _may_have(participant, instance_uuid, other,
+                        f'a live migration may have made it for {shell(other)}')
+        if why:
+            return why
     return None
+
+
+def _may_have(participant: Participant, instance_uuid: str, host: str, whose: str) -> str | None:
+    """Why a device of it may be there; None if the host is fenced."""
+    why = fenced.ask(participant.clients.hosts, host, instance_uuid).doubt
+    return f'{whose}, which may have a device of it: {why}' if why else None
 
 
 def _others(instance_uuid: str, host: str) -> set[str]:

@@ -22,19 +22,44 @@ instance comes to knows nothing of it.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import dataclasses
+import time
+from collections.abc import Iterator
 from typing import Any
 
+from nova import exception
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.fencing.verdict import HostVerdict, Judgement
-from migsafe.nova.clients import evacuations, hosts
+from migsafe.fencing.verdict import HostVerdict
+from migsafe.nova.clients import evacuations
 from migsafe.nova.host.participant import Participant
+from migsafe.nova.seams import effects, faults
 from migsafe.text import masked, shell
 from migsafe.transaction.clients import OtherMove
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
 LOG = logging.getLogger(__name__)
+#: Seconds for which what was seen is good.
+FRESH = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evacuation:
+    """One that this host is at work on.
+
+    :param at: when it was let through, by the monotonic clock
+    """
+
+    participant: Participant
+    instance: Any
+    at: float
+
+
+_CURRENT: contextvars.ContextVar[_Evacuation | None] = contextvars.ContextVar(
+    'migsafe_evacuation', default=None)
 
 
 def refusal(participant: Participant, instance: Any) -> str | None:
@@ -58,6 +83,40 @@ def refusal(participant: Participant, instance: Any) -> str | None:
     return _not_dead(participant, instance)
 
 
+@contextlib.contextmanager
+def under_way(participant: Participant, instance: Any) -> Iterator[None]:
+    """While one that was let through is carried out."""
+    token = _CURRENT.set(_Evacuation(participant, instance, time.monotonic()))
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def create_guest(wrapped: Any, driver: Any, args: Any, kwargs: Any) -> Any:
+    """A wrapt wrapper of LibvirtDriver's: the guest is about to be started here.
+
+    :raises nova.exception.InstanceFaultRollback: the old host may be alive by now. Nova takes
+        the devices away again, and the instance keeps its state and its host
+    """
+    going = _CURRENT.get()
+    if going is not None and time.monotonic() - going.at > FRESH \
+            and effects.arguments(wrapped, args, kwargs)['instance'].uuid == going.instance.uuid:
+        why = _refusal_now(going)
+        if why:
+            raise exception.InstanceFaultRollback(inner_exception=faults.discreet(
+                exception.NovaException(f'evacuation refused before the guest was started: {why}'),
+                'evacuation'))
+    return wrapped(*args, **kwargs)
+
+
+def _refusal_now(going: _Evacuation) -> str | None:
+    try:
+        return refusal(going.participant, going.instance)
+    except Exception as error:
+        return masked(error) if going.participant.conf.enforce else None
+
+
 def _not_dead(participant: Participant, instance: Any) -> str | None:
     """Why the host that is evacuated may be alive, as far as that is to stop anything."""
     policy, host = participant.conf.evacuation, instance.host
@@ -74,7 +133,7 @@ def _not_dead(participant: Participant, instance: Any) -> str | None:
 def _judged(participant: Participant, instance: Any) -> str | None:
     host = instance.host
     try:
-        found = _judge(participant, host, instance.uuid)
+        found = participant.clients.hosts.judge(host, instance.uuid)
     except exceptions.ConfigError as error:
         return f'nothing can be said of {host}: {masked(error)}'
     if found.verdict is HostVerdict.DEAD:
@@ -85,15 +144,11 @@ def _judged(participant: Participant, instance: Any) -> str | None:
             'evacuation decides about this')
 
 
-def _judge(participant: Participant, host: str, instance_uuid: str) -> Judgement:
-    return hosts.judge(participant.conf, participant.clients.peer, participant.host, host,
-                       instance_uuid)
-
-
 def _gone(participant: Participant, found: HostEvidence, instance_uuid: str) -> bool:
     """Whether no guest is there: the host says so, or it is silent and dead."""
     if found.guest is GuestState.UNKNOWN and found.boot_id is None:
-        return _judge(participant, found.host, instance_uuid).verdict is HostVerdict.DEAD
+        return participant.clients.hosts.judge(
+            found.host, instance_uuid).verdict is HostVerdict.DEAD
     return found.guest in NO_QEMU and not found.job
 
 
@@ -108,6 +163,5 @@ def _may_run(instance_uuid: str, move: OtherMove, found: HostEvidence) -> str:
 
 def _unsettled(instance_uuid: str, move: OtherMove, host: str) -> str:
     """Its rows may lead to devices that are still there, with exports that Nova would delete."""
-    return (f'{move}, and is not settled on {host}. If {move.source_host} is dead, `migsafe '
-            f'settle {shell(move.uuid)} --peer-is-dead {shell(move.source_host)}` on {host} '
-            f'settles it; then evacuate instance {instance_uuid} again')
+    return (f'{move}, and is not settled on {host}. `migsafe settle {shell(move.uuid)}` on {host} '
+            f'tries now, and says what it waits for; then evacuate instance {instance_uuid} again')

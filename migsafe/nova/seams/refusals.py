@@ -19,8 +19,10 @@ each operation has its own way to say no.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from nova import exception
@@ -124,6 +126,11 @@ def _nothing(participant: Participant, instance: Any) -> None:
     another one."""
 
 
+def _plain(participant: Participant, instance: Any) -> AbstractContextManager[None]:
+    """Nothing has to be known of it later on."""
+    return contextlib.nullcontext()
+
+
 @dataclasses.dataclass(frozen=True)
 class Gate:
     """One operation.
@@ -135,6 +142,7 @@ class Gate:
     :param when: (argument, value) with which alone it is meant
     :param here: whether it may be done while only the other host is not settled
     :param further: what else may speak against it, once nothing here is unsettled
+    :param around: what holds while it is carried out
     """
 
     operation: str
@@ -144,6 +152,7 @@ class Gate:
     when: tuple[str, Any] | None = None
     here: bool = False
     further: Callable[[Participant, Any], str | None] = left.refusal
+    around: Callable[[Participant, Any], AbstractContextManager[None]] = _plain
 
     def __call__(self, wrapped: Any, manager: Any, args: Any,
                  kwargs: Any) -> Any:
@@ -161,7 +170,8 @@ class Gate:
         if reason:
             self.refuse(manager, call, faults.discreet(exception.NovaException(
                 f'{self.operation} refused: {reason}'), self.operation))
-        return wrapped(*args, **kwargs)
+        with self.around(participant, call['instance']):
+            return wrapped(*args, **kwargs)
 
     def _further(self, participant: Participant, instance: Any) -> str | None:
         try:
@@ -206,5 +216,5 @@ GATES: dict[str, tuple[str, Gate]] = {
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',
         Gate('evacuation', _in_place, bdms='bdms', when=('evacuate', True),
-             further=evacuation.refusal)),
+             further=evacuation.refusal, around=evacuation.under_way)),
 }

@@ -25,10 +25,11 @@ import migsafe.version
 from migsafe import exceptions
 from migsafe.brick.connectors import shim
 from migsafe.brick.guard.identity_check import Patrol
+from migsafe.fencing import probes
 from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.clients import identities
+from migsafe.nova.clients import hosts, identities
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import (
     identity_check,
@@ -89,11 +90,14 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     """Give a ComputeManager its participant, endpoint and recovery.
 
     :param config: Nova's configuration, with the [migsafe] group
-    :raises MigsafeError: a resource plugin cannot be used, or the journal, and that does not
-        heal by itself
+    :raises MigsafeError: a plugin cannot be used, or the journal, and that does not heal by
+        itself
     """
-    conf = config.migsafe
-    cloud = clients.build(manager, peer.Peer(conf.rpc_timeout, manager.compute_rpcapi))
+    conf, others = config.migsafe, peer.Peer(config.migsafe.rpc_timeout, manager.compute_rpcapi)
+    if conf.evacuation != 'off':
+        # Only an evacuation uses them, when somebody waits for it.
+        probes.load(hosts.site(conf, others))
+    cloud = clients.build(manager, others, conf)
     journal = host_journal.of_host(config, manager.host, cloud.records)
     _open(journal)
     participant = Participant(

@@ -34,6 +34,7 @@ from migsafe.nova.seams import (
     departure,
     destination,
     effects,
+    evacuation,
     gates,
     identity,
     precheck,
@@ -162,6 +163,7 @@ SEAMS: tuple[Seam, ...] = (
           'context connection_info instance',
           stale_guests.disconnect(deletion.noted(swap.disconnect(identity.named(
               effects.journalled(effects.DISCONNECT)))))),
+    _seam(DRIVER, f'{_LD}._create_guest', 'context xml instance', evacuation.create_guest),
     _seam(DRIVER, f'{_LD}.swap_volume', 'context old_connection_info '
           'new_connection_info instance mountpoint resize_to',
           swap.swap_volume),

@@ -112,6 +112,23 @@ class ScenarioTest(testtools.TestCase):
         self.lab.stack.silence_host(host)
         self.lab.stack.reboot_host(host)
 
+    def force_down(self, host: str) -> None:
+        """As an operator or masakari does who has fenced a host."""
+        self.lab.stack.admin_api.put_service_force_down(
+            self.lab.stack.computes[host].service_ref.uuid, True)
+        self.addCleanup(self.force_up, host)
+
+    def force_up(self, host: str) -> None:
+        """Past the API, which wants to see it restarted before that."""
+        from nova import context as nova_context
+        from nova import objects
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            service = objects.Service.get_by_compute_host(context, host)
+            service.forced_down = False
+            service.save()
+
     def do(self, server: guests.Server, operation: str) -> case.NextStep:
         """An operation through the API, for real."""
         return self.lab.what_if(server, operation)

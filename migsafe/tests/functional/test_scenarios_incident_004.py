@@ -15,18 +15,18 @@ from __future__ import annotations
 
 import datetime
 
+import fixtures
 from nova import context as nova_context
 from nova import objects
 from nova.conf import CONF
 from oslo_utils import timeutils
 
 from migsafe.replay.lab import steps
-from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE, Meanwhile
 from migsafe.tests.functional.test_scenarios_outlived import EvacuationTest
 
 
-class TestStoppedNovaCompute(EvacuationTest):
-    """The guest runs on; Nova lets the evacuation through, as its heartbeat is late."""
+class EvacuatedTest(EvacuationTest):
 
     def evacuated(self, server):
         """What the script does, and the start that Nova leaves to others."""
@@ -37,6 +37,10 @@ class TestStoppedNovaCompute(EvacuationTest):
             self.assertIsNone(steps.api_action(self.lab.stack, server.uuid, {'os-start': None}))
             self.lab.wait()
         return self.lab.observer(server).running_on()
+
+
+class TestStoppedNovaCompute(EvacuatedTest):
+    """The guest runs on; Nova lets the evacuation through, as its heartbeat is late."""
 
     def policy(self, value):
         """The option, as it is read by the host that the guest is to come to."""
@@ -77,3 +81,35 @@ class TestStoppedNovaCompute(EvacuationTest):
         self.power_off(SOURCE)
         self.force_down(SOURCE)
         self.assertEqual([DESTINATION], self.evacuated(server))
+
+
+class TestCutOff(EvacuatedTest):
+    """It was cut off, somebody forced it down who had not fenced it, and it is heard again while
+    the volumes are being connected."""
+
+    def evacuated_meanwhile(self, fresh):
+        server, bus = self.guest(), self.lab.parts.bus
+        cut = {key: bus.servers.pop(key) for key in list(bus.servers) if key[1] == SOURCE}
+        self.addCleanup(bus.servers.update, cut)
+        self.force_down(SOURCE)
+        self.useFixture(fixtures.MonkeyPatch('migsafe.nova.seams.evacuation.FRESH', fresh))
+        back = self.lab.world.rule = Meanwhile(
+            DESTINATION, 'brick', 'connect_volume', lambda: bus.servers.update(cut))
+        running = self.evacuated(server)
+        self.assertTrue(back.done)
+        return server, running
+
+    def test_one_look_starts_a_second_copy(self):
+        """The control."""
+        self.assertEqual([DESTINATION, SOURCE], sorted(self.evacuated_meanwhile(3600)[1]))
+        self.assertIn('double_run', {harm.kind for harm in self.lab.world.harms})
+
+    def test_the_second_look_keeps_it_from_being_started(self):
+        server, running = self.evacuated_meanwhile(-1)
+        self.assertEqual([SOURCE], running)
+        self.assertNotIn('double_run', {harm.kind for harm in self.lab.world.harms})
+        self.assertIn('evacuation refused before the guest was started',
+                      self.fault_messages(server))
+        self.assertEqual([], self.devices(server, DESTINATION))
+        self.assertEqual((SOURCE, 'ACTIVE'), (
+            self.lab.show(server)['OS-EXT-SRV-ATTR:host'], self.lab.show(server)['status']))

@@ -143,19 +143,13 @@ class TestPeerDown(scenarios.ScenarioTest):
 
 class TestPeerNeverBack(scenarios.ScenarioTest):
 
-    def declare_dead(self, host, peer):
-        """As ``migsafe settle --peer-is-dead`` does."""
-        journal = self.participant(host).journal
-        tx, = journal.unsettled()
-        journal.request(tx, 'peer_is_dead', {'host': peer, 'user': 'operator'})
-
     def test_destination(self):
         server = self.guest()
         self.migrate(server, DESTINATION_DIES)
         self.power_off(DESTINATION)
         self.recover()
         self.assertEqual([0, 1], self.exports(server, DESTINATION))
-        self.declare_dead(SOURCE, DESTINATION)
+        self.force_down(DESTINATION)
         self.recover()
         self.assertUnharmed(server, SOURCE)
         self.assertEqual([], self.exports(server, DESTINATION))
@@ -168,7 +162,7 @@ class TestPeerNeverBack(scenarios.ScenarioTest):
         server = self.guest()
         self.migrate(server, DESTINATION_DIES)
         self.power_off(DESTINATION)
-        self.declare_dead(SOURCE, DESTINATION)
+        self.force_down(DESTINATION)
         self.recover()
         self.lab.restart(DESTINATION)
         self.recover()
@@ -180,7 +174,7 @@ class TestPeerNeverBack(scenarios.ScenarioTest):
         self.power_off(SOURCE)
         self.recover()
         self.assertUnharmed(server, DESTINATION)
-        self.declare_dead(DESTINATION, SOURCE)
+        self.force_down(SOURCE)
         self.recover()
         self.assertUnharmed(server, DESTINATION)
         self.assertEqual([], self.exports(server, SOURCE))
@@ -192,7 +186,10 @@ class TestPeerNeverBack(scenarios.ScenarioTest):
         server = self.guest()
         self.migrate(server, scenarios.kill(SOURCE, 'rpc', 'pre_live_migration'))
         self.assertTrue(self.lab.restart(SOURCE, reboot=True))
-        self.declare_dead(SOURCE, DESTINATION)
+        # as ``migsafe settle --peer-is-dead`` does
+        journal = self.participant(SOURCE).journal
+        tx, = journal.unsettled()
+        journal.request(tx, 'peer_is_dead', {'host': DESTINATION, 'user': 'operator'})
         for reboot, verdict in ((False, 'HOLD'), (True, 'ABORT')):
             if reboot:
                 self.assertTrue(self.lab.restart(DESTINATION, reboot=True))
@@ -218,7 +215,7 @@ class TestPeerNeverBack(scenarios.ScenarioTest):
     def test_a_living_peer_is_not_dead_because_somebody_says_so(self):
         server = self.guest()
         self.migrate(server, SOURCE_DIES)
-        self.declare_dead(DESTINATION, SOURCE)
+        self.force_down(SOURCE)
         self.lab.restart(SOURCE)
         self.recover()
         self.assertClean(server, DESTINATION)

@@ -204,6 +204,7 @@ class TestWithdrawal(scenarios.ScenarioTest):
         self.migrate(server, scenarios.SOURCE_DIES)
         self.lab.stack.silence_host(DESTINATION)
         self.assertTrue(self.lab.restart(SOURCE))
+        self.force_down(DESTINATION)
         journal = self.participant(SOURCE).journal
         tx, = journal.unsettled()
         for what in ('peer_is_dead', 'withdraw'):

@@ -24,6 +24,7 @@ from migsafe.nova.host import release
 from migsafe.tests.threats import examples, failing, values
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import answers
 
 METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview')
 #: Calls of the cloud that change nothing.
@@ -151,15 +152,15 @@ class TestAnswers(hosts.TwoHosts):
     @examples.settings()
     @given(values.ANYTHING)
     def test_of_any_shape(self, reply):
-        peer.parse_evidence('node11', reply)
+        answers.parse('node11', reply)
         peer.parse_description(reply)
         self.assertIn(peer.parse_release(reply)['state'], ('done', 'busy', 'refused'))
 
     @examples.settings()
     @given(*[values.ANYTHING] * 4)
     def test_with_the_right_names(self, one, two, three, four):
-        found = peer.parse_evidence('node11', {
+        found = answers.parse('node11', {
             'host': 'node11', 'guest': one, 'job': two, 'boot_id': three, 'detail': four})
-        self.assertLessEqual(len(found.detail), peer.MAX_TEXT)
+        self.assertLessEqual(len(found.detail), answers.MAX_TEXT)
         peer.parse_description({'known': True, 'live': one, 'state': two, 'attachments': three})
         peer.parse_release({'state': 'done', 'kept': one, 'reason': two})

@@ -37,7 +37,7 @@ PROGRAMS = (
 #: follows, or one of its own words.
 ALSO_WORDS = (
     'cat cp echo find grep kill ln mount multipath ping ps rm ssh su sync tail touch').split()
-OWN_WORDS = ('migsafe (?:settle|status|journal|export|residue|lvm)|lvm (?:lv|vg|pv)|'
+OWN_WORDS = ('migsafe (?:settle|status|journal|export|residue|lvm|host|evacuate)|lvm (?:lv|vg|pv)|'
              'openstack (?:server|volume|compute|port)|cinder (?:reset-state|attachment|migrate)|'
              'nova (?:reset|evacuate|host)|nvme (?:connect|disconnect|list)|'
              'export (?:revert|fence|unfence|verify)')

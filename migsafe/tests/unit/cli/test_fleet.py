@@ -21,7 +21,7 @@ from oslo_config import cfg
 from oslotest import base as oslo_base
 
 import migsafe.conf
-from migsafe.cli import bus, fleet
+from migsafe.cli import bus, compute_services, fleet
 from migsafe.journal.residue import Piece
 from migsafe.tests.unit.cli import base
 
@@ -107,7 +107,7 @@ class TestHosts(oslo_base.BaseTestCase):
                 (self.conf('nonsense'), 'cannot be read'),
                 (self.conf('mysql+mysqldb://n:hush@127.0.0.1:1/n'), 'cannot be read'),
                 (self.conf('mysql+pymysql://n:hush@127.0.0.1:1/n'), 'cannot be read')):
-            error = str(self.assertRaises(fleet.NoHosts, fleet.hosts, conf))
+            error = str(self.assertRaises(compute_services.NoHosts, fleet.hosts, conf))
             self.assertIn(word, error)
             self.assertIn('--fleet HOST', error)
             self.assertNotIn('hush', error)

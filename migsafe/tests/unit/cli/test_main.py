@@ -89,7 +89,7 @@ class TestMain(base.CommandTestCase):
         self.assertEqual({one.name.replace('_', ' '): one.value for one in found}, main.COMMANDS)
         for name, place in main.COMMANDS.items():
             one = importlib.metadata.EntryPoint(name, place, 'migsafe.cli').load()
-            self.assertTrue(issubclass(one, cli_base.Command))
+            self.assertTrue(issubclass(one, cli_base.Common))
 
     def test_no_permission(self):
         with mock.patch('os.access', return_value=False):

@@ -98,3 +98,60 @@ class TestExamine(Case):
             self.assertIn('nova_service', str(caught.exception))
             self.assertIn('[migsafe] probes', str(caught.exception))
         self.assertIn('rpc', probes.names())
+
+
+class TestSurvey(Case):
+    """All hosts in one pass."""
+
+    def survey(self, **conf):
+        return {one.host: one for one in examine.survey(self.records, Site(
+            types.SimpleNamespace(**CONF | conf), self.records.get, self.ask))}
+
+    def fleet_of(self, *, dead=(), forced=(), number=20):
+        names = [f'node{one}' for one in range(number)]
+        self.records = {name: Record(name in forced, name not in (*dead, *forced), 5.0, 7)
+                        for name in names}
+        self.answers = {name: Answer(Sign.SILENT) for name in (*dead, *forced)}
+
+    def test_who_answers_is_asked_once_and_who_does_not_as_often_as_it_takes(self):
+        self.fleet_of(dead=['node3'], forced=['node4'])
+        found = self.survey()
+        self.assertEqual({'node3': 'silence', 'node4': 'word'}, {
+            host: one.row.name for host, one in found.items() if one.row.name != 'host-lives'})
+        for host, times in (('node1', 1), ('node3', 3), ('node4', 3)):
+            self.assertEqual(times, self.asked.count((host, '')))
+        self.assertEqual((True, 18, 0), (
+            found['node3'].checker.sees_others, found['node3'].checker.others,
+            found['node3'].checker.lost))
+
+    def test_storm_needs_no_more_looks(self):
+        dead = [f'node{one}' for one in range(10)]
+        self.fleet_of(dead=dead, forced=['node11'])
+        found = self.survey()
+        for host in (*dead, 'node11'):
+            self.assertEqual('storm', found[host].row.name)
+            self.assertEqual(1, self.asked.count((host, '')))
+
+    def test_nobody_answers_whoever_looks(self):
+        self.fleet_of(forced=['node1'])
+        self.answers = {host: Answer(Sign.SILENT) for host in self.records}
+        self.assertEqual({'blind'}, {one.row.name for one in self.survey().values()})
+
+    def test_one_host_has_no_witness(self):
+        self.fleet_of(forced=['node0'], number=1)
+        found = self.survey()['node0']
+        self.assertEqual((None, 'word'), (found.checker.sees_others, found.row.name))
+
+    def test_one_that_hangs_keeps_nobody_else_waiting(self):
+        self.addCleanup((over := threading.Event()).set)
+        self.fleet_of(forced=['node1', 'node2'])
+        self.answers['node1'] = over.wait
+        found = self.survey()
+        self.assertEqual(('word-unheard', 'word'), (
+            found['node1'].row.name, found['node2'].row.name))
+
+    def test_more_than_are_looked_at_at_once(self):
+        self.fleet_of(forced=['node1', 'node149'], number=examine.AT_ONCE + 50)
+        found = self.survey()
+        self.assertEqual(['word', 'host-lives', 'word'], [
+            found[host].row.name for host in ('node1', 'node120', 'node149')])

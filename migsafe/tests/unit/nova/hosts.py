@@ -54,7 +54,7 @@ class Host:
     def __init__(self, name, conf, shared, hosts):
         self.cloud = fake.Cloud(shared.count, name)
         self.calls = self.cloud.calls
-        for part in ('volumes', 'records', 'network', 'allocations'):
+        for part in ('volumes', 'records', 'network', 'allocations', 'hosts'):
             setattr(self.cloud, part, getattr(shared, part))
         self.bus = self.cloud.peer = Bus(hosts)
         self.guests, self.devices = self.cloud.guests, self.cloud.devices

@@ -168,8 +168,7 @@ class TestOneAway(hosts.TwoHosts):
     def test_destination_declared_dead_comes_back(self):
         self.break_off()
         with self.away(DST):
-            self.src.journal.request(self.src.tx(), 'peer_is_dead',
-                                     {'host': DST})
+            self.world.hosts.down.add(DST)
             self.assertTrue(self.src.settle().clean)
         self.assertTrue(self.dst.devices.present)
         self.dst.devices.present.clear()
@@ -447,9 +446,10 @@ class TestDeletedService(hosts.TwoHosts):
 
     def settled_without(self, deleted):
         self.break_off(src=G.ABSENT, dst=G.HERE)
-        self.world.allocations.deleted.add(deleted)
+        self.world.hosts.down.add(SRC)
+        for part in (self.world.allocations, self.world.hosts):
+            part.deleted.add(deleted)
         with self.away(SRC):
-            self.assertFalse(self.dst.settle().clean)
             self.dst.journal.request(self.dst.tx(), 'peer_is_dead',
                                      {'host': SRC, 'user': 'root'})
             return self.dst.settle()

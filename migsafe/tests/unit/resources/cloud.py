@@ -17,6 +17,9 @@ destination's LUNs, both hosts have an attachment and a device per volume.
 
 import dataclasses
 
+from migsafe.fencing import verdict as host_verdict
+from migsafe.fencing.facts import Limits
+from migsafe.fencing.signs import Checker, Observation, Sign
 from migsafe.journal.records import Transaction
 from migsafe.transaction.clients import (
     LIVE_MIGRATION,
@@ -337,6 +340,29 @@ class Peer:
         return self.answer
 
 
+class Hosts:
+    """Nova's word on hosts, and what the probes come to.
+
+    ``down`` are forced down, ``deleted`` are not in Nova any more, and ``alive`` are seen.
+    """
+
+    def __init__(self, calls):
+        self.calls = calls
+        self.down, self.deleted, self.alive, self.believed = set(), set(), set(), True
+
+    def declared(self, host):
+        self.calls('declared', host)
+        return None if host in self.deleted else host in self.down
+
+    def judge(self, host, instance_uuid, confirmed=False):
+        self.calls('judge', host)
+        signs = [Sign.ANSWERS if host in self.alive else Sign.SILENT]
+        signs += [Sign.DECLARED] if host in self.down else []
+        return host_verdict.judge(
+            host, [Observation(f'probe{number}', sign) for number, sign in enumerate(signs)],
+            Checker(True, 9, 0), Limits(1, believe_forced_down=self.believed or confirmed))
+
+
 class Cloud:
     """All of it.
 
@@ -356,6 +382,7 @@ class Cloud:
         self.allocations = Allocations(self.calls)
         self.guests = Guests(self.calls, local)
         self.peer = Peer(self.calls, other)
+        self.hosts = Hosts(self.calls)
         if local == DST:
             self.guests.state, self.peer.state = G.ABSENT, G.HERE
         for number in range(volumes):
@@ -382,7 +409,7 @@ class Cloud:
         """As handed to the engine."""
         return Clients(
             self.volumes, self.records, self.devices, self.directories,
-            self.network, self.allocations, self.guests, self.peer)
+            self.network, self.allocations, self.guests, self.peer, self.hosts)
 
     def changes(self):
         """The calls that change something, in order."""

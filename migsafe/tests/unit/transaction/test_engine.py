@@ -339,13 +339,23 @@ class TestEvidence(base.EngineCase):
         self.assertEqual([], self.cloud.calls.of('peer.evidence'))
         self.assertIsNone(self.cloud.records.row.task_state)
 
-    def test_operators_word_counts_only_for_a_silent_host(self):
-        self.journal.request(self.tx, 'peer_is_dead', {'host': DST})
+    def test_word_counts_only_for_a_silent_host(self):
+        self.cloud.hosts.down.add(DST)
         for state, expected in ((G.UNKNOWN, G.DEAD), (G.HERE, G.HERE),
                                 (G.ABSENT, G.ABSENT)):
             self.cloud.peer.state = state
             found = self.engine.witness.gather(self.tx, self.engine.history(self.tx))
             self.assertIs(expected, found.destination.guest)
+
+    def test_confirmation_needs_the_word(self):
+        self.journal.request(self.tx, 'peer_is_dead', {'host': DST})
+        self.cloud.peer.state = G.UNKNOWN
+        self.assertFalse(self.settle().clean)
+        self.assertIn(f'service set --down {DST} nova-compute', self.journal.refresh(
+            self.tx).reason)
+        self.cloud.hosts.down.add(DST)
+        self.cloud.hosts.believed = False
+        self.assertTrue(self.settle().clean)
 
     def test_operators_word_does_not_reach_this_host(self):
         self.journal.request(self.tx, 'peer_is_dead', {'host': SRC})
@@ -353,8 +363,29 @@ class TestEvidence(base.EngineCase):
         found = self.engine.witness.gather(self.tx, self.engine.history(self.tx))
         self.assertIs(G.UNKNOWN, found.source.guest)
 
-    def test_dead_peer_settles_without_it(self):
+    def test_person_who_says_that_the_guest_is_there(self):
+        self.cloud.hosts.down.add(DST)
+        self.cloud.peer.state = G.UNKNOWN
+        self.journal.request(self.tx, 'withdraw', {'host': DST})
+        found = self.engine.witness.gather(self.tx, self.engine.history(self.tx))
+        self.assertIs(G.UNKNOWN, found.destination.guest)
+
+    def test_word_alone_where_it_is_not_believed(self):
+        self.cloud.hosts.down.add(DST)
+        self.cloud.hosts.believed = False
+        self.cloud.peer.state = G.UNKNOWN
+        self.assertFalse(self.settle().clean)
+        self.assertIn('believe_forced_down', self.journal.refresh(self.tx).reason)
+
+    def test_host_that_was_deleted_from_nova(self):
+        self.cloud.hosts.deleted.add(DST)
+        self.cloud.peer.state = G.UNKNOWN
+        self.assertFalse(self.settle().clean)
         self.journal.request(self.tx, 'peer_is_dead', {'host': DST})
+        self.assertTrue(self.settle().clean)
+
+    def test_dead_peer_settles_without_it(self):
+        self.cloud.hosts.down.add(DST)
         self.cloud.peer.state = G.UNKNOWN
         outcome = self.settle()
         self.assertTrue(outcome.clean, outcome)

@@ -42,7 +42,8 @@ def gather(local, here, peer, declared):
     clients = types.SimpleNamespace(
         guests=types.SimpleNamespace(
             evidence=lambda uuid: HostEvidence(local, here)),
-        peer=Peer(peer))
+        peer=Peer(peer), hosts=fake.Hosts(fake.Calls()))
+    clients.hosts.down = {other} if declared else set()
     cloud = types.SimpleNamespace(local=local)
     history = History(dead_hosts={other} if declared else set())
     return Witness(local, clients).gather(

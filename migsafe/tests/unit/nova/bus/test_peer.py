@@ -19,6 +19,7 @@ from hypothesis import strategies
 
 from migsafe.nova.bus import peer
 from migsafe.resources import host_device
+from migsafe.transaction import answers
 from migsafe.transaction.evidence import GuestState
 
 HOST = 'node11'
@@ -71,14 +72,14 @@ class TestParse(unittest.TestCase):
     @fuzz
     @hypothesis.given(REPLIES)
     def test_evidence(self, reply):
-        found = peer.parse_evidence(HOST, reply)
+        found = answers.parse(HOST, reply)
         self.assertEqual(HOST, found.host)
         self.assertIsNot(G.DEAD, found.guest)
         if found.guest is not G.UNKNOWN:
             self.assertEqual((HOST, found.guest.value),
                              (reply['host'], reply['guest']))
             self.assertEqual(reply.get('job') is False, not found.job)
-        self.assertLessEqual(len(found.detail), peer.MAX_TEXT)
+        self.assertLessEqual(len(found.detail), answers.MAX_TEXT)
         # It has answered, whatever it said.
         self.assertIsInstance(found.boot_id, str)
         if found.rebooted is not None:
@@ -114,7 +115,7 @@ class TestParse(unittest.TestCase):
 
     def test_names_another_host(self):
         for host in (None, '', 'node13', [HOST], HOST.upper()):
-            found = peer.parse_evidence(HOST, {
+            found = answers.parse(HOST, {
                 'guest': 'absent', 'job': False, 'host': host})
             self.assertIs(G.UNKNOWN, found.guest)
 
@@ -122,7 +123,7 @@ class TestParse(unittest.TestCase):
         """Not even that a migration goes on: then nothing could be put right."""
         for odd in ({'guest': 'absent'}, {'guest': 'hibernated', 'job': True},
                     {'guest': 'absent', 'job': 'maybe'}):
-            found = peer.parse_evidence(HOST, {'host': HOST, 'boot_id': 'b', **odd})
+            found = answers.parse(HOST, {'host': HOST, 'boot_id': 'b', **odd})
             self.assertEqual((peer.GuestState.UNKNOWN, False, ''),
                              (found.guest, found.job, found.boot_id))
             self.assertIn('not understood', found.detail)
@@ -141,7 +142,7 @@ class TestParse(unittest.TestCase):
 
     def test_kept_volumes_are_never_dropped(self):
         """Two long keys that become the same when cut, one odd value."""
-        long = 'x' * peer.MAX_TEXT
+        long = 'x' * answers.MAX_TEXT
         for kept in ({long + 'a': '1', long + 'b': '2'}, {'v': 1},
                      {str(n): '' for n in range(peer.MAX_ITEMS + 1)}):
             found = peer.parse_release({'state': 'done', 'kept': kept})

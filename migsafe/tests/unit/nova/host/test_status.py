@@ -101,6 +101,18 @@ class TestUnarmed(hosts.TwoHosts):
                               self.conf)
         self.assertEqual([fake.SRC], [journal.host for journal in looked])
 
+    def test_probes_are_looked_at_when_it_arms(self):
+        """Not when somebody waits for an evacuation."""
+        self.conf.set_override('probes', ['rpc', 'no_such'], 'migsafe')
+        with self.assertRaises(exceptions.ConfigError) as caught:
+            service.arm_manager(mock.MagicMock(host=fake.SRC), self.conf)
+        for word in ('[migsafe] probes', 'no_such', 'nova_service'):
+            self.assertIn(word, str(caught.exception))
+        self.conf.set_override('evacuation', 'off', 'migsafe')
+        with mock.patch.object(service.status, 'armed', side_effect=BROKEN):
+            self.assertRaises(type(BROKEN), service.arm_manager, mock.MagicMock(host=fake.SRC),
+                              self.conf)
+
     def test_which_process_it_is(self):
         host_status.armed(self.journal)
         self.assertEqual((os.getpid(), process.started(os.getpid())),

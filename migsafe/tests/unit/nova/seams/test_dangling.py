@@ -42,7 +42,7 @@ class TestKept(Case):
                            for source, dest in moves]
         participant = types.SimpleNamespace(
             host=SRC, conf=types.SimpleNamespace(enforce=self.enforce),
-            clients=types.SimpleNamespace(volumes=self.volumes))
+            clients=self.clients(volumes=self.volumes))
         return dangling.kept(participant, types.SimpleNamespace(uuid=fake.INSTANCE), [ONE])
 
     def test_each_case(self):

@@ -48,7 +48,7 @@ class Case(unittest.TestCase):
         for owner, name, value in (
                 (objects.MigrationList, 'get_by_filters', lambda *_args: self.migrations),
                 (objects.Service, 'get_by_compute_host', self.service),
-                (hosts.servicegroup, 'API', mock.Mock()), (hosts, 'judge', self.judge)):
+                (hosts.servicegroup, 'API', mock.Mock())):
             patched = mock.patch.object(owner, name, value)
             patched.start()
             self.addCleanup(patched.stop)
@@ -64,19 +64,24 @@ class Case(unittest.TestCase):
         self.asked.append(host)
         return self.there
 
-    def judge(self, _conf, _peer, _here, host, instance_uuid):
+    def judge(self, host, instance_uuid, confirmed=False):
         self.judged.append((host, instance_uuid))
-        signs = self.signs.get(host, (Sign.SILENT,))
+        signs = self.signs.get(host, (Sign.SILENT, Sign.DECLARED) if host in self.fenced
+                               else (Sign.SILENT,))
         if isinstance(signs, Exception):
             raise signs
         return verdict.judge(
             host, [Observation(f'probe{number}', sign, sample=0)
                    for number, sign in enumerate(signs)], Checker(True, 9, 0), Limits(1))
 
+    def clients(self, peer=None, **more):
+        return types.SimpleNamespace(peer=peer, hosts=types.SimpleNamespace(
+            judge=self.judge, declared=hosts.Hosts(None, mock.Mock(), SRC).declared), **more)
+
     def refusal(self, host=THIRD, policy='enforce', source=SRC):
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: self.said)
         return evacuation.refusal(
-            types.SimpleNamespace(host=host, clients=types.SimpleNamespace(peer=peer),
+            types.SimpleNamespace(host=host, clients=self.clients(peer),
                                   conf=types.SimpleNamespace(evacuation=policy)),
             types.SimpleNamespace(uuid=fake.INSTANCE, host=source))
 
@@ -119,6 +124,69 @@ class TestHostIsNotDead(Case):
         self.assertEqual([], self.judged)
 
 
+class TestSecondLook(Case):
+    """Right before the guest is started, where the first is no longer fresh."""
+
+    def setUp(self):
+        super().setUp()
+        self.now, self.made = 1000.0, []
+        patched = mock.patch.object(evacuation.time, 'monotonic', lambda: self.now)
+        patched.start()
+        self.addCleanup(patched.stop)
+        peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: None)
+        self.participant = types.SimpleNamespace(
+            host=THIRD, clients=self.clients(peer),
+            conf=types.SimpleNamespace(evacuation='enforce', enforce=True))
+        self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
+
+    def start(self, instance=None):
+        def create(context, xml, instance, power_on=True):
+            self.made.append(instance.uuid)
+        evacuation.create_guest(create, None, ('context', '<domain/>'),
+                                {'instance': instance or self.instance})
+
+    def evacuate(self, seconds, instance=None):
+        with evacuation.under_way(self.participant, self.instance):
+            self.now += seconds
+            self.start(instance)
+
+    def test_fresh_evidence_is_good(self):
+        self.evacuate(evacuation.FRESH)
+        self.assertEqual(([fake.INSTANCE], []), (self.made, self.judged))
+
+    def test_host_that_is_still_dead(self):
+        self.evacuate(evacuation.FRESH + 1)
+        self.assertEqual(([fake.INSTANCE], [(SRC, fake.INSTANCE)]), (self.made, self.judged))
+
+    def test_host_that_came_back(self):
+        self.signs[SRC] = (Sign.GUEST_RUNS, Sign.DECLARED)
+        with self.assertRaises(exception.InstanceFaultRollback) as caught:
+            self.evacuate(600)
+        self.assertEqual([], self.made)
+        inner = caught.exception.inner_exception
+        for word in ('before the guest was started', SRC, fake.INSTANCE, 'guest runs'):
+            self.assertIn(word, str(inner))
+        # what its owner reads names no host
+        self.assertNotIn(SRC, inner.format_message())
+
+    def test_what_cannot_be_looked_at(self):
+        self.signs[SRC] = OSError('password=hush')
+        for enforce in (True, False):
+            self.participant.conf.enforce = enforce
+            self.made.clear()
+            try:
+                self.evacuate(600)
+            except exception.InstanceFaultRollback as error:
+                self.assertNotIn('hush', str(error.inner_exception))
+            self.assertEqual(enforce, not self.made)
+
+    def test_any_other_start_is_not_looked_at(self):
+        self.signs[SRC] = (Sign.GUEST_RUNS,)
+        self.start()
+        self.evacuate(600, types.SimpleNamespace(uuid='another', host=SRC))
+        self.assertEqual(([fake.INSTANCE, 'another'], []), (self.made, self.judged))
+
+
 class TestRefusal(Case):
     def test_every_state_of_the_destination(self):
         self.migrations = [migration(1)]
@@ -148,11 +216,13 @@ class TestRefusal(Case):
             why = self.refusal()
             self.assertIs(stops, why is not None)
         self.said = {'known': True, 'state': 'open'}
-        for word in ('m-1', fake.INSTANCE, DST, '--peer-is-dead', SRC):
+        for word in ('m-1', fake.INSTANCE, DST, 'migsafe settle m-1', SRC):
             self.assertIn(word, self.refusal())
 
-    def test_host_that_nova_does_not_know_is_not_fenced(self):
-        self.assertFalse(hosts.forced_down('node99'))
+    def test_what_nova_says_of_a_host(self):
+        self.fenced = {DST}
+        declared = self.clients().hosts.declared
+        self.assertEqual([True, False, None], [declared(host) for host in (DST, SRC, 'node99')])
 
     def test_nobody_else_is_asked(self):
         """Not the host itself, not the one that is evacuated, and none that was not chosen yet."""
