@@ -63,7 +63,7 @@ def _unsettled(participant: Participant, tx: Transaction, here: bool) -> str | N
     outcome = participant.settle(tx)
     if outcome is None:
         return 'it is being settled at this moment'
-    if outcome.clean or here and outcome.elsewhere:
+    if outcome.clean or outcome.elsewhere and (here or outcome.unarmed):
         return None
     return '; '.join(outcome.held.values()) + (_BUT_A_REBOOT if outcome.elsewhere else '')
 
