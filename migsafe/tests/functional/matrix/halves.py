@@ -22,7 +22,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 
 from migsafe.replay.lab import san
-from migsafe.tests.functional.matrix import client, compare, find, names, points
+from migsafe.tests.functional.matrix import catalogue, client, compare, find, names, points
 from migsafe.tests.functional.matrix.report import Report
 
 
@@ -84,6 +84,13 @@ def _of(half: str, base: str, plain: Sequence[points.Point], path: Sequence[poin
             yield Half(half, name, name if common else last.get(point.host, base))
         if common:
             last[point.host] = names.name(base, point.fault('kill', 'after'))
+
+
+def of_catalogue(half: str) -> list[Half]:
+    """Those cases of the matrix that plain Nova has as well. Nothing is traced for them, so that
+    a fault of some does not take place where one host is without migsafe."""
+    return [Half(half, entry.name, entry.name)
+            for entry in catalogue.load().entries if entry.plain]
 
 
 def drawn(found: Iterable[Half], count: int, seed: int) -> list[Half]:
