@@ -46,14 +46,12 @@ class Transfers:
         self._manager = manager
 
     def going_on(self, tx: Transaction) -> bool:
-        """Whether libvirt takes the guest to another host, and Nova's driver does not watch.
-
-        :raises Exception: when libvirt cannot be asked
-        """
+        """Whether libvirt says that it takes the guest to another host, and Nova's driver does not
+        watch; a job may also be a snapshot, or a dump."""
         driver = self._manager.driver
-        if tx.instance_uuid in driver.active_migrations:
-            return False
         try:
+            if tx.instance_uuid in driver.active_migrations:
+                return False
             domain = driver._host.get_connection().lookupByUUIDString(tx.instance_uuid)
             return bool(domain.jobStats().get('operation') == MIGRATION_OUT)
         except Exception as error:
