@@ -41,6 +41,8 @@ class Resource(abc.ABC):
     name: ClassVar[str]
     #: True when only the host that has the state can change it
     local: ClassVar[bool] = False
+    #: True when a host takes back by itself what it has made of it, where no other leads
+    alone: ClassVar[bool] = False
     #: True when it also acts at RECORDS while the verdict is open and the instance has gone on
     #: to a third host; it must then change only what names this one
     third_host: ClassVar[bool] = False

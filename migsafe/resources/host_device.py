@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.resources import base, device_connection, loser_attachments
+from migsafe.resources import base, device_connection, loser_attachments, unarmed_loser
 from migsafe.text import masked
 from migsafe.transaction import history
 from migsafe.transaction.clients import Attachment
@@ -66,6 +66,8 @@ class HostDevice(base.Resource):
 
     def _kept(self, move: Move) -> dict[str, str]:
         if not move.decision.teardown:
+            if unarmed_loser.over(move):
+                return unarmed_loser.kept(move, self._all_volumes(move))
             reason = (f'{move.loser} is not safe to touch: '
                       f'{move.decision.reason}')
             return dict.fromkeys(self._all_volumes(move), reason)

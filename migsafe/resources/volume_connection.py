@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migsafe.resources import base, loser_attachments, volume_target
+from migsafe.resources import base, loser_attachments, unarmed_loser, volume_target
 from migsafe.transaction.clients import Attachment, VolumeRow
 from migsafe.transaction.evidence import PRESENT
 from migsafe.transaction.move import QUIET, Move, Point
@@ -28,6 +28,7 @@ class VolumeConnection(base.Resource):
 
     name = volume_target.NAME
     third_host = True
+    alone = True
     commit_points = (Point.RECORDS, Point.EXPORTS)
     revert_points = (Point.RECORDS, Point.EXPORTS)
 
@@ -129,6 +130,7 @@ class VolumeConnection(base.Resource):
                     f'no attachment of {volume_target.owner(move)} found in Cinder; '
                     f'row {row.bdm_id} is left as it is')
             elif not self._agrees(row, target):
+                unarmed_loser.let_go(move, row, target, attachments)
                 held.update(self._swap(move, row, target))
         move.unrighted |= held.keys()
         if held:

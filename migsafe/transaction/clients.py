@@ -260,6 +260,12 @@ class Peer(Protocol):
     def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
         """Whether the other host answers that it has no migsafe. No answer is none."""
 
+    def let_go(self, host: str, instance_uuid: str, volume_id: str) -> None:
+        """Have a host without migsafe disconnect a volume, by what its row says now.
+
+        :raises Exception: it has not, or it is not known
+        """
+
     def look(self, host: str, instance_uuid: str, seconds: float) -> Answer:
         """Whether the other host lives, and has a guest.
 

@@ -41,6 +41,7 @@ class Outcome:
     :param kept: volume id -> why its device stays on the loser
     :param records_wrong: whether a reboot may still read another host's LUNs
     :param over: whether it is settled, if need be without a verdict
+    :param unarmed: whether the other host answers that it has no migsafe
     :param elsewhere: whether this host has the guest, all of it here was read back and is
         right, and what is left is on the other host
     """
@@ -51,6 +52,7 @@ class Outcome:
     records_wrong: bool = False
     over: bool = False
     elsewhere: bool = False
+    unarmed: bool = False
 
     @property
     def clean(self) -> bool:

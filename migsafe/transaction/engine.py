@@ -35,6 +35,9 @@ from migsafe.transaction.witness import Witness
 
 LOG = logging.getLogger(__name__)
 
+#: What a host does that takes back what it has made by itself.
+ALONE = (Point.RECORDS, Point.DEVICES, Point.EXPORTS, Point.DONE)
+
 
 class Engine:
     """Settles transactions of one host.
@@ -88,13 +91,15 @@ class Engine:
                 return tx, decision
         return tx, verdict.stand(verdict.Verdict(tx.verdict), evidence)
 
-    def settle_local(self, tx: Transaction,
-                     here: HostEvidence) -> closing.Outcome:
+    def settle_local(self, tx: Transaction, here: HostEvidence,
+                     alone: bool = False) -> closing.Outcome:
         """Let go of what only this host has; the other one does the rest.
 
         :param tx: a transaction whose journalled verdict makes this host the
             loser
         :param here: this host's own evidence
+        :param alone: the other one has no migsafe: also put right the rows, and delete the
+            attachments, that this host has written and made
         """
         other = HostEvidence(
             tx.dest_host if here.host == tx.source_host else tx.source_host,
@@ -102,8 +107,9 @@ class Engine:
         evidence = (Evidence(here, other) if here.host == tx.source_host
                     else Evidence(other, here))
         decision = verdict.stand(verdict.Verdict(tx.verdict), evidence)
+        resources = [r for r in self._resources if r.local or alone and r.alone]
         return self._carry_out(tx, self.history(tx), evidence, decision,
-                               (Point.DEVICES, Point.DONE), True,
+                               ALONE if alone else (Point.DEVICES, Point.DONE), resources,
                                self._clients.records.later(tx))
 
     def settle(self, tx: Transaction, *, silent: str = '',
@@ -130,7 +136,7 @@ class Engine:
         if history.guest_on and not why:
             decision = belief.not_borne_out(decision, history.guest_on)
         return self._carry_out(tx, history, evidence, twice or decision,
-                               tuple(points), False, later)
+                               tuple(points), self._resources, later)
 
     def _leave(self, tx: Transaction, history: transaction_history.History,
                later: Sequence[OtherMove]) -> closing.Outcome:
@@ -175,8 +181,9 @@ class Engine:
 
     def _carry_out(self, tx: Transaction, history: transaction_history.History,
                    evidence: Evidence, decision: verdict.Decision,
-                   points: tuple[Point, ...], local_only: bool,
+                   points: tuple[Point, ...], resources: Sequence[base.Resource],
                    later: Sequence[OtherMove]) -> closing.Outcome:
+        local_only = len(resources) < len(self._resources)
         move = Move(tx, history, decision, evidence, self._host,
                        self._journal, self._clients,
                        self._clients.records.instance(tx.instance_uuid), later)
@@ -189,14 +196,13 @@ class Engine:
         if needed:
             self._closer.postpone(tx, needed)
             return closing.Outcome(verdict.Verdict.HOLD, {('transaction', ''): needed})
-        outcome = self._bring(move, points, local_only)
+        outcome = self._bring(move, points, resources, local_only)
         if Point.DONE in points:
             self._closer.close(move, outcome, local_only)
         return outcome
 
-    def _bring(self, move: Move, points: tuple[Point, ...],
+    def _bring(self, move: Move, points: tuple[Point, ...], resources: Sequence[base.Resource],
                local_only: bool) -> closing.Outcome:
-        resources = [r for r in self._resources if r.local or not local_only]
         failed: dict[tuple[str, str], str] = {}
         rows_wrong = False
         for point in points:
@@ -217,9 +223,10 @@ class Engine:
             held |= unseen | {(resource.name, f'{r.kind} {r.key}'): str(r) for r in left}
             elsewhere &= not unseen and all(r.only_of(move.loser) for r in left)
         return closing.Outcome(move.decision.verdict, closing.merge(held, failed),
-                          dict(move.kept), rows_wrong, elsewhere=elsewhere)
+                          dict(move.kept), rows_wrong, elsewhere=elsewhere,
+                          unarmed=elsewhere and bool(held or failed) and move.unarmed)
 
-    def _at(self, resources: list[base.Resource], move: Move,
+    def _at(self, resources: Sequence[base.Resource], move: Move,
             point: Point) -> list[base.Resource]:
         commit = move.decision.verdict is verdict.Verdict.COMMIT
         return [r for r in resources if point in (

@@ -95,6 +95,7 @@ class Move:
     #: the attachments as they were when the rows were put right
     listed: list[Attachment] = dataclasses.field(default_factory=list)
     _described: Mapping[str, Any] | None = None
+    _unarmed: bool | None = None
 
     @property
     def winner(self) -> str:
@@ -118,6 +119,15 @@ class Move:
         """A later operation that moves the instance, or has moved it."""
         return next((other for other in self.later if not (
             other.came_to_nothing or other.only_asked_for)), None)
+
+    @property
+    def unarmed(self) -> bool:
+        """Whether the loser, another host, answers that it has no migsafe; asked once."""
+        if self._unarmed is None:
+            self._unarmed = self.loser not in ('', self.local) \
+                and self.evidence.of(self.loser).guest is GuestState.UNKNOWN \
+                and self.clients.peer.unarmed(self.loser, self.tx.uuid)
+        return self._unarmed
 
     @property
     def newest(self) -> bool:

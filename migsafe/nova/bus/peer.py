@@ -22,7 +22,7 @@ from typing import Any
 
 import oslo_messaging as messaging
 from nova import context as nova_context
-from nova import rpc
+from nova import objects, rpc
 from nova.compute import rpcapi
 from oslo_log import log as logging
 from oslo_utils import uuidutils
@@ -184,6 +184,12 @@ class Peer:
 
     def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
         return self._ask(host, 'describe', within=within, uuid=uuid)[1].endswith(f'({WITHOUT})')
+
+    def let_go(self, host: str, instance_uuid: str, volume_id: str) -> None:
+        # Nova's own message, which it sends when it rolls back.
+        context = nova_context.get_admin_context()
+        instance = objects.Instance.get_by_uuid(context, instance_uuid)
+        self._nova.remove_volume_connection(context, instance, volume_id, host)
 
     def release(self, host: str, uuid: str, instance_uuid: str,
                 verdict: str) -> Mapping[str, Any]:

@@ -45,6 +45,8 @@ class Attempt(steps.Steps):
     failures: list[str] = dataclasses.field(default_factory=list)
     #: volume id -> why its device could not be disconnected here
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: the destination has answered the request to prepare, so that its part is over
+    answered: bool = False
     #: the verdict is COMMIT, from the evidence of both hosts
     committed: bool = False
     #: why no device of this host may be disconnected in this attempt

@@ -24,13 +24,14 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import release
+from migsafe.resources.instance_record import TERMINAL
 from migsafe.text import shell
 from migsafe.transaction import closing
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.engine import Engine
 from migsafe.transaction.evidence import GuestState
-from migsafe.transaction.move import FREED, Point
+from migsafe.transaction.move import FREED, MIGRATING, Point
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
@@ -132,8 +133,7 @@ class Participant:
             return self.engine.settle(tx)
         source = self.clients.peer.describe(tx.source_host, tx.uuid)
         if source is None:
-            # It may have decided and not be able to say so now.
-            return self.engine.settle(tx, silent=tx.source_host)
+            return self._unheard(tx)
         if not source['known']:
             return self.engine.settle(tx)
         if source['live']:
@@ -143,6 +143,22 @@ class Participant:
             self.journal.postpone(tx, SOON * 2 ** min(tx.attempts, 6), why)
             return Outcome(Verdict.HOLD, {('transaction', ''): why})
         return self._follow(tx, source['verdict'])
+
+    def _unheard(self, tx: Transaction) -> Outcome:
+        """The source says nothing. It may have decided and not be able to say so now; or it has
+        no migsafe, and its Nova settles what is not this host's own."""
+        if tx.verdict == Verdict.ABORT.value and self._rolling_back(tx) \
+                and self.clients.peer.unarmed(tx.source_host, tx.uuid):
+            return self.engine.settle_local(
+                tx, self.clients.guests.evidence(tx.instance_uuid), alone=True)
+        return self.engine.settle(tx, silent=tx.source_host)
+
+    def _rolling_back(self, tx: Transaction) -> bool:
+        """Whether Nova may still be at it: what it has recorded says so."""
+        now = self.clients.records.instance(tx.instance_uuid)
+        return now is not None and (
+            now.task_state == MIGRATING
+            or self.clients.records.migration_status(tx.uuid) not in TERMINAL)
 
     def _arriving(self, tx: Transaction) -> bool:
         """Whether libvirt here is receiving the guest, which no answer of the
@@ -190,13 +206,14 @@ class Participant:
         return self.engine.settle(tx)
 
     def release(self, uuid: str, instance_uuid: str,
-                verdict: Verdict, novas: bool = False) -> dict[str, Any]:
+                verdict: Verdict, novas: bool = False, alone: bool = False) -> dict[str, Any]:
         """Let go of this host's devices and directory of a guest, as the other host asks.
 
         :param novas: see :func:`migsafe.nova.host.word.refusal`
+        :param alone: see :meth:`migsafe.transaction.engine.Engine.settle_local`
         :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
         """
-        return release.answer(self, uuid, instance_uuid, verdict, novas)
+        return release.answer(self, uuid, instance_uuid, verdict, novas, alone)
 
 
 def _waits_for(tx: Transaction, verdict: str) -> str:

@@ -26,7 +26,8 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.journal.records import Transaction
-from migsafe.nova.host import upkeep, workers
+from migsafe.nova.clients import transfers
+from migsafe.nova.host import lost_transfers, upkeep, workers
 from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.text import masked
 
@@ -53,6 +54,7 @@ class Recovery:
         self._thread: threading.Thread | None = None
         conf = participant.conf
         self._crew = workers.Crew(conf.recovery_workers, conf.recovery_batch)
+        self.transfers = lost_transfers.LostTransfers(participant, transfers.Transfers(manager))
         self._upkeep = upkeep.Upkeep(
             participant, manager, heartbeat, lambda: self._crew.hanging(), self.nudge)
 
@@ -162,7 +164,7 @@ class Recovery:
         """One transaction that cannot be settled does not stop the others."""
         try:
             # Nova may have begun to work on it since it was read.
-            if not self._participant.attempts.live(tx.uuid):
+            if not (self._participant.attempts.live(tx.uuid) or self.transfers.take_up(tx)):
                 self._participant.settle(tx)
         except Exception as error:
             LOG.error('Transaction %s of host %s is held: %s', tx.id,

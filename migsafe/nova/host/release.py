@@ -26,6 +26,7 @@ from migsafe.nova.host import attempt, word
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.engine import Engine
+from migsafe.transaction.evidence import NO_QEMU
 from migsafe.transaction.verdict import DECIDED, Verdict
 
 SOURCE, DESTINATION = 'source', 'destination'
@@ -53,11 +54,12 @@ class Host(Protocol):
 
 
 def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict,
-           novas: bool = False) -> dict[str, Any]:
+           novas: bool = False, alone: bool = False) -> dict[str, Any]:
     """Let go of this host's devices and directory of a guest.
 
     :param host: this host
     :param novas: see :func:`migsafe.nova.host.word.refusal`
+    :param alone: see :meth:`migsafe.transaction.engine.Engine.settle_local`
     :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
     """
     role = DESTINATION if verdict is Verdict.ABORT else SOURCE
@@ -67,11 +69,11 @@ def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict,
     if tx.instance_uuid != instance_uuid:
         return _refused(f'migration {uuid} is not of instance '
                         f'{instance_uuid} on {host.host}')
-    return _release(host, tx, verdict, novas)
+    return _release(host, tx, verdict, novas, alone)
 
 
 def _release(host: Host, tx: Transaction, verdict: Verdict,
-             novas: bool = False) -> dict[str, Any]:
+             novas: bool = False, alone: bool = False) -> dict[str, Any]:
     if tx.verdict in DECIDED and tx.verdict != verdict.value:
         return _refused(f'{host.host} has journalled {tx.verdict}')
     refusal = word.refusal(host.clients, tx, verdict, novas)
@@ -92,11 +94,30 @@ def _release(host: Host, tx: Transaction, verdict: Verdict,
         if not mine:
             return {'state': 'busy', 'reason': 'being settled already'}
         outcome = host.engine.settle_local(
-            tx, host.clients.guests.evidence(tx.instance_uuid))
+            tx, host.clients.guests.evidence(tx.instance_uuid), alone)
         host.forget_guest(tx, outcome)
     if outcome.held and not outcome.kept:
         return _refused('; '.join(outcome.held.values()))
     return {'state': 'done', 'kept': dict(outcome.kept)}
+
+
+def take_back(host: Host, tx: Transaction, why: str) -> Outcome | None:
+    """Take back what was made here for a guest that does not come any more.
+
+    :param tx: as it was begun here
+    :param why: nothing can bring the guest here, whatever its source says
+    :returns: what is left; None if it is not for this host to say, or somebody is at it
+    """
+    with host.exclusive(tx, 0) as mine, attempt.working(None):
+        here = host.clients.guests.evidence(tx.instance_uuid)
+        if not mine or here.guest not in NO_QEMU:
+            return None
+        now = host.journal.verdict(tx, Verdict.ABORT.value, f'{why} [{here}]')
+        if now.state == 'settled' or now.verdict != Verdict.ABORT.value:
+            return None
+        outcome = host.engine.settle_local(now, here, alone=True)
+        host.forget_guest(now, outcome)
+        return outcome
 
 
 def _busy(host: Host, tx: Transaction, verdict: Verdict) -> str:

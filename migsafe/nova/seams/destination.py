@@ -13,23 +13,19 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from nova import exception, objects
+from nova import exception
 from nova.compute import task_states
-from nova.conf import CONF
 from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.journal.records import Transaction
-from migsafe.nova.clients import evidence, records
 from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import DESTINATION, Participant
-from migsafe.nova.seams import effects, rollback, source
+from migsafe.nova.seams import effects, preparation, rollback
 from migsafe.text import masked, shell
 from migsafe.transaction.evidence import GuestState
-from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
@@ -44,86 +40,21 @@ def pre_live_migration(wrapped: Any, manager: Any, args: Any,
     call = effects.arguments(wrapped, args, kwargs)
     if call['instance'].host == participant.host:
         return wrapped(*args, **kwargs)  # see do_live_migration()
-    migration = _migration(call)
+    migration, plugin = preparation.migration(call), preparation.plugin(call)
     attempt, since = participant.attempt(migration.uuid, call['instance'].uuid), lease.clocks()
     # When it fails, Nova deletes the new attachments whether or not their
     # devices could be disconnected.
     attempt.keep_attachments = True
-    with participant.attempts.open(attempt):
-        try:
-            attempt.tx = _begin(participant, migration, call)
-            attempt.durable = False
-        except exceptions.JournalError as error:
-            if participant.conf.enforce:
-                raise exception.MigrationError(reason=(
-                    f'{participant.host} cannot journal live migration '
-                    f'{migration.uuid}: {masked(error)} (see [migsafe] '
-                    'enforce)')) from None
-            LOG.error('Live migration %s is NOT protected on this host: %s',
-                      migration.uuid, masked(error))
-        if attempt.tx is not None:
-            attempt.lease = lease.Lease(
-                lease.PART * CONF.rpc_response_timeout,
-                functools.partial(lease.refusal, participant.clients, attempt.tx,
-                                  _plugin(call)),
-                functools.partial(lease.row_of_leader, participant.clients, attempt.tx),
-                since)
-        result = wrapped(*args, **kwargs)
-        effects.check_fence(attempt)
+    try:
+        with participant.attempts.open(attempt):
+            preparation.begin(participant, attempt, call, migration, since)
+            result = wrapped(*args, **kwargs)
+            effects.check_fence(attempt)
+    except Exception:
+        if not plugin:
+            preparation.take_back(participant, attempt)
+        raise
     return result
-
-
-def _plugin(call: dict[str, Any]) -> bool:
-    """Whether the source has migsafe: it puts the migration into migrate_data before the call,
-    and Nova fills that in only after it."""
-    data = call['migrate_data']
-    return bool(data is not None and 'migration' in data and data.migration)
-
-
-def _migration(call: dict[str, Any]) -> Any:
-    """The source puts it into migrate_data; one without migsafe does not."""
-    if _plugin(call):
-        return call['migrate_data'].migration
-    return objects.Migration.get_by_instance_and_status(
-        call['context'], call['instance'].uuid, 'preparing')
-
-
-def _begin(participant: Participant, migration: Any,
-           call: dict[str, Any]) -> Transaction:
-    instance = call['instance']
-    existing = participant.clients.directories.find(instance.uuid)
-    subject = Subject(
-        instance=records.instance_row(instance),
-        directory_exists=existing is not None,
-        directory_shared=source.shared_path(call['migrate_data']),
-        request_id=source.request_id(call))
-    known = participant.journal.get(migration.uuid, DESTINATION)
-    if known is not None and known.source_host and known.verdict is None:
-        raise exception.MigrationError(reason=(
-            f'live migration {migration.uuid} of instance {instance.uuid} came to '
-            f'{participant.host} once more; it was begun here before'))
-    # An intent, or the directory, makes it durable before anything is done.
-    tx: Transaction = participant.journal.unsynced.begin(
-        migration.uuid, DESTINATION, instance.uuid,
-        migration.source_compute, participant.host,
-        dest_boot_id=evidence.boot_id(), migration_id=migration.id,
-        captures=participant.engine.captures(subject))
-    if tx.verdict is not None or tx.state == 'settled':
-        raise exception.MigrationError(reason=(
-            f'live migration {migration.uuid} of instance {instance.uuid} '
-            f'came to {participant.host} after it had been rolled back '
-            f'({tx.reason}); start a new one'))
-    why = lease.waited(instance) and (
-        lease.moved(participant.clients, tx)
-        or lease.refusal(participant.clients, tx, _plugin(call)))
-    if why:
-        if known is None:
-            # Nothing was made here, and nobody has to be asked about it.
-            participant.journal.finish(tx, f'not begun: {why}', verdict=Verdict.ABORT.value)
-        raise exception.MigrationError(reason=(
-            f'live migration {migration.uuid} of instance {instance.uuid} came to '
-            f'{participant.host} too late: {why}'))
-    return tx
 
 
 def post_live_migration_at_destination(wrapped: Any, manager: Any, args: Any,

@@ -39,14 +39,17 @@ _BUT_A_REBOOT = ('. All of it is right on this host: `openstack server reboot --
                  'possible, and starts a guest that is shut off')
 
 
-def blocked(participant: Participant, instance_uuid: str, *, here: bool = False) -> str | None:
+def blocked(participant: Participant, instance_uuid: str, *, here: bool = False,
+            stays: bool = False) -> str | None:
     """Why an operation on this instance has to wait; None if it need not.
 
     :param here: whether it needs no more than that all is right on this host
+    :param stays: whether it leaves the instance on this host; then it does not wait for another
+        one that answers that it has no migsafe
     :raises JournalError: when the journal cannot be read
     """
     for tx in participant.journal.unsettled_for_instance(instance_uuid):
-        reason = _unsettled(participant, tx, here)
+        reason = _unsettled(participant, tx, here, stays)
         if reason:
             return (
                 f'live migration {tx.uuid} of instance {instance_uuid} from '
@@ -57,13 +60,14 @@ def blocked(participant: Participant, instance_uuid: str, *, here: bool = False)
     return None
 
 
-def _unsettled(participant: Participant, tx: Transaction, here: bool) -> str | None:
+def _unsettled(participant: Participant, tx: Transaction, here: bool,
+               stays: bool) -> str | None:
     if participant.attempts.live(tx.uuid):
         return 'it is still going on'
     outcome = participant.settle(tx)
     if outcome is None:
         return 'it is being settled at this moment'
-    if outcome.clean or here and outcome.elsewhere:
+    if outcome.clean or outcome.elsewhere and (here or stays and outcome.unarmed):
         return None
     return '; '.join(outcome.held.values()) + (_BUT_A_REBOOT if outcome.elsewhere else '')
 
@@ -77,13 +81,13 @@ def reason_of(participant: Participant, instance_uuid: str) -> str | None:
 
 def settle_first(participant: Participant, instance: Any,
                  bdms: Iterable[Any] = (), *, under_lock: bool,
-                 here: bool = False) -> str | None:
+                 here: bool = False, stays: bool = False) -> str | None:
     """Settle what is unsettled, and bring what Nova has read up to date.
 
     :param bdms: volume rows that Nova read before this; after settlement
         they may name another host's LUNs
     :param under_lock: whether Nova holds the instance's lock
-    :param here: see :func:`blocked`
+    :param here, stays: see :func:`blocked`
     :returns: why the operation must not go on; None if it may
     """
     lock = (instance_lock.held(instance.uuid) if under_lock
@@ -95,7 +99,7 @@ def settle_first(participant: Participant, instance: Any,
                                                     instance.uuid):
                     volume_rows.reread(participant, instance.uuid, bdms)
                 return None
-            reason = blocked(participant, instance.uuid, here=here)
+            reason = blocked(participant, instance.uuid, here=here, stays=stays)
             reason = reason or _moved(participant, instance)
             if reason is None:
                 volume_rows.reread(participant, instance.uuid, bdms)
@@ -137,7 +141,7 @@ def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
     reason = settle_first(participant, call['instance'], [call['bdm']],
-                          under_lock=True) or moved_away(participant, call['instance'])
+                          under_lock=True, stays=True) or moved_away(participant, call['instance'])
     if reason:
         manager.volume_api.roll_detaching(call['context'],
                                           call['bdm'].volume_id)

@@ -141,6 +141,7 @@ class Gate:
     :param bdms: the argument with rows that were read before
     :param when: (argument, value) with which alone it is meant
     :param here: whether it may be done while only the other host is not settled
+    :param stays: whether it leaves the instance on this host, see :func:`gates.blocked`
     :param further: what else may speak against it, once nothing here is unsettled
     :param around: what holds while it is carried out
     """
@@ -151,6 +152,7 @@ class Gate:
     bdms: str = ''
     when: tuple[str, Any] | None = None
     here: bool = False
+    stays: bool = False
     further: Callable[[Participant, Any], str | None] = left.refusal
     around: Callable[[Participant, Any], AbstractContextManager[None]] = _plain
 
@@ -165,7 +167,7 @@ class Gate:
             return wrapped(*args, **kwargs)
         reason = gates.settle_first(
             participant, call['instance'], call.get(self.bdms) or (),
-            under_lock=self.under_lock, here=self.here) \
+            under_lock=self.under_lock, here=self.here, stays=self.stays) \
             or self._further(participant, call['instance'])
         if reason:
             self.refuse(manager, call, faults.discreet(exception.NovaException(
@@ -184,11 +186,11 @@ class Gate:
 GATES: dict[str, tuple[str, Gate]] = {
     '_reboot_instance': (
         'context instance', Gate('reboot', under_lock=True, here=True)),
-    '_power_on': ('context instance', Gate('start')),
+    '_power_on': ('context instance', Gate('start', stays=True)),
     'resume_instance': (
-        'context instance', Gate('resume', _at_the_door('resume_instance'))),
+        'context instance', Gate('resume', _at_the_door('resume_instance'), stays=True)),
     'rescue_instance': (
-        'context instance', Gate('rescue', _at_the_door('rescue_instance'))),
+        'context instance', Gate('rescue', _at_the_door('rescue_instance'), stays=True)),
     '_shelve_instance': (
         'context instance', Gate('shelve', under_lock=True)),
     '_shelve_offload_instance': (
@@ -211,7 +213,7 @@ GATES: dict[str, tuple[str, Gate]] = {
         'context instance orig_image_ref image_ref injected_files new_pass '
         'orig_sys_metadata bdms recreate',
         Gate('rebuild', _at_the_door('rebuild_instance', _image_back),
-             bdms='bdms', when=('recreate', False))),
+             bdms='bdms', when=('recreate', False), stays=True)),
     '_do_rebuild_instance_with_claim': (
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',

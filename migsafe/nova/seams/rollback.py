@@ -60,8 +60,8 @@ def refusal(participant: Participant, instance_uuid: str,
     try:
         own = _own(participant, instance_uuid, migration)
         uuid = migration.uuid if migration else (own.uuid if own else '')
-        return (_not_allowed(participant, here, own)
-                or _another(participant, instance_uuid, uuid))
+        return (_another(participant, instance_uuid, uuid)
+                or _not_allowed(participant, here, _heard(participant, here, own)))
     except exceptions.JournalError as error:
         if participant.conf.enforce or here.guest not in (
                 G.ABSENT, G.IN_TRANSFER):
@@ -80,6 +80,21 @@ def _own(participant: Participant, instance_uuid: str,
     newest = journal.list(instance_uuid=instance_uuid, newest=True)
     return max((tx for tx in newest if tx.role == DESTINATION),
                key=lambda tx: tx.id, default=None)
+
+
+def _heard(participant: Participant, here: HostEvidence,
+           own: Transaction | None) -> Transaction | None:
+    """This host's transaction, after what the message says of its end.
+
+    A source without migsafe says it in no other way when pre_live_migration has failed, or its
+    answer was lost. It comes after all else that Nova does to go back, so that what was made here
+    is nobody's any more. A source with migsafe has said it before.
+    """
+    if own is None or own.verdict in DECIDED or here.guest is not G.ABSENT:
+        return own
+    participant.release(own.uuid, own.instance_uuid, Verdict.ABORT, novas=True, alone=True)
+    now: Transaction | None = participant.journal.get(own.uuid, DESTINATION)
+    return now
 
 
 def _not_allowed(participant: Participant, here: HostEvidence,

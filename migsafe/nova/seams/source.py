@@ -27,7 +27,7 @@ from migsafe.nova.clients import records
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import BEFORE_DONE, SOURCE, Participant
-from migsafe.nova.seams import effects
+from migsafe.nova.seams import answered, effects
 from migsafe.text import masked, shell
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.move import FREED
@@ -87,6 +87,7 @@ def _end(participant: Participant, attempt: host_attempt.Attempt,
             attempt.pending.clear()
             return
         attempt.flush()
+        answered.note(participant, attempt)
         outcome = participant.settle(
             attempt.tx, wait=participant.conf.quiesce_timeout)
         if outcome is None or not outcome.clean:
@@ -224,6 +225,7 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
     if participant is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
     attempt.flush()
+    answered.note(participant, attempt)
     outcome = participant.settle(
         attempt.tx, wait=participant.conf.quiesce_timeout,
         points=BEFORE_DONE)

@@ -27,6 +27,7 @@ import wrapt
 
 from migsafe import exceptions
 from migsafe.nova.seams import (
+    answered,
     at_start,
     dangling,
     deferred,
@@ -106,6 +107,8 @@ SEAMS: tuple[Seam, ...] = (
     _manager('_post_live_migration_remove_source_vol_connections',
              'context instance source_bdms',
              departure.post_live_migration_remove_source_vol_connections),
+    _seam('nova.compute.rpcapi', 'ComputeAPI.pre_live_migration',
+          'ctxt instance block_migration disk host migrate_data', answered.pre_live_migration),
     # the destination
     _manager('pre_live_migration', 'context instance disk migrate_data',
              destination.pre_live_migration),

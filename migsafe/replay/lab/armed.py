@@ -48,11 +48,14 @@ def is_armed() -> bool:
 
 
 class Armed(fixtures.Fixture):
-    """Sets [migsafe] enabled, arms this process, and makes journal commits effects."""
+    """Sets [migsafe] enabled, arms this process, and makes journal commits effects.
 
-    def __init__(self, stack: lab_stack.Stack) -> None:
+    :param only: the hosts that have migsafe; all if there is none.
+    """
+
+    def __init__(self, stack: lab_stack.Stack, only: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self._stack = stack
+        self._stack, self._only = stack, only
 
     def _setUp(self) -> None:
         from nova import conf as nova_conf
@@ -89,7 +92,22 @@ class Armed(fixtures.Fixture):
             owner, name = _owner(seam)
             if owner is not None and name in vars(owner):
                 self.addCleanup(setattr, owner, name, inspect.getattr_static(owner, name))
+        if self._only:
+            self.useFixture(fixtures.MonkeyPatch(
+                'wrapt.wrap_function_wrapper', self._there(wrapt.wrap_function_wrapper)))
         migsafe.nova.arming.arm(conf)
+
+    def _there(self, real: Any) -> Any:
+        """Wraps what is called on a host with migsafe; elsewhere it is as Nova has it."""
+        world, only = self._stack.parts.world, self._only
+
+        def wrap(module: str, attribute: str, wrapper: Any) -> Any:
+            def there(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+                if world.host() not in only:
+                    return wrapped(*args, **kwargs)
+                return wrapper(wrapped, instance, args, kwargs)
+            return real(module, attribute, there)
+        return wrap
 
     def _commit(self, real: Any) -> Any:
         from migsafe.journal import errors
@@ -116,3 +134,11 @@ def recover_once(manager: Any) -> None:
     """One recovery pass for one ComputeManager."""
     import migsafe.nova.arming
     migsafe.nova.arming.recover_once(manager)
+
+
+def forget(manager: Any) -> None:
+    """End everything unsettled of one ComputeManager; nothing if it is not armed."""
+    from migsafe.nova.host import registry
+    participant = registry.of(manager)
+    for tx in participant.journal.unsettled() if participant else ():
+        participant.journal.finish(tx)

@@ -16,6 +16,7 @@ Serialization, dispatch, versions and remote exceptions are those of oslo.messag
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -169,8 +170,8 @@ class Bus:
     def _dispatch(self, server: Server, letter: Letter) -> Any:
         before = oslo_context.get_current()
         try:
-            with self._world.entered(server.process):
-                return server.dispatcher.dispatch(Incoming(dict(letter.ctxt), letter.message))
+            # what its sender is at does not travel with a message
+            return contextvars.Context().run(self._handle, server, letter)
         except rpc_dispatcher.ExpectedException as expected:
             raise self._travelled(expected.exc_info) from None
         except Exception:
@@ -178,6 +179,10 @@ class Bus:
         finally:
             if before is not None:
                 before.update_store()
+
+    def _handle(self, server: Server, letter: Letter) -> Any:
+        with self._world.entered(server.process):
+            return server.dispatcher.dispatch(Incoming(dict(letter.ctxt), letter.message))
 
     @staticmethod
     def _travelled(failure: Any) -> Exception:

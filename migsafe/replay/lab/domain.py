@@ -288,7 +288,8 @@ class Domain(fakelibvirt.Domain):
         if job is not None and not job.over and job.polls > 0:
             job.polls -= 1
             running: dict[str, Any] = self._effect('jobStats', lambda: {
-                'type': fakelibvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'time_elapsed': 1,
+                'type': fakelibvirt.VIR_DOMAIN_JOB_UNBOUNDED, 'time_elapsed': job.elapsed,
+                'operation': lab_job.MIGRATION_OUT,
                 'memory_total': 1 << 30, 'memory_processed': 1 << 29,
                 'memory_remaining': 1 << 29})
             return running

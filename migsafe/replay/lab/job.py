@@ -29,6 +29,8 @@ SHUTOFF_DESTROYED = 2
 SHUTOFF_CRASHED = 3
 SHUTOFF_MIGRATED = 4
 VIR_ERR_OPERATION_ABORTED = 78
+# virDomainJobOperation
+MIGRATION_OUT = 5
 VIR_MIGRATE_PERSIST_DEST = 1 << 3
 
 #: How a guest ends on the source in the middle of its transfer, and libvirt's reason for it.
@@ -53,6 +55,8 @@ class Job:
 
     def __init__(self, polls: int = 1) -> None:
         self.polls = polls
+        #: milliseconds for which it says that it has lasted
+        self.elapsed = 1
         self.verdict = 'complete'
         self._go = threading.Event()
         self._over = threading.Event()

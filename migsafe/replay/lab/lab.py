@@ -46,11 +46,12 @@ class Lab:
     :param armed: whether migsafe is switched on through the configuration.
     :param log_level: what Nova logs is kept per case from this level on, see CaseResult.log.
     :param third: whether there is a third host, to which a guest goes on from the second.
+    :param only: the hosts that have migsafe, of an armed laboratory; all unless told.
     """
 
     def __init__(self, armed: bool = False, log_level: int = logging.WARNING,
-                 third: bool = False) -> None:
-        self.armed = armed
+                 third: bool = False, only: tuple[str, ...] = ()) -> None:
+        self.armed, self._only = armed, only
         self.parts = parts.Parts(third)
         self.stack = stack.Stack(self.parts)
         self.world = self.parts.world
@@ -77,7 +78,7 @@ class Lab:
         try:
             self.stack.setUp()
             if self.armed:
-                self.stack.useFixture(lab_armed.Armed(self.stack))
+                self.stack.useFixture(lab_armed.Armed(self.stack, self._only))
             self.stack.boot_hosts()
             logging.getLogger().setLevel(self._log_level)
         except BaseException:
@@ -224,6 +225,11 @@ class Lab:
         if self.armed and process.alive:
             with self.world.entered(process), contextlib.suppress(world.Killed):
                 lab_armed.recover_once(self.stack.computes[host].manager)
+
+    def forget(self) -> None:
+        """What is unsettled in the journals of all hosts is of no interest any more."""
+        for service in self.stack.computes.values():
+            lab_armed.forget(service.manager)
 
     def pass_time(self, seconds: float) -> None:
         """Let the clock that Nova and migsafe see go forward, until the case ends."""

@@ -62,15 +62,9 @@ class ScenarioTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.lab.clean()
-        self._forget()
+        # what the test before left unsettled on purpose
+        self.lab.forget()
         self.addOnException(self._log)
-
-    def _forget(self) -> None:
-        """What the test before left unsettled on purpose."""
-        for host in self.lab.parts.hosts:
-            participant = self.participant(host)
-            for tx in participant.journal.unsettled() if participant else ():
-                participant.journal.finish(tx)
 
     def _log(self, _info: Any) -> None:
         self.addDetail('nova.log', testtools.content.text_content(self.lab.log()))

@@ -45,7 +45,7 @@ class TestInBetween(scenarios.ThirdHostTest):
         left = []
         for arrived in (self.settled, self.arrived):
             self.lab.clean()
-            self._forget()
+            self.lab.forget()
             server = arrived()
             what(server)
             self.assertUnharmed(server, host)

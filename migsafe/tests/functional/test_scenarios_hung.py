@@ -85,7 +85,7 @@ class TestNextMigrationBegins(scenarios.ThirdHostTest):
         for moment in (('journal', 'the intent of instance_release'), ('db', 'instance.save')):
             with self.subTest(moment):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 self.stands_still_before(*moment)
 
     def stands_still_before(self, kind, name):

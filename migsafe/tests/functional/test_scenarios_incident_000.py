@@ -47,7 +47,7 @@ class TestIncident000(scenarios.ScenarioTest):
         for name in FAILURES:
             with self.subTest(name):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.guest()
                 own = self.luns(server)
                 self.assertEqual([], [lun for lun in own if lun in WRONG])

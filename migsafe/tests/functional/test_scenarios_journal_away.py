@@ -83,7 +83,7 @@ class TestJournalAway(scenarios.ScenarioTest):
         for host in (SOURCE, DESTINATION):
             with self.subTest(host):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.guest()
                 with self.away(host):
                     self.migrate(server)

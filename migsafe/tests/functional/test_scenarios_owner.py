@@ -102,7 +102,7 @@ class TestWrongHost(OwnerTest):
         for name in ('hard_reboot', 'delete'):
             with self.subTest(name):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.misled()
                 self.do(server, name)
                 for word in (*REFUSALS[name], 'is not on', THIRD):
@@ -138,7 +138,7 @@ class TestRowsOfTheOtherHost(OwnerTest):
         for name in ('hard_reboot', 'shelve', 'rebuild', 'resize', 'delete'):
             with self.subTest(name):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.guest()
                 own = self.luns(server)
                 # as of the check on the destination, for a guest with such a device
@@ -244,7 +244,7 @@ class TestHeld(OwnerTest):
         for effect in (('cinder', 'attachments.delete'), ('placement', 'DELETE /allocations/*')):
             with self.subTest(effect[1]):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.held()
                 killed = scenarios.kill(SOURCE, *effect, when='before')
                 plan = self.lab.arm_faults(case.Case('cut short', (killed,)), 'migrate')
@@ -265,7 +265,7 @@ class TestHeld(OwnerTest):
         for name, (body, before, refusal) in OPERATIONS.items():
             with self.subTest(name):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.held()
                 if before:
                     self.assertIsNone(self.ask(server, before))

@@ -19,6 +19,7 @@ from nova.tests.fixtures import libvirt as fakelibvirt
 from oslo_serialization import jsonutils
 
 from migsafe.nova.seams import dangling, gates, refusals
+from migsafe.replay.lab import faults as lab_faults
 from migsafe.replay.lab import job
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import (
@@ -262,6 +263,10 @@ class TestBothDie(scenarios.ScenarioTest):
         self.assertClean(server, SOURCE)
 
 
+#: The destination cannot connect the second volume.
+CANNOT_CONNECT = lab_faults.Fault('brick', 'connect_volume', 'brick-missing', DESTINATION, nth=2)
+
+
 class TestPeerWithoutPlugin(scenarios.ScenarioTest):
     """Normal while migsafe is rolled out."""
 
@@ -290,16 +295,35 @@ class TestPeerWithoutPlugin(scenarios.ScenarioTest):
         self.disarm(DESTINATION)
         server = self.guest()
         self.migrate(server, JOB_FAILS)
+        # Nova's own message, while the rows lead to the LUNs of the destination
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'detach').done)
+
+    def test_destination_without_it_does_not_let_go(self):
+        self.disarm(DESTINATION)
+        server = self.guest()
+        self.migrate(server, JOB_FAILS, lab_faults.Fault(
+            'brick', 'disconnect_volume', 'brick-busy', DESTINATION, volume=1))
         self.recover()
         self.assertUnharmed(server, SOURCE)
-        self.assertEqual(set(), self.kinds(server) & {'R1', 'R2', 'R5'})
+        self.assertEqual({'R3', 'R4'}, self.kinds(server))
+        self.assertEqual(([1], [1]), (self.exports(server, DESTINATION),
+                                      self.devices(server, DESTINATION)))
         tx, = self.transactions(SOURCE)
-        self.assertIn('no answer from migsafe on node11', tx.reason)
-        # nothing is taken from under what may be in use there
-        self.assertEqual([0, 1], self.exports(server, DESTINATION))
+        for word in ('node11 has no migsafe', server.volumes[1], 'volume attachment delete'):
+            self.assertIn(word, tx.reason)
+        # the guest is well, and nothing on that host is made worse
+        self.assertTrue(self.do(server, 'stop_start').done)
         self.lab.restart(DESTINATION)
         self.recover()
         self.assertClean(server, SOURCE)
+
+    def test_destination_without_it_cannot_prepare(self):
+        self.disarm(DESTINATION)
+        server = self.guest()
+        self.migrate(server, CANNOT_CONNECT)
+        self.assertClean(server, SOURCE)
+        self.assertTrue(self.do(server, 'detach').done)
 
     def test_destination_without_it_dies(self):
         self.disarm(DESTINATION)
@@ -343,6 +367,25 @@ class TestPeerWithoutPlugin(scenarios.ScenarioTest):
         self.assertUnharmed(server, SOURCE)
         # what plain Nova does to the record of a guest that runs
         self.assertEqual(set(), self.kinds(server) - {'R6'})
+
+    def test_source_without_it_cannot_prepare(self):
+        self.disarm(SOURCE)
+        server = self.guest()
+        self.migrate(server, CANNOT_CONNECT)
+        # before anything is asked of a host that has no answer
+        self.assertClean(server, SOURCE)
+
+    def test_source_without_it_is_not_heard(self):
+        """It rolls back without a word about the volumes, and deletes the attachments."""
+        self.disarm(SOURCE)
+        server = self.guest()
+        self.migrate(server, lab_faults.Fault('rpc', 'pre_live_migration', 'timeout', SOURCE,
+                                              when='after'))
+        self.recover()
+        self.assertEqual([SOURCE], self.lab.observer(server).running_on())
+        # what plain Nova leaves: devices that have no export any more
+        self.assertEqual({'R4'}, self.kinds(server))
+        self.assertFalse(self.directory(server, DESTINATION))
 
     def test_source_without_it_dies(self):
         self.disarm(SOURCE)

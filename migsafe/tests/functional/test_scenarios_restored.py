@@ -93,7 +93,7 @@ class TestRestored(scenarios.ThirdHostTest):
 
     def start(self):
         self.lab.clean()
-        self._forget()
+        self.lab.forget()
 
     def copies(self, host, kind, name, *faults):
         """Nothing else has happened to the guest since, or it was migrated on, or back."""

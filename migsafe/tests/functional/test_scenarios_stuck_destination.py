@@ -62,7 +62,7 @@ class TestStuck(scenarios.ScenarioTest):
         for name in ('attachments.create', 'attachments.complete'):
             with self.subTest(name):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server, own, plan = self.stuck(name)
                 self.lab.pass_time(40)
                 self.goes_on(plan)

@@ -49,7 +49,7 @@ class TestSwapGate(Swapping):
         for migration in (False, True):
             with self.subTest(migration=migration):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.wrong_rows()
                 attachment = self.swap(server, migration)
                 self.assertUnharmed(server, SOURCE)
@@ -67,7 +67,7 @@ class TestSwapGate(Swapping):
         for migration in (False, True):
             with self.subTest(migration=migration):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.wrong_rows()
                 self.lab.stack.silence_host(DESTINATION)
                 old = server.volumes[1]

@@ -37,7 +37,7 @@ class TestNextMigration(scenarios.ThirdHostTest):
         for moment in self.MOMENTS:
             with self.subTest(moment):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.arrived()
                 meanwhile = self.back_before(*moment)
                 self.lab.migrate(server, THIRD)

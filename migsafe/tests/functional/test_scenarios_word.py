@@ -55,7 +55,7 @@ class TestNewerPeer(scenarios.ScenarioTest):
         for other in ({'guest': 'in a state of a later version'}, {'job': 'maybe'}):
             with self.subTest(other):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server = self.guest()
                 own = self.luns(server)
                 plan = self.lab.arm_faults(case.Case('newer', (JOB_FAILS,)), 'migrate')

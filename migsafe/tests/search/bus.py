@@ -11,6 +11,7 @@
 # under the License.
 """The message bus between hosts: what is sent may be lost, late, there twice, or not true."""
 
+import contextlib
 import copy
 
 import oslo_messaging
@@ -50,7 +51,7 @@ class Bus:
             try:
                 result = self._serve(dest, method, arguments)
             except Exception as error:
-                result = error
+                result = error if method.startswith('migsafe.') else _travelled(error)
             if kept and fault.kind != 'lose-reply' and not self.world.is_cut(source, dest):
                 loop.sleep(TRANSIT)
                 answer.append(fault.lie(method, result))
@@ -122,14 +123,23 @@ class Bus:
             self.world.busy -= 1
 
 
+def _travelled(error):
+    """The name says that an exception came over the bus; one of Python's own keeps its name."""
+    kind = type(error)
+    with contextlib.suppress(TypeError):
+        error.__class__ = type(f'{kind.__name__}_Remote', (kind,), {})
+    return error
+
+
 class Peer(peer.Peer):
     """The real Peer, over this bus.
 
     :param host: that asks
+    :param nova: its ComputeAPI
     """
 
-    def __init__(self, world, host, timeout):
-        super().__init__(timeout)
+    def __init__(self, world, host, timeout, nova):
+        super().__init__(timeout, nova)
         self._world, self._host = world, host
 
     def _call(self, host, method, within=1.0, **kwargs):

@@ -90,8 +90,8 @@ class Host:
         """As service.arm_manager() does it."""
         conf, life = self.world.conf, self.life
         opened = journals.journal(self.store, lambda what: self.world.journal_used(life, what))
-        cloud = clients.build(self.manager, bus.Peer(self.world, self.name, conf.rpc_timeout),
-                              conf)
+        cloud = clients.build(self.manager, bus.Peer(
+            self.world, self.name, conf.rpc_timeout, self.manager.compute_rpcapi), conf)
         cloud = type(cloud)(**{**{name: getattr(cloud, name) for name in
                                   cloud.__dataclass_fields__},
                                'directories': Directories(self.world, self.name)})

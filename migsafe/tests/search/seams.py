@@ -34,7 +34,15 @@ from migsafe.journal import models
 from migsafe.nova.clients import devices, evidence, hosts, instance_lock
 from migsafe.nova.host import status
 from migsafe.nova.seams import table
-from migsafe.tests.search import cinder, hypervisor, loop, operations, records, sql
+from migsafe.tests.search import (
+    cinder,
+    hypervisor,
+    loop,
+    manager,
+    operations,
+    records,
+    sql,
+)
 
 #: Packages in which threads, clocks and chance are the loop's.
 PACKAGES = ('migsafe.nova', 'migsafe.transaction', 'migsafe.resources', 'migsafe.fencing')
@@ -50,6 +58,7 @@ API = _subclass(cinder.API)
 LibvirtDriver = _subclass(hypervisor.LibvirtDriver)
 _PLACES = {f'{table.MANAGER}.ComputeManager': ComputeManager, f'{table.CINDER}.API': API,
            f'{table.DRIVER}.LibvirtDriver': LibvirtDriver,
+           'nova.compute.rpcapi.ComputeAPI': manager.Rpc,
            'nova.objects.block_device.BlockDeviceMapping': records.BlockDeviceMapping}
 #: Seams that the model has no method for.
 MISSING = []

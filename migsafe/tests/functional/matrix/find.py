@@ -44,17 +44,9 @@ class Finder:
         for fault, why in points.LIES.items():
             self._leave(f'{" ".join(fault)}: {why}')
         for base in names.BASES:
-            plain, armed = (self._stable(lab, base) for lab in (self._plain, self._armed))
-            for point in plain:
-                if point not in armed:
-                    self._leave(f'{base}: {point} takes place on plain Nova only')
+            plain, armed = self.both(base)
             for number, point in enumerate(armed):
-                failures, kills = points.failures(point, number), points.kills(point)
-                if wanted != 'all':
-                    turn = number + seed
-                    failures = [failures[turn % len(failures)]] if turn % 5 not in (1, 3) else []
-                    if points.follows(armed[number - 1:number], point):
-                        kills = [kill for kill in kills if kill.when == 'after']
+                failures, kills = points.wanted(armed, number, wanted, seed)
                 self._add(base, 'single', failures, point in plain)
                 self._add(base, 'kill', kills, point in plain)
 
@@ -92,6 +84,14 @@ class Finder:
         failures = points.failures(point, number)
         return [*points.kills(point, 'recover'),
                 dataclasses.replace(failures[number % len(failures)], phase='recover')]
+
+    def both(self, base: str) -> tuple[list[points.Point], list[points.Point]]:
+        """The effects of a base on plain Nova and armed, in order."""
+        plain, armed = (self._stable(lab, base) for lab in (self._plain, self._armed))
+        for point in plain:
+            if point not in armed:
+                self._leave(f'{base}: {point} takes place on plain Nova only')
+        return plain, armed
 
     def _stable(self, lab: client.Laboratory, base: str) -> list[points.Point]:
         """What two runs have in common, after what the base broke."""

@@ -54,15 +54,19 @@ def name(base: str, *faults: lab_faults.Fault) -> str:
     return ','.join([base, *map(word, faults)])
 
 
-def case(text: str, step: bool = True) -> lab_case.Case:
-    """The case behind a name; what is done next rotates with the name.
+def next_step(text: str) -> str:
+    """What is done after a case: it rotates with the name."""
+    return lab_case.NEXT_STEPS[zlib.crc32(text.encode()) % len(lab_case.NEXT_STEPS)]
 
-    :param step: whether anything is done next
+
+def case(text: str, step: bool | str = True) -> lab_case.Case:
+    """The case behind a name.
+
+    :param step: what is done next, or whether anything is
     :raises ValueError: if it is none
     """
     base, *rest = text.split(',')
     if base not in BASES:
         raise ValueError(f'{base} is not one of {", ".join(BASES)}')
-    following = lab_case.NEXT_STEPS[zlib.crc32(text.encode()) % len(lab_case.NEXT_STEPS)]
-    return lab_case.Case(text, (*BASES[base], *map(fault, rest)),
-                         next_step=following if step else None)
+    following = next_step(text) if step is True else step or None
+    return lab_case.Case(text, (*BASES[base], *map(fault, rest)), next_step=following)

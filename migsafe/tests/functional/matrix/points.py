@@ -116,3 +116,20 @@ def follows(previous: Sequence[Point], point: Point) -> bool:
     :param previous: the point before it, or nothing
     """
     return any(p.host == point.host for p in previous)
+
+
+def wanted(path: Sequence[Point], number: int, which: str, seed: int
+           ) -> tuple[list[faults.Fault], list[faults.Fault]]:
+    """The failures and kills at one point of a path.
+
+    :param which: 'all' failures of each effect and all kills, or 'some': one failure, in turn,
+        at three of five effects, and no kill that leaves what another one leaves
+    """
+    point = path[number]
+    found, deaths = failures(point, number), kills(point)
+    if which != 'all':
+        turn = number + seed
+        found = [found[turn % len(found)]] if turn % 5 not in (1, 3) else []
+        if follows(path[number - 1:number], point):
+            deaths = [kill for kill in deaths if kill.when == 'after']
+    return found, deaths

@@ -19,6 +19,8 @@ from typing import Any
 
 #: (host, kind, name) of one effect.
 Row = tuple[str, str, str]
+#: (kind, host, volume) of one piece of residue.
+Piece = tuple[str, str, int | None]
 
 
 @dataclasses.dataclass
@@ -31,6 +33,10 @@ class Report:
     :param later: the effects of restart and recovery
     :param fired: where in ``trace`` or ``later`` the faults took place
     :param broken: why the laboratory could not say anything
+    :param pieces: residue after recovery, each as (kind, host, volume)
+    :param harms: damage done, that of the next step included, each as (kind, host)
+    :param running: the hosts on which the guest runs
+    :param refused: why the next step was not done; empty if it was
     """
 
     unfired: list[str] = dataclasses.field(default_factory=list)
@@ -41,6 +47,10 @@ class Report:
     later: list[Row] = dataclasses.field(default_factory=list)
     fired: list[int] = dataclasses.field(default_factory=list)
     broken: str = ''
+    pieces: list[Piece] = dataclasses.field(default_factory=list)
+    harms: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    running: list[str] = dataclasses.field(default_factory=list)
+    refused: str = ''
 
     def line(self) -> bytes:
         """As it is sent."""
@@ -53,6 +63,6 @@ class Report:
         :raises ValueError: if it was cut short
         """
         fields: dict[str, Any] = json.loads(line)
-        for name in ('trace', 'later'):
+        for name in ('trace', 'later', 'pieces', 'harms'):
             fields[name] = [tuple(row) for row in fields[name]]
         return cls(**fields)

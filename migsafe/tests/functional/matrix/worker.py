@@ -24,8 +24,8 @@ from typing import BinaryIO
 
 from migsafe.replay.lab import case as lab_case
 from migsafe.replay.lab import lab as lab_lab
-from migsafe.replay.lab import runner, world
-from migsafe.tests.functional.matrix import names
+from migsafe.replay.lab import runner, san, world
+from migsafe.tests.functional.matrix import client, names
 from migsafe.tests.functional.matrix.report import Report, Row
 
 
@@ -36,10 +36,15 @@ def report(lab: lab_lab.Lab, case: lab_case.Case) -> Report:
     except lab_lab.LabBroken as error:
         return Report(broken=str(error))
     fired = {f.fault for f in result.fired}
+    step = result.next_step
     return Report(
         [names.word(f) for f in case.faults if f not in fired], list(left(result)),
         result.seconds, result.log[-20000:], _rows(result.trace),
-        _rows(lab.world.trace[len(result.trace):]), [f.effect.index for f in result.fired])
+        _rows(lab.world.trace[len(result.trace):]), [f.effect.index for f in result.fired],
+        pieces=[(r.kind, r.host or '', r.volume) for r in result.residue],
+        harms=[(h.kind, h.host) for h in (*result.harms, *(step.harms if step else ()))],
+        running=result.running_on,
+        refused=f'{step.operation}: {step.status}' if step and not step.done else '')
 
 
 def _rows(trace: Iterable[world.Effect]) -> list[Row]:
@@ -63,9 +68,18 @@ def left(result: lab_case.CaseResult) -> Iterable[str]:
         yield 'the next step was impossible, a nova-compute is down'
 
 
-def serve(armed: bool, requests: BinaryIO, replies: BinaryIO) -> None:
+def laboratory(mode: str) -> lab_lab.Lab:
+    """
+    :param mode: plain, armed, or which of the two hosts has migsafe: source or destination
+    """
+    incident = san.Incident.load()
+    only = {'source': (incident.source,), 'destination': (incident.destination,)}
+    return lab_lab.Lab(armed=mode != 'plain', only=only.get(mode, ()))
+
+
+def serve(mode: str, requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer until the other side has closed."""
-    with lab_lab.Lab(armed=armed) as lab:
+    with laboratory(mode) as lab:
         runner.run(lab, lab_case.Case('fills the caches of Nova', next_step=None))
         replies.write(b'ready\n')
         replies.flush()
@@ -73,13 +87,15 @@ def serve(armed: bool, requests: BinaryIO, replies: BinaryIO) -> None:
             name, step = json.loads(line)
             replies.write(report(lab, names.case(name, step)).line())
             replies.flush()
+            if mode in client.HALVES:
+                lab.forget()
 
 
 def main() -> None:
     """Keep stdout for the replies; whatever Nova prints goes to stderr."""
     replies = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)
-    serve(sys.argv[1] == 'armed', sys.stdin.buffer, replies)
+    serve(sys.argv[1], sys.stdin.buffer, replies)
 
 
 if __name__ == '__main__':

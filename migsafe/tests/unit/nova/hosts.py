@@ -45,6 +45,16 @@ class Bus(peer.Peer):
                        method)(None, **kwargs)
 
 
+    def let_go(self, host, instance_uuid, volume_id):
+        """What Nova does there: it goes by the row."""
+        self.asked.append((host, 'remove_volume_connection'))
+        if 'remove_volume_connection' in self.lost:
+            raise TimeoutError(f'no reply from {host}')
+        there = self.hosts[host]
+        there.devices.disconnect(
+            instance_uuid, there.cloud.records.rows[volume_id].connection_info)
+
+
 class Host:
     """One compute host.
 
@@ -75,7 +85,11 @@ class Host:
 
     def verdict(self):
         """State and verdict."""
-        return self.tx().state, self.tx().verdict
+        return self.verdict_of(fake.MIGRATION)
+
+    def verdict_of(self, uuid):
+        """State and verdict of one of several."""
+        return self.tx(uuid).state, self.tx(uuid).verdict
 
 
 class TwoHosts(base.EngineCase):
@@ -114,6 +128,11 @@ class TwoHosts(base.EngineCase):
                 self.dst.journal.outcome(tx, self.dst.journal.intent(
                     tx, resource, effect, fake.volume(number), payload),
                     'ok', payload)
+
+    def without(self, host):
+        """A host has no migsafe."""
+        for one in (self.src, self.dst):
+            one.bus.unarmed_hosts.add(host)
 
     @contextlib.contextmanager
     def away(self, name):

@@ -81,7 +81,7 @@ class Calls:
 CHANGES = ('delete_attachment', 'terminate', 'to_host', 'release_task',
            'finish_migration', 'replace_connection', 'disconnect',
            'remove_directory', 'bind', 'unbind', 'move_allocations',
-           'delete_allocations', 'withdraw_allocations', 'peer.release')
+           'delete_allocations', 'withdraw_allocations', 'peer.release', 'peer.let_go')
 
 
 class Volumes:
@@ -334,6 +334,9 @@ class Peer:
 
     def unarmed(self, host, uuid, within=1.0):
         return self.without
+
+    def let_go(self, host, instance_uuid, volume_id):
+        self.calls('peer.let_go', host, volume_id)
 
     def release(self, host, uuid, instance_uuid, verdict):
         self.calls('peer.release', host, verdict)

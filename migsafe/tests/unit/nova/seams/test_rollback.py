@@ -44,6 +44,9 @@ class Data(dict):
 
 
 class Case(hosts.TwoHosts):
+    #: whether the source has migsafe
+    plugin = True
+
     def setUp(self):
         super().setUp()
         self.manager = type('Manager', (), {})()
@@ -59,6 +62,8 @@ class Case(hosts.TwoHosts):
             self.dst.journal.finish(tx)
         number = str(uuid.uuid4())
         self.begin_destination(number)
+        if self.plugin:
+            self.src.journal.begin(number, 'source', fake.INSTANCE, SRC, DST)
         if verdict:
             self.dst.journal.verdict(self.dst.tx(number), verdict, 'because')
         return number
@@ -128,6 +133,42 @@ class TestStates(Case):
                 self.dst.guests.state = guest
                 fine = not enforce and guest in (G.ABSENT, G.IN_TRANSFER)
                 self.assertIs(fine, self.roll_back(fake.MIGRATION) is None)
+
+
+class TestSourceWithoutPlugin(Case):
+    """Its message is the only word that it has."""
+
+    plugin = False
+
+    def setUp(self):
+        super().setUp()
+        self.dst.bus.unarmed_hosts.add(SRC)
+
+    def test_heard(self):
+        for guest, verdict in itertools.product(G, VERDICTS):
+            with self.subTest(guest=guest, verdict=verdict):
+                number = self.own(verdict)
+                self.dst.guests.state = guest
+                fine = (guest, verdict) in FINE or (
+                    guest is G.ABSENT and verdict != 'COMMIT')
+                self.assertIs(fine, self.roll_back(number) is None)
+
+    def test_what_was_made_here_is_taken_back_and_no_more(self):
+        number = self.own()
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+        self.assertIsNone(self.roll_back(number))
+        self.assertEqual(('settled', 'ABORT'), self.dst.verdict_of(number))
+        self.assertEqual(({SRC: 2, DST: 0}, set(), False), (
+            self.attachments(), self.dst.devices.present, self.dst.cloud.directories.there))
+        # the rest is for Nova to go back to
+        self.assertEqual([], self.world.calls.of(
+            'release_task', 'finish_migration', 'move_allocations', 'bind', 'to_host'))
+
+    def test_silence_is_no_such_word(self):
+        self.dst.bus.unarmed_hosts.clear()
+        with self.away(SRC):
+            self.assertIsNotNone(self.roll_back(self.own()))
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
 
 
 class TestSomethingElse(Case):

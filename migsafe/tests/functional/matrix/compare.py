@@ -1,0 +1,68 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whether a migration with migsafe on one of its two hosts went worse than on plain Nova."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from migsafe.tests.functional.matrix.report import Piece, Report
+
+#: What plain Nova does to a host when it takes an export away that is still in use there. What
+#: is left of it, because migsafe does not, is a hold and no residue more.
+TORN = frozenset(('export_yank', 'foreign_yank', 'foreign_connect', 'guest_export_lost'))
+#: What such a hold consists of.
+HELD = frozenset(('R3', 'R4'))
+
+
+@dataclasses.dataclass
+class Difference:
+    """What is otherwise than on plain Nova.
+
+    :param worse: what there is too much of: must be empty
+    :param held: what is left where plain Nova did damage instead
+    :param better: what plain Nova left, or did, and this did not
+    """
+
+    worse: list[str]
+    held: list[str]
+    better: list[str]
+
+
+def compare(plain: Report, half: Report) -> Difference:
+    """Compare what is left, what was damaged, and whether the next step can be done."""
+    more = _more(half.pieces, plain.pieces)
+    torn = {host for kind, host in plain.harms if kind in TORN}
+    held = [piece for piece in more if piece[0] in HELD and piece[1] in torn]
+    worse = [_text(piece) for piece in more if piece not in held]
+    worse += [f'harm {kind} on {host}' for kind, host in _more(half.harms, plain.harms)]
+    if len(half.running) != 1 and half.running != plain.running:
+        worse.append(f'the guest runs on {half.running}')
+    if half.refused and not (plain.refused or held):
+        worse.append(f'not done: {half.refused}')
+    better = [_text(piece) for piece in _more(plain.pieces, half.pieces)]
+    better += [f'harm {kind} on {host}' for kind, host in _more(plain.harms, half.harms)]
+    return Difference(worse, [_text(piece) for piece in held], better)
+
+
+def _more(these: Iterable[Any], those: Iterable[Any]) -> list[Any]:
+    """What is in the first more often than in the second."""
+    return list((collections.Counter(these) - collections.Counter(those)).elements())
+
+
+def _text(piece: Piece) -> str:
+    kind, host, volume = piece
+    disk = '' if volume is None else f' volume {volume}'
+    return f'{kind} {host}{disk}'.strip()
