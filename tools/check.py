@@ -31,6 +31,7 @@ SAMPLES = ROOT / "etc" / "migsafe"
 # part decides; doc/source/contributor/design.rst says why.
 LAYERS = {
     "migsafe": ("eventlet", "gevent", "futurist", "asyncio", "multiprocessing", "concurrent"),
+    "migsafe.audit": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.brick": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.transaction"),
     "migsafe.conf": ("eventlet", "nova", "cinder", "migsafe.journal", "migsafe.nova"),
     "migsafe.journal": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.transaction"),

@@ -16,6 +16,8 @@ ERROR = 1
 USAGE = 2
 FOUND = 3
 REPAIRED = 4
+#: Wrong arguments of ``migsafe audit``, as Nova's own tools say it.
+ARGUMENTS = 127
 
 HELP = """\
 exit codes:
