@@ -18,6 +18,7 @@ residue. What is found is read once more, in new snapshots, and only what is sti
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import time
 from collections.abc import Callable, Container, Iterator
@@ -53,6 +54,8 @@ def audit(sources: Sources, asked: Asked, spans: Spans,
     if first:
         again = Only(frozenset(one.instance for one in first.values() if one.instance),
                      frozenset(one.volume for one in first.values() if one.volume))
+        if report.lost:
+            sources = dataclasses.replace(sources, cinder=None)
         _again(sources, asked, again, spans, local, first, report)
         report.findings.sort(key=order)
         report.doubts = len(first) - len(report.findings)
@@ -68,15 +71,14 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
     """The first look, in which addresses are only compared."""
     with contextlib.ExitStack() as stack:
         look = opening.look(stack, sources, report, hash)
-        only = None
-        if asked.instances or asked.volumes:
-            only = look.widened(asked.instances, asked.volumes)
         clock = _clock(look, spans, local)
         report.now = clock.now
-        done, total = 0, (len(only.instances) if only else
+        cases = _cases(look, notes, clock, asked, report)
+        report.lost = sources.cinder is not None and look.cinder is None
+        done, total = 0, (len(cases.only.instances) if cases.only else
                           sum(nova.count() for nova in look.cells))
         try:
-            for page in _cases(look, notes, clock, only, report).pages():
+            for page in cases.pages():
                 for case in page:
                     done += case.instance.life.value == 'live'
                     report.counts.update(instances=1, rows=len(case.rows),
@@ -88,16 +90,23 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
             report.unseen.append(f'Everything after {done} of {total} instances: {error}')
 
 
-def _cases(look: Look, notes: Notes, clock: Clock, only: Only | None, report: Report) -> Cases:
+def _cases(look: Look, notes: Notes, clock: Clock, asked: Asked, report: Report) -> Cases:
     """The cases; without Cinder if that fails while its attachments are read."""
     try:
-        return Cases(look, notes, clock, only)
+        return _of(look, notes, clock, asked)
     except database.Unreadable as error:
         if look.cinder is None or error.kwargs.get('label') != look.cinder.label:
             raise
         opening.lost(report, 'Cinder', error)
         look.cinder = None
-        return Cases(look, notes, clock, only)
+        return _of(look, notes, clock, asked)
+
+
+def _of(look: Look, notes: Notes, clock: Clock, asked: Asked) -> Cases:
+    only = None
+    if asked.instances or asked.volumes:
+        only = look.widened(asked.instances, asked.volumes)
+    return Cases(look, notes, clock, only)
 
 
 def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: datetime.datetime,

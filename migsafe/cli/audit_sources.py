@@ -105,10 +105,13 @@ def _parsed(text: str, option: str) -> sa.URL:
     try:
         url = sa.make_url(text)
         url.get_dialect()
+        known = url.get_backend_name() in ('mysql', 'postgresql', 'sqlite')
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError, ValueError):
+        known = False
+    if not known:
         raise BadArgument(
             option=option, reason='it is no URL of a database that can be read here. It begins '
-            'with mysql+pymysql://, postgresql+psycopg2:// or sqlite:///') from None
+            'with mysql+pymysql://, postgresql+psycopg2:// or sqlite:///')
     return url
 
 

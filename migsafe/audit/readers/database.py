@@ -60,8 +60,9 @@ class Snapshot:
         if name not in self._tables:
             try:
                 with translated(self.label):
-                    self._tables[name] = sa.Table(
-                        name, sa.MetaData(), autoload_with=self.connection, resolve_fks=False)
+                    found = sa.inspect(self.connection).get_columns(name)
+                    self._tables[name] = sa.Table(name, sa.MetaData(), *(
+                        sa.Column(one['name'], one['type']) for one in found))
             except NoTable:
                 self._tables[name] = None
         return self._tables[name]

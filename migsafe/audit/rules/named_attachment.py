@@ -109,6 +109,8 @@ def _left(case: Case, clock: Clock) -> Iterator[Finding]:
     Where a row has no attachment at all it is from before Nova kept them, and that of Cinder
     belongs to it.
     """
+    if not case.comparable:
+        return
     named = {row.attachment for row in case.rows}
     old = {row.volume for row in case.rows if row.attachment is None}
     for one in case.attachments:
