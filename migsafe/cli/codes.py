@@ -17,6 +17,8 @@ USAGE = 2
 FOUND = 3
 REPAIRED = 4
 UNSURE = 5
+#: Wrong arguments of ``migsafe audit``, as Nova's own tools say it.
+ARGUMENTS = 127
 
 HELP = """\
 exit codes:

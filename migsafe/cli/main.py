@@ -30,6 +30,7 @@ COMMANDS = {
     'settle': 'migsafe.cli.settle:Settle',
     'host explain': 'migsafe.cli.host_verdict:HostExplain',
     'host list': 'migsafe.cli.host_verdict:HostList',
+    'audit': 'migsafe.cli.audit:Audit',
     'residue list': 'migsafe.cli.residue:ResidueList',
     'lvm list': 'migsafe.cli.lvm:LvmList',
     'lvm release': 'migsafe.cli.lvm:LvmRelease',

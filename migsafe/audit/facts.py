@@ -1,0 +1,167 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the records of a cloud say, one small tuple for each row.
+
+They are tuples because a large cloud has half a million of them. None holds a secret: of a
+connection_info only what tells disks apart is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from migsafe.audit.address import Connection
+
+Moment = datetime.datetime | None
+
+
+class Life(enum.Enum):
+    """What a database of Nova knows of an instance.
+
+    UNKNOWN: no database that was given has it. It may live in a cell that was not.
+    """
+
+    LIVE = 'live'
+    DELETED = 'deleted'
+    UNKNOWN = 'unknown'
+
+
+class Instance(NamedTuple):
+    """A row of ``instances``.
+
+    :ivar number: its primary key, by which pages are read
+    :ivar power: power_state as nova-compute saw it last; 1 is running (nova.compute.power_state)
+    :ivar hidden: it is the copy of a resize between cells that the API does not show
+    """
+
+    number: int
+    uuid: str
+    host: str | None = None
+    node: str | None = None
+    vm_state: str | None = None
+    task_state: str | None = None
+    power: int | None = None
+    updated: Moment = None
+    hidden: bool = False
+    life: Life = Life.LIVE
+
+
+class Row(NamedTuple):
+    """A volume in ``block_device_mapping``."""
+
+    number: int
+    instance: str
+    volume: str
+    attachment: str | None
+    connection: Connection
+    updated: Moment = None
+
+
+class Attachment(NamedTuple):
+    """A row of Cinder's ``volume_attachment``.
+
+    :ivar host: of its connector; None where none was ever given
+    :ivar writes: its mode allows it
+    """
+
+    uuid: str
+    volume: str
+    instance: str | None
+    host: str | None
+    status: str | None
+    writes: bool
+    connection: Connection
+    updated: Moment = None
+
+
+class Migration(NamedTuple):
+    """A row of ``migrations``; ``kind`` is its migration_type."""
+
+    number: int
+    uuid: str | None
+    instance: str
+    kind: str | None
+    status: str | None
+    source: str | None
+    dest: str | None
+    updated: Moment = None
+
+
+class Allocation(NamedTuple):
+    """What a consumer has of a compute node.
+
+    :ivar host: of the node; None if the provider is no compute node that Nova knows
+    """
+
+    consumer: str
+    provider: str
+    host: str | None
+
+
+class Volume(NamedTuple):
+    """A volume that is not simply in use by one instance."""
+
+    uuid: str
+    multiattach: bool
+    status: str | None
+    migration: str | None
+    updated: Moment = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Views:
+    """Which databases were given and could be read.
+
+    :ivar records: columns that tell which host an attachment of Cinder is for: not before Pike
+    """
+
+    cinder: bool = False
+    records: bool = False
+    placement: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class Case:
+    """An instance and everything that names it.
+
+    :ivar attachments: of this instance
+    :ivar sharing: volume -> every attachment of it, whoever's
+    :ivar volumes: only those out of the ordinary
+    :ivar brought: it was unshelved after the newest migration; None if nobody has looked
+    :ivar comparable: connectors of this hypervisor have the name of the host
+    """
+
+    instance: Instance
+    rows: tuple[Row, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    sharing: Mapping[str, tuple[Attachment, ...]] = dataclasses.field(default_factory=dict)
+    migrations: tuple[Migration, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
+    volumes: Mapping[str, Volume] = dataclasses.field(default_factory=dict)
+    views: Views = dataclasses.field(default_factory=Views)
+    brought: bool | None = None
+    comparable: bool = True
+
+    def named(self, row: Row) -> Attachment | None:
+        """The attachment that a row names, if Cinder has it."""
+        if row.attachment is None:
+            return None
+        known = (*self.sharing.get(row.volume, ()), *self.attachments)
+        return next((one for one in known if one.uuid == row.attachment), None)
+
+    def newest(self) -> Migration | None:
+        """The last migration that began."""
+        return max(self.migrations, key=lambda one: one.number, default=None)

@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Opens the databases of a cloud for one look at it, as many as can be opened."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from migsafe.audit.address import Compact
+from migsafe.audit.cases import Look
+from migsafe.audit.readers import database
+from migsafe.audit.readers.cinder import Cinder
+from migsafe.audit.readers.nova import Nova
+from migsafe.audit.readers.placement import Placement
+from migsafe.audit.report import Report
+from migsafe.journal import errors
+
+#: What cannot be told without it.
+WITHOUT = {
+    'Cinder': "rows were compared with Nova's own records only, and attachments not at all",
+    'Placement': 'allocations were not looked at (R7)',
+}
+Kind = TypeVar('Kind', Cinder, Placement)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """The databases to read; there is one of Nova for each cell."""
+
+    nova: Sequence[sa.URL]
+    cinder: sa.URL | None = None
+    placement: sa.URL | None = None
+
+
+def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
+         compact: Compact | None) -> Look:
+    """Begin a snapshot of each database, in the order in which the rows will be read.
+
+    :param stack: closes them
+    :param report: told what was opened, and what could not be
+    :raises Unreadable: no database of Nova can be read
+    """
+    cells = _cells(stack, sources, report)
+    cinder = _optional(stack, report, 'Cinder', sources.cinder, Cinder)
+    placement = _optional(stack, report, 'Placement', sources.placement, Placement)
+    if cinder is not None:
+        report.unseen += [f'{cinder.label} has no table {name}.' for name in cinder.missing()]
+        if not cinder.records_hosts:
+            report.unseen.append(
+                'This release of Cinder does not write down for which host an attachment is; '
+                'exports are known by the rows of Nova alone.')
+    return Look(cells, cinder, placement, compact)
+
+
+def _cells(stack: contextlib.ExitStack, sources: Sources, report: Report) -> list[Nova]:
+    cells: list[Nova] = []
+    for url in sources.nova:
+        try:
+            nova = Nova(stack.enter_context(database.opened(url)))
+        except database.Unreadable as error:
+            if len(sources.nova) == 1:
+                raise
+            lost(report, 'A cell of Nova', error)
+            continue
+        cells.append(nova)
+        report.sources.append(f'Nova: {nova.label}')
+        report.unseen += [f'{nova.label} has no table {name}.' for name in nova.missing()]
+    if not cells:
+        raise database.Unreadable(
+            label='No database of Nova', reason='; '.join(report.unseen))
+    return cells
+
+
+def _optional(stack: contextlib.ExitStack, report: Report, name: str, url: sa.URL | None,
+              kind: Callable[[database.Snapshot], Kind]) -> Kind | None:
+    if url is None:
+        report.unseen.append(
+            f'{name} was not given (--{name.lower()}-database): {WITHOUT[name]}.')
+        return None
+    try:
+        found = kind(stack.enter_context(database.opened(url)))
+    except database.Unreadable as error:
+        lost(report, name, error)
+        return None
+    report.sources.append(f'{name}: {errors.label(url)}')
+    return found
+
+
+def lost(report: Report, name: str, error: Exception) -> None:
+    """Note that a database that was named could not be read."""
+    report.failed = True
+    report.unseen.append(f'{name}: {error}')

@@ -1,0 +1,64 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The rules: each is a function of one case and the clock, in a module of its own.
+
+A rule is given everything that names an instance and returns what is wrong with it. It reads
+nothing itself, so that one table of cases tests it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from migsafe.audit.activity import Clock
+from migsafe.audit.facts import Case
+from migsafe.audit.findings import Finding
+from migsafe.audit.rules import (
+                                 connection,
+                                 ended_nowhere,
+                                 exports,
+                                 host,
+                                 named_attachment,
+                                 placement,
+                                 stuck,
+                                 writers,
+)
+
+Rule = Callable[[Case, Clock], Iterable[Finding]]
+
+RULES: Mapping[str, Rule] = {
+    'R1': connection.judge,
+    'R2': named_attachment.judge,
+    'R3': exports.judge,
+    'R5': host.judge,
+    'R6': stuck.judge,
+    'R7': placement.judge,
+    'R10': writers.judge,
+    'R12': ended_nowhere.judge,
+}
+
+TITLES: Mapping[str, str] = {
+    'R1': "BDM connection_info names the wrong host's LUN",
+    'R2': 'BDM attachment_id is wrong or gone',
+    'R3': 'export or attachment for a host that does not run the guest',
+    'R5': 'instance.host is not where the guest runs',
+    'R6': 'instance stuck in migrating, or in ERROR though the guest is well',
+    'R7': 'Placement allocation of the wrong host',
+    'R10': 'volume that two hosts can write',
+    'R12': 'migration record that never ended',
+}
+
+#: What records alone cannot show, and who can.
+NOT_IN_RECORDS: Mapping[str, str] = {
+    'R4': 'devices left on a host', 'R8': "port bindings, which are in Neutron's database",
+    'R9': 'devices with another identity', 'R11': 'instance directories',
+}

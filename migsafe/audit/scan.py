@@ -1,0 +1,138 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Runs the rules over a cloud, and looks again at what they have found.
+
+The databases are read one after another, so that an operation between two of them looks like
+residue. What is found is read once more, in new snapshots, and only what is still there is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable, Container, Iterator
+
+from migsafe.audit import opening
+from migsafe.audit.activity import Clock, Spans, clock_of
+from migsafe.audit.cases import Cases, Look, Only
+from migsafe.audit.facts import Case
+from migsafe.audit.findings import Finding
+from migsafe.audit.notes import Notes
+from migsafe.audit.opening import Sources
+from migsafe.audit.readers import database
+from migsafe.audit.report import Asked, Report, order
+from migsafe.audit.rules import NOT_IN_RECORDS, RULES
+
+#: Told how many instances are done, and of how many.
+Progress = Callable[[int, int], None]
+
+
+
+def audit(sources: Sources, asked: Asked, spans: Spans,
+          local: datetime.datetime, progress: Progress) -> Report:
+    """Look at a cloud twice.
+
+    :param local: the time of this machine, UTC
+    :raises Unreadable: no database of Nova can be read, or what was found cannot be looked at
+        again
+    """
+    began, report = time.monotonic(), Report()
+    notes = Notes()
+    first = {one.identity: one for one in _look(
+        sources, asked, spans, local, report, notes, progress)}
+    if first:
+        again = Only(frozenset(one.instance for one in first.values() if one.instance),
+                     frozenset(one.volume for one in first.values() if one.volume))
+        if report.lost:
+            sources = dataclasses.replace(sources, cinder=None)
+        _again(sources, asked, again, spans, local, first, report)
+        report.findings.sort(key=order)
+        report.doubts = len(first) - len(report.findings)
+    report.unseen += notes.sentences()
+    report.unseen.append('Records alone do not show ' + ', '.join(
+        f'{what} ({rule})' for rule, what in NOT_IN_RECORDS.items()) + '.')
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime, report: Report,
+          notes: Notes, progress: Progress) -> Iterator[Finding]:
+    """The first look, in which addresses are only compared."""
+    with contextlib.ExitStack() as stack:
+        look = opening.look(stack, sources, report, hash)
+        clock = _clock(look, spans, local)
+        report.now = clock.now
+        cases = _cases(look, notes, clock, asked, report)
+        report.lost = sources.cinder is not None and look.cinder is None
+        done, total = 0, (len(cases.only.instances) if cases.only else
+                          sum(nova.count() for nova in look.cells))
+        try:
+            for page in cases.pages():
+                for case in page:
+                    done += case.instance.life.value == 'live'
+                    report.counts.update(instances=1, rows=len(case.rows),
+                                         attachments=len(case.attachments))
+                    yield from _judged(case, clock, asked)
+                progress(done, max(total, done))
+        except database.Unreadable as error:
+            report.failed = True
+            report.unseen.append(f'Everything after {done} of {total} instances: {error}')
+
+
+def _cases(look: Look, notes: Notes, clock: Clock, asked: Asked, report: Report) -> Cases:
+    """The cases; without Cinder if that fails while its attachments are read."""
+    try:
+        return _of(look, notes, clock, asked)
+    except database.Unreadable as error:
+        if look.cinder is None or error.kwargs.get('label') != look.cinder.label:
+            raise
+        opening.lost(report, 'Cinder', error)
+        look.cinder = None
+        return _of(look, notes, clock, asked)
+
+
+def _of(look: Look, notes: Notes, clock: Clock, asked: Asked) -> Cases:
+    only = None
+    if asked.instances or asked.volumes:
+        only = look.widened(asked.instances, asked.volumes)
+    return Cases(look, notes, clock, only)
+
+
+def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: datetime.datetime,
+           first: Container[tuple[str, ...]], report: Report) -> None:
+    """The second look, at suspects only, in which addresses are kept for people."""
+    with contextlib.ExitStack() as stack:
+        # What could not be read was said before.
+        look = opening.look(stack, sources, Report(), None)
+        clock = _clock(look, spans, local)
+        wide = look.widened(only.instances, only.volumes)
+        told = set()
+        for page in Cases(look, Notes(), clock, wide).pages():
+            for case in page:
+                for one in _judged(case, clock, asked):
+                    if one.identity in first and one.identity not in told:
+                        told.add(one.identity)
+                        report.findings.append(one)
+                        report.see(case, one)
+
+
+def _judged(case: Case, clock: Clock, asked: Asked) -> Iterator[Finding]:
+    for rule, judge in RULES.items():
+        if not asked.rules or rule in asked.rules:
+            yield from filter(asked.wants, judge(case, clock))
+
+
+def _clock(look: Look, spans: Spans, local: datetime.datetime) -> Clock:
+    beats = [beat for nova in look.cells if (beat := nova.heartbeat())]
+    return clock_of(max(beats, default=None), local, spans)

@@ -1,0 +1,170 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``migsafe audit``: arguments, formats, exit codes, the page."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import sqlite3
+import stat
+
+from migsafe.cli import audit_progress
+from migsafe.tests.unit.audit import cloud
+from migsafe.tests.unit.cli import base as cli_base
+from migsafe.tests.unit.journal import base as journal_base
+
+SECRET = cli_base.NOVA_PASSWORD
+VM = '66009d94-114f-4062-99b'
+
+
+class TestAudit(cli_base.CommandTestCase):
+    """On the database of incident 000."""
+
+    def setUp(self):
+        super().setUp()
+        self.database = os.path.join(os.path.dirname(self.state), '000.sqlite')
+        with sqlite3.connect(self.database) as made:
+            made.executescript(cloud.INCIDENT.read_text(encoding='utf-8'))
+        made.close()
+        self.both = ('--nova-database', self.database, '--cinder-database', self.database)
+
+    def audit(self, *args, config=False):
+        return self.run_command('audit', *args, config=config)
+
+    def test_incident_000(self):
+        rows = self.rows('audit', *self.both, code=3, config=False)
+        self.assertEqual(['R1', 'R1', 'R10', 'R10', 'R3', 'R3'], [row['Rule'] for row in rows])
+        self.assertEqual(['node13', 'node11'], rows[0]['Hosts'])
+        self.assertEqual('node11', rows[0]['Evidence']['connector_host'])
+        self.assertIn(f'nova-manage volume_attachment refresh {VM} ', rows[0]['Repair'])
+        code, out, err = self.audit(*self.both)
+        self.assertEqual(3, code)
+        for word in ('R1 ', 'critical', VM, 'LUN 4 of iqn'):
+            self.assertIn(word, out)
+        for word in ('1 instances, 2 rows', 'as of 2017-06-05 03:30:04 UTC',
+                     'Found: R1 2, R3 2, R10 2.', 'Not seen: Placement was not given'):
+            self.assertIn(word, err)
+
+    def test_csv(self):
+        code, out, _err = self.audit(*self.both, '-f', 'csv')
+        self.assertEqual(3, code)
+        rows = list(csv.DictReader(io.StringIO(out)))
+        self.assertEqual(6, len(rows))
+        self.assertEqual({VM}, {row['Instance'] for row in rows})
+
+    def test_filters(self):
+        volume = 'e0c8da7e-baff-4530-a512-a67f71018e3f'
+        for args, count in (
+                (('--rule', 'R1'), 2), (('--rule', 'R1', '--rule', 'R3'), 4),
+                (('--volume', volume), 3), (('--instance', VM), 6),
+                (('--volume', volume, '--rule', 'R10'), 1), (('--host', 'node11'), 6)):
+            self.assertEqual(count, len(self.rows(
+                'audit', *self.both, *args, code=3, config=False)), args)
+        for args in (('--host', 'node18'), ('--instance', 'x'), ('--rule', 'R5')):
+            self.assertEqual([], self.rows('audit', *self.both, *args, config=False), args)
+
+    def test_wrong_arguments(self):
+        missing = os.path.join(self.state, 'nowhere')
+        text = os.path.join(os.path.dirname(self.state), 'dump.sql')
+        with open(text, 'w') as handle:
+            handle.write('CREATE TABLE instances (id INTEGER);\n')
+        for args, word in (
+                ((), '--nova-database: it is not given'),
+                (('--nova-database', missing), 'nowhere cannot be read: No such file'),
+                (('--nova-database', text), 'has to be loaded into a database first'),
+                (('--nova-database', f'oracle://u:{SECRET}@h/d'), 'is no URL of a'),
+                (('--nova-database', f'mysql+x://u:{SECRET}@h/d'), 'is no URL of a'),
+                ((*self.both, '--html', f'{missing}/a b.html'), "a b.html' cannot be")):
+            code, _out, err = self.audit(*args)
+            self.assertEqual(127, code, args)
+            self.assertIn(word, err)
+        for args in (('--rule', 'R99'), ('--grace', 'soon'), ('--stuck', '-1'), ('--nonsense',)):
+            self.assertEqual(127, self.audit(*self.both, *args)[0], args)
+
+    def test_the_configuration_names_the_databases(self):
+        conf = os.path.join(os.path.dirname(self.state), 'nova-conductor.conf')
+        with open(conf, 'w') as handle:
+            handle.write(f'[database]\nconnection = sqlite:///{self.database}\n')
+        code, _out, err = self.audit('--nova-database', conf, '--cinder-database', conf)
+        self.assertEqual(3, code, err)
+        self.nova_conf = conf
+        self.assertEqual(3, self.audit(config=True)[0])
+
+    def test_a_database_that_is_not_there(self):
+        url = f'mysql+pymysql://n:{SECRET}@127.0.0.1:1/nova'
+        code, _out, err = self.audit('--nova-database', url)
+        self.assertEqual(1, code)
+        self.assertIn('127.0.0.1:1/nova cannot be read', err)
+        code, _out, err = self.audit('--nova-database', self.database, '--cinder-database', url)
+        self.assertEqual(3, code)
+        code, _out, err = self.audit('--nova-database', self.database, '--cinder-database', url,
+                                     '--rule', 'R5')
+        self.assertEqual(1, code)
+        self.assertIn('Not seen: Cinder: ', err)
+
+    def test_the_page(self):
+        path = os.path.join(os.path.dirname(self.state), 'page.html')
+        hostile = '<script>alert(1)</script>'
+        with sqlite3.connect(self.database) as made:
+            made.execute("UPDATE instances SET host = ?", (hostile,))
+        made.close()
+        code, _out, _err = self.audit(*self.both, '--html', path)
+        self.assertEqual(3, code)
+        self.assertEqual(0o600, stat.S_IMODE(os.stat(path).st_mode))
+        with open(path, encoding='utf-8') as handle:
+            page = handle.read()
+        self.assertEqual(1, page.count('<script>'))
+        self.assertIn('&lt;script&gt;alert(1)', page)
+        self.assertNotIn('http:', page)
+        self.assertNotIn('https:', page)
+        self.assertEqual(6, page.count('<tr data-rule='))
+        allowed = re.search(r"script-src 'sha256-([\w+/=]+)'", page)[1]
+        script = re.search(r'<script>(.*)</script>', page, re.DOTALL)[1]
+        self.assertEqual(allowed, base64.b64encode(
+            hashlib.sha256(script.encode()).digest()).decode())
+
+    def test_the_page_of_a_clean_cloud(self):
+        path = os.path.join(os.path.dirname(self.state), 'page.html')
+        code, _out, _err = self.audit(*self.both, '--rule', 'R5', '--html', path)
+        self.assertEqual(0, code)
+        with open(path, encoding='utf-8') as handle:
+            self.assertIn('<b>0</b>findings', handle.read())
+
+    def test_json_is_whole(self):
+        _code, out, _err = self.audit(*self.both, '-f', 'json', '--rule', 'R3')
+        for row in json.loads(out):
+            self.assertEqual({'Rule', 'Severity', 'Certain', 'Hosts', 'Instance', 'Volume', 'What',
+                              'Repair', 'Evidence'}, set(row))
+            self.assertIs(False, row['Certain'])
+
+
+class TestProgress(journal_base.JournalTestCase):
+    """Only on a terminal, and gone at the end."""
+
+    def test_no_terminal(self):
+        self.assertIsNone(audit_progress.shown_on(io.StringIO()))
+
+    def test_it_counts(self):
+        stream = io.StringIO()
+        shown = audit_progress.Progress(stream)
+        shown._last -= 1
+        shown._began -= 10
+        shown(1000, 4000)
+        self.assertIn('1,000 of 4,000 instances (25 %), 30 s left', stream.getvalue())
+        shown(1001, 4000)
+        self.assertNotIn('1,001', stream.getvalue())
+        shown.end()
+        self.assertTrue(stream.getvalue().endswith(' \r'))
