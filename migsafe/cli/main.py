@@ -28,6 +28,7 @@ COMMANDS = {
     'journal list': 'migsafe.cli.log:JournalList',
     'journal show': 'migsafe.cli.log:JournalShow',
     'settle': 'migsafe.cli.settle:Settle',
+    'preflight': 'migsafe.cli.preflight:Preflight',
     'residue list': 'migsafe.cli.residue:ResidueList',
     'lvm list': 'migsafe.cli.lvm:LvmList',
     'lvm release': 'migsafe.cli.lvm:LvmRelease',

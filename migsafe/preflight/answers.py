@@ -19,6 +19,7 @@ from migsafe.preflight import decision, fate
 from migsafe.preflight.decision import Asked, Decision, Request, Situation
 from migsafe.preflight.fate import Fate, Harm, Judged
 from migsafe.preflight.guest import Kind
+from migsafe.text import shell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +86,17 @@ REMEDIES: tuple[tuple[Fate, Kind | None, str], ...] = (
 )
 
 
-def remedy(one: Judged) -> str:
-    """What helps; empty where nothing has to."""
+def of_server(text: str, server: str) -> str:
+    """A text with the server in the place of SERVER."""
+    return text.replace('SERVER', shell(server))
+
+
+def remedy(one: Judged, server: str) -> str:
+    """What helps; empty where nothing has to.
+
+    :param server: its id, for commands
+    """
     if one.row.harm is Harm.NONE:
         return ''
-    return next((text for fits, kind, text in REMEDIES if fits is one.row.fate
-                 and kind in (None, one.kind)), SNAPSHOT)
+    return of_server(next((text for fits, kind, text in REMEDIES if fits is one.row.fate
+                           and kind in (None, one.kind)), SNAPSHOT), server)

@@ -22,9 +22,9 @@ from nova import block_device, objects
 from nova import context as nova_context
 from nova.compute import utils as compute_utils
 from oslo_log import log as logging
-from oslo_serialization import jsonutils
 
 from migsafe.brick.guard import policy
+from migsafe.nova.clients.records import connection_info
 from migsafe.preflight.guest import Disk, Guest, Storage, Volume
 from migsafe.text import masked
 
@@ -77,7 +77,7 @@ def _disk(device: Any) -> Disk:
 
 
 def _volume(row: Any) -> Volume:
-    info = jsonutils.loads(row.connection_info) if row.connection_info else {}
+    info = connection_info(row.connection_info) or {}
     data = info.get('data') or {}
     return Volume(
         str(row.volume_id), block_device.strip_dev(row.device_name or ''), bool(info),

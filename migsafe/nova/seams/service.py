@@ -28,7 +28,7 @@ from migsafe.brick.guard.identity_check import Patrol
 from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.clients import identities
+from migsafe.nova.clients import identities, survey
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import identity_check, incoming_state, recovery, registry, status
 from migsafe.nova.host import journal as host_journal
@@ -97,6 +97,8 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         participant, manager, functools.partial(status.armed, journal))
     participant.recovery = recover
     participant.forget = functools.partial(incoming_state.forget, manager)
+    participant.survey = functools.partial(
+        survey.of_host, manager.driver, manager.host, journal)
     participant.patrol = _patrol(manager, conf, journal)
     if conf.device_guards:
         participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
