@@ -178,8 +178,8 @@ def _bounded(question: Callable[[], T]) -> T:
     except Exception as error:
         from keystoneauth1 import exceptions as keystone
         if isinstance(error, keystone.ConnectionError):
-            raise Silent(reason=masked(error)) from None
-        raise NoAccount(reason=masked(error)) from None
+            raise Silent(reason=masked(error).rstrip('.')) from None
+        raise NoAccount(reason=masked(error).rstrip('.')) from None
 
 
 def _mappings(rows: Any) -> list[Mapping[str, Any]]:
