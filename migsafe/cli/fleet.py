@@ -118,6 +118,19 @@ def service_of(host: str, topic: str = TOPIC) -> bus.Service:
         check='Check that it runs ("openstack compute service list"), and its log.')
 
 
+def without(transport: bus.Bus, service: bus.Service) -> str:
+    """Tell a host without an endpoint of migsafe from one that does not know a later call.
+
+    :returns: what it means that there is none; empty if there is one
+    :raises NoAnswer: it is not known
+    """
+    try:
+        transport.call(service, 'describe', uuid='00000000-0000-4000-8000-000000000000')
+    except bus.Unknown as error:
+        return show.text(error)
+    return ''
+
+
 def _one(transport: bus.Bus, host: str) -> Overview:
     """Ask one host; whatever is wrong with it alone is what is known of it.
 
@@ -125,26 +138,16 @@ def _one(transport: bus.Bus, host: str) -> Overview:
     """
     name, service = show.text(host), service_of(host)
     try:
-        return parse(host, transport.call(service, 'overview', SINCE))
-    except bus.Unreachable:
-        raise
-    except bus.TooOld as error:
-        return _older(transport, service, name, error)
-    except bus.NoAnswer as error:
-        return Overview(name, 'unknown', show.text(error))
-
-
-def _older(transport: bus.Bus, service: bus.Service, name: str, why: bus.TooOld) -> Overview:
-    """Tell a host without an endpoint of migsafe from one that does not know this call yet."""
-    try:
-        transport.call(service, 'describe', uuid='00000000-0000-4000-8000-000000000000')
-    except bus.Unknown as error:
-        return Overview(name, 'unarmed', show.text(error))
+        try:
+            return parse(host, transport.call(service, 'overview', SINCE))
+        except bus.TooOld as error:
+            unarmed = without(transport, service)
+            return Overview(name, 'unarmed' if unarmed else 'unknown',
+                            unarmed or show.text(error))
     except bus.Unreachable:
         raise
     except bus.NoAnswer as error:
         return Overview(name, 'unknown', show.text(error))
-    return Overview(name, 'unknown', show.text(why))
 
 
 def parse(host: str, reply: Mapping[str, Any]) -> Overview:

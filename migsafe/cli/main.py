@@ -31,6 +31,7 @@ COMMANDS = {
     'host explain': 'migsafe.cli.host_verdict:HostExplain',
     'host list': 'migsafe.cli.host_verdict:HostList',
     'audit': 'migsafe.cli.audit:Audit',
+    'preflight': 'migsafe.cli.preflight:Preflight',
     'residue list': 'migsafe.cli.residue:ResidueList',
     'lvm list': 'migsafe.cli.lvm:LvmList',
     'lvm release': 'migsafe.cli.lvm:LvmRelease',

@@ -33,12 +33,13 @@ from migsafe.journal import residue, view
 from migsafe.journal.records import ServiceStatus
 from migsafe.nova.bus import peer
 from migsafe.nova.host.participant import SOURCE, Participant
+from migsafe.preflight.report import payload
 from migsafe.text import masked
 from migsafe.transaction import answers, evidence
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
-VERSION = '1.1'
+VERSION = '1.2'
 MAX_UUID = 36
 #: Pieces of residue in one overview.
 MAX_PIECES = 100
@@ -46,8 +47,8 @@ Answer = dict[str, Any]
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.1: 1.0 for other hosts, and ``overview`` for the
-    command ``migsafe``.
+    """RPC namespace ``migsafe``, version 1.2: 1.0 for other hosts, ``overview`` (1.1) and
+    ``preflight`` (1.2) for the command ``migsafe``.
 
     :param participant: this host's participant
     """
@@ -138,6 +139,14 @@ class Endpoint:
             'held': held, 'status': _status(journal.statuses()), 'more': len(found) > MAX_PIECES,
             'residue': [{name: _cut(value) for name, value in piece._asdict().items()}
                         for piece in found[:MAX_PIECES]]}
+
+    @discreet
+    def preflight(self, context: Any, instance_uuid: Any, **_later: Any) -> Answer:
+        """What ``migsafe preflight`` asks this host; it changes nothing."""
+        _check(instance_uuid=instance_uuid)
+        found = self._participant.survey(instance_uuid)
+        self._participant.journal.check_answered()
+        return payload(found)
 
 
 def _status(reports: list[ServiceStatus]) -> Answer:

@@ -24,6 +24,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import release
+from migsafe.preflight.report import Report
 from migsafe.resources.instance_record import TERMINAL
 from migsafe.text import shell
 from migsafe.transaction import closing
@@ -68,6 +69,7 @@ class Participant:
         self.kept: Any = None
         self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None
+        self.survey: Callable[[str], Report]
 
     def attempt(self, uuid: str, instance_uuid: str) -> host_attempt.Attempt:
         """A new, not yet registered attempt."""

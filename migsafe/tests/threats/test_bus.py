@@ -11,6 +11,7 @@
 # under the License.
 """What arrives over the message bus: calls with any arguments, and answers of any shape."""
 
+import contextlib
 import inspect
 import json
 import uuid
@@ -21,12 +22,14 @@ from hypothesis import given, strategies
 from migsafe import exceptions
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.host import release
+from migsafe.preflight import report
 from migsafe.tests.threats import examples, failing, values
 from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import answers
 
-METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview')
+METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview', 'preflight')
 #: Calls of the cloud that change nothing.
 ASKING = ('attachments', 'connection_info', 'instance', 'moves', 'moving_to', 'volumes', 'paths',
           'find_directory', 'bindings', 'held', 'provider', 'evidence', 'peer.evidence',
@@ -77,6 +80,13 @@ class TestCalls(hosts.TwoHosts):
         strategies.sampled_from(('later', 'host', 'uuid')), values.ANYTHING))
     def test_overview(self, later):
         self.check('overview', later)
+
+    @examples.settings()
+    @given(values.UUIDS, values.ANYTHING)
+    def test_preflight(self, instance, later):
+        self.dst.participant.survey = lambda uuid: cases.made(
+            'node11', cases.GUEST, residue=(uuid,))
+        self.check('preflight', {'instance_uuid': instance, 'later': later})
 
     @examples.settings()
     @given(values.UUIDS, values.UUIDS)
@@ -154,6 +164,8 @@ class TestAnswers(hosts.TwoHosts):
     def test_of_any_shape(self, reply):
         answers.parse('node11', reply)
         peer.parse_description(reply)
+        with contextlib.suppress(report.NotUnderstood):
+            report.read(report.Report, reply)
         self.assertIn(peer.parse_release(reply)['state'], ('done', 'busy', 'refused'))
 
     @examples.settings()

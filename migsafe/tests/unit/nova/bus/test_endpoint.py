@@ -15,12 +15,15 @@ import json
 import logging
 import traceback
 import unittest
+from unittest import mock
 
 import fixtures
 
 from migsafe import exceptions
 from migsafe.nova.bus import endpoint
+from migsafe.preflight import report
 from migsafe.tests.unit.nova import hosts
+from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.resources import cloud as fake
 
 SECRET = 'AQBhush4711=='
@@ -86,10 +89,6 @@ class TestDiscreet(hosts.TwoHosts):
         self.assertNotIn(SECRET, str(found))
 
 
-if __name__ == '__main__':
-    unittest.main()
-
-
 class TestOverview(hosts.TwoHosts):
     """What the command ``migsafe`` hears of a host."""
 
@@ -126,3 +125,34 @@ class TestOverview(hosts.TwoHosts):
         found = self.endpoint.overview({})
         self.assertIn('m-9', [piece['transaction'] for piece in found['residue']])
         self.assertNotIn('\x1b', repr(found))
+
+
+class TestPreflight(hosts.TwoHosts):
+    """What the command ``migsafe preflight`` hears of a host."""
+
+    def setUp(self):
+        super().setUp()
+        self.break_off()
+        self.endpoint = endpoint.Endpoint(self.dst.participant)
+
+    def test_it_is_what_the_host_says(self):
+        said = cases.made('node11', cases.GUEST)
+        self.dst.participant.survey = {cases.UUID: said}.__getitem__
+        found = self.endpoint.preflight({}, cases.UUID, later='x')
+        self.assertEqual(said, report.read(report.Report, json.loads(json.dumps(found))))
+
+    def test_no_instance(self):
+        for name in (None, 5, '../x', cases.UUID * 2):
+            self.assertRaises(exceptions.MigsafeError, self.endpoint.preflight, {}, name)
+
+    def test_a_journal_that_does_not_answer(self):
+        """Nothing is said then: that nothing was found would be taken for settled."""
+        self.dst.participant.survey = lambda uuid: cases.made('node11')
+        with mock.patch.object(self.dst.participant.journal, 'check_answered',
+                               side_effect=exceptions.JournalUnavailable('away')):
+            self.assertRaises(exceptions.JournalUnavailable, self.endpoint.preflight, {},
+                              cases.UUID)
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,124 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The preflight of real hosts with real guests: what it is told, and that it changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+
+import sqlalchemy as sa
+from nova import context as nova_context
+from nova.db.main import api as nova_database
+
+from migsafe.nova.bus import endpoint
+from migsafe.preflight import answers, checks, facts, report
+from migsafe.preflight.checks import Result
+from migsafe.preflight.decision import Asked, Request
+from migsafe.preflight.fate import Fate
+from migsafe.tests.functional import scenarios
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
+
+
+class TestPreflight(scenarios.ScenarioTest):
+
+    def ask(self, host, server):
+        """What a host's own endpoint says, as it comes over the bus."""
+        process = self.lab.parts.processes[host]
+        found, = [one for one in self.lab.stack.computes[host].manager.additional_endpoints
+                  if isinstance(one, endpoint.Endpoint)]
+        with self.lab.world.entered(process):
+            reply = json.loads(json.dumps(found.preflight({}, instance_uuid=server.uuid)))
+        return report.read(report.Report, reply)
+
+    def facts(self, server, block=Asked.AUTO):
+        """All that the command would know."""
+        shown = self.lab.show(server)
+        return facts.Facts(
+            facts.Server(server.uuid, shown['name'], shown['status'],
+                         shown['OS-EXT-STS:task_state'] or '', shown['OS-EXT-SRV-ATTR:host']),
+            Request(block), *(facts.Side(
+                host, facts.ComputeService(host, True, True), plugin=facts.Plugin.ARMED,
+                report=self.ask(host, server)) for host in (SOURCE, DESTINATION)))
+
+    def everything(self):
+        """All rows of Nova's cell, both journals, and what the array and the hosts have."""
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking(), nova_database.get_context_manager(
+                context).reader.using(context) as session:
+            tables = sa.MetaData()
+            tables.reflect(session.connection())
+            rows = {name: sorted(map(repr, session.execute(sa.select(table)).all()))
+                    for name, table in tables.tables.items()}
+        journals = {host: [repr(tx) for tx in self.participant(host).journal.list()]
+                    for host in (SOURCE, DESTINATION)}
+        parts = self.lab.parts
+        return {'rows': rows, 'journals': journals,
+                'exports': {volume: sorted(map(repr, parts.san.exports(volume)))
+                            for volume in self.lab.world.volumes},
+                'devices': {host: sorted(map(repr, kernel.devices))
+                            for host, kernel in parts.kernels.items()}}
+
+    def test_a_guest_with_volumes(self):
+        server = self.guest()
+        found = self.facts(server)
+        guest = found.source.report.guest
+        self.assertEqual(sorted(server.volumes), sorted(one.id for one in guest.volumes))
+        self.assertTrue(guest.volume_backed)
+        self.assertEqual({one.serial for one in guest.disks}, set(server.volumes))
+        self.assertIsNone(found.destination.report.guest)
+        situation, = found.situations()
+        given = answers.answer(situation, found.request)
+        self.assertEqual((False, {Fate.CONNECTED}),
+                         (given.decision.block, {one.row.fate for one in given.disks}))
+        by_code = {one.code: one.result for one in checks.look(found)}
+        self.assertEqual({Result.OK}, {by_code[code] for code in (
+            'server-state', 'plugin', 'plugin-version', 'guest', 'residue', 'disks', 'clocks',
+            'destination-directory')})
+        self.migrate(server)
+        self.assertClean(server, DESTINATION)
+
+    def test_nothing_is_changed(self):
+        server = self.guest(volumes=26)
+        before = self.everything()
+        self.assertLess(10, len(before['rows']))
+        began = time.monotonic()
+        found = self.facts(server)
+        self.assertEqual(26, len(found.source.report.guest.disks))
+        self.addDetail('seconds', scenarios.testtools.content.text_content(
+            str(time.monotonic() - began)))
+        self.assertEqual(before, self.everything())
+        # the control: a migration does change what is compared
+        self.migrate(server)
+        after = self.everything()
+        self.assertEqual({'rows', 'journals', 'exports', 'devices'},
+                         {name for name in before if before[name] != after[name]})
+
+    def test_residue_is_refused(self):
+        server = self.guest()
+        journal = self.participant(DESTINATION).journal
+        tx = journal.begin('8b1e4b0e-7c38-4bb1-9f0e-0a1f4a0d7c11', 'destination', server.uuid,
+                           SOURCE, DESTINATION)
+        journal.hold(tx, 'host_device', f'R4 {server.volumes[0]}', 'held by vg0/lv0')
+        found, = [one for one in checks.look(self.facts(server)) if one.code == 'residue']
+        self.assertIs(Result.REFUSED, found.result)
+        self.assertIn(f'{DESTINATION} has not settled: R4', found.detail)
+        self.assertIn(f'migsafe settle --instance {server.uuid}', found.remedy)
+
+    def test_a_guest_that_nobody_has(self):
+        server = self.guest()
+        other = dataclasses.replace(server, uuid='8b1e4b0e-7c38-4bb1-9f0e-0a1f4a0d7c11')
+        told = self.ask(SOURCE, other)
+        self.assertEqual((None, 'libvirt has no such guest'), (told.guest, told.guest_problem))
+        self.assertFalse(told.directory.there)

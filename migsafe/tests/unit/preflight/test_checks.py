@@ -1,0 +1,215 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Each check: what it finds, and that it is never fine about what could not be asked."""
+
+import dataclasses
+import pathlib
+import random
+import unittest
+
+from migsafe.preflight import checks, facts, report
+from migsafe.preflight.checks import CHECKS, Result
+from migsafe.preflight.guest import Volume
+from migsafe.tests.unit.preflight import cases
+from migsafe.tests.unit.preflight.cases import DST, GUEST, ISO, SRC, UUID
+
+R = Result
+DOC = pathlib.Path(__file__).parents[4] / 'doc' / 'source' / 'admin' / 'preflight.rst'
+
+
+def server(**changes):
+    return cases.good(server=dataclasses.replace(cases.good().server, **changes))
+
+
+def destination(found=None, **changes):
+    return cases.good(destination=cases.side(DST, found, **changes))
+
+
+def service(**changes):
+    return destination(service=dataclasses.replace(
+        facts.ComputeService(DST, True, True), **changes))
+
+
+def guest(**changes):
+    return cases.good(source=cases.side(SRC, cases.made(SRC, dataclasses.replace(
+        GUEST, **changes))))
+
+
+def options(host, **changes):
+    return cases.good(**{'source' if host == SRC else 'destination':
+                         cases.with_options(host, **changes)})
+
+
+UNNOTED = dataclasses.replace(cases.VOLUME, identified=False)
+#: code -> what it finds: (facts, result, words)
+FOUND = {
+    'server-state': [
+        (server(status='SHUTOFF'), R.REFUSED, 'SHUTOFF'),
+        (server(task='migrating'), R.REFUSED, 'settle --instance')],
+    'destination-service': [
+        (destination(service=None), R.REFUSED, 'has no nova-compute on'),
+        (destination(service=None, service_problem='403'), R.UNKNOWN, '403'),
+        (service(enabled=False, reason='rack 7'), R.REFUSED, 'disabled (rack 7)'),
+        (service(up=False), R.REFUSED, 'is down'),
+        (service(forced_down=True), R.REFUSED, '--up'),
+        (cases.good(destination=cases.side(SRC)), R.REFUSED, 'is where the server is'),
+        (cases.good(destination=facts.Side('')), R.UNKNOWN, '--host HOST')],
+    'plugin': [
+        (destination(report=None, plugin=facts.Plugin.UNARMED, problem='runs without'),
+         R.REFUSED, 'runs without'),
+        (destination(report=None, plugin=facts.Plugin.UNKNOWN, problem='silent'), R.UNKNOWN,
+         'silent')],
+    'plugin-version': [
+        (destination(cases.made(DST, version='1.2.0')), R.REFUSED, '1.2.0 on')],
+    'guest': [
+        (cases.good(source=cases.side(SRC, cases.made(SRC))), R.UNKNOWN, 'no such guest'),
+        (destination(cases.made(DST, GUEST)), R.REFUSED, 'has a guest of this server')],
+    'residue': [
+        (destination(cases.made(DST, residue=('R4 held', 'R3'))), R.REFUSED, 'R4 held; R3')],
+    'destination-directory': [
+        (destination(cases.made(DST, directory=report.Directory(True, 8, 5))), R.REFUSED,
+         'DestinationDiskExists')],
+    'clocks': [
+        (destination(offset=9.0, margin=0.5), R.WARNING, '8 seconds')],
+    'disks': [
+        (guest(disks=(*GUEST.disks, ISO)), R.REFUSED, f'openstack server migrate {UUID}'),
+        (guest(disks=(*GUEST.disks, dataclasses.replace(ISO, readonly=False))), R.NOTE,
+         'nothing but the config drive'),
+        (dataclasses.replace(cases.good(), request=dataclasses.replace(
+            cases.good().request, block=checks.disks.Asked.TRUE)), R.REFUSED,
+         'works: --block-migration auto, --block-migration false'),
+        (options(DST, virt_type='lxc'), R.UNKNOWN, 'lxc'),
+        (cases.good(
+            source=cases.side(SRC, cases.made(SRC, dataclasses.replace(GUEST, disks=(
+                *GUEST.disks, ISO)))),
+            destination=cases.side(DST, cases.made(
+                DST, directory=report.Directory(True, 7, 6)))), R.UNKNOWN, 'run it again'),
+        (cases.good(source=cases.side(SRC, cases.made(SRC))), R.UNKNOWN, 'no such guest')],
+    'connector': [
+        (destination(cases.made(DST, connector=report.Connector())), R.REFUSED,
+         'iSCSI initiator'),
+        (cases.good(source=cases.side(SRC, cases.made(SRC))), R.UNKNOWN, 'which volumes')],
+    'multipath': [
+        (options(SRC, multipath=True), R.WARNING, 'on one host alone'),
+        (options(DST, multipath=True), R.UNKNOWN, 'could not be asked'),
+        (cases.good(destination=cases.side(DST, dataclasses.replace(
+            cases.with_options(DST, multipath=True, enforce_multipath=True).report,
+            connector=report.Connector('iqn', multipathd=False)))), R.REFUSED, 'each connect')],
+    'identities': [
+        (guest(volumes=(UNNOTED,)), R.NOTE, UNNOTED.id),
+        (options(DST, device_guards=False), R.WARNING, 'not guarded'),
+        (cases.good(source=cases.side(SRC, cases.made(SRC))), R.UNKNOWN, 'which volumes')],
+    'service-token': [
+        (options(DST, service_token=False), R.WARNING, 'OSSA-2023-003')],
+    'timeouts': [
+        (options(DST, long_rpc_timeout=30), R.WARNING, 'long_rpc_timeout (30)'),
+        (options(SRC, rpc_response_timeout=20, migsafe_rpc_timeout=15), R.WARNING, 'half'),
+        (options(SRC, completion_timeout=0), R.WARNING, 'never ends'),
+        (options(SRC, completion_timeout=700), R.WARNING, '10 times 75'),
+        (options(SRC, rpc_response_timeout=90), R.WARNING, 'differ between')],
+    'retries': [
+        (options(DST, services=(report.Service('neutron', 0, None),)), R.NOTE,
+         'http_retries = 3'),
+        (options(DST, services=(report.Service('placement', 1, 0),)), R.NOTE, 'placement')],
+}
+
+
+class TestChecks(unittest.TestCase):
+
+    def found(self, given, code):
+        return [one for one in checks.look(given) if one.code == code]
+
+    def test_all_is_well(self):
+        for one in checks.look(cases.good()):
+            self.assertIs(R.OK, one.result, one)
+
+    def test_each_finds_what_it_is_for(self):
+        self.assertEqual({check.code for check in CHECKS}, set(FOUND))
+        for code, tried in FOUND.items():
+            for given, result, words in tried:
+                found = self.found(given, code)
+                self.assertIn(result, [one.result for one in found], found)
+                self.assertIn(words, ' '.join(f'{one.detail} {one.remedy}' for one in found))
+
+    def test_what_was_not_asked_is_never_fine(self):
+        unheard = {'source': cases.side(SRC, report=None, problem='silent'),
+                   'destination': cases.side(DST, report=None, problem='silent')}
+        for sides in (('source',), ('destination',), ('source', 'destination')):
+            given = cases.good(**{side: unheard[side] for side in sides})
+            for check in CHECKS:
+                if set(check.sides) & set(sides):
+                    self.assertEqual([R.UNKNOWN], [one.result for one in check.findings(given)],
+                                     check.code)
+
+    def test_without_a_destination(self):
+        found = {one.code: one for one in checks.look(cases.good(destination=facts.Side('')))}
+        self.assertEqual({'server-state', 'identities'}, {
+            code for code, one in found.items() if one.result is R.OK})
+
+    def test_a_guest_with_no_disks(self):
+        found = self.found(guest(disks=(), volumes=()), 'disks')
+        self.assertEqual([R.OK], [one.result for one in found])
+        self.assertEqual('there are no volumes',
+                         self.found(guest(disks=(), volumes=()), 'connector')[0].detail)
+
+    def test_kinds_of_volumes_that_are_not_looked_at(self):
+        found = self.found(guest(volumes=(Volume('v', 'vda', protocol='rbd'),)), 'connector')
+        self.assertIn('rbd (not looked at)', found[0].detail)
+
+    def test_the_document_has_each(self):
+        text = DOC.read_text('utf-8')
+        for check in CHECKS:
+            self.assertIn(f'``{check.code}``', text)
+
+
+class TestReport(unittest.TestCase):
+
+    def test_there_and_back(self):
+        given = cases.made(SRC, GUEST, residue=('R4',))
+        self.assertEqual(given, report.read(report.Report, report.payload(given)))
+        later = report.payload(given) | {'more': 'x'}
+        self.assertEqual(given, report.read(report.Report, later))
+
+    def test_hostile(self):
+        """Whatever stands in any place: it is understood or refused, bounded, and no other error.
+        """
+        values = (None, True, 'yes', '\x1b[31m' * 5, -1, 1 << 90, 1.5, float('nan'), [], [[]], {},
+                  {'a': {}}, 'x' * 100_000, ['x'] * 10_000, [{'target': 1}], float('inf'))
+        chosen, read = random.Random(1), 0
+        for _turn in range(600):
+            reply = report.payload(cases.made(SRC, GUEST))
+            where = chosen.choice((reply, reply['storage'], reply['options'], reply['guest'],
+                                   reply['guest']['disks'][0], reply['guest']['volumes'][0]))
+            where[chosen.choice(list(where))] = chosen.choice(values)
+            try:
+                found = report.read(report.Report, reply)
+            except report.NotUnderstood:
+                continue
+            read += 1
+            self.assertNotIn('\\x1b', repr(found))
+            self.assertLess(len(repr(found)), 2 * report.MAX_TEXT + 5000)
+            checks.look(cases.good(source=cases.side(SRC, found)))
+        self.assertLess(20, read)
+        for reply in (None, [], 'x', {}, {'host': SRC}):
+            self.assertRaises(report.NotUnderstood, report.read, report.Report, reply)
+
+    def test_shared_path(self):
+        one, other = report.Directory(True, 7, 5), report.Directory(True, 8, 5)
+        for here, there, shared in ((one, one, True), (one, other, False),
+                                    (one, report.Directory(), False),
+                                    (report.Directory(), one, None),
+                                    (one, report.Directory(True, 7, 6), None)):
+            self.assertIs(shared, report.shared_path(here, there))
+
+
+if __name__ == '__main__':
+    unittest.main()
