@@ -139,17 +139,19 @@ def weighed(tx: Transaction, evidence: Evidence, later: Sequence[OtherMove],
 
 
 def _heard_twice(tx: Transaction, evidence: Evidence, decision: Decision) -> Decision:
-    """What rests on the other host's word alone that no guest runs there is decided when it is
-    heard again: a word may be of another moment, or wrong once. Elsewhere this host sees or knows
-    for itself where the guest is.
+    """What rests on the other host's word alone is decided when it is heard again: a word may be
+    of another moment, or wrong once. That is so where it says that no guest runs there, or that
+    one does while it is shut off here. Elsewhere this host sees or knows for itself where it is.
     """
     here, there = evidence.of(tx.host), evidence.source
     if there is here:
         there = evidence.destination
     again = ONCE % there.host
+    alone = (there.guest in NO_QEMU and here.guest not in (G.HERE, G.HANDED_OVER)) or (
+        there.guest is G.HERE and here.guest is G.SHUT_OFF)
     # Where no destination was chosen there is no word, and nobody to be asked again.
-    if decision.verdict is Verdict.HOLD or not there.host or there.guest not in NO_QEMU \
-            or here.guest in (G.HERE, G.HANDED_OVER) or tx.reason.startswith(again):
+    if decision.verdict is Verdict.HOLD or not there.host or not alone \
+            or tx.reason.startswith(again):
         return decision
     return Decision(Verdict.HOLD, False, f'{again}: {decision.reason}')
 

@@ -9,16 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Live migrations from a host that went well, and whose claim in Placement is still there.
+"""Live migrations from a host that have arrived, and were never ended there.
 
-The source gives back what it had claimed as the last thing of all. If it dies before that, and its
-journal is lost, or restored from before the migration, nobody knows of it any more. ``nova-manage
-placement audit`` would find it.
+The source sets their record, and gives back what it had claimed, last of all. If it dies before
+that, and its journal is lost, or restored from before the migration, nobody knows of it any more.
+``nova-manage placement audit`` would find the claim.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +26,7 @@ from nova import context as nova_context
 from nova import exception, objects
 from oslo_utils import timeutils
 
+from migsafe.nova.clients.orphans import GOING_ON, Migrating
 from migsafe.transaction.clients import LIVE_MIGRATION
 
 COMPLETED = 'completed'
@@ -36,16 +36,6 @@ WINDOW = datetime.timedelta(days=7)
 PAGE = 100
 
 
-@dataclasses.dataclass(frozen=True)
-class Completed:
-    """One of them, of an instance that is not on the host any more."""
-
-    uuid: str
-    number: int
-    instance_uuid: str
-    dest_host: str
-
-
 class LeftClaims:
     """Reads them, once after each start of nova-compute, a page in each round."""
 
@@ -53,38 +43,48 @@ class LeftClaims:
         self._since = timeutils.utcnow() - WINDOW
         self._read: str | None = None
         self._next: str | None = None
-        self._over = False
+        #: whether all were read and dealt with
+        self.over = False
 
-    def page(self, host: str, wanted: Callable[[str], bool]) -> list[Completed]:
+    def page(self, host: str, wanted: Callable[[str], bool]) -> list[Migrating]:
         """The next ones, the same again until :meth:`done` was called.
+
+        One that is completed is of an instance that is not on the host any more; one that is on
+        record as going on, which is its ``task`` then, of one that is on the destination.
 
         :param wanted: whether a migration is of interest, by its uuid
         """
-        if self._over:
+        if self.over:
             return []
         context = nova_context.get_admin_context()
         try:
             page = list(objects.MigrationList.get_by_filters(
                 context, {'source_compute': host, 'migration_type': LIVE_MIGRATION,
-                          'status': COMPLETED, 'changes-since': self._since},
+                          'status': [COMPLETED, *GOING_ON], 'changes-since': self._since},
                 sort_keys=['id'], sort_dirs=['asc'], limit=PAGE, marker=self._read))
         except exception.MarkerNotFound:
             # It was archived meanwhile.
-            self._next = None
+            self._read = None
             return []
         self._next = page[-1].uuid if len(page) == PAGE else ''
         found = [one for one in page if wanted(one.uuid)]
-        there = _on(context, host, sorted({one.instance_uuid for one in found}))
-        return [Completed(one.uuid, int(one.id), one.instance_uuid, one.dest_compute or '')
-                for one in found if one.instance_uuid not in there]
+        now = _hosts(context, sorted({one.instance_uuid for one in found}))
+        return [_left(one) for one in found if now.get(one.instance_uuid) != host and (
+            one.status == COMPLETED or now.get(one.instance_uuid) == one.dest_compute)]
 
     def done(self) -> None:
         """All that was read has been dealt with."""
-        self._over, self._read = self._next == '', self._next
+        self.over, self._read = self._next == '', self._next
 
 
-def _on(context: Any, host: str, uuids: list[str]) -> set[str]:
-    """Which of these instances are on a host."""
-    return {one.uuid for one in objects.InstanceList.get_by_filters(
-        context, {'uuid': uuids, 'host': host, 'deleted': False, 'soft_deleted': True},
-        expected_attrs=[])} if uuids else set()
+def _left(found: Any) -> Migrating:
+    return Migrating(
+        found.instance_uuid, found.updated_at or found.created_at, found.uuid, int(found.id),
+        found.status, found.dest_compute or '', task=found.status != COMPLETED)
+
+
+def _hosts(context: Any, uuids: list[str]) -> dict[str, str | None]:
+    """Where these instances are."""
+    return {one.uuid: one.host for one in objects.InstanceList.get_by_filters(
+        context, {'uuid': uuids, 'deleted': False, 'soft_deleted': True},
+        expected_attrs=[])} if uuids else {}

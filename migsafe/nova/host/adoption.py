@@ -53,6 +53,8 @@ class Adoption:
         self._started = timeutils.utcnow()
         #: instances in Nova's line without a future -> since when that was seen
         self._unsubmitted: dict[str, datetime.datetime] = {}
+        #: (instance, when it was written to by a clock that is ahead) -> when that was first seen
+        self._ahead: dict[tuple[str, datetime.datetime], datetime.datetime] = {}
 
     def adopt(self) -> int:
         """Take up the orphans there are now; how many could be."""
@@ -64,25 +66,29 @@ class Adoption:
 
     def give_back(self) -> None:
         """What only the source would have given back, of migrations that its journal has not."""
-        page = self._claims.page(self._participant.host, self._unknown)
-        held = self._participant.clients.allocations.held
-        found = [one for one in page if self._idle(one.instance_uuid) and held(one.uuid)]
-        for one in found:
-            self._give_back_one(one)
-        self._claims.done()
+        held, waits = self._participant.clients.allocations.held, False
+        for one in self._claims.page(self._participant.host, self._unknown):
+            if one.task and not self._old(one):
+                waits = True
+            elif self._idle(one.instance_uuid) and (one.task or held(str(one.migration_uuid))):
+                self._give_back_one(one)
+        if not waits:
+            self._claims.done()
 
-    def _give_back_one(self, found: left_claims.Completed) -> None:
-        LOG.warning('Live migration %s of instance %s to %s is completed, this journal has '
-                    'nothing of it, and Placement still has its claim on %s: it is given back',
-                    found.uuid, found.instance_uuid, found.dest_host, self._participant.host)
+    def _give_back_one(self, found: Migrating) -> None:
+        LOG.warning('Live migration %s of instance %s has arrived on %s, this journal has nothing '
+                    'of it, and it is %s with what it has claimed on %s: it is ended',
+                    found.migration_uuid, found.instance_uuid, found.dest_host,
+                    found.migration_status, self._participant.host)
         journal = self._participant.journal
-        tx = journal.begin(found.uuid, SOURCE, found.instance_uuid, self._participant.host,
-                           found.dest_host, source_boot_id=evidence.boot_id(),
-                           migration_id=found.number)
+        tx = journal.begin(str(found.migration_uuid), SOURCE, found.instance_uuid,
+                           self._participant.host, found.dest_host,
+                           source_boot_id=evidence.boot_id(), migration_id=found.migration_id)
         # The instance is its owner's since then.
         journal.note(tx, FREED)
+        tx = journal.verdict(tx, Verdict.COMMIT.value, 'it has arrived by the record of Nova')
         remains.give_back(tx, [], self._participant.clients, journal)
-        journal.finish(tx, 'its claim in Placement was left', verdict=Verdict.COMMIT.value)
+        journal.finish(tx, 'its claim in Placement and its record were left')
 
     def _unknown(self, migration_uuid: str) -> bool:
         """Whether this host's journal has nothing of a migration from here."""
@@ -144,9 +150,12 @@ class Adoption:
         return known is None and self._old(found)
 
     def _old(self, found: Migrating) -> bool:
-        age = timeutils.utcnow() - (
-            timeutils.normalize_time(found.updated_at) if found.updated_at
-            else self._started)
+        now = timeutils.utcnow()
+        since = timeutils.normalize_time(found.updated_at) if found.updated_at else self._started
+        # NOTE: a time that is to come is that of another clock; then it is counted from the first
+        # look, which was not before it.
+        age = now - (since if since <= now else self._ahead.setdefault(
+            (found.instance_uuid, since), now))
         wait = self._participant.conf.adopt_after
         if not found.dest_host:
             # It is still choosing one, and asks one host after another.

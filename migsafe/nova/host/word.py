@@ -41,6 +41,12 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict, novas: bool = F
             and guest.guest is not GuestState.HANDED_OVER:
         return (f'{tx.host} is the host of the instance by its record, and only the other '
                 f'host says {verdict.value}: {guest}')
+    if verdict is Verdict.COMMIT and now is None:
+        # Nothing is left that would show an arrival.
+        said = clients.peer.describe(tx.dest_host, tx.uuid, within=ASKED)
+        return '' if said and said['verdict'] == verdict.value else (
+            f'the instance is deleted, and {tx.dest_host or "no host"} does not say that it has '
+            f'decided {verdict.value}')
     if verdict is Verdict.ABORT and tx.source_host:
         # Between the end of pre_live_migration and the transfer no domain is here to be seen.
         return _unconfirmed(clients, tx, verdict, guest, novas)

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nova import objects
+from nova.compute import task_states
 from nova.virt import driver as nova_driver
 from oslo_log import log as logging
 
@@ -64,18 +65,35 @@ def destroy_evacuated(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any
 
 
 def shut_down(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
-    """A wrapt wrapper of what Nova does with a guest whose instance is deleted already.
+    """A wrapt wrapper of what Nova does with a guest whose instance is deleted already, and with
+    one whose deletion was cut off before.
 
     Nova's periodic task itself cannot be wrapped: oslo.service has noted the function when the
     class was made. No other caller has an instance that is deleted.
     """
     participant = registry.of(manager)
     call = effects.arguments(wrapped, args, kwargs)
-    if participant is None or not call['instance'].deleted:
+    if participant is None or not (call['instance'].deleted or _cut_off(
+            participant, call['instance'], call['bdms'])):
         return wrapped(*args, **kwargs)
     call['bdms'] = _without_others(participant, call['instance'], call['bdms'])
     with _by(participant):
         return wrapped(**call)
+
+
+def _cut_off(participant: Participant, instance: Any, bdms: Any) -> bool:
+    """Whether Cinder does not have what a row of an instance names that is being deleted: then
+    its number was given up with it, by a deletion that was killed before it was through."""
+    named = {bdm.attachment_id for bdm in bdms if bdm.is_volume and bdm.attachment_id}
+    if not named or instance.task_state != task_states.DELETING:
+        return False
+    try:
+        return bool(named - {one.id for one in
+                             participant.clients.volumes.attachments(instance.uuid)})
+    except Exception as error:
+        LOG.warning('Whether a deletion was cut off before is not known: %s', masked(error),
+                    instance=instance)
+        return False
 
 
 def _without_others(participant: Participant, instance: Any, bdms: Any) -> Any:

@@ -117,7 +117,8 @@ class Host:
     def recover(self):
         """A round of recovery; nothing is asked of a journal that has nothing that is due."""
         if self.participant is not None and (self.world.migrating_on(self.name) or (
-                self.has_unsettled() and journals.any_due(self.store, seams.utcnow()))):
+                self.has_unsettled() and journals.any_due(self.store, seams.utcnow()))
+                or not self.participant.recovery._upkeep._adoption._claims.over):
             self.participant.recovery.round(seams.utcnow)
 
     def has_unsettled(self):

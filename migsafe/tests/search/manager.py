@@ -21,7 +21,7 @@ import types
 
 from nova import exception, objects, utils
 
-from migsafe.tests.search import neutron
+from migsafe.tests.search import loop, neutron
 
 MIGRATING = 'migrating'
 
@@ -285,7 +285,11 @@ class ComputeManager:
         if instance.host != self.host:
             return
         if instance.task_state == 'deleting':
-            self._delete_instance(context, instance, self._bdms(context, instance))
+            try:
+                self._delete_instance(context, instance, self._bdms(context, instance))
+            except loop.Killed:
+                self.world.watch.cut_short(self.world, 'terminate_instance')
+                raise
             return
         if instance.task_state == MIGRATING:
             self._reset_live_migration(context, instance)

@@ -75,6 +75,7 @@ class Block:
 
 
 NONE_FAILED = types.SimpleNamespace(instances=lambda host, wanted: ())
+NONE_LEFT = types.SimpleNamespace(page=lambda host, wanted: [], done=lambda: None)
 
 
 class Case(hosts.TwoHosts):
@@ -90,6 +91,7 @@ class Case(hosts.TwoHosts):
                                  self.beats.append)
         made._upkeep._adoption._records = self.nova
         made._upkeep._adoption._failed = NONE_FAILED
+        made._upkeep._adoption._claims = NONE_LEFT
         return made
 
     def journal_several(self, count):
@@ -297,6 +299,7 @@ class TestQuiet(Case):
             self.dst.participant, self.manager, self.beats.append)
         self.recovery._upkeep._adoption._records = self.nova
         self.recovery._upkeep._adoption._failed = NONE_FAILED
+        self.recovery._upkeep._adoption._claims = NONE_LEFT
         return self.dst.participant
 
     def test_upkeep_is_as_rare_as_on_an_idle_host(self):
