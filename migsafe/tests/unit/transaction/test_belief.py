@@ -119,7 +119,7 @@ class TestRecorded(unittest.TestCase):
 
 
 class TestHeardTwice(unittest.TestCase):
-    """That no guest runs on the other host is that host's word alone."""
+    """That no guest runs on the other host, or one that is shut off here, is its word alone."""
 
     def test_every_row(self):
         for host, source, destination in itertools.product((SRC, DST), G, G):
@@ -128,8 +128,9 @@ class TestHeardTwice(unittest.TestCase):
             tx = dataclasses.replace(TX, host=host, reason='')
             first = belief.weighed(tx, seen, (), None, row(SRC))
             told = belief.judge(tx, seen, ())
-            alone = told.verdict is not HOLD and there in NO_QEMU \
-                and here not in (G.HERE, G.HANDED_OVER)
+            alone = told.verdict is not HOLD and (
+                there in NO_QEMU and here not in (G.HERE, G.HANDED_OVER)
+                or (here, there) == (G.SHUT_OFF, G.HERE))
             self.assertIs(HOLD if alone else told.verdict, first.verdict, (host, seen))
             again = belief.weighed(
                 dataclasses.replace(tx, reason=first.reason), seen, (), None, row(SRC))

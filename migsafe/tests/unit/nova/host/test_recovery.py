@@ -518,6 +518,15 @@ class TestAdopt(Case):
         self.found(migration_status='accepted', updated_at=old)
         self.assertIsNotNone(self.adopted())
 
+    def test_what_a_clock_ahead_has_written_is_counted_from_the_first_look(self):
+        now = timeutils.utcnow(with_timezone=True)
+        self.found(migration_status='accepted', updated_at=now + datetime.timedelta(hours=1))
+        wait = self.conf.migsafe.adopt_after
+        for after, expected in ((0, False), (wait - 1, False), (wait + 1, True)):
+            with mock.patch.object(timeutils, 'utcnow', return_value=timeutils.normalize_time(
+                    now) + datetime.timedelta(seconds=after)):
+                self.assertIs(expected, self.adopted() is not None, after)
+
     def test_conductor_has_longer_while_it_chooses_a_destination(self):
         now = timeutils.utcnow(with_timezone=True)
         for seconds, expected in ((1700, False), (1900, True)):

@@ -115,6 +115,17 @@ class TestRelease(hosts.TwoHosts):
             self.assertEqual('HOLD', self.src.tx().verdict)
             self.assertEqual([], self.src.cloud.changes())
 
+    def test_told_commit_of_a_deleted_instance_is_the_destinations_to_say(self):
+        self.break_off()
+        self.world.records.row = None
+        self.src.guests.state = G.ABSENT
+        self.assertRefused(self.src, COMMIT, DST, 'deleted')
+        with self.away(DST):
+            self.assertRefused(self.src, COMMIT, DST)
+        self.dst.journal.verdict(self.dst.tx(), 'COMMIT', 'arrived')
+        self.release(self.src, COMMIT)
+        self.assertEqual('COMMIT', self.src.tx().verdict)
+
     def test_what_another_thread_has_settled_is_what_is_answered(self):
         self.break_off()
         looked = self.src.tx()

@@ -128,8 +128,8 @@ class TestDeleted(Case):
         super().setUp()
         objects.register_all()
 
-    def reap(self, *attachments, deleted=True):
-        self.instance.deleted = deleted
+    def reap(self, *attachments, deleted=True, task='deleting'):
+        self.instance.deleted, self.instance.task_state = deleted, task
         context = nova_context.get_admin_context()
         bdms = objects.BlockDeviceMappingList(objects=[objects.BlockDeviceMapping(
             context, attachment_id=one, destination_type='volume') for one in attachments])
@@ -140,8 +140,18 @@ class TestDeleted(Case):
             context, self.instance, bdms), {'notify': False})
 
     def test_an_instance_that_is_not_deleted_yet(self):
-        self.assertEqual((['a'], None), self.reap('a', deleted=False))
+        self.assertEqual((['a'], None), self.reap('a', deleted=False, task=None))
         self.assertEqual([], self.src.calls.made)
+
+    def test_a_deletion_that_was_cut_off(self):
+        """What a row names was given up by the one before."""
+        self.world.volumes.rows.clear()
+        self.world.volumes.rows['mine'] = Attachment('mine', fake.volume(0), SRC)
+        self.assertEqual((['mine'], None), self.reap('mine', deleted=False))
+        self.assertEqual((['mine', 'gone'], self.here), self.reap('mine', 'gone', deleted=False))
+        with mock.patch.object(self.world.volumes, 'attachments', side_effect=OSError('down')), \
+                self.assertLogs('migsafe.nova.seams', 'WARNING'):
+            self.assertIsNone(self.reap('gone', deleted=False)[1])
 
     def test_another_hosts_attachment_stays(self):
         rows = self.world.volumes.rows
