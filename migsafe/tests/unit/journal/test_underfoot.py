@@ -12,6 +12,7 @@
 """What somebody does to the files of a journal or a ledger while a service has them open."""
 
 import contextlib
+import errno
 import functools
 import io
 import json
@@ -295,6 +296,18 @@ class TestUnderfoot(base.JournalTestCase):
                                   'a word', work)
         self.assertIn('has recorded a word is not known', str(error))
         self.assertIn('-wal was removed or replaced', str(error))
+
+    def test_a_log_that_cannot_be_looked_at_after_a_commit(self):
+        """The search for faults of a disk has found it: it was said that nothing was written."""
+        user = self.user(JournalUser, 'unseen')
+        user.fill()
+        with mock.patch.object(underfoot.OpenFiles, 'check', side_effect=[
+                None, OSError(errno.EIO, 'Input/output error')]) as looked:
+            error = self.assertRaises(exceptions.JournalWriteUnknown, user.opened.note, user.tx,
+                                      'the last word')
+        self.assertEqual(2, looked.call_count)
+        self.assertIn('has recorded a note is not known: [Errno 5]', str(error))
+        self.assertEqual('the last word', user.opened.records(user.tx)[-1].text)
 
     def test_a_second_process_does_not_begin_on_what_was_cut_short(self):
         """It would believe the index that the service has open."""
