@@ -97,13 +97,23 @@ class Store:
                 commits.find_out(self.database, self.engine, self._marks, what, lost,
                                  lambda: self._in_line(engine.write_something))
                 result = cast(T, lost.result)
-            try:
-                # NOTE: it may have gone to files that have no name any more.
-                self.check_identity()
-            except exceptions.JournalUnavailable as exc:
-                raise exceptions.JournalWriteUnknown(
-                    database=self.database, what=what, reason=exc.kwargs['reason']) from exc
+            self._check_kept(what)
             return result
+
+    def _check_kept(self, what: str) -> None:
+        """Look, after a commit, whether it has not gone to files that have no name any more.
+
+        :raises JournalWriteUnknown: it may have, or a disk that fails does not let us look
+        """
+        try:
+            self.check_identity()
+        except exceptions.JournalUnavailable as exc:
+            reason = str(exc.kwargs['reason'])
+        except OSError as exc:
+            reason = errors.first_line(exc)
+        else:
+            return
+        raise exceptions.JournalWriteUnknown(database=self.database, what=what, reason=reason)
 
     def _in_line(self, work: Work[T], synced: bool = True) -> T:
         if self._writer is None:

@@ -12,6 +12,7 @@
 """What somebody does to the files of a journal or a ledger while a service has them open."""
 
 import contextlib
+import errno
 import functools
 import io
 import json
@@ -53,8 +54,17 @@ for number in itertools.count():
 """
 
 
+def later(name):
+    """Wait until what is written to a file now gives it another time: the clock has ticks."""
+    known, probe = os.stat(name).st_mtime_ns, name + '.probe'
+    while not os.path.exists(probe) or os.stat(probe).st_mtime_ns <= known:
+        with open(probe, 'w', encoding='utf-8') as file:
+            file.write('x')
+
+
 def overwrite(name, content):
     """Write into the same file, as cp does."""
+    later(name)
     with open(name, 'r+b') as file:
         file.truncate(0)
         file.write(content)
@@ -62,6 +72,7 @@ def overwrite(name, content):
 
 def write_into(name):
     """Change some bytes in the middle."""
+    later(name)
     with open(name, 'r+b') as file:
         file.seek(os.path.getsize(name) // 2)
         file.write(b'x' * 16)
@@ -286,6 +297,18 @@ class TestUnderfoot(base.JournalTestCase):
         self.assertIn('has recorded a word is not known', str(error))
         self.assertIn('-wal was removed or replaced', str(error))
 
+    def test_a_log_that_cannot_be_looked_at_after_a_commit(self):
+        """The search for faults of a disk has found it: it was said that nothing was written."""
+        user = self.user(JournalUser, 'unseen')
+        user.fill()
+        with mock.patch.object(underfoot.OpenFiles, 'check', side_effect=[
+                None, OSError(errno.EIO, 'Input/output error')]) as looked:
+            error = self.assertRaises(exceptions.JournalWriteUnknown, user.opened.note, user.tx,
+                                      'the last word')
+        self.assertEqual(2, looked.call_count)
+        self.assertIn('has recorded a note is not known: [Errno 5]', str(error))
+        self.assertEqual('the last word', user.opened.records(user.tx)[-1].text)
+
     def test_a_second_process_does_not_begin_on_what_was_cut_short(self):
         """It would believe the index that the service has open."""
         user = self.user(JournalUser, 'second')
@@ -338,6 +361,7 @@ class TestUnderfoot(base.JournalTestCase):
         for unit in (1, 10 ** 3, 10 ** 9):
             os.utime(user.path, ns=(written, written // unit * unit))
             user.opened.check_writable()
+        later(user.path)
         os.utime(user.path)
         self.assertIn('was overwritten', answer(user.opened.check_writable), 'touch, the control')
 
