@@ -106,7 +106,7 @@ class TestDeletedInTheMiddle(scenarios.ScenarioTest):
         for mending, held_on in ((NOTED, SOURCE), (LOST_TOO, None), (CLAIMED, SOURCE)):
             with self.subTest(mending[1]), unmended.without((mending,)):
                 self.lab.clean()
-                self._forget()
+                self.lab.forget()
                 server, other = self.deleted()
                 self.told()
                 self.recover()
