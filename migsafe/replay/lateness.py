@@ -37,7 +37,7 @@ _LATE = (
           'restored from a copy of the middle of that migration, and it starts again while the '
           'guest is transferred to a third host.',
           (TRANSFER_FAILS,), restored=(DESTINATION, 'cinder', 'attachments.complete'),
-          returns=(SOURCE, *_TRANSFER)),
+          returns=(SOURCE, *_TRANSFER), mended='restored'),
 )
 
 def _says_commit(**more: Any) -> Spec:
@@ -56,7 +56,7 @@ _UNTRUE = (
     Entry('false-word-guest-off', 'An untrue word',
           'nova-compute on the source dies in the transfer, and then QEMU does. The destination '
           'says that the guest has arrived (plain Nova asks nobody).',
-          _GUEST_OFF, (*_GUEST_OFF, _says_commit(phase='recover'))),
+          _GUEST_OFF, (*_GUEST_OFF, _says_commit(phase='recover')), mended='told'),
 )
 
 ENTRIES = (*_LATE, *_UNTRUE)

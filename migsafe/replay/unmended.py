@@ -23,8 +23,8 @@ from unittest import mock
 
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import records
-from migsafe.nova.host import lease, release, word
-from migsafe.nova.seams import left
+from migsafe.nova.host import lease, participant, release, word
+from migsafe.nova.seams import left, rollback
 from migsafe.resources import volume_connection
 from migsafe.transaction import belief
 from migsafe.transaction.clients import Attachment, InstanceRow, OtherMove, VolumeRow
@@ -55,19 +55,26 @@ def _unheard(*_asked: Any, **_named: Any) -> str:
     return ''
 
 
+#: An older transaction sees that it is not the newest operation of the instance.
+_OVERTAKEN: Without = ((records.Records, 'later', lambda _records, _tx: []),)
+
 #: name -> what it is about
 MENDINGS: Mapping[str, Without] = {
-    # nobody writes a row who may not lead the instance any more, what he did write is undone, and
-    # nothing is done to an instance here while a row leads to another host
+    # nobody writes a row who may not lead the instance any more, what he did write is undone, by
+    # Nova's own message of the end as well, and nothing is done to an instance here while a row
+    # leads to another host
     'late': (
         (lease.Lease, 'overdue', lambda _lease: False),
         (lease, 'waited', lambda _sent: False),
         (release, '_busy', _unheard),
         (volume_connection.VolumeConnection, '_wrong_ones', _until_it_is_free),
-        (left, '_another', lambda *_asked: None)),
-    # an older transaction sees that it is not the newest operation of the instance
-    'overtaken': (
-        (records.Records, 'later', lambda _records, _tx: []),),
+        (left, '_another', lambda *_asked: None),
+        (rollback, '_heard', lambda _participant, _here, own: own)),
+    'overtaken': _OVERTAKEN,
+    # and so does one that comes back out of a backup: what its source has settled was given back
+    'restored': (
+        *_OVERTAKEN,
+        (participant, 'FREED', 'given back, and forgotten')),
     # this host's own libvirt comes before the other host's word
     'told': (
         (belief, 'weighed', _told),

@@ -34,6 +34,7 @@ from migsafe.transaction.verdict import DECIDED, Verdict
 
 LOG = logging.getLogger(__name__)
 
+
 @dataclasses.dataclass(frozen=True)
 class Found:
     """What is here of one volume of a guest.
@@ -111,7 +112,12 @@ class Look:
         run on it at this moment, or Cinder has to export it to this host: then its number is
         nobody else's.
         """
-        paths = devices.own_paths(self._driver, self._here.host, self._uuid, info)
+        try:
+            paths = devices.own_paths(self._driver, self._here.host, self._uuid, info)
+        except Exception as error:
+            LOG.warning('What volume %s of instance %s leads to here is not known, and not '
+                        'disconnected: %s', volume, self._uuid, masked(error))
+            return False
         for path in paths:
             said = devices.is_volume(self._here.host, path, info['data'])
             if said is False or self._others(path) or not (said or exported or self._uses(

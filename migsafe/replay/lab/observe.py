@@ -99,13 +99,19 @@ class Observer:
         return [h for h, c in self._parts.connections.items()
                 for d in c._vms.values() if d.UUIDString() == self._uuid and d.runs]
 
+    def _off_on(self) -> str | None:
+        """The host of a guest that is off: where its domain is, if that is one host alone."""
+        found = {h for h, c in self._parts.connections.items()
+                 for d in c._vms.values() if d.UUIDString() == self._uuid}
+        return found.pop() if len(found) == 1 else None
+
     def look(self) -> list[Residue]:
         """Everything that was left behind, in the order of the kinds."""
         held = records(self._stack, self._uuid)
         if held is None:
             return []
         running = self.running_on()
-        home = running[0] if running else held.instance.host
+        home = running[0] if running else self._off_on() or held.instance.host
         found = [*self._bdms(held, home), *self._cinder(home), *self._devices(home),
                  *self._instance(held, home, running), *self._placement(held, home),
                  *self._neutron(home), *self._double(running), *self._directories(home),
@@ -177,9 +183,10 @@ class Observer:
     def _instance(self, held: Records, home: str, running: list[str]) -> list[Residue]:
         found = []
         instance = held.instance
-        if running and instance.host not in running:
-            found.append(Residue('R5', f'instance.host is {instance.host}, the guest runs on '
-                                       f'{home}', instance.host))
+        if instance.host not in (running or [home]):
+            found.append(Residue('R5', f'instance.host is {instance.host}, the guest '
+                                       f'{"runs" if running else "is off"} on {home}',
+                                 instance.host))
         if instance.task_state is not None:
             found.append(Residue('R6', f'task_state is {instance.task_state}'))
         if running and instance.vm_state == 'error':

@@ -126,7 +126,8 @@ class MendedTest(StageTestCase):
         return found
 
     def test_all_of_them_are_here(self):
-        self.assertEqual({'late-destination', 'drained-source', 'false-word'},
+        self.assertEqual({'late-destination', 'drained-source', 'restored-journal', 'false-word',
+                          'false-word-guest-off'},
                          {one.name for one in catalogue.ENTRIES if one.mended})
 
     def test_settled_with_the_rows_of_a_late_destination(self):
@@ -139,6 +140,17 @@ class MendedTest(StageTestCase):
         found = self.before('drained-source')
         self.assertEqual({('guest_export_lost', 'node12')},
                          {(hurt.kind, hurt.host) for hurt in found.harms})
+
+    def test_a_restored_journal_does_the_same(self):
+        found = self.before('restored-journal')
+        self.assertEqual({('guest_export_lost', 'node12')},
+                         {(hurt.kind, hurt.host) for hurt in found.harms})
+
+    def test_a_false_word_gives_a_guest_that_is_off_to_a_host_that_never_had_it(self):
+        found = self.before('false-word-guest-off')
+        self.assertEqual((), found.running_on)
+        self.assertIn('instance.host is node11, the guest is off on node13',
+                      [one.detail for one in found.residue])
 
     def test_a_false_word_is_durable_and_each_reboot_is_refused(self):
         found = self.before('false-word')

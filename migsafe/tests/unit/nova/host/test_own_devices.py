@@ -146,6 +146,13 @@ class TestOwn(Case):
             self.assertEqual((None, ()), self.lun(fake.info(SRC, 0)))
         self.assertEqual(2, len(logged.output))
 
+    def test_what_cannot_be_looked_at_stays(self):
+        self.running = [guest(MINE, '/dev/own')]
+        self.there = mock.MagicMock(__contains__=mock.Mock(side_effect=OSError('Cinder')))
+        with self.assertLogs('migsafe.nova.host', 'WARNING') as logged:
+            self.assertEqual((None, ('/dev/own',)), self.lun(fake.info(SRC, 0)))
+        self.assertIn(VOLUME, logged.output[0])
+
     def test_what_goes_by_the_volume(self):
         row = {'driver_volume_type': 'rbd', 'data': {}}
         with mock.patch.object(self.src.devices, 'observable', return_value=False):
