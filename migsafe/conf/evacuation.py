@@ -67,6 +67,34 @@ OPTS: list[cfg.Opt] = [
         'the same time. With more than that no silent host is called dead: a broken network or '
         'message bus looks just so. Hosts that are forced down do not count.',
     ),
+    cfg.StrOpt(
+        'bmc_file',
+        default='',
+        help='File that says which BMC belongs to which host, for the probe and the fence '
+        'redfish: a section per host, with address, username, password, uuid, and if needed '
+        'system and ca_file. Mode 0600, and only where hosts are fenced: who reads it can switch '
+        'hosts off.',
+    ),
+    cfg.ListOpt(
+        'fences',
+        default=['redfish'],
+        help='With what "migsafe host fence" fences a host, in this order: names of plugins '
+        '(entry points migsafe.fences).',
+    ),
+    cfg.IntOpt(
+        'fence_timeout',
+        default=60,
+        min=1,
+        help='Seconds within which a host that was switched off has to be seen off by its BMC. '
+        'After that the fence has failed, whatever becomes of it.',
+    ),
+    cfg.IntOpt(
+        'fence_limit',
+        default=3,
+        min=1,
+        help='Number of hosts that "migsafe host fence" fences from one machine within an hour; '
+        'more of them are refused.',
+    ),
     cfg.BoolOpt(
         'believe_forced_down',
         default=True,

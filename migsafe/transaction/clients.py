@@ -59,7 +59,7 @@ class InstanceRow:
     vm_state: str | None
 
 
-LIVE_MIGRATION = 'live-migration'
+LIVE_MIGRATION, EVACUATION = 'live-migration', 'evacuation'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +148,9 @@ class Records(Protocol):
 
     def moves(self, instance_uuid: str) -> list[OtherMove]:
         """All migrations of an instance, the oldest first."""
+
+    def evacuated(self, host: str) -> set[str]:
+        """Instances that were ever to be evacuated from a host."""
 
     def migration_status(self, uuid: str) -> str | None:
         """The status of a migration; None when there is no such record."""

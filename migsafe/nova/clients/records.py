@@ -26,6 +26,7 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.resources import instance_record
 from migsafe.transaction.clients import (
+    EVACUATION,
     ConnectionInfo,
     InstanceRow,
     OtherMove,
@@ -106,6 +107,11 @@ class Records:
 
     def moves(self, instance_uuid: str) -> list[OtherMove]:
         return [_move(migration) for migration in self._moves(instance_uuid)]
+
+    def evacuated(self, host: str) -> set[str]:
+        return {one.instance_uuid for one in objects.MigrationList.get_by_filters(
+            nova_context.get_admin_context(),
+            {'source_compute': host, 'migration_type': EVACUATION})}
 
     def later(self, tx: Transaction) -> list[OtherMove]:
         found = self._moves(tx.instance_uuid)

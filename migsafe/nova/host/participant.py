@@ -63,6 +63,8 @@ class Participant:
         self._locks_lock = threading.Lock()
         #: whether what was begun here without a journal was looked for since the start
         self.looked = False
+        #: instances that were ever to be evacuated from here; None until it was asked for
+        self.evacuated: set[str] | None = None
         #: set when the ComputeManager is armed
         self.recovery: Any = None
         self.patrol: Any = None

@@ -21,7 +21,7 @@ from oslo_log import log as logging
 from migsafe import exceptions
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects
+from migsafe.nova.seams import effects, left
 from migsafe.text import masked
 from migsafe.transaction.evidence import GuestState
 
@@ -57,6 +57,8 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         # Nothing else of Nova's goes on with a deletion that was cut short.
         # It starts no guest, and delete() looks at its rows once more.
         return wrapped(*args, **kwargs)
+    if _is_elsewhere(participant, instance):
+        return None
     if instance.task_state != task_states.MIGRATING \
             and not _held_at_start(participant, instance):
         # libvirt is not asked of each guest: after an outage of the storage it answers late.
@@ -67,6 +69,25 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
                     'not settled: %s', here, instance=instance)
         return None
     return wrapped(*args, **kwargs)
+
+
+def _is_elsewhere(participant: Participant, instance: Any) -> bool:
+    """Whether an evacuation has left it on another host, as far as its rows tell.
+
+    Nova leaves alone what an evacuation is under way for or has taken; one that has failed may
+    have done so after the guest was started. All of them are read once for all instances.
+    """
+    try:
+        if participant.evacuated is None:
+            participant.evacuated = participant.clients.records.evacuated(participant.host)
+        why = (left.refusal(participant, instance)
+               if instance.uuid in participant.evacuated else None)
+    except Exception as error:
+        why = f'whether it was evacuated cannot be told: {masked(error)}' \
+            if participant.conf.enforce else None
+    if why:
+        LOG.error('Left as it is at start: %s', why, instance=instance)
+    return bool(why)
 
 
 def _held_at_start(participant: Participant, instance: Any) -> bool:

@@ -34,11 +34,10 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.fencing.verdict import HostVerdict
-from migsafe.nova.clients import evacuations
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults
+from migsafe.nova.seams import effects, faults, moves
 from migsafe.text import masked, shell
-from migsafe.transaction.clients import OtherMove
+from migsafe.transaction.clients import EVACUATION, OtherMove
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
 LOG = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def refusal(participant: Participant, instance: Any) -> str | None:
 
     :param instance: as it comes to the host, with the one that it is evacuated from
     """
-    for move in evacuations.undecided(instance.uuid):
+    for move in moves.undecided(participant.clients.records.moves(instance.uuid)):
         for host in (move.dest_host, move.source_host):
             if host in ('', participant.host, instance.host):
                 continue
@@ -154,6 +153,11 @@ def _gone(participant: Participant, found: HostEvidence, instance_uuid: str) -> 
 
 def _may_run(instance_uuid: str, move: OtherMove, found: HostEvidence) -> str:
     host = found.host
+    if move.kind == EVACUATION:
+        return (f'{move}, and instance {instance_uuid} may run on {host} [{found}], whatever its '
+                f'record says. Look there ("virsh list --all"): if it does, shut it down there '
+                f'("virsh shutdown"); if {host} is powered off or fenced, say so with `openstack '
+                f'compute service set --down {shell(host)} nova-compute`. Then evacuate it again')
     return (f'{move}, and instance {instance_uuid} may run on {host} [{found}]. Start '
             f'nova-compute on {host}: if the guest is there, the migration is settled and the '
             f'instance gets {host} for its host. If {host} is powered off or fenced, say so with '

@@ -14,8 +14,10 @@
 A source without migsafe whose call of post_live_migration_at_destination times out writes its
 destination into the instance minutes later, also when that was moved on meanwhile. What the API
 asks for then is sent to the host before, which disconnects what the rows name and starts a second
-copy. And a destination without it to which pre_live_migration comes once more writes its
-attachments into the rows of a guest that has gone on to another host.
+copy. So is what is asked for after an evacuation that failed, or was cut off, once the guest was
+started: nothing but the rows tells where it is. And a destination without it to which
+pre_live_migration comes once more writes its attachments into the rows of a guest that has gone on
+to another host.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 
 from migsafe.journal.records import Transaction
 from migsafe.nova.host.participant import DESTINATION, SOURCE, Participant
+from migsafe.nova.seams import moves
 from migsafe.resources import volume_target
 from migsafe.text import shell
 from migsafe.transaction.evidence import GuestState
@@ -34,10 +37,10 @@ from migsafe.transaction.verdict import Verdict
 def refusal(participant: Participant, instance: Any) -> str | None:
     """Why nothing may be done to an instance here; None if it may.
 
-    It takes two things together: it was once migrated to or from here, and a row leads to an
-    attachment that is not this host's. After a cold migration, an evacuation or an unshelving to
-    here the attachments are this host's. Until migrations that were begun here without a journal
-    have been looked for since the start, any instance may be in one.
+    It takes two things together: it was once migrated to or from here, or was to be evacuated from
+    here, and a row leads to an attachment that is not this host's. After a cold migration, an
+    evacuation or an unshelving to here the attachments are this host's. Until migrations that were
+    begun here without a journal have been looked for since the start, any instance may be in one.
 
     :raises Exception: when the journal, Nova's database or Cinder cannot be asked
     """
@@ -45,7 +48,9 @@ def refusal(participant: Participant, instance: Any) -> str | None:
         # It comes here: an evacuation detaches by rows that are the other host's, as they should.
         return None
     last = participant.journal.list(instance_uuid=instance.uuid, limit=1, newest=True)
-    if not last and participant.looked:
+    if not last and participant.looked \
+            and not moves.taken(
+                participant.clients.records.moves(instance.uuid), participant.host):
         return None
     whose = _another(participant, instance.uuid, _own(participant, last))
     if whose is None:

@@ -56,6 +56,11 @@ class HostTestCase(base.CommandTestCase):
                 'report_count': 9, 'forced_down': False,
                 'last_seen_up': timeutils.utcnow() - datetime.timedelta(seconds=ago), **values}))
 
+    def heard(self, ago):
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(models.Service.__table__).values(
+                last_seen_up=timeutils.utcnow() - datetime.timedelta(seconds=ago)))
+
     def call(self, service, method, since=bus.FIRST, seconds=None, **arguments):
         self.asked.append((service.topic, service.server, arguments['instance_uuid']))
         answer = self.answers[service.server]

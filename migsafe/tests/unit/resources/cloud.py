@@ -120,6 +120,8 @@ class Records:
         self.status = 'error'
         self.changed_meanwhile = set()
         self.others = []
+        #: hosts that the instance was ever to be evacuated from
+        self.evacuated_from = set()
         #: requests for live migrations, the oldest first
         self.requests = []
         #: what happens while the task is ended
@@ -164,6 +166,10 @@ class Records:
         if instance_uuid != INSTANCE:
             return []
         return [OtherMove(LIVE_MIGRATION, MIGRATION, self.status, SRC, DST)]
+
+    def evacuated(self, host):
+        self.calls('evacuated', host)
+        return {INSTANCE} if host in self.evacuated_from else set()
 
     def migration_status(self, uuid):
         self.calls('migration_status', uuid)

@@ -21,8 +21,8 @@ from migsafe import exceptions
 from migsafe.fencing import verdict
 from migsafe.fencing.facts import Limits
 from migsafe.fencing.signs import Checker, Observation, Sign
-from migsafe.nova.clients import evacuations, hosts
-from migsafe.nova.seams import evacuation
+from migsafe.nova.clients import hosts, records
+from migsafe.nova.seams import evacuation, moves
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
@@ -75,8 +75,9 @@ class Case(unittest.TestCase):
                    for number, sign in enumerate(signs)], Checker(True, 9, 0), Limits(1))
 
     def clients(self, peer=None, **more):
-        return types.SimpleNamespace(peer=peer, hosts=types.SimpleNamespace(
-            judge=self.judge, declared=hosts.Hosts(None, mock.Mock(), SRC).declared), **more)
+        return types.SimpleNamespace(
+            peer=peer, records=records.Records(None), hosts=types.SimpleNamespace(
+                judge=self.judge, declared=hosts.Hosts(None, mock.Mock(), SRC).declared), **more)
 
     def refusal(self, host=THIRD, policy='enforce', source=SRC):
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: self.said)
@@ -232,23 +233,60 @@ class TestRefusal(Case):
 
 
 class TestUndecided(Case):
-    def undecided(self, *migrations):
+    def moves(self, *migrations):
         self.migrations = list(migrations)
-        return [move.uuid for move in evacuations.undecided(fake.INSTANCE)]
+        return self.clients().records.moves(fake.INSTANCE)
+
+    def undecided(self, *migrations):
+        return [move.uuid for move in moves.undecided(self.moves(*migrations))]
 
     def test_only_live_migrations_that_have_begun_and_have_not_ended(self):
         for status in ('queued', 'preparing', 'running', 'post-migrating', 'pre-migrating'):
             self.assertEqual(['m-1'], self.undecided(migration(1, status=status)))
         for status in ('accepted', 'error', 'failed', 'cancelled', 'completed'):
             self.assertEqual([], self.undecided(migration(1, status=status)))
-        for kind in (EVACUATION, RESIZE):
-            self.assertEqual([], self.undecided(migration(1, kind, 'pre-migrating')))
+        self.assertEqual([], self.undecided(migration(1, RESIZE, 'pre-migrating')))
+
+    def test_evacuations_whatever_became_of_them(self):
+        """Nova's own word that one is completed comes from the old host, when it starts."""
+        for status in ('accepted', 'pre-migrating', 'failed', 'error', 'done', 'completed'):
+            self.assertEqual(['m-1'], self.undecided(migration(1, EVACUATION, status)))
 
     def test_what_has_moved_it_since_says_more(self):
         stuck = migration(1, status='preparing')
-        for since, counts in ((migration(2, LIVE, 'completed'), False),
-                              (migration(2, EVACUATION, 'done'), False),
-                              (migration(2, RESIZE, 'confirmed'), False),
-                              (migration(2, LIVE, 'failed'), True),
-                              (migration(2, EVACUATION, 'accepted'), True)):
-            self.assertEqual(['m-1'] if counts else [], self.undecided(since, stuck))
+        for since, found in ((migration(2, LIVE, 'completed'), []),
+                             (migration(2, EVACUATION, 'done'), ['m-2']),
+                             (migration(2, RESIZE, 'confirmed'), []),
+                             (migration(2, LIVE, 'failed'), ['m-1']),
+                             (migration(2, EVACUATION, 'accepted'), ['m-2', 'm-1'])):
+            self.assertEqual(found, self.undecided(since, stuck))
+
+    def test_taken_from_a_host(self):
+        for status in ('accepted', 'failed', 'done', 'completed'):
+            gone = migration(1, EVACUATION, status, SRC, DST)
+            for later, taken in (([], True), ([migration(2, LIVE, 'failed')], True),
+                                 ([migration(2, LIVE, 'completed', DST, SRC)], False)):
+                found = self.moves(gone, *later)
+                self.assertIs(taken, moves.taken(found, SRC))
+                self.assertFalse(moves.taken(found, DST))
+
+
+class TestLastEvacuation(Case):
+    """The host that an evacuation has failed on may have the guest."""
+
+    def test_each_answer(self):
+        self.migrations = [migration(1, EVACUATION, 'failed'),
+                           migration(2, EVACUATION, 'accepted', dest=THIRD)]
+        for state in G:
+            self.there = HostEvidence(DST, state, boot_id='boot-1')
+            self.assertIs(state in NO_QEMU, self.refusal() is None, state)
+        why = self.refusal()
+        for word in ('evacuation m-1', 'may run on node11', 'virsh list --all',
+                     f'service set --down {DST}'):
+            self.assertIn(word, why)
+
+    def test_one_that_is_on_the_host_that_is_evacuated_now(self):
+        """The last one was done, and this is judged anyway."""
+        self.migrations = [migration(1, EVACUATION, 'done', THIRD, SRC)]
+        self.assertIsNone(self.refusal())
+        self.assertEqual([], self.asked)

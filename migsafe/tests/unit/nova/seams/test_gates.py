@@ -28,7 +28,7 @@ from migsafe.nova.host import registry
 from migsafe.nova.seams import at_start, deletion, effects, gates, precheck, refusals, swap
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction.clients import VolumeRow
+from migsafe.transaction.clients import OtherMove, VolumeRow
 from migsafe.transaction.evidence import PRESENT, GuestState
 
 SRC, DST, G = fake.SRC, fake.DST, GuestState
@@ -578,6 +578,20 @@ class TestLeft(Case):
             self.assertIn(word, reason)
         self.assertNotIn('last live migration', reason)
 
+    def test_evacuated_from_here_without_a_journal(self):
+        """It has failed once the guest was started there."""
+        for table in ('migsafe_records', 'migsafe_transactions'):
+            self.sql(f'DELETE FROM {table}')
+        records = self.src.participant.clients.records
+        for status, goes in (('failed', False), ('completed', False), (None, True)):
+            moves = [OtherMove('evacuation', 'e-1', status, SRC, DST, status == 'completed')]
+            with mock.patch.object(records, 'moves', return_value=moves if status else []):
+                if goes:
+                    self.assertEqual('done', self.call(REBOOT))
+                else:
+                    reason = self.refused(REBOOT, exception.NovaException)
+                    self.assertIn(f'is not on {SRC}', reason)
+
     def test_what_comes_to_this_host_is_let_through(self):
         self.assertEqual('done', self.call(refusals.GATES['_prep_resize'][1]))
 
@@ -666,6 +680,28 @@ class TestInitInstance(Case):
         self.src.guests.evidence = mock.Mock()
         self.assertEqual('done', self.call(at_start.init_instance))
         self.src.guests.evidence.assert_not_called()
+
+    def test_evacuated_and_attached_elsewhere_is_not_started(self):
+        self.src.guests.state = G.ABSENT
+        self.world.records.evacuated_from = {SRC}
+        gone = [OtherMove('evacuation', 'e-1', 'failed', SRC, DST, True)]
+        rows = self.world.volumes.rows
+        for host, starts in ((DST, False), (SRC, True)):
+            rows.update({name: dataclasses.replace(row, host=host) for name, row in rows.items()})
+            self.called.clear()
+            with mock.patch.object(self.world.records, 'moves', return_value=gone):
+                self.call(at_start.init_instance)
+            self.assertEqual(starts, bool(self.called))
+        # all of them are read once
+        self.assertEqual(1, len(self.world.calls.of('evacuated')))
+
+    def test_what_cannot_be_told_at_start(self):
+        for enforce in (True, False):
+            self.conf.set_override('enforce', enforce, 'migsafe')
+            self.called.clear()
+            with mock.patch.object(self.world.records, 'evacuated', side_effect=OSError('away')):
+                self.call(at_start.init_instance)
+            self.assertEqual(not enforce, bool(self.called))
 
     def test_deletion_goes_on(self):
         """It was let through before, has ended the guest and starts none."""

@@ -1,0 +1,96 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``migsafe host fence``: power off a host that is not known to live."""
+
+import argparse
+from typing import Any
+
+from migsafe import exceptions
+from migsafe.cli import base, checker, codes, show
+from migsafe.fencing import fences
+from migsafe.fencing.facts import Life
+from migsafe.fencing.fence_log import FenceLog
+from migsafe.fencing.fences.base import Fence
+from migsafe.fencing.verdict import HostVerdict, Judgement
+
+WARNING = """\
+You are about to fence {host}: what runs there ends at once, whether it is well or not.
+{verdict}
+Type the name of the host to go on: """
+
+
+class NotFenced(exceptions.MigsafeError):
+    """It is not known to be in need of it."""
+
+    message = 'Host %(host)s is not fenced: %(why)s (%(seen)s). %(next)s'
+
+
+class HostFence(base.One):
+    """Fence a host with each of [migsafe] fences, and see that it is.
+
+    A host that shows that it lives is not fenced, and none while whoever looks sees no other host,
+    or too many are silent. The exit code is 4 if each fence has seen that the host is fenced.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the host."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('fenced_host', metavar='HOST', help='as "openstack compute service '
+                            'list" names it')
+        parser.add_argument('--yes', action='store_true', help='do not ask for its name')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
+        """Look, fence, look again, and return what came of it."""
+        host, conf = parsed_args.fenced_host, self.conf
+        made, looks = fences.load(conf.migsafe), checker.Checker(conf)
+        before = looks.explain(host)
+        _check(before)
+        if not parsed_args.yes:
+            self.confirm(WARNING.format(host=show.text(host), verdict=show.text(before)), host)
+            # It may have come back while somebody thought about it.
+            before = looks.explain(host)
+            _check(before)
+        done: dict[str, str] = {}
+        log = FenceLog(conf.migsafe.state_path, conf.migsafe.fence_limit)
+        with log.turn(host, base.operator()):
+            for one in made:
+                done[one.name] = self._fence(log, one, host)
+        after = looks.explain(host)
+        self.exit_code = self.exit_code or codes.REPAIRED
+        if after.verdict is not HostVerdict.DEAD:
+            self.say(f'Next: {show.text(after.next)}')
+        return (('Host', 'Before', 'Fences', 'Verdict', 'Row', 'Next'),
+                (show.text(host), before.verdict.value,
+                 '; '.join(f'{name}: {said}' for name, said in done.items()),
+                 after.verdict.value, after.row.name, after.next or None))
+
+    def _fence(self, log: FenceLog, one: Fence, host: str) -> str:
+        try:
+            said = one.fence(host)
+        except exceptions.MigsafeError as error:
+            log.add(host, 'failed', fence=one.name, detail=show.text(error))
+            self.exit_code = codes.ERROR
+            return f'FAILED: {show.text(error)}'
+        log.add(host, 'done', fence=one.name, detail=said)
+        return show.text(said)
+
+
+def _check(found: Judgement) -> None:
+    """Fence only what does not show that it lives, and only with open eyes.
+
+    :raises NotFenced: with the reason
+    """
+    if found.found.life is Life.PROVEN or found.found.blind or found.found.storm:
+        raise NotFenced(host=found.host, why=found.row.why, seen='; '.join(found.told),
+                        next=f'Next: {found.next}' if found.next else
+                        'Nothing has to be fenced for this guest')

@@ -1,0 +1,113 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""migsafe host fence, with a fence that does as it is told."""
+
+import json
+import os
+from unittest import mock
+
+from migsafe import exceptions
+from migsafe.fencing import fence_log, fences
+from migsafe.tests.unit.cli import test_host_verdict
+from migsafe.tests.unit.cli.test_host_verdict import silent
+
+
+class Fence:
+    name = 'bmc'
+
+    def __init__(self, done):
+        self.done = done
+
+    def fence(self, host):
+        answer = self.done()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class TestFence(test_host_verdict.HostTestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.configure(f'[migsafe]\nstate_path = {self.state}\nfence_limit = 2')
+        for name in ('cn1', 'cn2', 'cn5', 'cn6', 'cn7', 'cn8'):
+            self.host(name)
+        self.host('cn3', silent(), ago=900)
+        self.fenced, self.answer = [], 'its power is off'
+        self.enterContext(mock.patch.object(fences, 'load', lambda _conf: [Fence(self.act)]))
+
+    def act(self):
+        self.fenced.append('cn3')
+        return self.answer
+
+    def fence(self, host='cn3', *args, typed=''):
+        return self.run_command('host', 'fence', host, *args, '-f', 'json', typed=typed)
+
+    def lines(self):
+        with open(os.path.join(self.state, fence_log.NAME)) as handle:
+            return [json.loads(line) for line in handle]
+
+    def test_silent_host(self):
+        code, out, err = self.fence(typed='cn3\n')
+        self.assertEqual(4, code, err)
+        self.assertEqual('bmc: its power is off', json.loads(out)['Fences'])
+        self.assertEqual(['intent', 'done'], [line['what'] for line in self.lines()])
+        # what is left to be said, in one place
+        self.assertIn('service set --down cn3 nova-compute', err)
+
+    def test_name_has_to_be_typed(self):
+        for typed in ('', 'yes\n', 'cn4\n'):
+            self.assertEqual(1, self.fence(typed=typed)[0])
+        self.assertEqual([], self.fenced)
+        self.assertEqual(4, self.fence('cn3', '--yes')[0])
+
+    def test_host_that_lives(self):
+        for host, answer in (('cn1', 'absent'), ('cn1', 'here')):
+            self.answers[host] = answer
+            code, _out, err = self.fence(host, '--yes')
+            self.assertEqual(1, code)
+            self.assertIn('cn1 is not fenced: the host shows that it lives', err)
+        self.assertEqual([], self.fenced)
+
+    def test_host_that_comes_back_while_the_name_is_typed(self):
+        def confirm(_command, _warning, _host):
+            self.answers['cn3'] = 'here'
+        with mock.patch('migsafe.cli.base.Common.confirm', confirm):
+            self.assertEqual(1, self.fence()[0])
+        self.assertEqual([], self.fenced)
+
+    def test_checker_that_is_cut_off_and_a_storm(self):
+        for answer, ago, word in ((silent(), 5, 'sees no other host'),
+                                  ('absent', 900, 'too many')):
+            for name in ('cn1', 'cn2', 'cn5', 'cn6', 'cn7', 'cn8'):
+                self.answers[name] = answer
+            self.heard(ago)
+            code, _out, err = self.fence('cn3', '--yes')
+            self.assertEqual(1, code)
+            self.assertIn(word, err)
+        self.assertEqual([], self.fenced)
+
+    def test_fence_that_fails(self):
+        self.answer = exceptions.MigsafeError('it says On')
+        code, out, _err = self.fence('cn3', '--yes')
+        self.assertEqual(1, code)
+        self.assertIn('FAILED: it says On', json.loads(out)['Fences'])
+        self.assertEqual(['intent', 'failed'], [line['what'] for line in self.lines()])
+
+    def test_limit(self):
+        self.host('cn9', silent(), ago=900)
+        self.host('cn10', silent(), ago=900, forced_down=True)
+        self.assertEqual([4, 4], [self.fence(host, '--yes')[0] for host in ('cn3', 'cn10')])
+        code, _out, err = self.fence('cn9', '--yes')
+        self.assertEqual(1, code)
+        self.assertIn('fence_limit', err)
+        self.assertEqual(2, len(self.fenced))

@@ -1,0 +1,193 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The probe and the fence on a sushy that is made up; see migsafe/tests/redfish, too."""
+
+import os
+import sys
+import tempfile
+import types
+import unittest
+import uuid
+from unittest import mock
+
+from migsafe import exceptions
+from migsafe.fencing import bmc, fences, probes, redfish
+from migsafe.fencing.fences import redfish as fence
+from migsafe.fencing.signs import Sign
+
+HOST, MACHINE = 'node13', '4c4c4544-0051-3310-8054-b4c04f4d3132'
+OTHER = '4c4c4544-0051-3310-8054-b4c04f4d3133'
+GOOD = {'address': 'https://10.0.0.13', 'username': 'admin', 'password': 'hush', 'uuid': MACHINE}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.states, self.said, self.resets, self.failure = ['On'], MACHINE, [], None
+        sushy = types.ModuleType('sushy')
+        sushy.RESET_FORCE_OFF = 'ForceOff'
+        sushy.auth = types.SimpleNamespace(BasicAuth=lambda user, password: (user, password))
+        sushy.Sushy = self.connect
+        self.enterContext(mock.patch.dict(sys.modules, sushy=sushy))
+        self.enterContext(mock.patch.object(redfish, 'PAUSE', 0))
+        self.directory = self.enterContext(tempfile.TemporaryDirectory())
+
+    def connect(self, address, **how):
+        self.how = how
+        if isinstance(self.states[0], Exception):
+            raise self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return types.SimpleNamespace(get_system=self.system)
+
+    def system(self, identity):
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return types.SimpleNamespace(
+            uuid=self.said, reset_system=self.reset,
+            power_state=None if state is None else types.SimpleNamespace(value=state))
+
+    def reset(self, kind):
+        self.resets.append(kind)
+        if self.failure:
+            raise self.failure
+
+    def conf(self, text=None, mode=0o600, **more):
+        path = os.path.join(self.directory, 'bmcs')
+        with open(path, 'w') as handle:
+            handle.write(text if text is not None else f'[{HOST}]\n' + ''.join(
+                f'{name} = {value}\n' for name, value in (GOOD | more).items() if value))
+        os.chmod(path, mode)
+        return types.SimpleNamespace(
+            bmc_file=path, probe_timeout=3, fence_timeout=0, probes=['redfish'],
+            fences=['redfish'])
+
+    def look(self, host=HOST):
+        one, = probes.load(types.SimpleNamespace(conf=self.conf()))
+        found, = one.look(host, '')
+        return found.sign, found.detail
+
+    def fence(self):
+        one, = fences.load(self.conf())
+        return one.fence(HOST)
+
+
+class TestProbe(Case):
+    def test_states(self):
+        for state, sign in (('On', Sign.POWERED), ('PoweringOn', Sign.POWERED), ('Off', Sign.OFF),
+                            ('PoweringOff', Sign.NOTHING), ('Paused', Sign.NOTHING),
+                            (None, Sign.NOTHING)):
+            self.states = [state]
+            self.assertIs(sign, self.look()[0], state)
+        self.assertEqual(('admin', 'hush'), self.how['auth'])
+        self.assertIs(True, self.how['verify'])
+
+    def test_only_of_this_machine(self):
+        """Or of this one with the other byte order."""
+        self.states = ['Off']
+        for self.said, sign in ((MACHINE.upper(), Sign.OFF), (OTHER, Sign.NOTHING),
+                                (str(uuid.UUID(bytes_le=uuid.UUID(MACHINE).bytes)), Sign.OFF),
+                                (None, Sign.NOTHING), ('', Sign.NOTHING), ('x', Sign.NOTHING)):
+            self.assertIs(sign, self.look()[0], self.said)
+
+    def test_failure_tells_nothing(self):
+        self.states = [OSError('password=hush')]
+        sign, detail = self.look()
+        self.assertIs(Sign.NOTHING, sign)
+        self.assertNotIn('hush', detail)
+        self.assertIn('has no BMC', self.look('node99')[1])
+
+    def test_without_sushy(self):
+        with mock.patch.dict(sys.modules, sushy=None), \
+                self.assertRaises(exceptions.ConfigError) as caught:
+            self.look()
+        self.assertIn('openstack-migsafe[redfish]', str(caught.exception))
+
+
+class TestFence(Case):
+    def test_switched_off_and_seen_off(self):
+        self.states = ['On', 'On', 'Off']
+        self.assertIn(MACHINE, self.fence())
+        self.assertEqual(['ForceOff'], self.resets)
+
+    def test_one_that_is_off(self):
+        self.states = ['Off']
+        self.fence()
+        self.assertEqual([], self.resets)
+
+    def test_another_machine(self):
+        """Also if it becomes another one in the middle."""
+        self.said = OTHER
+        self.assertRaises(redfish.WrongMachine, self.fence)
+        self.assertEqual([], self.resets)
+
+    def test_lost_answer(self):
+        self.failure, self.states = TimeoutError('no answer'), ['On', 'On', 'Off']
+        self.fence()
+        self.assertEqual(['ForceOff'], self.resets)
+
+    def test_not_off(self):
+        for self.states, said in ((['On'], 'says On'), ([*'ab', OSError('away')], 'away')):
+            with self.assertRaises(redfish.StillOn) as caught:
+                self.fence()
+            for word in (HOST, said, 'by hand'):
+                self.assertIn(word, str(caught.exception))
+
+    def test_unreachable(self):
+        self.states = [OSError('password=hush')]
+        with self.assertRaises(fence.NotSwitched) as caught:
+            self.fence()
+        self.assertNotIn('hush', str(caught.exception))
+        self.assertIn('bmc_file', str(caught.exception))
+
+    def test_names(self):
+        for names in ([], ['no_such']):
+            conf = self.conf()
+            conf.fences = names
+            with self.assertRaises(exceptions.ConfigError) as caught:
+                fences.load(conf)
+            self.assertIn('It may name redfish', str(caught.exception))
+
+
+class TestFile(Case):
+    def refused(self, *args, **more):
+        with self.assertRaises(exceptions.ConfigError) as caught:
+            bmc.read(self.conf(*args, **more).bmc_file)
+        self.assertNotIn('hush', str(caught.exception))
+        self.assertIn('[migsafe] bmc_file', str(caught.exception))
+        return str(caught.exception)
+
+    def test_whole(self):
+        found = bmc.read(self.conf(system='/redfish/v1/Systems/1', ca_file='/ca').bmc_file)[HOST]
+        self.assertEqual((uuid.UUID(MACHINE), '/redfish/v1/Systems/1', '/ca'), (
+            found.uuid, found.system, found.ca_file))
+        self.assertNotIn('hush', repr(found))
+        self.assertEqual({}, bmc.read(''))
+
+    def test_refused(self):
+        for mode in (0o640, 0o604, 0o660):
+            self.assertIn('chmod 600', self.refused(mode=mode))
+        for name in GOOD:
+            self.assertIn(f'has no {name}', self.refused(**{name: ''}))
+        self.assertIn('has colour', self.refused(colour='blue'))
+        self.assertIn('uuid', self.refused(uuid='4711'))
+        for address in ('http://10.0.0.13', '10.0.0.13', 'ftp://x', 'https://', 'https://a:b@x'):
+            self.assertIn('https://HOST', self.refused(address=address))
+        for text in ('hush', f'[{HOST}]\nhush', f'[{HOST}]\n[{HOST}]\n'):
+            self.assertIn('cannot be read', self.refused(text))
+        with self.assertRaises(exceptions.ConfigError):
+            bmc.read('/nonexistent/bmcs')
+
+    def test_clear_text_is_for_simulators(self):
+        found = bmc.read(self.conf(address='http://127.0.0.1:8000').bmc_file)
+        self.assertEqual('http://127.0.0.1:8000', found[HOST].address)
+
+
+if __name__ == '__main__':
+    unittest.main()
