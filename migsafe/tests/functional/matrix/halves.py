@@ -86,6 +86,15 @@ def _of(half: str, base: str, plain: Sequence[points.Point], path: Sequence[poin
             last[point.host] = names.name(base, point.fault('kill', 'after'))
 
 
+def named(half: str, name: str) -> Half:
+    """The case of a name. Its control is the same on plain Nova, or only the base where it has
+    a fault of migsafe's own."""
+    base, *words = name.split(',')
+    own = any(fault.kind == 'journal' or fault.name.startswith('migsafe.')
+              for fault in map(names.fault, words))
+    return Half(half, name, base if own else name)
+
+
 def of_catalogue(half: str) -> list[Half]:
     """Those cases of the matrix that plain Nova has as well. Nothing is traced for them, so that
     a fault of some does not take place where one host is without migsafe."""
