@@ -95,6 +95,16 @@ def named(half: str, name: str) -> Half:
     return Half(half, name, base if own else name)
 
 
+def unheard(case: Half) -> str:
+    """The destination, if that has no migsafe and did not answer, or the answer was lost."""
+    incident = san.Incident.load()
+    for fault in map(names.fault, case.name.split(',')[1:]):
+        killed = fault.action == 'kill' and fault.host == incident.destination
+        if case.half == 'source' and (killed or fault.name == 'pre_live_migration'):
+            return incident.destination
+    return ''
+
+
 def of_catalogue(half: str) -> list[Half]:
     """Those cases of the matrix that plain Nova has as well. Nothing is traced for them, so that
     a fault of some does not take place where one host is without migsafe."""
@@ -130,7 +140,7 @@ class Examiner:
         half = self._half[case.half].run(case.name, step)
         why = plain.broken or half.broken or ' '.join(
             f'did not take place: {word}' for word in (*plain.unfired, *half.unfired))
-        return Result(case, compare.compare(plain, half), why, half.log)
+        return Result(case, compare.compare(plain, half, unheard(case)), why, half.log)
 
 
 def text(found: Result) -> str:
