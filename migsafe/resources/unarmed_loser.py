@@ -61,6 +61,8 @@ def let_go(move: Move, row: VolumeRow, target: volume_target.Target,
     :param target: what the row has to say
     :param attachments: those of the instance
     :raises Overtaken: it is not this transaction's to do any more
+    :raises JournalError: it was not sent, or is not known to have been; the row stays, so that it
+        can be sent again
     """
     theirs = any(a.id == row.attachment_id and a.host in (None, move.loser) for a in attachments)
     legacy = row.attachment_id is None and target.attachment_id is None
@@ -70,7 +72,7 @@ def let_go(move: Move, row: VolumeRow, target: volume_target.Target,
     try:
         with move.effect(volume_target.NAME, 'remove_connection', row.volume_id):
             move.clients.peer.let_go(move.loser, move.tx.instance_uuid, row.volume_id)
-    except exceptions.Overtaken:
+    except (exceptions.Overtaken, exceptions.JournalError):
         raise
     except Exception as error:
         LOG.warning('%s has no migsafe and was asked in vain to let go of volume %s of instance '

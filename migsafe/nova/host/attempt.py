@@ -47,6 +47,8 @@ class Attempt(steps.Steps):
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
     #: the destination has answered the request to prepare, so that its part is over
     answered: bool = False
+    #: Nova's own way back was stopped, so that it leaves the destination as it is
+    way_back_stopped: bool = False
     #: the verdict is COMMIT, from the evidence of both hosts
     committed: bool = False
     #: why no device of this host may be disconnected in this attempt

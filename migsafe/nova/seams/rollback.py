@@ -88,9 +88,12 @@ def _heard(participant: Participant, here: HostEvidence,
 
     A source without migsafe says it in no other way when pre_live_migration has failed, or its
     answer was lost. It comes after all else that Nova does to go back, so that what was made here
-    is nobody's any more. A source with migsafe has said it before.
+    is nobody's any more. A source with migsafe leads, and says it in its own way.
     """
     if own is None or own.verdict in DECIDED or here.guest is not G.ABSENT:
+        return own
+    source = participant.clients.peer.describe(own.source_host, own.uuid)
+    if source is not None and source['known']:
         return own
     participant.release(own.uuid, own.instance_uuid, Verdict.ABORT, novas=True, alone=True)
     now: Transaction | None = participant.journal.get(own.uuid, DESTINATION)

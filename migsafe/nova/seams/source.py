@@ -27,7 +27,7 @@ from migsafe.nova.clients import records
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import BEFORE_DONE, SOURCE, Participant
-from migsafe.nova.seams import answered, effects
+from migsafe.nova.seams import effects, unarmed_destination
 from migsafe.text import masked, shell
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.move import FREED
@@ -60,13 +60,13 @@ def do_live_migration(wrapped: Any, manager: Any, args: Any,
             result = wrapped(*args, **kwargs)
         except Exception as raised:
             error = raised
-        _end(participant, attempt, call, error)
+        _end(participant, manager, attempt, call, error)
     if error is not None:
         raise error
     return result
 
 
-def _end(participant: Participant, attempt: host_attempt.Attempt,
+def _end(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
          call: dict[str, Any], error: Exception | None) -> None:
     """Settle; what cannot be settled now is left to recovery."""
     try:
@@ -87,7 +87,9 @@ def _end(participant: Participant, attempt: host_attempt.Attempt,
             attempt.pending.clear()
             return
         attempt.flush()
-        answered.note(participant, attempt)
+        unarmed_destination.note(participant, attempt)
+        if attempt.way_back_stopped:
+            unarmed_destination.clean_up(participant, manager, attempt, call)
         outcome = participant.settle(
             attempt.tx, wait=participant.conf.quiesce_timeout)
         if outcome is None or not outcome.clean:
@@ -225,7 +227,7 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
     if participant is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
     attempt.flush()
-    answered.note(participant, attempt)
+    unarmed_destination.note(participant, attempt)
     outcome = participant.settle(
         attempt.tx, wait=participant.conf.quiesce_timeout,
         points=BEFORE_DONE)
@@ -233,6 +235,7 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
         attempt.failures.append('rollback of volumes')
     if outcome is None or outcome.records_wrong \
             or outcome.verdict is not Verdict.ABORT:
+        attempt.way_back_stopped = True
         raise exception.MigrationError(reason=_not_rolled_back(
             attempt, participant.host, outcome))
     return None

@@ -27,7 +27,6 @@ import wrapt
 
 from migsafe import exceptions
 from migsafe.nova.seams import (
-    answered,
     at_start,
     dangling,
     deferred,
@@ -45,6 +44,7 @@ from migsafe.nova.seams import (
     source,
     stale_guests,
     swap,
+    unarmed_destination,
     volume_rows,
 )
 
@@ -108,7 +108,8 @@ SEAMS: tuple[Seam, ...] = (
              'context instance source_bdms',
              departure.post_live_migration_remove_source_vol_connections),
     _seam('nova.compute.rpcapi', 'ComputeAPI.pre_live_migration',
-          'ctxt instance block_migration disk host migrate_data', answered.pre_live_migration),
+          'ctxt instance block_migration disk host migrate_data',
+          unarmed_destination.pre_live_migration),
     # the destination
     _manager('pre_live_migration', 'context instance disk migrate_data',
              destination.pre_live_migration),

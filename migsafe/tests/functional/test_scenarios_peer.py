@@ -325,6 +325,15 @@ class TestPeerWithoutPlugin(scenarios.ScenarioTest):
         self.assertClean(server, SOURCE)
         self.assertTrue(self.do(server, 'detach').done)
 
+    def test_destination_without_it_and_a_way_back_that_is_stopped(self):
+        """Nova does not get to the message that removes the directory there."""
+        self.disarm(DESTINATION)
+        server = self.guest()
+        self.migrate(server, CANNOT_CONNECT, lab_faults.Fault(
+            'cinder', 'volumes.get', 'cinder-503', SOURCE, nth=2))
+        self.assertIn('is not rolled back', self.fault_messages(server))
+        self.assertClean(server, SOURCE)
+
     def test_destination_without_it_dies(self):
         self.disarm(DESTINATION)
         server = self.guest()

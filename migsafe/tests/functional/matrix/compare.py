@@ -32,7 +32,7 @@ class Difference:
     """What is otherwise than on plain Nova.
 
     :param worse: what there is too much of: must be empty
-    :param held: what is left where plain Nova did damage instead
+    :param held: what is left where plain Nova did damage instead, or deleted it unseen
     :param better: what plain Nova left, or did, and this did not
     """
 
@@ -41,16 +41,21 @@ class Difference:
     better: list[str]
 
 
-def compare(plain: Report, half: Report) -> Difference:
-    """Compare what is left, what was damaged, and whether the next step can be done."""
+def compare(plain: Report, half: Report, unheard: str = '') -> Difference:
+    """Compare what is left, what was damaged, and whether the next step can be done.
+
+    :param unheard: a host without migsafe that did not come to an answer. Whether it has a device,
+        nobody can tell; plain Nova deletes the export all the same, and has luck or not
+    """
     more = _more(half.pieces, plain.pieces)
-    torn = {host for kind, host in plain.harms if kind in TORN}
+    torn = {unheard} | {host for kind, host in plain.harms if kind in TORN}
     held = [piece for piece in more if piece[0] in HELD and piece[1] in torn]
     worse = [_text(piece) for piece in more if piece not in held]
     worse += [f'harm {kind} on {host}' for kind, host in _more(half.harms, plain.harms)]
     if len(half.running) != 1 and half.running != plain.running:
         worse.append(f'the guest runs on {half.running}')
-    if half.refused and not (plain.refused or held):
+    if half.refused and not plain.refused and not any(
+            kind in TORN for kind, _host in plain.harms):
         worse.append(f'not done: {half.refused}')
     better = [_text(piece) for piece in _more(plain.pieces, half.pieces)]
     better += [f'harm {kind} on {host}' for kind, host in _more(plain.harms, half.harms)]

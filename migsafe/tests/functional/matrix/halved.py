@@ -40,7 +40,7 @@ def main() -> int:
     args = parser.parse_args()
     chosen: list[halves.Half] = []
     for half in args.half or client.HALVES:
-        chosen += [halves.Half(half, name, name) for name in args.name] if args.name else \
+        chosen += [halves.named(half, name) for name in args.name] if args.name else \
             halves.drawn(halves.cases(half, args.wanted, args.seed), args.count, args.seed)
     if args.list:
         print('\n'.join(f'{case.half} {case.name}' for case in chosen))

@@ -86,6 +86,25 @@ def _of(half: str, base: str, plain: Sequence[points.Point], path: Sequence[poin
             last[point.host] = names.name(base, point.fault('kill', 'after'))
 
 
+def named(half: str, name: str) -> Half:
+    """The case of a name. Its control is the same on plain Nova, or only the base where it has
+    a fault of migsafe's own."""
+    base, *words = name.split(',')
+    own = any(fault.kind == 'journal' or fault.name.startswith('migsafe.')
+              for fault in map(names.fault, words))
+    return Half(half, name, base if own else name)
+
+
+def unheard(case: Half) -> str:
+    """The destination, if that has no migsafe and did not answer, or the answer was lost."""
+    incident = san.Incident.load()
+    for fault in map(names.fault, case.name.split(',')[1:]):
+        killed = fault.action == 'kill' and fault.host == incident.destination
+        if case.half == 'source' and (killed or fault.name == 'pre_live_migration'):
+            return incident.destination
+    return ''
+
+
 def of_catalogue(half: str) -> list[Half]:
     """Those cases of the matrix that plain Nova has as well. Nothing is traced for them, so that
     a fault of some does not take place where one host is without migsafe."""
@@ -121,7 +140,7 @@ class Examiner:
         half = self._half[case.half].run(case.name, step)
         why = plain.broken or half.broken or ' '.join(
             f'did not take place: {word}' for word in (*plain.unfired, *half.unfired))
-        return Result(case, compare.compare(plain, half), why, half.log)
+        return Result(case, compare.compare(plain, half, unheard(case)), why, half.log)
 
 
 def text(found: Result) -> str:

@@ -17,10 +17,50 @@ MIGSAFE_SEED says which host and which cases; ``tox -e functional-halves`` runs 
 import os
 import unittest
 
-from migsafe.tests.functional.matrix import client, halves
+from migsafe.tests.functional.matrix import client, compare, halves
+from migsafe.tests.functional.matrix.report import Report
 
 #: Cases that have to say something.
 COUNT = 2
+
+
+class TestCompare(unittest.TestCase):
+
+    def compare(self, plain, half, **given):
+        found = compare.compare(Report(running=['a'], **plain), Report(running=['a'], **half),
+                                **given)
+        return found.worse, found.held, found.better
+
+    def test_residue(self):
+        one, two = ('R3', 'b', 0), ('R4', 'b', None)
+        self.assertEqual(([], [], []), self.compare({'pieces': [one]}, {'pieces': [one]}))
+        self.assertEqual((['R3 b volume 0'], [], ['R4 b']),
+                         self.compare({'pieces': [two]}, {'pieces': [one]}))
+        self.assertEqual((['R4 b'], [], []),
+                         self.compare({'pieces': [two]}, {'pieces': [two] * 2}))
+
+    def test_damage(self):
+        harm = ('foreign_open', 'b')
+        self.assertEqual((['harm foreign_open on b'], [], []), self.compare({}, {'harms': [harm]}))
+        self.assertEqual(([], [], ['harm foreign_open on b']),
+                         self.compare({'harms': [harm]}, {}))
+
+    def test_held_instead(self):
+        left = {'pieces': [('R3', 'b', 0), ('R11', 'b', None)]}
+        for plain, given in (({'harms': [('export_yank', 'b')]}, {}), ({}, {'unheard': 'b'})):
+            worse, held, _better = self.compare(plain, left, **given)
+            self.assertEqual((['R11 b'], ['R3 b volume 0']), (worse, held))
+        self.assertEqual([], self.compare({}, left, unheard='c')[1])
+
+    def test_next_step(self):
+        refused = {'refused': 'detach: ERROR'}
+        self.assertEqual((['not done: detach: ERROR'], [], []), self.compare({}, refused))
+        self.assertEqual([], self.compare(refused, refused)[0])
+        self.assertEqual(['not done: detach: ERROR'], self.compare({}, refused, unheard='b')[0])
+
+    def test_guest(self):
+        self.assertEqual(["the guest runs on ['a', 'b']"], compare.compare(
+            Report(running=['a']), Report(running=['a', 'b'])).worse)
 
 
 class TestSample(unittest.TestCase):

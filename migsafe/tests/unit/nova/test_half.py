@@ -22,7 +22,7 @@ from nova import exception
 from migsafe import exceptions
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry, release
-from migsafe.nova.seams import answered, destination, gates, preparation, refusals
+from migsafe.nova.seams import destination, gates, preparation, refusals, unarmed_destination
 from migsafe.resources import unarmed_loser
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
@@ -162,6 +162,21 @@ class TestSourceOnly(hosts.TwoHosts):
         self.assertKept()
         self.assertEqual(2, self.asked())
 
+    def test_a_journal_that_fails_leaves_the_row_for_the_next_attempt(self):
+        self.answered()
+        real = self.src.journal.intent
+
+        def fails(tx, resource, effect, *args, **how):
+            if effect == 'remove_connection':
+                raise exceptions.JournalUnavailable(database='d', reason='full', cure='')
+            return real(tx, resource, effect, *args, **how)
+        with mock.patch.object(self.src.journal, 'intent', fails):
+            self.assertTrue(self.src.settle().records_wrong)
+        self.assertEqual((0, BOTH), (self.asked(), self.attachments()))
+        self.assertTrue(self.src.settle().clean)
+        self.assertEqual((2, NONE, set()), (
+            self.asked(), self.attachments(), self.dst.devices.present))
+
     def test_never_by_a_number_of_the_source(self):
         """Nova on the destination saves the attachment first, and its connection at the end."""
         self.answered()
@@ -229,7 +244,8 @@ class TestAnswered(hosts.TwoHosts):
             return 'data'
         with host_attempt.working(attempt):
             try:
-                self.assertEqual('data', answered.pre_live_migration(wrapped, None, (), {}))
+                self.assertEqual('data', unarmed_destination.pre_live_migration(
+                    wrapped, None, (), {}))
             except Exception as raised:
                 self.assertIs(error, raised)
         return attempt
@@ -243,8 +259,8 @@ class TestAnswered(hosts.TwoHosts):
             self.assertIs(expected, self.ask(error).answered, error)
 
     def test_of_nobody(self):
-        self.assertEqual('x', answered.pre_live_migration(lambda: 'x', None, (), {}))
-        self.assertRaises(OSError, answered.pre_live_migration,
+        self.assertEqual('x', unarmed_destination.pre_live_migration(lambda: 'x', None, (), {}))
+        self.assertRaises(OSError, unarmed_destination.pre_live_migration,
                           mock.Mock(side_effect=OSError), None, (), {})
 
     def test_noted_once(self):
@@ -252,9 +268,63 @@ class TestAnswered(hosts.TwoHosts):
         attempt = self.ask()
         attempt.tx = self.src.tx()
         for _ in range(2):
-            answered.note(self.src.participant, attempt)
+            unarmed_destination.note(self.src.participant, attempt)
         notes = [r.text for r in self.src.journal.records(attempt.tx) if r.kind == 'note']
         self.assertEqual([unarmed_loser.ANSWERED], notes)
+
+
+class TestCleanUp(hosts.TwoHosts):
+    """Nova's way back was stopped before it told the destination to clean up."""
+
+    def setUp(self):
+        super().setUp()
+        self.src.journal.begin(fake.MIGRATION, 'source', fake.INSTANCE, SRC, DST,
+                               captures=self.world.captures())
+        self.src.guests.state = G.HERE
+        self.without(DST)
+
+    def sent(self, answered=True, wanted=True):
+        """What was sent, and whether the instance was busy at that time."""
+        sent = []
+        attempt = self.src.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        attempt.tx, attempt.answered = self.src.tx(), answered
+        unarmed_destination.note(self.src.participant, attempt)
+        manager = SimpleNamespace(
+            _live_migration_cleanup_flags=lambda data, migr_ctxt: (wanted, False),
+            compute_rpcapi=SimpleNamespace(
+                rollback_live_migration_at_destination=lambda context, instance, dest, **given:
+                sent.append((dest, given, self.world.records.row.task_state))))
+        instance = SimpleNamespace(uuid=fake.INSTANCE, migration_context=None)
+        unarmed_destination.clean_up(self.src.participant, manager, attempt, {
+            'dest': DST, 'instance': instance, 'migrate_data': 'data', 'context': None})
+        return sent
+
+    def test_once_the_rows_are_right_and_before_the_instance_is_given_back(self):
+        self.assertEqual([(DST, {'destroy_disks': False, 'migrate_data': 'data'}, 'migrating')],
+                         self.sent())
+        self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1)},
+                         {row.attachment_id for row in self.world.records.rows.values()})
+
+    def test_not_where_nova_would_not(self):
+        self.assertEqual([], self.sent(wanted=False))
+
+    def test_not_to_a_host_that_may_be_at_work(self):
+        self.assertEqual([], self.sent(answered=False))
+
+    def test_not_to_one_that_settles_itself(self):
+        self.src.bus.unarmed_hosts.clear()
+        self.assertEqual([], self.sent())
+
+    def test_not_while_a_row_is_wrong(self):
+        self.world.records.changed_meanwhile.add(fake.volume(0))
+        self.assertEqual([], self.sent())
+
+    def test_not_unless_the_guest_is_here_for_certain(self):
+        for guest in set(G) - {G.HERE}:
+            self.src.guests.state = guest
+            self.assertEqual([], self.sent(), guest)
+        self.src.guests.state, self.src.guests.job = G.HERE, True
+        self.assertEqual([], self.sent())
 
 
 class TestPrepare(hosts.TwoHosts):

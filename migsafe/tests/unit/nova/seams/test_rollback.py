@@ -104,6 +104,13 @@ class TestStates(Case):
                                  'migsafe residue list') if message else ():
                         self.assertIn(word, message)
 
+    def test_a_source_that_leads_says_it_itself(self):
+        number = self.own()
+        self.src.journal.verdict(self.src.tx(number), 'ABORT', 'because')
+        self.assertIsNotNone(self.roll_back(number))
+        self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+        self.assertEqual(('open', None), self.dst.verdict_of(number))
+
     def test_settled_already(self):
         number = self.own('ABORT')
         self.dst.journal.finish(self.dst.tx(number))

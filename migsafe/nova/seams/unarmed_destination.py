@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whether the destination has answered the request to prepare.
+"""What a source does for a destination without migsafe.
 
-Then its part is over, well or not, and it writes nothing more. One without migsafe does not say
-it again.
+It has to know whether the destination has answered the request to prepare: then its part is
+over, well or not, and it writes nothing more. It does not say that again.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from typing import Any
 import oslo_messaging as messaging
 
 from migsafe.nova.host import attempt as host_attempt
-from migsafe.nova.host.participant import Participant
+from migsafe.nova.host.participant import BEFORE_DONE, Participant
 from migsafe.resources import unarmed_loser
+from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.verdict import Verdict
 
 #: The end of the name of an exception of Nova's that came over the bus (oslo_messaging).
 REMOTE = '_Remote'
@@ -56,3 +58,29 @@ def note(participant: Participant, attempt: host_attempt.Attempt) -> None:
     if attempt.answered and attempt.tx is not None:
         attempt.answered = False
         participant.journal.unsynced.note(attempt.tx, unarmed_loser.ANSWERED)
+
+
+def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
+             call: dict[str, Any]) -> None:
+    """Send Nova's message that removes directory and bindings there, when Nova itself did not.
+
+    Its way back was stopped before that (see :func:`source.rollback_volume_bdms`), and nobody else
+    can remove them. It comes as late as Nova's own would, when the rows are right, and before the
+    instance is given back: after that it could meet the next attempt.
+    """
+    tx = attempt.tx
+    if tx is None or unarmed_loser.ANSWERED not in participant.engine.history(tx).notes \
+            or not participant.clients.peer.unarmed(call['dest'], tx.uuid):
+        return
+    outcome = participant.settle(tx, wait=participant.conf.quiesce_timeout, points=BEFORE_DONE)
+    here = participant.clients.guests.evidence(tx.instance_uuid)
+    if outcome is None or outcome.records_wrong or outcome.verdict is not Verdict.ABORT \
+            or here.guest is not GuestState.HERE or here.job:
+        return
+    instance, data = call['instance'], call['migrate_data']
+    wanted, destroy_disks = manager._live_migration_cleanup_flags(
+        data, migr_ctxt=instance.migration_context)
+    if wanted:
+        manager.compute_rpcapi.rollback_live_migration_at_destination(
+            call['context'], instance, call['dest'], destroy_disks=destroy_disks,
+            migrate_data=data)
