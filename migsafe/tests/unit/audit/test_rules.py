@@ -155,6 +155,13 @@ class TestAttachments(CloudTestCase):
         cloud.attachment('left', 'node11', cinder_info(OTHER))
         self.assertEqual([('R10', 'vol'), ('R3', 'vol')], self.found(cloud))
 
+    def test_what_was_detached_but_not_marked_as_deleted(self):
+        cloud = self.cloud()
+        cloud.instance()
+        cloud.attached()
+        cloud.attachment('left', 'node11', cinder_info(OTHER), attach_status='detached')
+        self.assertEqual([], self.found(cloud))
+
     def test_a_shared_volume_has_two_writers_rightfully(self):
         cloud = self.cloud()
         for uuid, host in (('vm', 'node13'), ('vm2', 'node11')):
