@@ -182,16 +182,20 @@ def one(server, instances, seed, samples):
                    len(found - expected), f'{each:.1f}', f'{each * volumes / 3600:,.0f}')
 
 
+KINDS = {'mariadb': MariaDB, 'postgresql': PostgreSQL}
+
+
 def main():
     """Fill, audit, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--sizes', type=int, nargs='+', default=[1000, 10_000, 100_000])
     parser.add_argument('--seed', default='0')
+    parser.add_argument('--servers', nargs='+', choices=list(KINDS), default=list(KINDS))
     parser.add_argument('--samples', type=int, default=5, help='of nova-manage, at each size')
     given = parser.parse_args()
     table, right = prettytable.PrettyTable(HEADER, align='r'), True
-    for kind in (MariaDB, PostgreSQL):
-        with kind() as server:
+    for name in given.servers:
+        with KINDS[name]() as server:
             for size in given.sizes:
                 good, row = one(server, size, given.seed, given.samples)
                 right = right and good

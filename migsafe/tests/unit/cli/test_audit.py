@@ -119,6 +119,47 @@ class TestAudit(cli_base.CommandTestCase):
         self.nova_conf = conf
         self.assertEqual(3, self.audit(config=True)[0])
 
+    def mapped(self, *connections):
+        """An API database of Nova with these mappings, and a configuration that names it."""
+        api = os.path.join(os.path.dirname(self.state), 'api.sqlite')
+        with sqlite3.connect(api) as made:
+            made.execute('DROP TABLE IF EXISTS cell_mappings')
+            made.execute('CREATE TABLE cell_mappings (id INTEGER PRIMARY KEY, uuid TEXT, '
+                         'name TEXT, transport_url TEXT, database_connection TEXT)')
+            made.executemany('INSERT INTO cell_mappings (uuid, name, database_connection) '
+                             "VALUES ('u', 'cell', ?)", [(one,) for one in connections])
+        made.close()
+        conf = os.path.join(os.path.dirname(self.state), 'nova-api.conf')
+        with open(conf, 'w') as handle:
+            handle.write(f'[database]\nconnection = sqlite:///{self.database}\n'
+                         f'[api_database]\nconnection = sqlite:///{api}\n')
+        return conf, api
+
+    def test_all_cells(self):
+        empty = os.path.join(os.path.dirname(self.state), 'empty.sqlite')
+        with sqlite3.connect(self.database) as made, sqlite3.connect(empty) as copy:
+            made.backup(copy)
+            copy.execute('DELETE FROM block_device_mapping')
+        made.close(), copy.close()
+        conf, api = self.mapped(f'sqlite:///{empty}', '{scheme}:////{path}')
+        self.assertEqual(6, len(self.rows('audit', '--nova-api-database', conf, code=3,
+                                          config=False)))
+        code, _out, err = self.audit('--nova-api-database', f'sqlite:///{api}')
+        self.assertEqual(1, code)
+        self.assertIn('Cell cell cannot be read', err)
+        self.assertIn('no configuration has [database] connection', err)
+
+    def test_a_mapping_that_leads_nowhere(self):
+        conf, _api = self.mapped(f'not a url {SECRET}', f'mysql+pymysql://n:{SECRET}@[x')
+        code, _out, err = self.audit('--nova-api-database', conf)
+        self.assertEqual(1, code)
+        self.assertIn('is no URL that can be used here. Name the databases', err)
+        conf, _api = self.mapped(f'mysql+pymysql://n:{SECRET}@127.0.0.1:1/cell1',
+                                 '{scheme}:////{path}')
+        code, _out, err = self.audit('--nova-api-database', conf)
+        self.assertEqual(3, code)
+        self.assertIn('Not seen: A cell of Nova: mysql+pymysql://n:***@127.0.0.1:1/cell1', err)
+
     def test_a_database_that_is_not_there(self):
         url = f'mysql+pymysql://n:{SECRET}@127.0.0.1:1/nova'
         code, _out, err = self.audit('--nova-database', url)
