@@ -70,25 +70,40 @@ class Look:
         return Only(frozenset(users), frozenset(theirs))
 
 
+#: One attachment, as most volumes have, or several.
+Held = Attachment | tuple[Attachment, ...]
+
+
+def _held(before: tuple[Attachment, ...], one: Attachment) -> Held:
+    return (*before, one) if before else one
+
+
+def _all(held: Held | None) -> tuple[Attachment, ...]:
+    # NOTE: an attachment is a tuple as well.
+    return () if held is None else (held,) if isinstance(held, Attachment) else held
+
+
 class Shelf:
     """The attachments of Cinder, until an instance asks for them."""
 
     def __init__(self, found: Iterable[Attachment]) -> None:
-        self._by_instance: dict[str, tuple[Attachment, ...]] = {}
-        self._by_volume: dict[str, tuple[Attachment, ...]] = {}
+        self._by_instance: dict[str, Held] = {}
+        self._by_volume: dict[str, Held] = {}
         for one in found:
-            self._by_volume[one.volume] = (*self._by_volume.get(one.volume, ()), one)
             if one.instance:
-                self._by_instance[one.instance] = (
-                    *self._by_instance.get(one.instance, ()), one)
+                mine = self.take(one.instance)
+                # NOTE: a text that many rows have is kept once; there are a quarter million.
+                one = one._replace(instance=mine[0].instance) if mine else one
+                self._by_instance[str(one.instance)] = _held(mine, one)
+            self._by_volume[one.volume] = _held(self.of(one.volume), one)
 
     def take(self, instance: str) -> tuple[Attachment, ...]:
         """Those of an instance, which are then not left."""
-        return self._by_instance.pop(instance, ())
+        return _all(self._by_instance.pop(instance, None))
 
     def of(self, volume: str) -> tuple[Attachment, ...]:
         """All of a volume."""
-        return self._by_volume.get(volume, ())
+        return _all(self._by_volume.get(volume))
 
     def left(self) -> list[str]:
         """Instances that nobody has asked for."""
@@ -115,7 +130,7 @@ class Cases:
             return ()
         if self.only is not None:
             return cinder.of(self.only.instances, self.only.volumes)
-        return cinder.attachments(self.look.compact)
+        return cinder.attachments(self.look.compact, self.clock.recent)
 
     def pages(self) -> Iterator[list[Case]]:
         """Cases of instances that live, in pages, and then of those that do not."""

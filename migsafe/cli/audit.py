@@ -139,9 +139,9 @@ class Audit(base.Command):
     def _tell(self, found: report.Report) -> None:
         """Say what was looked at, and what was not seen."""
         counts = found.counts
-        self.say(f'{counts["instances"]} instances, {counts["rows"]} rows of volumes and '
-                 f'{counts["attachments"]} attachments were read in {found.seconds:.1f} s, as of '
-                 f'{show.moment(found.now) or "no time that is known"} UTC.')
+        self.say(f'Read in {found.seconds:.1f} s: instances {counts["instances"]}, rows of '
+                 f'volumes {counts["rows"]}, attachments {counts["attachments"]}. '
+                 f'The records are of {show.moment(found.now)} UTC.')
         by_rule = ', '.join(f'{rule} {count}' for rule, count in found.by_rule().items())
         self.say(f'Found: {by_rule or "nothing"}.' + (
             f' {found.doubts} more were gone when they were looked at again.'

@@ -19,13 +19,14 @@ from oslo_config import cfg
 
 from migsafe import exceptions
 from migsafe.audit.opening import Sources
-from migsafe.cli import show
+from migsafe.cli import audit_cells, show
 
 #: How each file of SQLite begins: https://www.sqlite.org/fileformat.html, section 1.3.
 MAGIC = b'SQLite format 3\x00'
 #: Option -> sections of a configuration whose ``connection`` it means, the first that is there.
 SECTIONS = {
     '--nova-database': ('database',),
+    '--nova-api-database': ('api_database',),
     '--cinder-database': ('database',),
     '--placement-database': ('placement_database', 'api_database', 'database'),
 }
@@ -47,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'out of the list of processes; once for each cell. Default: [database] connection of the '
         'configuration that is read')
     parser.add_argument(
+        '--nova-api-database', metavar='URL|FILE',
+        help='API database of Nova, or a nova.conf with [api_database] connection: every cell '
+        'that it has a mapping of is read. A mapping that is a template is filled from [database] '
+        'connection of the configuration, as Nova does')
+    parser.add_argument(
         '--cinder-database', metavar='URL|FILE', help='database of Cinder, or its cinder.conf')
     parser.add_argument(
         '--placement-database', metavar='URL|FILE',
@@ -60,7 +66,20 @@ def chosen(given: argparse.Namespace, config_files: Sequence[str]) -> Sources:
     :param config_files: where none of Nova is given, that of these files
     :raises BadArgument: one of them is none
     """
+    return Sources(
+        _cells(given, config_files),
+        url_of(given.cinder_database, '--cinder-database') if given.cinder_database else None,
+        url_of(given.placement_database, '--placement-database')
+        if given.placement_database else None)
+
+
+def _cells(given: argparse.Namespace, config_files: Sequence[str]) -> list[sa.URL]:
     nova = [url_of(text, '--nova-database') for text in given.nova_database]
+    if given.nova_api_database:
+        api = url_of(given.nova_api_database, '--nova-api-database')
+        files = [given.nova_api_database] if _is_text(given.nova_api_database) else config_files
+        nova += audit_cells.of(api, _configured(files, SECTIONS['--nova-database']))
+        return list(dict.fromkeys(nova))
     if not nova:
         found = _configured(config_files, SECTIONS['--nova-database'])
         if found is None:
@@ -69,11 +88,15 @@ def chosen(given: argparse.Namespace, config_files: Sequence[str]) -> Sources:
                 'read has [database] connection. Name the database, or the nova.conf of the '
                 "cell's nova-conductor")
         nova = [_parsed(found, '--nova-database')]
-    return Sources(
-        nova,
-        url_of(given.cinder_database, '--cinder-database') if given.cinder_database else None,
-        url_of(given.placement_database, '--placement-database')
-        if given.placement_database else None)
+    return nova
+
+
+def _is_text(name: str) -> bool:
+    """Whether it is a configuration, which url_of() has read by now."""
+    if '://' in name:
+        return False
+    with open(name, 'rb') as handle:
+        return handle.read(len(MAGIC)) != MAGIC
 
 
 def url_of(text: str, option: str) -> sa.URL:

@@ -23,7 +23,7 @@ def plain(made: Builder) -> None:
     """It runs, or is stopped, and has been moved before."""
     state, power = made.random.choice((("active", 1), ("active", 1), ("stopped", 4)))
     machine = made.instance(made.host(), vm_state=state, power_state=power)
-    for _number in range(made.random.choice((1, 2, 3, 4))):
+    for _number in range(made.random.choice((1, 2, 3, 4, 5))):
         made.attached(machine, made.disk())
     host = machine.host or ""
     if made.random.random() < 0.6:

@@ -13,14 +13,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 from migsafe.audit import address
 from migsafe.audit.activity import SETTLED, WORKING
-from migsafe.audit.facts import Attachment, Volume
+from migsafe.audit.facts import Attachment, Moment, Volume
 from migsafe.audit.readers import pages
 from migsafe.audit.readers.database import Snapshot, columns, live, moment
 
@@ -43,10 +44,16 @@ class Cinder:
         """What it does not have and rules need."""
         return [] if self._volumes is not None else ['volumes']
 
-    def attachments(self, compact: address.Compact | None = None) -> Iterator[Attachment]:
-        """Every attachment that is not deleted."""
+    def attachments(self, compact: address.Compact | None = None,
+                    worth: Callable[[Moment], bool] = bool) -> Iterator[Attachment]:
+        """Every attachment that is not deleted.
+
+        :param worth: whether a time of change is kept, which costs memory
+        """
         for page in pages.paged(self.snapshot, self._asked(), self._attachments.c.id):
-            yield from (_attachment(one, compact) for one in page)
+            for row in page:
+                one = _attachment(row, compact)
+                yield one if worth(one.updated) else one._replace(updated=None)
 
     def of(self, instances: Iterable[str], volumes: Iterable[str]) -> list[Attachment]:
         """Those of some instances, and those of some volumes."""
@@ -87,8 +94,14 @@ class Cinder:
 
 def _attachment(one: Any, compact: address.Compact | None) -> Attachment:
     connector = address.parsed(one.connector)
-    host = address.host_of(connector) or one.attached_host
+    host = address.host_of(connector) or _interned(one.attached_host)
     return Attachment(
-        one.key, one.volume_id, one.instance_uuid or None, host or None, one.attach_status,
-        one.attach_mode != 'ro', address.read(one.connection_info, compact),
+        one.key, one.volume_id, one.instance_uuid or None, host or None,
+        _interned(one.attach_status), one.attach_mode != 'ro',
+        address.read(one.connection_info, compact),
         moment(one.updated_at) or moment(one.created_at))
+
+
+def _interned(text: str | None) -> str | None:
+    """One of a few texts, kept once."""
+    return sys.intern(text) if type(text) is str else text

@@ -74,11 +74,20 @@ def _finding(case: Case, row: Row, host: str, own: list[Attachment]) -> Finding:
         + f'; the instance is on {where(case)}.',
         f'Make sure that the guest runs on {where(case)}. While it runs, its device is right; a '
         'hard reboot or a start connects whatever disk has that number there, so do neither '
-        'before the row is right. To write what Cinder gives that host into the row: nova-manage '
-        'volume_attachment get_connector there, stop the instance, and nova-manage '
-        f'volume_attachment refresh {shell(instance)} {shell(volume)} CONNECTOR_FILE.',
+        'before the row is right. ' + _cure(case, row),
         instance, volume, hosts_of(case, host),
         shown(row=row.number, connection_info=address.words(row.connection),
               connector_host=row.connection.host, instance_host=case.instance.host,
               attachment=row.attachment, right_address=right, row_updated=row.updated),
         certain=bool(own) or bool(row.connection.host), key=str(row.number))
+
+
+def _cure(case: Case, row: Row) -> str:
+    """How the row is put right, which Nova has a command for since it has attachments."""
+    if row.attachment is None:
+        return ('Before Yoga, and for a row without an attachment, Nova has no command for it: '
+                'have Cinder give the volume to that host, and write its answer, with the '
+                'connector of that host, into connection_info.')
+    return ('To write what Cinder gives that host into the row: nova-manage volume_attachment '
+            'get_connector there, stop the instance, and nova-manage volume_attachment refresh '
+            f'{shell(case.instance.uuid)} {shell(row.volume)} CONNECTOR_FILE.')

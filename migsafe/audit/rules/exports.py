@@ -27,6 +27,9 @@ from migsafe.audit.rules.words import hosts_of, shown, told, where
 from migsafe.audit.whereabouts import rightful
 from migsafe.text import shell
 
+#: Its export was taken back, though the row was not marked as deleted.
+DETACHED = 'detached'
+
 
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Each attachment, and each connector of an old row, for a host without the guest."""
@@ -34,7 +37,8 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
         return
     there = rightful(case)
     for one in case.attachments:
-        if one.host is None or one.host in there or moving(case, one.volume, clock):
+        if (one.host is None or one.host in there or one.status == DETACHED
+                or moving(case, one.volume, clock)):
             continue
         yield Finding(
             'R3', Severity.WARNING,

@@ -51,6 +51,7 @@ class TestConnections(CloudTestCase):
         found = self.audit(cloud).findings
         self.assertEqual(['R1'], [one.rule for one in found])
         self.assertTrue(found[0].certain)
+        self.assertIn('volume_attachment refresh vm vol CONNECTOR_FILE', found[0].repair)
         self.assertEqual('LUN 7 of iqn.1992-08.com.netapp:sn.5a7:vs.11',
                          dict(found[0].evidence)['right_address'])
 
@@ -153,6 +154,13 @@ class TestAttachments(CloudTestCase):
         cloud.attached()
         cloud.attachment('left', 'node11', cinder_info(OTHER))
         self.assertEqual([('R10', 'vol'), ('R3', 'vol')], self.found(cloud))
+
+    def test_what_was_detached_but_not_marked_as_deleted(self):
+        cloud = self.cloud()
+        cloud.instance()
+        cloud.attached()
+        cloud.attachment('left', 'node11', cinder_info(OTHER), attach_status='detached')
+        self.assertEqual([], self.found(cloud))
 
     def test_a_shared_volume_has_two_writers_rightfully(self):
         cloud = self.cloud()

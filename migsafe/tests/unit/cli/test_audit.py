@@ -17,10 +17,12 @@ import hashlib
 import io
 import json
 import os
+import pathlib
 import re
 import sqlite3
 import stat
 
+import migsafe
 from migsafe.cli import audit_progress
 from migsafe.tests.unit.audit import cloud
 from migsafe.tests.unit.cli import base as cli_base
@@ -49,14 +51,28 @@ class TestAudit(cli_base.CommandTestCase):
         self.assertEqual(['R1', 'R1', 'R10', 'R10', 'R3', 'R3'], [row['Rule'] for row in rows])
         self.assertEqual(['node13', 'node11'], rows[0]['Hosts'])
         self.assertEqual('node11', rows[0]['Evidence']['connector_host'])
-        self.assertIn(f'nova-manage volume_attachment refresh {VM} ', rows[0]['Repair'])
+        self.assertIn('write its answer, with the connector of that host', rows[0]['Repair'])
         code, out, err = self.audit(*self.both)
         self.assertEqual(3, code)
         for word in ('R1 ', 'critical', VM, 'LUN 4 of iqn'):
             self.assertIn(word, out)
-        for word in ('1 instances, 2 rows', 'as of 2017-06-05 03:30:04 UTC',
+        for word in ('instances 1, rows of volumes 2, attachments 2. The records are of '
+                     '2017-06-05 03:30:04 UTC.',
                      'Found: R1 2, R3 2, R10 2.', 'Not seen: Placement was not given'):
             self.assertIn(word, err)
+
+    def test_what_the_documentation_shows_of_it(self):
+        root = pathlib.Path(migsafe.__file__).parent.parent
+        page = (root / 'doc' / 'source' / 'admin' / 'audit-incident-000.inc').read_text()
+        shown = [line.strip() for line in page.splitlines()]
+        for args in (('-c', 'Rule', '-c', 'Severity', '-c', 'Hosts', '-c', 'Volume'),
+                     ('--rule', 'R1', '--volume', '3de94ee8-30b8-4faf-82eb-24e1df144337', '-c',
+                      'What', '-c', 'Repair', '-c', 'Evidence', '-f', 'json')):
+            self.assertIn(' '.join(args), page)
+            _code, out, err = self.audit(*self.both, *args)
+            told = err.splitlines()[1:] if '-f' not in args else []
+            for line in (*out.splitlines(), *told):
+                self.assertIn(line.strip(), shown)
 
     def test_csv(self):
         code, out, _err = self.audit(*self.both, '-f', 'csv')
@@ -102,6 +118,47 @@ class TestAudit(cli_base.CommandTestCase):
         self.assertEqual(3, code, err)
         self.nova_conf = conf
         self.assertEqual(3, self.audit(config=True)[0])
+
+    def mapped(self, *connections):
+        """An API database of Nova with these mappings, and a configuration that names it."""
+        api = os.path.join(os.path.dirname(self.state), 'api.sqlite')
+        with sqlite3.connect(api) as made:
+            made.execute('DROP TABLE IF EXISTS cell_mappings')
+            made.execute('CREATE TABLE cell_mappings (id INTEGER PRIMARY KEY, uuid TEXT, '
+                         'name TEXT, transport_url TEXT, database_connection TEXT)')
+            made.executemany('INSERT INTO cell_mappings (uuid, name, database_connection) '
+                             "VALUES ('u', 'cell', ?)", [(one,) for one in connections])
+        made.close()
+        conf = os.path.join(os.path.dirname(self.state), 'nova-api.conf')
+        with open(conf, 'w') as handle:
+            handle.write(f'[database]\nconnection = sqlite:///{self.database}\n'
+                         f'[api_database]\nconnection = sqlite:///{api}\n')
+        return conf, api
+
+    def test_all_cells(self):
+        empty = os.path.join(os.path.dirname(self.state), 'empty.sqlite')
+        with sqlite3.connect(self.database) as made, sqlite3.connect(empty) as copy:
+            made.backup(copy)
+            copy.execute('DELETE FROM block_device_mapping')
+        made.close(), copy.close()
+        conf, api = self.mapped(f'sqlite:///{empty}', '{scheme}:////{path}')
+        self.assertEqual(6, len(self.rows('audit', '--nova-api-database', conf, code=3,
+                                          config=False)))
+        code, _out, err = self.audit('--nova-api-database', f'sqlite:///{api}')
+        self.assertEqual(1, code)
+        self.assertIn('Cell cell cannot be read', err)
+        self.assertIn('no configuration has [database] connection', err)
+
+    def test_a_mapping_that_leads_nowhere(self):
+        conf, _api = self.mapped(f'not a url {SECRET}', f'mysql+pymysql://n:{SECRET}@[x')
+        code, _out, err = self.audit('--nova-api-database', conf)
+        self.assertEqual(1, code)
+        self.assertIn('is no URL that can be used here. Name the databases', err)
+        conf, _api = self.mapped(f'mysql+pymysql://n:{SECRET}@127.0.0.1:1/cell1',
+                                 '{scheme}:////{path}')
+        code, _out, err = self.audit('--nova-api-database', conf)
+        self.assertEqual(3, code)
+        self.assertIn('Not seen: A cell of Nova: mysql+pymysql://n:***@127.0.0.1:1/cell1', err)
 
     def test_a_database_that_is_not_there(self):
         url = f'mysql+pymysql://n:{SECRET}@127.0.0.1:1/nova'
