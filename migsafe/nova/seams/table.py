@@ -29,6 +29,7 @@ from migsafe import exceptions
 from migsafe.nova.seams import (
     answered,
     at_start,
+    calls,
     dangling,
     deferred,
     deletion,
@@ -183,6 +184,8 @@ SEAMS: tuple[Seam, ...] = (
           effects.observed('migrate_instance_start')),
     _seam(REPORT, 'SchedulerReportClient.delete_allocation_for_instance',
           'context uuid', effects.observed('delete_allocation_for_instance')),
+    # every request to another service
+    _seam('keystoneauth1.session', 'Session.request', 'url method', calls.request),
 )
 
 
