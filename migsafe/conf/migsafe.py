@@ -136,6 +136,19 @@ OPTS: list[cfg.Opt] = [
         'cinder.conf: how long "migsafe export" waits for a cinder-volume.',
     ),
     cfg.IntOpt(
+        'call_retries',
+        default=3,
+        min=0,
+        max=10,
+        help='In nova.conf: how often, within a live migration, a call to Cinder, Neutron, Glance '
+        'or Placement is made again on a new connection when the old one was cut, or when what '
+        'stands between answers 502, 503 or 504: calls that read, updates of a port and '
+        'deletions of its bindings, of which a second one does what the first did. It waits '
+        '0.5 seconds before the first, and twice as long before each further one. Where Nova '
+        'has more tries of its own (http_retries, connect_retries, status_code_retries), these '
+        'count. 0 leaves all calls as Nova makes them.',
+    ),
+    cfg.IntOpt(
         'retention_days',
         default=30,
         min=0,

@@ -65,6 +65,9 @@ F, H = Fate, Harm
 TABLE: tuple[Row, ...] = (
     Row({'empty': True}, F.NOTHING, H.NONE, 'there is nothing in the drive'),
     Row({'volume': True}, F.CONNECTED, H.NONE, 'the destination connects the volume'),
+    Row({'named': False}, F.LEFT, H.FAILS,
+        'libvirt has it as neither a file nor a block device nor a disk of the network, and '
+        'nothing is known here of such a one'),
     Row({'source': 'network'}, F.SHARED, H.NONE, 'QEMU reaches it over the network'),
     Row({'block': True, 'copies': True, 'source': 'block', 'mislaid': True}, F.ONTO_ITSELF,
         H.LOSES, "it is a volume, but Nova's row gives it another name in the guest than libvirt; "
@@ -125,7 +128,8 @@ def _row(found: Situation, disk: Disk, block: bool) -> Row:
     # NOTE: what is copied is chosen by all rows of volumes, connected or not.
     volume = any(one.device == disk.target for one in guest.volumes)
     columns: dict[str, Any] = {
-        'empty': not disk.name, 'volume': volume, 'source': disk.source, 'block': block,
+        'empty': disk.empty, 'named': bool(disk.name), 'volume': volume,
+        'source': disk.source, 'block': block,
         'copies': not (disk.readonly or disk.shareable or found.source.tunnelled),
         'mislaid': any(one.id == disk.serial for one in guest.volumes),
         'inside': found.source.instances_path == found.destination.instances_path

@@ -48,7 +48,8 @@ class Disk:
 
     :param target: its name in the guest, such as vda
     :param source: libvirt's type of its source: file, block, network, ...
-    :param name: path or name of the source; empty for a drive with nothing in it
+    :param name: path or name of the source; empty for a drive with nothing in it, and where
+        the source has neither
     :param device: disk or cdrom
     :param serial: for a volume, the volume's id
     :param size: bytes that the guest sees; None if the file or device cannot be looked at
@@ -72,9 +73,14 @@ class Disk:
         return bool(self.name) and self.source in ('file', 'block')
 
     @property
+    def empty(self) -> bool:
+        """Whether it is a drive with nothing in it."""
+        return not self.name and self.device != 'disk'
+
+    @property
     def image(self) -> Kind:
         """What it is by its name, if it is one of Nova's images."""
-        if not self.name:
+        if self.empty:
             return Kind.EMPTY
         name = _OF_INSTANCE.sub('', posixpath.basename(self.name))
         return next((kind for pattern, kind in _NAMES if re.fullmatch(pattern, name)),

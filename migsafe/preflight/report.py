@@ -53,6 +53,7 @@ class Options:
     downtime_steps: int = 10
     downtime_delay: int = 75
     migsafe_rpc_timeout: int = 15
+    call_retries: int = 3
     service_token: bool = False
     multipath: bool = False
     enforce_multipath: bool = False

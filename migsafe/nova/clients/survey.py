@@ -82,6 +82,7 @@ def options() -> Options:
         downtime_steps=libvirt.live_migration_downtime_steps,
         downtime_delay=libvirt.live_migration_downtime_delay,
         migsafe_rpc_timeout=CONF.migsafe.rpc_timeout,
+        call_retries=CONF.migsafe.call_retries,
         service_token=bool(CONF.service_user.send_service_user_token
                            and CONF.service_user.auth_type),
         multipath=bool(libvirt.volume_use_multipath),

@@ -28,6 +28,7 @@ import wrapt
 from migsafe import exceptions
 from migsafe.nova.seams import (
     at_start,
+    calls,
     dangling,
     deferred,
     deletion,
@@ -184,6 +185,8 @@ SEAMS: tuple[Seam, ...] = (
           effects.observed('migrate_instance_start')),
     _seam(REPORT, 'SchedulerReportClient.delete_allocation_for_instance',
           'context uuid', effects.observed('delete_allocation_for_instance')),
+    # every request to another service
+    _seam('keystoneauth1.session', 'Session.request', 'url method', calls.request),
 )
 
 

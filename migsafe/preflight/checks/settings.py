@@ -89,9 +89,10 @@ class Retries(Check):
     code = 'retries'
 
     def look(self, facts: Facts) -> Iterator[Finding]:
-        """The services of which a call is made once and no more."""
+        """The services of which a call is made once and no more, where migsafe makes it once."""
         for side in facts.sides:
-            services = side.report.options.services if side.report else ()
+            services = side.report.options.services if side.report and \
+                not side.report.options.call_retries else ()
             for one in services:
                 if not one.connect_retries:
                     yield self._once(side.name, one.group, 'a connection that was cut',
@@ -103,4 +104,9 @@ class Retries(Check):
 
     def _once(self, host: str, service: str, after: str, option: str) -> Finding:
         return self.made(R.NOTE, f'{host} makes a call to {service} once and not again after '
-                         f'{after}', f'{option} = 3 in the group of each')
+                         f'{after}',
+                         f'[migsafe] call_retries = 3, or {option} = 3 in the group of each')
+
+    def fine(self, facts: Facts) -> str:
+        """Which calls that are."""
+        return 'those that may be repeated; see [migsafe] call_retries'

@@ -95,6 +95,22 @@ class TestIdentity(scenarios.ScenarioTest):
                     self.assertNotEqual(data['target_lun'], after[volume]['target_lun'])
 
 
+class TestMade(scenarios.ScenarioTest):
+    """Cinder has made an attachment, and the connection is cut before it says so."""
+
+    def test_it_is_deleted(self):
+        for nth in (1, 2):
+            server = self.guest()
+            self.migrate(server, faults.Fault('cinder', 'attachments.create', 'connect-failure',
+                                              DESTINATION, nth=nth, when='after'))
+            self.recover()
+            self.assertClean(server, SOURCE)
+            named = {bdm.attachment_id for bdm in self.bdms(server)}
+            self.assertEqual(named, {one.id for volume in server.volumes
+                                     for one in self.lab.parts.cinder.of_volume(volume)})
+            self.lab.clean()
+
+
 class TestSharedVolume(scenarios.ScenarioTest):
     """A multiattach volume that another guest on the destination uses, too."""
 

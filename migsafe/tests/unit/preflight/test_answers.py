@@ -37,7 +37,7 @@ ALL = (SAN, ISO, VFAT, ROOT, FOREIGN, Disk('hdc', 'file', '', 'cdrom', readonly=
        dataclasses.replace(ROOT, target='vdd', shareable=True),
        dataclasses.replace(ROOT, target='vde', size=None),
        Disk('vdf', 'file', '/root/x.iso', 'cdrom', readonly=True),
-       dataclasses.replace(FOREIGN, readonly=True))
+       dataclasses.replace(FOREIGN, readonly=True), Disk('vdz', 'nvme', ''))
 
 
 def situation(*disks, shared=False, destination=None, volumes=(VOLUME,), backed=True, **storage):
@@ -76,7 +76,8 @@ class TestTables(unittest.TestCase):
                            Kind.UNKNOWN), ('notadisk', Kind.UNKNOWN)):
             for path in (f'{HERE}/{name}', f'/dev/nova-vg/{UUID}_{name}', f'vms/{UUID}_{name}'):
                 self.assertIs(kind, Disk('vda', 'file', path).image, path)
-        self.assertIs(Kind.EMPTY, Disk('hda', 'file', '').image)
+        self.assertIs(Kind.EMPTY, Disk('hda', 'file', '', 'cdrom').image)
+        self.assertIs(Kind.UNKNOWN, Disk('vdz', 'nvme', '').image)
 
 
 class TestIncident002(unittest.TestCase):
@@ -148,6 +149,10 @@ class TestHarm(unittest.TestCase):
     def test_a_disk_that_nova_does_not_know(self):
         self.assertEqual([('vdq', Fate.ONTO_ITSELF, Harm.LOSES)],
                          self.worst(situation(SAN, FOREIGN)))
+
+    def test_a_kind_that_is_not_known(self):
+        self.assertEqual([('vdz', Fate.LEFT, Harm.FAILS)],
+                         self.worst(situation(SAN, Disk('vdz', 'nvme', ''))))
 
     def test_lvm_on_a_shared_directory(self):
         root = Disk('vda', 'block', f'/dev/vg/{UUID}_disk')

@@ -117,9 +117,10 @@ FOUND = {
         (options(SRC, completion_timeout=700), R.WARNING, '10 times 75'),
         (options(SRC, rpc_response_timeout=90), R.WARNING, 'differ between')],
     'retries': [
-        (options(DST, services=(report.Service('neutron', 0, None),)), R.NOTE,
+        (options(DST, call_retries=0, services=(report.Service('neutron', 0, None),)), R.NOTE,
          'http_retries = 3'),
-        (options(DST, services=(report.Service('placement', 1, 0),)), R.NOTE, 'placement')],
+        (options(DST, call_retries=0, services=(report.Service('placement', 1, 0),)), R.NOTE,
+         'placement')],
 }
 
 
