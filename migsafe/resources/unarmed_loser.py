@@ -34,7 +34,8 @@ LOG = logging.getLogger(__name__)
 
 #: A note: the destination has answered the request to prepare, so that it writes nothing more.
 ANSWERED = 'the part of the destination is over'
-#: A note: the destination has disconnected a volume at Nova's request.
+#: A note: the destination has disconnected a volume at Nova's request, by this attachment. A
+#: message that comes twice makes another one there.
 LET_GO = 'let go of at the request of Nova: '
 _STAYS = ('{host} has no migsafe, and nothing shows that it has let go of volume {volume}. It is '
           'removed once migsafe is there; or look for its device there by hand, and when it is '
@@ -66,7 +67,8 @@ def let_go(move: Move, row: VolumeRow, target: volume_target.Target,
     """
     theirs = any(a.id == row.attachment_id and a.host in (None, move.loser) for a in attachments)
     legacy = row.attachment_id is None and target.attachment_id is None
-    if not (theirs or legacy) or _has_let_go(move, row.volume_id) or volume_target.same(
+    done = _noted(row.volume_id, row.attachment_id)
+    if not (theirs or legacy) or done in move.history.notes or volume_target.same(
             row.connection_info, target.connection_info) or not (move.newest and over(move)):
         return
     try:
@@ -78,8 +80,8 @@ def let_go(move: Move, row: VolumeRow, target: volume_target.Target,
         LOG.warning('%s has no migsafe and was asked in vain to let go of volume %s of instance '
                     '%s: %s', move.loser, row.volume_id, move.tx.instance_uuid, masked(error))
         return
-    move.journal.note(move.tx, LET_GO + row.volume_id)
-    move.history.notes.add(LET_GO + row.volume_id)
+    move.journal.note(move.tx, done)
+    move.history.notes.add(done)
 
 
 def kept(move: Move, volumes: Iterable[str]) -> dict[str, str]:
@@ -89,15 +91,18 @@ def kept(move: Move, volumes: Iterable[str]) -> dict[str, str]:
     deleted it, as it does when it cannot prepare.
     """
     named = {row.attachment_id for row in move.clients.records.volumes(move.tx.instance_uuid)}
-    left = {a.volume_id: a.id for a in move.clients.volumes.attachments(move.tx.instance_uuid)
-            if a.id not in named and a.host in (None, move.loser)}
-    legacy = {volume for volume, captured in move.history.captured(volume_target.NAME).items()
-              if not captured.get('attachment_id')}
+    left: list[tuple[str, str | None]] = [
+        (a.volume_id, a.id) for a in move.clients.volumes.attachments(move.tx.instance_uuid)
+        if a.id not in named and a.host in (None, move.loser)]
+    left += [(volume, None) for volume, captured in
+             move.history.captured(volume_target.NAME).items()
+             if not captured.get('attachment_id')]
+    wanted = set(volumes)
     return {volume: _STAYS.format(host=move.loser, volume=volume,
-                                  attachment=shell(left.get(volume, 'ID')))
-            for volume in volumes if (volume in left or volume in legacy)
-            and not _has_let_go(move, volume)}
+                                  attachment=shell(attachment or 'ID'))
+            for volume, attachment in left if volume in wanted
+            and _noted(volume, attachment) not in move.history.notes}
 
 
-def _has_let_go(move: Move, volume: str) -> bool:
-    return LET_GO + volume in move.history.notes
+def _noted(volume: str, attachment: str | None) -> str:
+    return f'{LET_GO}{volume} {attachment or ""}'.rstrip()

@@ -110,6 +110,7 @@ class Registry:
     def __init__(self, rest: float = 0) -> None:
         self._lock = threading.Lock()
         self._attempts: dict[str, list[Attempt]] = {}
+        self._steps: list[str] = []
         self._rest = datetime.timedelta(seconds=rest)
         self._since: dict[str, datetime.datetime] = {}
 
@@ -134,6 +135,17 @@ class Registry:
                 left.remove(attempt)
                 if not left:
                     del self._attempts[attempt.uuid]
+
+    @contextlib.contextmanager
+    def step(self, instance_uuid: str) -> Iterator[None]:
+        """Have the instance be busy while a call is at work that writes no journal."""
+        with self._lock:
+            self._steps.append(instance_uuid)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._steps.remove(instance_uuid)
 
     def live(self, uuid: str) -> bool:
         """Whether a call of this process works on the migration."""
@@ -166,8 +178,9 @@ class Registry:
     def busy(self, instance_uuid: str) -> bool:
         """Whether a call of this process moves the instance."""
         with self._lock:
-            return any(a.instance_uuid == instance_uuid
-                       for found in self._attempts.values() for a in found)
+            return instance_uuid in self._steps or any(
+                a.instance_uuid == instance_uuid
+                for found in self._attempts.values() for a in found)
 
     def fence(self, uuid: str) -> bool:
         """Stop the attempts of a migration; True if there were any."""

@@ -177,7 +177,9 @@ def rollback_live_migration_at_destination(wrapped: Any, manager: Any,
                  else None)
     reason = rollback.refusal(participant, instance.uuid, migration)
     if reason is None:
-        return wrapped(*args, **kwargs)
+        # What hangs in it would take away what something later has made here.
+        with participant.attempts.step(instance.uuid):
+            return wrapped(*args, **kwargs)
     participant.recovery.nudge()
     name = f' {migration.uuid}' if migration else ''
     raise exception.MigrationError(reason=(

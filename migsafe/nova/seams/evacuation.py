@@ -69,6 +69,11 @@ def refusal(participant: Participant, instance: Any) -> str | None:
 
     :param instance: as it comes to the host, with the one that it is evacuated from
     """
+    if participant.attempts.busy(instance.uuid):
+        return (f'a call of a live migration of instance {instance.uuid} is still at work on '
+                f'{participant.host}, and would take away what the evacuation makes there. '
+                'Evacuate it to another host, or once more when that has ended; the log of '
+                f'nova-compute on {participant.host} says what it waits for')
     for move in moves.undecided(participant.clients.records.moves(instance.uuid)):
         for host in (move.dest_host, move.source_host):
             if host in ('', participant.host, instance.host):

@@ -38,7 +38,7 @@ from migsafe.text import masked
 LOG = logging.getLogger(__name__)
 
 #: Why a device stays.
-UNPROVEN = ('the guest ran on it, but its row leads to another host, and neither Cinder nor the '
+UNPROVEN = ('the guest ran on it, but its row leads elsewhere, and neither Cinder nor the '
             'journal of this one says by which connection it came')
 #: whose host destroys a guest of somebody else's in this call chain
 _DESTROYING: contextvars.ContextVar[Participant | None] = contextvars.ContextVar(
@@ -66,7 +66,7 @@ def destroy_evacuated(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any
 
 def shut_down(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     """A wrapt wrapper of what Nova does with a guest whose instance is deleted already, and with
-    one whose deletion was cut off before.
+    one that is deleted after something was cut off.
 
     Nova's periodic task itself cannot be wrapped: oslo.service has noted the function when the
     class was made. No other caller has an instance that is deleted.
@@ -82,14 +82,20 @@ def shut_down(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _cut_off(participant: Participant, instance: Any, bdms: Any) -> bool:
-    """Whether Cinder does not have what a row of an instance names that is being deleted: then
-    its number was given up with it, by a deletion that was killed before it was through."""
+    """Whether what a row of an instance that is being deleted names is no export to this host.
+
+    Then its number is somebody else's: a deletion before this one was killed when it had given it
+    up, or a move when the row still led to the host that it came from.
+    """
     named = {bdm.attachment_id for bdm in bdms if bdm.is_volume and bdm.attachment_id}
     if not named or instance.task_state != task_states.DELETING:
         return False
+    volumes = participant.clients.volumes
     try:
-        return bool(named - {one.id for one in
-                             participant.clients.volumes.attachments(instance.uuid)})
+        return not named <= {
+            one.id for one in volumes.attachments(instance.uuid)
+            if one.host == participant.host or (
+                one.host is None and volumes.connection_info(one.id))}
     except Exception as error:
         LOG.warning('Whether a deletion was cut off before is not known: %s', masked(error),
                     instance=instance)
@@ -129,7 +135,7 @@ def _own(participant: Participant, driver: Any, instance: Any,
     try:
         found = own_devices.Look(participant, driver, instance).all(rows)
     except Exception as error:
-        LOG.error('No volume of this guest, which is not of %s any more, is disconnected, as it '
+        LOG.error('No volume of this guest, which %s destroys, is disconnected, as it '
                   'cannot be told which devices are its own: %s', participant.host,
                   masked(error), instance=instance)
         found = {}
@@ -146,7 +152,7 @@ def _own(participant: Participant, driver: Any, instance: Any,
 
 def _say(participant: Participant, instance: Any, volume: str, its: own_devices.Found) -> None:
     if its.info is None:
-        LOG.warning('Volume %s of this guest, which is not of %s any more, is not disconnected: '
+        LOG.warning('Volume %s of this guest, which %s destroys, is not disconnected: '
                     'nothing shows that what its row leads to here is its own', volume,
                     participant.host, instance=instance)
     for path in its.stays:
@@ -174,7 +180,7 @@ def disconnect(wrapper: Any) -> Any:
 def _kept(participant: Participant, driver: Any, instance: Any, info: dict[str, Any],
           why: str) -> None:
     volume = effects.volume_id(info)
-    LOG.error('Volume %s of this guest, which is not of %s any more, stays connected: %s', volume,
+    LOG.error('Volume %s of this guest, which %s destroys, stays connected: %s', volume,
               participant.host, why, instance=instance)
     try:
         paths = devices.own_paths(driver, participant.host, instance.uuid, info)

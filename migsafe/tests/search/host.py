@@ -11,6 +11,8 @@
 # under the License.
 """One compute host: its nova-compute comes and goes, armed or not."""
 
+import types
+
 from migsafe.nova import clients
 from migsafe.nova.host import participant, recovery, registry
 from migsafe.resources import (
@@ -99,6 +101,8 @@ class Host:
             self.name, conf, opened, engine.Engine(
                 self.name, opened, cloud, [kind() for kind in RESOURCES],
                 conf.recovery_backoff_max, conf.recovery_interval), cloud)
+        made.left_devices = types.SimpleNamespace(
+            keep=lambda *found: None, settle=lambda: None)
         made.recovery = recovery.Recovery(made, self.manager, lambda detail='': None)
         return made
 

@@ -164,12 +164,24 @@ class LibvirtDriver:
 
     def __init__(self, world, host):
         self._world, self._name = world, host
-        self._host = types.SimpleNamespace(get_connection=lambda: self)
+        self._host = types.SimpleNamespace(get_connection=lambda: self, list_guests=self._guests)
 
     def lookupByUUIDString(self, uuid):
         if uuid not in self._world.guests.guests[self._name]:
             raise Error(MODULE.VIR_ERR_NO_DOMAIN)
         return Domain(self._world.guests, self._name, uuid)
+
+    def _guests(self):
+        """nova.virt.libvirt.guest.Guest of each that runs here."""
+        return [types.SimpleNamespace(uuid=uuid, get_all_disks=lambda uuid=uuid: self._disks(uuid))
+                for uuid, state in self._world.guests.guests[self._name].items()
+                if state == RUNNING]
+
+    def _disks(self, uuid):
+        return [types.SimpleNamespace(
+            source_type='block', serial=device.volume, source_path=self._path(lun))
+            for lun, device in self._world.array.devices[self._name].items()
+            if self._world.array.open.get((self._name, lun)) == uuid]
 
     def get_volume_connector(self, instance):
         return {'host': self._name, 'initiator': f'iqn.{self._name}'}
@@ -183,7 +195,11 @@ class LibvirtDriver:
         lun = data.get('target_lun')
         if lun not in self._world.array.devices[self._name]:
             return []
-        return [f'/dev/disk/by-path/ip-{array.IQN}-lun-{lun}']
+        return [self._path(lun)]
+
+    @staticmethod
+    def _path(lun):
+        return f'/dev/disk/by-path/ip-{array.IQN}-lun-{lun}'
 
     def _connect_volume(self, context, connection_info, instance, encryption=None):
         data = connection_info['data']
@@ -221,9 +237,11 @@ class LibvirtDriver:
         self._world.reopen(self._name, instance.uuid, old_connection_info, new_connection_info)
         self._disconnect_volume(context, old_connection_info, instance)
 
-    def destroy(self, instance):
+    def destroy(self, context, instance, network_info, block_device_info=None):
         """End the guest's QEMU; the domain is defined anew by who starts it again."""
         self._world.guests.end(self._name, instance.uuid)
+        for one in (block_device_info or {}).get('block_device_mapping', ()):
+            self._disconnect_volume(context, one['connection_info'], instance)
 
     def spawn(self, context, instance, infos):
         """Connect all volumes and start the guest."""

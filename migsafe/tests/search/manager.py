@@ -139,7 +139,7 @@ class ComputeManager:
                                                migrate_data):
         self.world.point('rollback_at_destination')
         self.network_api.setup_networks_on_host(context, instance, self.host, teardown=True)
-        self.driver.destroy(instance)
+        self.driver.destroy(context, instance, None)
         self.world.directories.pop((self.host, instance.uuid), None)
 
     # -- the source -----------------------------------------------------

@@ -46,7 +46,7 @@ class Operations(manager.ComputeManager):
         infos = self._infos(bdms)
         instance.task_state = 'reboot_pending_hard'
         instance.save(expected_task_state=['rebooting_hard'])
-        self.driver.destroy(instance)
+        self.driver.destroy(context, instance, None)
         for info in infos:
             self.driver._disconnect_volume(context, info, instance)
         self.driver.spawn(context, instance, infos)
@@ -117,13 +117,15 @@ class Operations(manager.ComputeManager):
             self._delete_instance(context, instance, self._bdms(context, instance))
 
     def _delete_instance(self, context, instance, bdms):
-        self.driver.destroy(instance)
-        for info in self._infos(bdms):
-            self.driver._disconnect_volume(context, info, instance)
-        for bdm in bdms:
-            self.volume_api.attachment_delete(context, bdm.attachment_id)
+        self._shutdown_instance(context, instance, bdms)
         self.world.directories.pop((self.host, instance.uuid), None)
         self.world.deleted(instance.uuid)
+
+    def _shutdown_instance(self, context, instance, bdms):
+        self.driver.destroy(context, instance, None, {'block_device_mapping': [
+            {'connection_info': info} for info in self._infos(bdms)]})
+        for bdm in bdms:
+            self.volume_api.attachment_delete(context, bdm.attachment_id)
 
     # -- cold migration: prep_resize is at the destination ---------------
 
@@ -151,7 +153,7 @@ class Operations(manager.ComputeManager):
         instance.task_state = 'resize_migrating'
         instance.save()
         bdms = self._bdms(context, instance)
-        self.driver.destroy(instance)
+        self.driver.destroy(context, instance, None)
         for info in self._infos(bdms):
             self.driver._disconnect_volume(context, info, instance)
         for bdm in bdms:

@@ -103,6 +103,13 @@ def _another_disk(host, path, data):
     return found is not None and found.volume not in (data['volume_id'], None)
 
 
+def _is_volume(host, path, data):
+    """The same, where a disk has to say itself that it is the volume."""
+    found = Now.world.array.devices[host].get(int(path.rpartition('-')[2]))
+    return None if found is None or not Now.world.script.identity \
+        else found.volume == data['volume_id']
+
+
 def _running():
     return Now.world.loop
 
@@ -190,7 +197,7 @@ def _patches():
             (examine, 'bounded', Bounded),
             (timeutils, 'utcnow', utcnow),
             # Who is not armed says so in a file; these have none.
-            (devices, '_another_disk', _another_disk),
+            (devices, '_another_disk', _another_disk), (devices, 'is_volume', _is_volume),
             (status, 'unarmed', lambda *a, **k: None),
             (models.UtcDateTime, 'process_result_value', sql.time_of),
             (uuidutils, 'generate_uuid', lambda *a, **k: Now.world.new_uuid()),

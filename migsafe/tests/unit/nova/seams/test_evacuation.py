@@ -22,6 +22,7 @@ from migsafe.fencing import verdict
 from migsafe.fencing.facts import Limits
 from migsafe.fencing.signs import Checker, Observation, Sign
 from migsafe.nova.clients import hosts, records
+from migsafe.nova.host import attempt
 from migsafe.nova.seams import evacuation, moves
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
@@ -40,6 +41,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         super().setUp()
         objects.register_all()
+        self.attempts = attempt.Registry()
         self.migrations, self.fenced, self.asked = [], set(), []
         self.there, self.said = HostEvidence(DST, G.UNKNOWN), None
         #: host -> what each probe sees of it; the host that is evacuated is dead
@@ -82,9 +84,17 @@ class Case(unittest.TestCase):
     def refusal(self, host=THIRD, policy='enforce', source=SRC):
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: self.said)
         return evacuation.refusal(
-            types.SimpleNamespace(host=host, clients=self.clients(peer),
+            types.SimpleNamespace(host=host, clients=self.clients(peer), attempts=self.attempts,
                                   conf=types.SimpleNamespace(evacuation=policy)),
             types.SimpleNamespace(uuid=fake.INSTANCE, host=source))
+
+
+class TestStillAtWork(Case):
+    def test_not_while_a_call_hangs_here(self):
+        self.fenced.add(SRC)
+        with self.attempts.step(fake.INSTANCE):
+            self.assertIn('still at work', self.refusal())
+        self.assertNotIn('still at work', str(self.refusal()))
 
 
 class TestHostIsNotDead(Case):
@@ -136,7 +146,7 @@ class TestSecondLook(Case):
         self.addCleanup(patched.stop)
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: None)
         self.participant = types.SimpleNamespace(
-            host=THIRD, clients=self.clients(peer),
+            host=THIRD, clients=self.clients(peer), attempts=self.attempts,
             conf=types.SimpleNamespace(evacuation='enforce', enforce=True))
         self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
 
