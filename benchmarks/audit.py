@@ -37,7 +37,8 @@ from migsafe.tests import servers
 from tools.clouds import addresses
 
 NAMES = ('nova', 'cinder', 'placement', 'nova_api')
-HEADER = ('database', 'instances', 'volumes', 'seconds', 'MiB', 'planted', 'found', 'false',
+HEADER = ('database', 'instances', 'volumes', 'seconds', 'CPU: s', 'MiB',
+          'planted', 'found', 'false',
           'nova-manage show: s', 'for all volumes: h')
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -72,7 +73,9 @@ class PostgreSQL(servers.PostgreSQL):
 
 
 def measured(command, **more):
-    """Run a command; return its exit code, output, seconds and mebibytes at most."""
+    """Run a command; return its exit code, output, seconds, those of a processor, and mebibytes
+    at most.
+    """
     with tempfile.TemporaryFile('w+', encoding='utf-8') as output:
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=output, cwd=ROOT, **more)
@@ -80,7 +83,7 @@ def measured(command, **more):
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         return (process.returncode, output.read(), time.monotonic() - began,
-                usage.ru_maxrss / 1024)
+                usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 #: Database -> the section of a configuration that names it, and the command that makes its tables.
@@ -165,7 +168,7 @@ def one(server, instances, seed, samples):
     """A row of the table, and whether the audit was right."""
     urls = server.databases()
     expected = filled(urls, instances, seed)
-    code, output, seconds, memory = measured(
+    code, output, seconds, cpu, memory = measured(
         [sys.executable, '-m', 'migsafe.cli.main', 'audit', '--nova-database', urls['nova'],
          '--cinder-database', urls['cinder'], '--placement-database', urls['placement'],
          '-f', 'json'])
@@ -178,8 +181,9 @@ def one(server, instances, seed, samples):
     each = shown(urls, samples)
     right = code == 3 and found == expected
     return right, (server.package.partition('-')[0], f'{instances:,}', f'{volumes:,}',
-                   f'{seconds:.1f}', f'{memory:.0f}', len(expected), len(expected & found),
-                   len(found - expected), f'{each:.1f}', f'{each * volumes / 3600:,.0f}')
+                   f'{seconds:.1f}', f'{cpu:.1f}', f'{memory:.0f}', len(expected),
+                   len(expected & found), len(found - expected), f'{each:.1f}',
+                   f'{each * volumes / 3600:,.0f}')
 
 
 KINDS = {'mariadb': MariaDB, 'postgresql': PostgreSQL}

@@ -107,14 +107,14 @@ def _left(case: Case, clock: Clock) -> Iterator[Finding]:
     """Attachments of the instance on its own host that no row names.
 
     Where a row has no attachment at all it is from before Nova kept them, and that of Cinder
-    belongs to it.
+    belongs to it. Where a row names a wrong one, this may be the one that it has to name.
     """
     if not case.comparable:
         return
     named = {row.attachment for row in case.rows}
-    old = {row.volume for row in case.rows if row.attachment is None}
+    wanting = {row.volume for row in case.rows if row.attachment is None or _wrong(case, row)}
     for one in case.attachments:
-        if (one.uuid in named or one.volume in old or one.host is None
+        if (one.uuid in named or one.volume in wanting or one.host is None
                 or one.host not in rightful(case) or moving(case, one.volume, clock)):
             continue
         yield Finding(
