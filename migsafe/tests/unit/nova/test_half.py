@@ -143,6 +143,21 @@ class TestSourceOnly(hosts.TwoHosts):
         self.assertEqual((2, NONE, set()), (
             self.asked(), self.attachments(), self.dst.devices.present))
 
+    def test_what_it_has_made_since_was_not_let_go_of(self):
+        """A message that came twice; the device of the first one is gone, that of this is not."""
+        self.answered()
+        note = f'{unarmed_loser.LET_GO}{fake.volume(0)} {fake.attachment(DST, 0)}'
+        self.src.journal.note(self.src.tx(), note)
+        for number in (0, 1):
+            key = fake.volume(number)
+            self.world.records.rows[key] = dataclasses.replace(
+                self.world.records.rows[key], attachment_id=fake.attachment(SRC, number),
+                connection_info=fake.info(SRC, number))
+        self.world.volumes.add('a-second', fake.volume(0), None, fake.info(DST, 0))
+        outcome = self.src.settle()
+        self.assertIn('a-second', str(outcome.held))
+        self.assertIn('a-second', self.world.volumes.rows)
+
     def test_without_an_answer_it_may_still_be_at_work(self):
         outcome = self.assertKept()
         self.assertEqual(0, self.asked())
