@@ -18,6 +18,7 @@ import os
 import fixtures
 import sqlalchemy as sa
 from nova.db.main import models
+from oslo_utils import fixture as utils_fixture
 from oslo_utils import timeutils
 
 from migsafe import exceptions
@@ -25,13 +26,14 @@ from migsafe.cli import bus, checker, compute_services, config
 from migsafe.tests.unit.cli import base
 
 INSTANCE = 'b1f5a6c0-0000-4000-8000-000000000001'
-PROBES = 'verdict_interval = 0\nprobe_timeout = 1'
+PROBES = 'verdict_interval = 0\nprobe_timeout = 60'
 
 
 class HostTestCase(base.CommandTestCase):
 
     def setUp(self):
         super().setUp()
+        self.useFixture(utils_fixture.TimeFixture())
         self.database = os.path.join(self.useFixture(fixtures.TempDir()).path, 'nova.db')
         self.engine = sa.create_engine(f'sqlite:///{self.database}')
         self.addCleanup(self.engine.dispose)

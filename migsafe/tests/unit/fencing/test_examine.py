@@ -22,7 +22,8 @@ from migsafe.fencing.probes.base import Answer, Record, Site
 from migsafe.fencing.signs import Sign
 
 HOST, INSTANCE = 'node13', 'b1f5a6c0-0000-4000-8000-000000000001'
-CONF = {'probes': ['nova_service', 'rpc'], 'probe_timeout': 0.2, 'verdict_samples': 3,
+#: Nothing waits for so long but what hangs; a machine that is slow has the time.
+CONF = {'probes': ['nova_service', 'rpc'], 'probe_timeout': 60.0, 'verdict_samples': 3,
         'verdict_interval': 0.0, 'fleet_loss_percent': 30, 'believe_forced_down': True}
 
 
@@ -75,7 +76,7 @@ class TestExamine(Case):
         self.addCleanup((over := threading.Event()).set)
         for answer, word in ((OSError('bus away'), 'failed: '), (over.wait, 'in time')):
             self.answers[HOST] = answer
-            found = self.examine()
+            found = self.examine(probe_timeout=60.0 if isinstance(answer, OSError) else 1.0)
             self.assertEqual('word-unheard', found.row.name)
             self.assertIn(word, str(found))
 
@@ -144,9 +145,9 @@ class TestSurvey(Case):
 
     def test_one_that_hangs_keeps_nobody_else_waiting(self):
         self.addCleanup((over := threading.Event()).set)
-        self.fleet_of(forced=['node1', 'node2'])
+        self.fleet_of(forced=['node1', 'node2'], number=4)
         self.answers['node1'] = over.wait
-        found = self.survey()
+        found = self.survey(probe_timeout=1.0)
         self.assertEqual(('word-unheard', 'word'), (
             found['node1'].row.name, found['node2'].row.name))
 
