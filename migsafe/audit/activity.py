@@ -28,6 +28,8 @@ from migsafe.audit.facts import Case, Instance, Migration, Moment
 ENDED = frozenset(('confirmed', 'reverted', 'error', 'failed', 'completed', 'cancelled', 'done'))
 #: In these the guest is on the destination.
 ARRIVED = frozenset(('completed', 'confirmed', 'done', 'finished'))
+#: In these a live migration moves the guest, or has moved it.
+TRANSFERRING = frozenset(('running', 'post-migrating'))
 #: A resize that waits, as long as its owner likes, for a word of the owner.
 WAITS = 'finished'
 RESIZED = 'resized'

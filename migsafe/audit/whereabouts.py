@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from migsafe.audit.activity import ARRIVED, waits_for_owner
+from migsafe.audit.activity import ARRIVED, TRANSFERRING, waits_for_owner
 from migsafe.audit.facts import Case, Life, Migration
 
 
@@ -29,6 +29,21 @@ def disputed(case: Case) -> Migration | None:
             or newest.dest in (None, instance.host)):
         return None
     return newest
+
+
+def doubtful(case: Case) -> Migration | None:
+    """The newest live migration, if the guest may have gone with it although it has not ended.
+
+    nova-compute of the source was ended after the transfer had begun. Every row names the
+    destination then, whether the guest has arrived there or not, and only a hypervisor knows.
+    """
+    newest, host = case.newest(), case.instance.host
+    if (newest is None or newest.status not in TRANSFERRING or host is None
+            or newest.source != host or newest.dest in (None, host)):
+        return None
+    named = {place for row in case.rows
+             if (place := (found.host if (found := case.named(row)) else row.connection.host))}
+    return newest if named == {newest.dest} else None
 
 
 def rightful(case: Case) -> frozenset[str]:

@@ -24,7 +24,7 @@ from migsafe.audit.activity import Clock, busy, moving
 from migsafe.audit.facts import Attachment, Case, Row
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, where
-from migsafe.audit.whereabouts import rightful
+from migsafe.audit.whereabouts import doubtful, rightful
 from migsafe.text import shell
 
 
@@ -79,7 +79,8 @@ def _finding(case: Case, row: Row, host: str, own: list[Attachment]) -> Finding:
         shown(row=row.number, connection_info=address.words(row.connection),
               connector_host=row.connection.host, instance_host=case.instance.host,
               attachment=row.attachment, right_address=right, row_updated=row.updated),
-        certain=bool(own) or bool(row.connection.host), key=str(row.number))
+        certain=(bool(own) or bool(row.connection.host)) and doubtful(case) is None,
+        key=str(row.number))
 
 
 def _cure(case: Case, row: Row) -> str:

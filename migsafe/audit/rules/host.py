@@ -9,32 +9,41 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""R5: an instance has another host on record than the one that its last migration ended on."""
+"""R5: an instance has another host on record than the one that its last migration went to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from migsafe.audit.activity import Clock, busy
-from migsafe.audit.facts import Case
+from migsafe.audit.facts import Case, Migration
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, told
-from migsafe.audit.whereabouts import disputed
+from migsafe.audit.whereabouts import disputed, doubtful
 
 
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """The record of the newest migration against that of the instance."""
-    newest = disputed(case)
-    if newest is None or busy(case, clock):
+    if busy(case, clock):
         return
+    if newest := disputed(case):
+        yield _finding(case, newest, f'Migration {newest.number} to {newest.dest} has ended as '
+                       f'{newest.status}, but the instance is still on record for '
+                       f'{newest.source}.')
+    elif newest := doubtful(case):
+        yield _finding(case, newest, f'Migration {newest.number} to {newest.dest} was never '
+                       'ended, and every row of the instance names that host: the guest may run '
+                       f'there, while the instance is on record for {newest.source}.')
+
+
+def _finding(case: Case, newest: Migration, what: str) -> Finding:
     instance = case.instance
-    yield Finding(
-        'R5', Severity.CRITICAL,
-        f'Migration {newest.number} to {newest.dest} has ended as {newest.status}, but the '
-        f'instance is still on record for {newest.source}.',
+    return Finding(
+        'R5', Severity.CRITICAL, what,
         f'Find out whether the guest runs on {newest.source} or on {newest.dest}: virsh list '
         'shows it. Start, stop and evacuate nothing before: a start would make a second copy. If '
-        'it is the destination, instance.host and instance.node have to name it.',
+        'it is the destination, instance.host and instance.node have to name it, and the rows '
+        'that name it are right.',
         instance.uuid, None, hosts_of(case, newest.dest),
         shown(instance_host=instance.host, newest_migration=told(newest),
               migration_updated=newest.updated, vm_state=instance.vm_state,

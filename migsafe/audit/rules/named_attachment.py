@@ -24,7 +24,7 @@ from migsafe.audit.activity import Clock, busy, moving
 from migsafe.audit.facts import Attachment, Case, Life, Row
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, where
-from migsafe.audit.whereabouts import rightful
+from migsafe.audit.whereabouts import doubtful, rightful
 from migsafe.text import shell
 
 #: In these an instance that has a host is connected to its volumes.
@@ -82,7 +82,7 @@ def _finding(case: Case, row: Row, named: Attachment | None, severity: Severity,
               attachment_host=named.host if named else None,
               attachment_status=named.status if named else 'not there',
               attachments_of_its_host=', '.join(own), instance_host=case.instance.host,
-              row_updated=row.updated), key=str(row.number))
+              row_updated=row.updated), certain=doubtful(case) is None, key=str(row.number))
 
 
 def _twice(case: Case, rows: list[Row]) -> Iterator[Finding]:

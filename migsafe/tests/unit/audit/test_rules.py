@@ -233,6 +233,26 @@ class TestInstances(CloudTestCase):
         cloud.attachment('there', 'node11', cinder_info(OTHER))
         self.assertEqual([('R5', 'vm')], self.found(cloud))
 
+    def test_a_guest_that_may_have_gone_with_a_migration_that_was_never_ended(self):
+        """The source was killed: records are the same whether the guest has arrived or not."""
+        for status, certain, rules in (
+                ('running', False, {'R1', 'R2', 'R3', 'R5', 'R12'}),
+                ('post-migrating', False, {'R1', 'R2', 'R3', 'R5', 'R12'}),
+                ('preparing', True, {'R1', 'R2', 'R3', 'R12'}),
+                ('error', True, {'R1', 'R2', 'R3'})):
+            cloud = self.cloud()
+            cloud.instance()
+            cloud.migration(status)
+            cloud.volume()
+            cloud.row(nova_info(OTHER, host='node11'), attachment='there')
+            cloud.attachment('there', 'node11', cinder_info(OTHER))
+            found = {one.rule: one for one in self.audit(cloud).findings}
+            self.assertEqual(rules, set(found), status)
+            self.assertEqual({certain}, {found[rule].certain for rule in ('R1', 'R2')}, status)
+            if 'R5' in rules:
+                self.assertFalse(found['R5'].certain)
+                self.assertIn('the guest may run there', found['R5'].what)
+
     def test_it_was_unshelved_or_moved_back_since(self):
         cloud = self.cloud()
         cloud.instance()
