@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from migsafe.audit.activity import Clock
 from migsafe.audit.address import Compact
-from migsafe.audit.facts import Attachment, Case, Instance, Life, Migration, Views, Volume
+from migsafe.audit.facts import Attachment, Case, Instance, Migration, Views, Volume
 from migsafe.audit.notes import Notes
 from migsafe.audit.readers import pages
 from migsafe.audit.readers.cinder import Cinder
@@ -191,7 +191,6 @@ class Cases:
             yield [self._of_nobody(gone[uuid], moves[uuid]) for uuid in some if uuid in gone]
 
     def _of_nobody(self, instance: Instance, moves: list[Migration]) -> Case:
-        assert instance.life is Life.DELETED
         mine = self.shelf.take(instance.uuid)
         return Case(instance, (), mine, {one.volume: self.shelf.of(one.volume) for one in mine},
                     tuple(moves), (), self.volumes, self.look.views)

@@ -29,12 +29,14 @@ from migsafe.text import masked, shell
 LOG = logging.getLogger(__name__)
 
 KIND = 'R4-guest'
-#: How a person resolves it, for the path of a device.
-BY_HAND = (
-    'Compare "lsblk -o NAME,WWN,SIZE {0}" with the volume in the array. If it is that volume, or '
-    'does not answer, and "lsof {0}" shows no user, remove each of its disks with "echo 1 > '
-    '/sys/block/NAME/device/delete", a multipath map before them with "multipath -f NAME". It is '
-    'over once the device is gone, or a guest of this host has it')
+
+def by_hand(path: str) -> str:
+    """How a person resolves it, for the path of a device."""
+    return (f'Compare "lsblk -o NAME,WWN,SIZE {shell(path)}" with the volume in the array. If it is '
+            f'that volume, or does not answer, and "lsof {shell(path)}" shows no user, remove each '
+            'of its disks with "echo 1 > /sys/block/NAME/device/delete", a multipath map before '
+            'them with "multipath -f NAME". It is over once the device is gone, or a guest of this '
+            'host has it')
 
 
 class LeftDevices:
@@ -57,7 +59,7 @@ class LeftDevices:
         :param why: it is not taken away
         """
         text = (f'{path} was given on {self._host} to instance {instance} as volume {volume}, and '
-                f'stays: {why}. {BY_HAND.format(shell(path))}')
+                f'stays: {why}. {by_hand(path)}')
         LOG.error('%s: %s', KIND, text)
         self._noted.put((instance, f'{volume} {path} {devices.designator(path)}'), text)
 

@@ -22,6 +22,7 @@ from migsafe.preflight.decision import Asked, Situation
 from migsafe.preflight.facts import Facts
 from migsafe.preflight.guest import Guest
 from migsafe.preflight.report import Connector
+from migsafe.text import shell
 
 R = Result
 #: The hypervisors whose disks the tables are about.
@@ -147,10 +148,10 @@ class Multipath(Check):
 
     def _daemon(self, name: str, connector: Connector, enforced: bool) -> Iterator[Finding]:
         if connector.multipathd is None:
-            yield self.made(R.UNKNOWN, f'whether multipathd runs on {name} could not be asked')
+            yield self.made(R.UNKNOWN, f'whether multipathd runs on {shell(name)} could not be asked')
         elif not connector.multipathd:
             yield self.made(
-                R.REFUSED if enforced else R.WARNING, f'multipathd does not answer on {name}, '
+                R.REFUSED if enforced else R.WARNING, f'multipathd does not answer on {shell(name)}, '
                 + ('and [libvirt] volume_enforce_multipath has each connect fail' if enforced
                    else 'so that volumes have one path there'), 'systemctl status multipathd')
 
