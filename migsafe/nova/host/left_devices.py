@@ -32,11 +32,11 @@ KIND = 'R4-guest'
 
 def by_hand(path: str) -> str:
     """How a person resolves it, for the path of a device."""
-    return (f'Compare "lsblk -o NAME,WWN,SIZE {shell(path)}" with the volume in the array. If it is '
-            f'that volume, or does not answer, and "lsof {shell(path)}" shows no user, remove each '
-            'of its disks with "echo 1 > /sys/block/NAME/device/delete", a multipath map before '
-            'them with "multipath -f NAME". It is over once the device is gone, or a guest of this '
-            'host has it')
+    return (f'Compare "lsblk -o NAME,WWN,SIZE {shell(path)}" with the volume in the array. If it '
+            f'is that volume, or does not answer, and "lsof {shell(path)}" shows no user, remove '
+            'each of its disks with "echo 1 > /sys/block/NAME/device/delete", a multipath map '
+            'before them with "multipath -f NAME". It is over once the device is gone, or a guest '
+            'of this host has it')
 
 
 class LeftDevices:

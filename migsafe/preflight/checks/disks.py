@@ -148,10 +148,12 @@ class Multipath(Check):
 
     def _daemon(self, name: str, connector: Connector, enforced: bool) -> Iterator[Finding]:
         if connector.multipathd is None:
-            yield self.made(R.UNKNOWN, f'whether multipathd runs on {shell(name)} could not be asked')
+            yield self.made(
+                R.UNKNOWN, f'whether multipathd runs on {shell(name)} could not be asked')
         elif not connector.multipathd:
             yield self.made(
-                R.REFUSED if enforced else R.WARNING, f'multipathd does not answer on {shell(name)}, '
+                R.REFUSED if enforced else R.WARNING,
+                f'multipathd does not answer on {shell(name)}, '
                 + ('and [libvirt] volume_enforce_multipath has each connect fail' if enforced
                    else 'so that volumes have one path there'), 'systemctl status multipathd')
 
