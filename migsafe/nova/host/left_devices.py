@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 
 KIND = 'R4-guest'
 
+
 def by_hand(path: str) -> str:
     """How a person resolves it, for the path of a device."""
     return (f'Compare "lsblk -o NAME,WWN,SIZE {shell(path)}" with the volume in the array. If it '
