@@ -54,8 +54,14 @@ def nqn(number: int) -> str:
     return f'nqn.2026-01.org.migsafe:array-{number}'
 
 
+#: Made by the first iscsiadm of a boot. If two are the first, one fails: "File exists"
+#: (open-iscsi 2.1, usr/idbm.c), and os-brick goes on with one path.
+LOCKS = pathlib.Path('/run/lock/iscsi')
+
+
 def main() -> None:
     """Make it all."""
+    LOCKS.mkdir(parents=True, exist_ok=True)
     # it tells the kernel where to keep its state, which is possible before the first device only
     rtslib.RTSRoot()
     iscsi()
