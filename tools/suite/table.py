@@ -48,7 +48,7 @@ TIERS = (
     Tier("cinder", Share(25, quick=1)),
     Tier("search"),
     Tier("durability"),
-    Tier("functional", Share(50, always=("test_scenarios_incident_000", "test_matrix.Enough"))),
+    Tier("functional", Share(38, always=("test_scenarios_incident_000", "test_matrix.Enough"))),
     Tier("threats"),
     Tier("storage", Share(45, always=("test_incidents.*_iscsi$",)), needs="storage-image"),
 )
