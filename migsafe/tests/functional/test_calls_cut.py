@@ -19,7 +19,6 @@ import os
 import random
 import socket
 import struct
-import threading
 import types
 
 import fixtures
@@ -36,6 +35,7 @@ from oslo_utils import uuidutils
 import migsafe.conf
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.seams import calls, table
+from migsafe.tests import api_server
 
 PORT, VOLUME = uuidutils.generate_uuid(), uuidutils.generate_uuid()
 #: What happens to a request: whether it is executed, and the answer; None is a reset.
@@ -105,12 +105,11 @@ class CallsTest(test.NoDBTestCase):
     def setUp(self):
         super().setUp()
         migsafe.conf.register_opts(cinder.CONF)
-        self.api = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-        self.api.daemon_threads = True
+        self.api = api_server.Server(Handler)
         self.api.faults, self.api.cut = collections.deque(), 0
         self.api.later = ''
         self.api.fired, self.api.executed = collections.Counter(), collections.Counter()
-        threading.Thread(target=self.api.serve_forever, args=(0.01,), daemon=True).start()
+        self.api.start()
         self.addCleanup(self.api.server_close)
         self.addCleanup(self.api.shutdown)
         url = f'http://127.0.0.1:{self.api.server_port}'

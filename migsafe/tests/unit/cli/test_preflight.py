@@ -22,6 +22,7 @@ import fixtures
 
 from migsafe.cli import bus, cloud
 from migsafe.preflight import report
+from migsafe.tests import api_server
 from migsafe.tests.unit.cli import base
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.preflight.cases import DST, GUEST, ISO, SRC, UUID
@@ -61,9 +62,9 @@ class PreflightCase(base.CommandTestCase):
         self.servers = [dict(SERVER)]
         self.services = [service(SRC), service(DST)]
         self.wrong = None
-        self.api = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Api)
+        self.api = api_server.Server(Api)
         self.api.answer, self.api.asked = self.answer, []
-        threading.Thread(target=self.api.serve_forever, args=(0.01,), daemon=True).start()
+        self.api.start()
         self.addCleanup(self.api.server_close)
         self.addCleanup(self.api.shutdown)
         for name in [name for name in os.environ if name.startswith('OS_')]:
