@@ -295,7 +295,9 @@ class TestTable(testtools.TestCase):
     def test_no_directory_of_tests_is_forgotten(self):
         tests = steps.ROOT / "migsafe" / "tests"
         found = {path.relative_to(tests).parts[0] for path in tests.rglob("test_*.py")}
-        self.assertEqual(found, {pathlib.Path(tier.path).name for tier in table.TIERS})
+        # The emulator of sushy-tools is in nobody's constraints, and has an environment of tox.
+        self.assertEqual(found - {"redfish"},
+                         {pathlib.Path(tier.path).name for tier in table.TIERS})
 
     def test_what_is_needed_is_there(self):
         for owner in table.owners().values():
