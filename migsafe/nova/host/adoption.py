@@ -29,6 +29,7 @@ from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.resources import instance_record
 from migsafe.text import masked
 from migsafe.transaction import remains
+from migsafe.transaction.evidence import NO_QEMU
 from migsafe.transaction.move import FREED
 from migsafe.transaction.verdict import Verdict
 
@@ -70,10 +71,22 @@ class Adoption:
         for one in self._claims.page(self._participant.host, self._unknown):
             if one.task and not self._old(one):
                 waits = True
-            elif self._idle(one.instance_uuid) and (one.task or held(str(one.migration_uuid))):
+            elif self._idle(one.instance_uuid) and (
+                    one.task or held(str(one.migration_uuid))) and self._has_gone(one):
                 self._give_back_one(one)
         if not waits:
             self._claims.done()
+
+    def _has_gone(self, found: Migrating) -> bool:
+        """Whether this host's own libvirt has no guest, which comes before any record."""
+        here = self._participant.clients.guests.evidence(found.instance_uuid)
+        gone = here.guest in NO_QEMU and not here.job
+        if not gone:
+            LOG.warning('Instance %s is not on %s by the record of Nova, but its guest may be: '
+                        '%s. What live migration %s has left is not touched; look where it runs '
+                        '(virsh list --all)', found.instance_uuid, self._participant.host, here,
+                        found.migration_uuid)
+        return gone
 
     def _give_back_one(self, found: Migrating) -> None:
         LOG.warning('Live migration %s of instance %s has arrived on %s, this journal has nothing '

@@ -527,6 +527,23 @@ class TestAdopt(Case):
                     now) + datetime.timedelta(seconds=after)):
                 self.assertIs(expected, self.adopted() is not None, after)
 
+    def test_a_completed_one_is_not_ended_while_its_guest_may_be_here(self):
+        adopting = self.recovery._upkeep._adoption
+        left = orphans.Migrating(fake.INSTANCE, None, fake.MIGRATION, 7, 'completed', fake.DST,
+                                 task=False)
+        done = []
+        adopting._claims = types.SimpleNamespace(
+            page=lambda host, wanted: [left], done=lambda: done.append(1))
+        held = mock.patch.object(self.src.participant.clients.allocations, 'held',
+                                 return_value={'rp': {}})
+        for state, ended in ((GuestState.HERE, False), (GuestState.UNKNOWN, False),
+                             (GuestState.ABSENT, True)):
+            self.src.guests.state = state
+            with held:
+                adopting.give_back()
+            self.assertIs(ended, self.src.journal.get(fake.MIGRATION, 'source') is not None)
+        self.assertEqual([1, 1, 1], done)
+
     def test_conductor_has_longer_while_it_chooses_a_destination(self):
         now = timeutils.utcnow(with_timezone=True)
         for seconds, expected in ((1700, False), (1900, True)):
