@@ -13,11 +13,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.resources import base, device_connection, loser_attachments, unarmed_loser
+from migsafe.resources import (
+    base,
+    device_connection,
+    loser_attachments,
+    unarmed_loser,
+    unclaimed,
+)
 from migsafe.text import masked
 from migsafe.transaction import history
 from migsafe.transaction.clients import Attachment
@@ -103,8 +109,9 @@ class HostDevice(base.Resource):
         """volume id -> connection_info that may be connected on this host.
 
         What this host journalled; where it has no journal of it (older than
-        the plugin), what Cinder holds for this host. See ``ended`` of the history for
-        what it has seen go: whatever has that number by now is another disk.
+        the plugin), what Cinder holds for this host, or what a device says of itself.
+        See ``ended`` of the history for what it has seen go: whatever has that number by now
+        is another disk.
         """
         found = move.history.may_be_connected(move.local == move.tx.source_host)
         for attachment in self._attachments(move):
@@ -113,6 +120,9 @@ class HostDevice(base.Resource):
                 info = move.clients.volumes.connection_info(attachment.id)
                 if info:
                     found[attachment.volume_id] = info
+        for one in unclaimed.devices(move, self._attachments(move)):
+            if one.proven and one.attachment.volume_id not in found:
+                found[one.attachment.volume_id] = one.info
         return found
 
     def _attachments(self, move: Move) -> list[Attachment]:
@@ -120,8 +130,8 @@ class HostDevice(base.Resource):
 
     def _release_here(self, move: Move) -> dict[str, str]:
         kept = self._let_go(move)
-        for volume, reason in self._unclaimed(move):
-            kept.setdefault(volume, reason)
+        for one in unclaimed.devices(move, self._attachments(move)):
+            kept.setdefault(one.attachment.volume_id, unclaimed.why(move, one))
         return kept
 
     def _let_go(self, move: Move, only: set[str] | None = None) -> dict[str, str]:
@@ -139,31 +149,6 @@ class HostDevice(base.Resource):
             if reason:
                 kept[volume] = reason
         return kept
-
-    def _unclaimed(self, move: Move) -> Iterator[tuple[str, str]]:
-        """Devices of attachments that nobody can tell the host of.
-
-        Cinder names the host of an attachment only once it is complete, and a host that was killed
-        without the plugin has no journal of what it connected. What is here may be the volume, or
-        a LUN of the same number that is somebody else's: it stays, and so does its export. What
-        the other host has journalled as its own is none of them: its number is another's here.
-        """
-        known = {i for ids in move.history.attachments.values() for i in ids}
-        if move.instance is not None:
-            known |= {str(row.attachment_id) for row in
-                      move.clients.records.volumes(move.tx.instance_uuid)}
-        for attachment in self._attachments(move):
-            if attachment.host is not None or attachment.id in known:
-                continue
-            info = move.clients.volumes.connection_info(attachment.id)
-            paths = self._paths(move, info) if info else []
-            if paths and attachment.id not in move.peer_attachments().get(
-                    attachment.volume_id, ()):
-                yield attachment.volume_id, (
-                    f'{", ".join(paths)} may be connected for attachment '
-                    f'{attachment.id}, which no journal of {move.local} '
-                    'knows; compare its WWID with the volume and remove the '
-                    'device by hand')
 
     def _mapped(self, move: Move) -> set[str]:
         """Volumes whose export to this host is still there, by Cinder.

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from migsafe.transaction import third_host
-from migsafe.transaction.clients import LIVE_MIGRATION, Attachment, VolumeRow
+from migsafe.transaction.clients import LIVE_MIGRATION, Attachment, OtherMove, VolumeRow
 from migsafe.transaction.move import Move
 
 #: A note of the journal: an attachment that was there before the instance
@@ -77,9 +77,36 @@ def losers(move: Move, attachments: Sequence[Attachment],
         # loser's there, but only those have been looked at.
         return [a for a in attachments
                 if a.id in mine or a.host == move.loser]
+    if not move.newest or move.superseded:
+        return [a for a in attachments if a.id in mine]
     volumes = {row.volume_id for row in rows}
     return [a for a in attachments if a.id in mine
-            or (move.newest and not move.superseded and a.volume_id in volumes)]
+            or (a.volume_id in volumes and not _of_another_host(move, a))]
+
+
+def _of_another_host(move: Move, attachment: Attachment) -> bool:
+    """Whether a third host may have a device of it, which an earlier operation has left there.
+
+    Cinder names the host once an attachment is complete.
+    """
+    if attachment.host is not None:
+        return attachment.host not in (move.tx.source_host, move.tx.dest_host)
+    made = {one for ids in move.peer_attachments().values() for one in ids}
+    return attachment.id not in made and bool(
+        move.clients.volumes.connection_info(attachment.id)) and any(
+            _may_be_left(move, other)
+            for other in move.clients.records.moves(move.tx.instance_uuid))
+
+
+def _may_be_left(move: Move, other: OtherMove) -> bool:
+    """Whether an earlier move may have left something on a host that is none of these two."""
+    if other.dest_host in (move.tx.source_host, move.tx.dest_host, '') \
+            or (other.over and not other.came_to_nothing):
+        return False
+    if other.kind != LIVE_MIGRATION:
+        return True
+    said = move.clients.peer.describe(other.dest_host, other.uuid)
+    return said is None or (said['known'] and said['state'] != 'settled')
 
 
 def lost_too(move: Move) -> bool:

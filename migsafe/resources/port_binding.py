@@ -34,7 +34,7 @@ class PortBinding(base.Resource):
     def _bind(self, move: Move) -> None:
         if not self.inspect(move):
             return
-        if move.later:
+        if _for_others(move):
             # Which one is active is for the later operation to say.
             with move.effect(self.name, 'unbind', '', {'host': move.loser}):
                 move.clients.network.unbind(move.tx.instance_uuid, move.loser)
@@ -44,7 +44,7 @@ class PortBinding(base.Resource):
                                       move.loser)
 
     def inspect(self, move: Move) -> list[Residue]:
-        if move.later:
+        if _for_others(move):
             return self._left(move)
         if move.superseded or not move.tx.dest_host:
             return []
@@ -74,3 +74,10 @@ class PortBinding(base.Resource):
                         f'{hosts[move.loser]} binding still exists')
                 for port, hosts in sorted(ports.items())
                 if hosts.get(move.loser) == 'INACTIVE']
+
+
+def _for_others(move: Move) -> bool:
+    """Whether something that was asked for later says which binding is the active one. What has
+    come to nothing says it no more, where this host's own libvirt has the guest."""
+    return bool(move.later) and not (move.well_here and all(
+        other.came_to_nothing for other in move.later))

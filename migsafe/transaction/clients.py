@@ -184,6 +184,9 @@ class Devices(Protocol):
     def paths(self, instance_uuid: str, info: ConnectionInfo) -> list[str]:
         """Block devices of this connection that exist on this host now."""
 
+    def is_volume(self, path: str, info: ConnectionInfo) -> bool | None:
+        """Whether a block device says itself that it is the volume; None if it does not tell."""
+
     def observable(self, info: ConnectionInfo) -> bool:
         """Whether :meth:`paths` can see such a connection at all."""
 

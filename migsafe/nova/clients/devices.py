@@ -50,6 +50,9 @@ class Devices:
         return own_paths(self._manager.driver, self._manager.host,
                          instance_uuid, info)
 
+    def is_volume(self, path: str, info: ConnectionInfo) -> bool | None:
+        return is_volume(self._manager.host, path, info['data'])
+
     def observable(self, info: ConnectionInfo) -> bool:
         return str(info.get('driver_volume_type')) in LOOKED_UP
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Live migrations from a host that have arrived, and were never ended there.
+"""Live migrations from a host that are over, and were never ended there.
 
 The source sets their record, and gives back what it had claimed, last of all. If it dies before
 that, and its journal is lost, or restored from before the migration, nobody knows of it any more.
@@ -26,6 +26,7 @@ from nova import context as nova_context
 from nova import exception, objects
 from oslo_utils import timeutils
 
+from migsafe.nova.clients.failed_moves import ENDED
 from migsafe.nova.clients.orphans import GOING_ON, Migrating
 from migsafe.transaction.clients import LIVE_MIGRATION
 
@@ -50,7 +51,8 @@ class LeftClaims:
         """The next ones, the same again until :meth:`done` was called.
 
         One that is completed is of an instance that is not on the host any more; one that is on
-        record as going on, which is its ``task`` then, of one that is on the destination.
+        record as going on, which is its ``task`` then, of one that is on the destination; one
+        that has failed of an instance that is on the host.
 
         :param wanted: whether a migration is of interest, by its uuid
         """
@@ -60,7 +62,8 @@ class LeftClaims:
         try:
             page = list(objects.MigrationList.get_by_filters(
                 context, {'source_compute': host, 'migration_type': LIVE_MIGRATION,
-                          'status': [COMPLETED, *GOING_ON], 'changes-since': self._since},
+                          'status': [COMPLETED, *ENDED, *GOING_ON],
+                          'changes-since': self._since},
                 sort_keys=['id'], sort_dirs=['asc'], limit=PAGE, marker=self._read))
         except exception.MarkerNotFound:
             # It was archived meanwhile.
@@ -69,18 +72,25 @@ class LeftClaims:
         self._next = page[-1].uuid if len(page) == PAGE else ''
         found = [one for one in page if wanted(one.uuid)]
         now = _hosts(context, sorted({one.instance_uuid for one in found}))
-        return [_left(one) for one in found if now.get(one.instance_uuid) != host and (
-            one.status == COMPLETED or now.get(one.instance_uuid) == one.dest_compute)]
+        return [_left(one) for one in found
+                if _left_behind(one, host, now.get(one.instance_uuid))]
 
     def done(self) -> None:
         """All that was read has been dealt with."""
         self.over, self._read = self._next == '', self._next
 
 
+def _left_behind(found: Any, host: str, now: str | None) -> bool:
+    """Whether a migration from a host may have left something, by where the instance is now."""
+    if found.status in ENDED:
+        return now == host
+    return now != host and (found.status == COMPLETED or now == found.dest_compute)
+
+
 def _left(found: Any) -> Migrating:
     return Migrating(
         found.instance_uuid, found.updated_at or found.created_at, found.uuid, int(found.id),
-        found.status, found.dest_compute or '', task=found.status != COMPLETED)
+        found.status, found.dest_compute or '', task=found.status in GOING_ON)
 
 
 def _hosts(context: Any, uuids: list[str]) -> dict[str, str | None]:

@@ -66,14 +66,20 @@ class Adoption:
         return sum(self._try(one) for one in found if self._orphan(one))
 
     def give_back(self) -> None:
-        """What only the source would have given back, of migrations that its journal has not."""
+        """What only the source would have given back, of migrations that its journal has not.
+
+        One that has failed is begun here, and settled by evidence as any other.
+        """
         held, waits = self._participant.clients.allocations.held, False
         for one in self._claims.page(self._participant.host, self._unknown):
             if one.task and not self._old(one):
                 waits = True
             elif self._idle(one.instance_uuid) and (
-                    one.task or held(str(one.migration_uuid))) and self._has_gone(one):
-                self._give_back_one(one)
+                    one.task or held(str(one.migration_uuid))):
+                if one.migration_status in failed_moves.ENDED:
+                    self._try(one)
+                elif self._has_gone(one):
+                    self._give_back_one(one)
         if not waits:
             self._claims.done()
 

@@ -126,8 +126,9 @@ class Participant:
         """The source leads. The destination finds out, or takes over."""
         if not tx.source_host:
             # Nothing was begun here: a release came first, and was cut off.
-            tx = self.journal.verdict(
-                tx, Verdict.ABORT.value, 'rolled back before it arrived here')
+            if tx.verdict != Verdict.ABORT.value:
+                tx = self.journal.verdict(
+                    tx, Verdict.ABORT.value, 'rolled back before it arrived here')
             return self.engine.settle_local(
                 tx, self.clients.guests.evidence(tx.instance_uuid))
         if self._arriving(tx):

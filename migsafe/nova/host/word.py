@@ -48,20 +48,26 @@ def refusal(clients: Clients, tx: Transaction, verdict: Verdict, novas: bool = F
             f'the instance is deleted, and {tx.dest_host or "no host"} does not say that it has '
             f'decided {verdict.value}')
     if verdict is Verdict.ABORT and tx.source_host:
-        # Between the end of pre_live_migration and the transfer no domain is here to be seen.
+        # Also between the end of pre_live_migration and the transfer no domain is here to be seen.
         return _unconfirmed(clients, tx, verdict, guest, novas)
     return ''
 
 
 def _unconfirmed(clients: Clients, tx: Transaction, verdict: Verdict,
                  guest: HostEvidence, novas: bool) -> str:
-    """Why it is not the word of the source that this host's own journal names."""
+    """Why it is not the word of the source that this host's own journal names, or is not true.
+
+    What this host's libvirt is receiving, the source is still sending: libvirt ends it here once
+    the source has cancelled it, or says nothing any more (its keepalive).
+    """
+    if guest.guest is GuestState.IN_TRANSFER:
+        return (f'the guest is coming in to {tx.host}, and {verdict.value} is not true before '
+                f'that has ended: {guest}')
     source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
     if source and source['verdict'] == verdict.value:
         return ''
-    if novas and guest.guest is not GuestState.IN_TRANSFER and (
-            not source['known'] if source
-            else clients.peer.unarmed(tx.source_host, tx.uuid, within=ASKED)):
+    if novas and (not source['known'] if source
+                  else clients.peer.unarmed(tx.source_host, tx.uuid, within=ASKED)):
         # It can say nothing but what Nova says, and deletes the attachments whatever is answered.
         return ''
     return (f'the guest may be coming in to {tx.host}, and {tx.source_host} does not '

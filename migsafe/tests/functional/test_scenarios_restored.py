@@ -20,6 +20,7 @@ import pathlib
 import subprocess
 import tempfile
 
+from nova import context as nova_context
 from nova.conf import CONF
 
 from migsafe.cli import manage
@@ -152,6 +153,23 @@ class TestRestored(scenarios.ThirdHostTest):
                 self.assertTrue(self.lab.restart(other))
                 running, = self.lab.observer(server).running_on()
                 self.ends(server, running)
+
+    def test_a_claim_of_one_that_has_failed_since_the_copy(self):
+        """Nothing but its journal knew that it was still to be given back."""
+        server = self.guest()
+        self.backup(SOURCE)
+        self.migrate(server, JOB_FAILS)
+        self.recover()
+        self.assertClean(server, SOURCE)
+        failed, = self.participant(SOURCE).journal.list()
+        context = nova_context.get_admin_context()
+        self.assertTrue(self.lab.stack.computes[SOURCE].manager.reportclient.move_allocations(
+            context, server.uuid, failed.uuid))
+        self.recover()
+        # the control: as long as the journal says that it is settled, nobody gives it back
+        self.assertEqual({'R7'}, {left.kind for left in self.residue(server)})
+        self.restore(SOURCE)
+        self.ends(server, SOURCE)
 
     def test_what_was_decided_or_declared_then_was_taken_back_since(self):
         """And the host that knows better is down while the old journal is taken up."""

@@ -81,7 +81,7 @@ class Script:
     def in_the_dark(self):
         """Whether a host may not know what it had, and its devices do not say what they are."""
         return not self.identity and any(
-            name in ('restore', 'evacuate', 'disarm') for _, name, _ in self.events)
+            name in ('restore', 'evacuate', 'arm', 'disarm') for _, name, _ in self.events)
 
     @property
     def longest(self):

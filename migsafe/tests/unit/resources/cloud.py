@@ -119,7 +119,7 @@ class Records:
         self.row = InstanceRow(INSTANCE, SRC, SRC, 'migrating', 'active')
         self.status = 'error'
         self.changed_meanwhile = set()
-        self.others = []
+        self.others, self.earlier = [], []
         #: hosts that the instance was ever to be evacuated from
         self.evacuated_from = set()
         #: requests for live migrations, the oldest first
@@ -165,7 +165,7 @@ class Records:
         self.calls('moves', instance_uuid)
         if instance_uuid != INSTANCE:
             return []
-        return [OtherMove(LIVE_MIGRATION, MIGRATION, self.status, SRC, DST)]
+        return [*self.earlier, OtherMove(LIVE_MIGRATION, MIGRATION, self.status, SRC, DST)]
 
     def evacuated(self, host):
         self.calls('evacuated', host)
@@ -206,6 +206,8 @@ class Devices:
         self.holders, self.stubborn = {}, set()
         #: no look can find a device of this kind
         self.blind = False
+        #: path -> whether it says that it is the volume
+        self.says = {}
 
     @staticmethod
     def _device(connection_info):
@@ -220,6 +222,9 @@ class Devices:
         iqn, lun = self._device(connection_info)
         return [f'/dev/disk/by-path/{iqn}-lun-{lun}'] if not self.blind and (
             iqn, lun) in self.present else []
+
+    def is_volume(self, path, connection_info):
+        return self.says.get(path)
 
     def observable(self, connection_info):
         return not self.blind

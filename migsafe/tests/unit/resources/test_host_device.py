@@ -122,6 +122,24 @@ class TestHere(Case):
             self.cloud.peer.description, attachments={fake.volume(0): ['of-the-other']})
         self.assertEqual({}, self.release(fake.move(self.cloud)))
 
+    def test_a_device_that_says_itself_that_it_is_the_volume(self):
+        """Killed before Cinder knew the host, and the journal is an older one by now."""
+        info = fake.info(SRC, 0)
+        self.cloud.devices.add(info)
+        lost, = self.cloud.devices.paths('', info)
+        self.cloud.volumes.add('that-nobody-knows', fake.volume(0), None, info)
+        del self.cloud.volumes.rows[fake.attachment(DST, 0)]
+
+        def kept():
+            return self.release(fake.move(self.cloud, history=History()))
+        for says in (None, False):
+            self.cloud.devices.says = {lost: says}
+            self.assertIn('which no journal of', kept()[fake.volume(0)])
+            self.assertEqual([lost], self.cloud.devices.paths('', info))
+        self.cloud.devices.says = {lost: True}
+        self.assertEqual({}, kept())
+        self.assertEqual([], self.cloud.devices.paths('', info))
+
     def test_an_attachment_without_a_host_may_be_the_one_that_nobody_knows(self):
         history = self.cloud.history()
         history.attachments.pop(fake.volume(0))

@@ -259,6 +259,20 @@ class TestOthers(Case):
             self.assertIn(THIRD, self.cloud.network.ports['port-1'])
             self.assertEqual([], resource.inspect(move))
 
+    def test_what_has_come_to_nothing_does_not_say_which_is_active(self):
+        """An evacuation that was refused, while the destination waited for the source."""
+        resource = port_binding.PortBinding()
+        refused = OtherMove('evacuation', 'm-2', 'failed', SRC, THIRD, over=True)
+        for other, guest, bound in ((refused, G.HERE, True), (FAILED, G.HERE, True),
+                                    (refused, G.UNKNOWN, False), (RUNNING, G.HERE, False)):
+            before = {SRC: 'INACTIVE', DST: 'ACTIVE'}
+            self.cloud.network.ports = {'port-1': dict(before)}
+            move = self.move(ABORT, other, guest=guest)
+            self.act(resource, move, Point.REST)
+            self.assertEqual({SRC: 'ACTIVE'} if bound else before,
+                             self.cloud.network.ports['port-1'], other)
+            self.assertEqual([], resource.inspect(move))
+
 
 class TestAskAgain(Case):
     """What has changed since the attempt began ends it before the next effect."""

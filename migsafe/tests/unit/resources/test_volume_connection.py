@@ -19,7 +19,7 @@ from os_brick.initiator.connectors import fibre_channel
 from migsafe.brick.guard import policy
 from migsafe.resources import base, volume_connection, volume_target
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction.clients import InstanceRow, VolumeRow
+from migsafe.transaction.clients import InstanceRow, OtherMove, VolumeRow
 from migsafe.transaction.history import History
 from migsafe.transaction.move import FREED, Point
 from migsafe.transaction.subject import Subject
@@ -295,6 +295,18 @@ class TestExports(Case):
         self.assertIn('a-leaked', self.cloud.volumes.rows)
         self.resource.revert(fake.move(self.cloud, released=True), EXPORTS)
         self.assertNotIn('a-leaked', self.cloud.volumes.rows)
+
+    def test_what_an_earlier_migration_has_left_on_a_third_host(self):
+        """Its host may have a device of it; Cinder names the host once it is complete."""
+        self.cloud.volumes.add('a-third', fake.volume(0), fake.THIRD, fake.info(SRC, 0))
+        self.cloud.volumes.add('a-begun', fake.volume(0), None, fake.info(SRC, 0))
+        self.cloud.volumes.add('a-reserved', fake.volume(0), None, None)
+        for earlier, left in (([OtherMove('live-migration', 'm-0', 'error', SRC, fake.THIRD)],
+                               ['a-third', 'a-begun']), ([], ['a-third'])):
+            self.cloud.records.earlier = earlier
+            self.resource.revert(fake.move(self.cloud, released=True), EXPORTS)
+            self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1), *left},
+                             set(self.cloud.volumes.rows))
 
     def test_what_a_row_names_is_never_deleted(self):
         self.cloud.records.rows[fake.volume(0)] = dataclasses.replace(

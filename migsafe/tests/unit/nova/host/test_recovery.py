@@ -544,6 +544,21 @@ class TestAdopt(Case):
             self.assertIs(ended, self.src.journal.get(fake.MIGRATION, 'source') is not None)
         self.assertEqual([1, 1, 1], done)
 
+    def test_a_failed_one_that_holds_a_claim_is_begun_and_settled_by_evidence(self):
+        """Its journal was put back from before it: nobody else gives the claim back."""
+        adopting = self.recovery._upkeep._adoption
+        left = orphans.Migrating(fake.INSTANCE, None, fake.MIGRATION, 7, 'error', fake.DST,
+                                 task=False)
+        adopting._claims = types.SimpleNamespace(page=lambda host, wanted: [left],
+                                                 done=lambda: None)
+        self.world.allocations.by_consumer.pop(fake.MIGRATION, None)
+        adopting.give_back()
+        self.assertIsNone(self.src.journal.get(fake.MIGRATION, 'source'))
+        self.world.allocations.by_consumer[fake.MIGRATION] = {'rp-' + SRC: {}}
+        adopting.give_back()
+        tx = self.src.journal.get(fake.MIGRATION, 'source')
+        self.assertEqual((SRC, DST, None), (tx.source_host, tx.dest_host, tx.verdict))
+
     def test_conductor_has_longer_while_it_chooses_a_destination(self):
         now = timeutils.utcnow(with_timezone=True)
         for seconds, expected in ((1700, False), (1900, True)):

@@ -41,12 +41,17 @@ class TestRelease(hosts.TwoHosts):
 
     def test_of_a_copy_that_is_coming_in_is_the_sources_to_say(self):
         self.break_off(dst=G.IN_TRANSFER)
-        self.assertRefused(self.dst, ABORT, SRC, 'coming in')
-        with self.away(SRC):
-            self.assertRefused(self.dst, ABORT, SRC)
+        self.assertRefused(self.dst, ABORT, DST, 'coming in')
         self.src.journal.verdict(self.src.tx(), 'ABORT', 'runs here')
+        self.dst.guests.state = G.ABSENT
         self.release(self.dst, ABORT)
         self.assertEqual('ABORT', self.dst.tx().verdict)
+
+    def test_of_a_copy_that_is_coming_in_is_not_the_sources_alone(self):
+        """Two false words are no more than one: what is received here is still sent there."""
+        self.break_off(dst=G.IN_TRANSFER)
+        self.src.journal.verdict(self.src.tx(), 'ABORT', 'of yesterday')
+        self.assertRefused(self.dst, ABORT, 'coming in')
 
     def test_before_the_copy_comes_in_it_is_the_sources_to_say_too(self):
         """No domain is here between the end of pre_live_migration and the transfer."""
@@ -166,6 +171,18 @@ class TestStranger(hosts.TwoHosts):
         self.assertIsNone(host.tx())
         self.assertEqual([], host.cloud.changes())
         self.assertEqual({SRC: 2, DST: 2}, self.attachments())
+
+    def test_what_stays_held_adds_no_line_each_time(self):
+        """It is looked at, and asked for, in turns, for as long as a device is in use."""
+        self.dst.guests.state = G.ABSENT
+        self.dst.cloud.devices.holders[fake.volume(0)] = 'LV data'
+        lines = []
+        for _ in range(4):
+            self.assertIn('LV data', str(self.release(self.dst, ABORT)))
+            self.assertIn('LV data', str(self.dst.settle().held))
+            lines.append([one.kind for one in self.dst.journal.records(self.dst.tx())].count(
+                'verdict'))
+        self.assertEqual([lines[0]] * 4, lines)
 
     def test_stopped_guest_of_this_host(self):
         """Whatever any host on the bus says: nothing was ever to take it from here."""
