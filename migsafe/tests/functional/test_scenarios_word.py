@@ -146,25 +146,31 @@ class TestFalseWord(scenarios.ScenarioTest):
         self.recover()
         self.assertClean(server, DESTINATION)
 
-    def test_release_by_a_third_host_in_the_middle_of_the_transfer(self):
-        server, answers = self.guest(), []
+    def test_release_in_the_middle_of_the_transfer(self):
+        """By a third host, and as if the source had decided so: what comes in is sent there."""
+        for confirmed in (False, True):
+            with self.subTest(confirmed):
+                self.lab.clean()
+                self.lab.forget()
+                server, answers, lies = self.guest(), [], Says('ABORT', 1000 * confirmed)
 
-        class InTheMiddle:
-            def __init__(self, test):
-                self._test = test
+                class InTheMiddle:
+                    def __init__(self, test):
+                        self._test = test
 
-            def around(self, effect, call, later):
-                if effect.name == 'jobStats' and not answers:
-                    answers.append(self._test.asks_to_release(server))
-                return call()
-        self.lab.world.rule = InTheMiddle(self)
-        self.lab.migrate(server)
-        self.lab.world.rule = None
-        self.assertEqual('refused', answers[0]['state'])
-        self.assertIn('may be coming in', answers[0]['reason'])
-        self.recover()
-        self.assertClean(server, DESTINATION)
-        self.assertTrue(self.do(server, 'hard_reboot').done)
+                    def around(self, effect, call, later):
+                        if effect.name == 'jobStats' and not answers:
+                            answers.append(self._test.asks_to_release(server))
+                        return lies.around(effect, call, later) if not answers else call()
+                self.lab.world.rule = InTheMiddle(self)
+                self.lab.migrate(server)
+                self.lab.world.rule = None
+                self.assertEqual('refused', answers[0]['state'])
+                self.assertIn('is coming in to', answers[0]['reason'])
+                self.assertNotIn('ABORT', self.journalled(DESTINATION))
+                self.recover()
+                self.assertClean(server, DESTINATION)
+                self.assertTrue(self.do(server, 'hard_reboot').done)
 
     def asks_to_release(self, server):
         tx, = self.participant(DESTINATION).journal.unsettled()
