@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from migsafe.tests.functional import scenarios
-from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, THIRD
+from migsafe.tests.functional.scenarios import DESTINATION, JOB_FAILS, SOURCE, THIRD
 
 
 class TestNextMigration(scenarios.ThirdHostTest):
@@ -64,3 +64,18 @@ class TestNextMigration(scenarios.ThirdHostTest):
         self.recover()
         self.assertClean(server, DESTINATION)
         self.assertTrue(self.do(server, 'hard_reboot').done)
+
+    def test_what_another_one_has_left_there(self):
+        """A device of it may be there, and it is not for this transaction to say."""
+        server = self.guest()
+        driver = self.lab.stack.computes[THIRD].manager.driver
+        with self.lab.world.entered(self.lab.parts.processes[THIRD]):
+            connector = driver.get_volume_connector(None)
+        volume = self.bdms(server)[0].volume_id
+        left = self.lab.parts.cinder.create(volume, connector, server.uuid)
+        self.lab.parts.cinder.complete(left.id)
+        self.migrate(server, JOB_FAILS)
+        self.recover()
+        self.assertIn(left.id, self.lab.parts.cinder.attachments)
+        self.assertEqual([], self.exports(server, DESTINATION))
+        self.assertUnharmed(server, SOURCE)
