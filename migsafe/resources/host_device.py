@@ -163,8 +163,9 @@ class HostDevice(base.Resource):
                 mine.setdefault(volume, set()).add(str(captured['attachment_id']))
         unsure = set(move.history.unsure())
         return {a.volume_id for a in self._attachments(move)
-                if a.id in mine.get(a.volume_id, ()) or a.host == move.local
-                or a.host is None and (a.volume_id not in mine or a.volume_id in unsure)}
+                if a.host == move.local or a.host is None and (
+                    a.id in mine.get(a.volume_id, ()) or a.volume_id not in mine
+                    or a.volume_id in unsure)}
 
     def _legacy(self, move: Move, volume: str) -> bool:
         captured = move.history.capture('volume_connection', volume)

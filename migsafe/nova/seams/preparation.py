@@ -27,7 +27,7 @@ from migsafe.nova.clients import evidence, records
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import lease, release
 from migsafe.nova.host.participant import DESTINATION, Participant
-from migsafe.nova.seams import source
+from migsafe.nova.seams import beginning
 from migsafe.text import masked
 from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
@@ -113,8 +113,8 @@ def _begin(participant: Participant, migration: Any, call: dict[str, Any]) -> Tr
     subject = Subject(
         instance=records.instance_row(instance),
         directory_exists=existing is not None,
-        directory_shared=source.shared_path(call['migrate_data']),
-        request_id=source.request_id(call))
+        directory_shared=beginning.shared_path(call['migrate_data']),
+        request_id=beginning.request_id(call))
     known = participant.journal.get(migration.uuid, DESTINATION)
     if known is not None and known.source_host and known.verdict is None:
         raise exception.MigrationError(reason=(

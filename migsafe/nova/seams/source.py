@@ -16,22 +16,15 @@ from __future__ import annotations
 from typing import Any
 
 from nova import exception
-from nova.compute import task_states
 from oslo_log import log as logging
-from oslo_utils import uuidutils
 
 from migsafe import exceptions
-from migsafe.journal.records import Transaction
-from migsafe.nova.clients import evidence as clients_evidence
-from migsafe.nova.clients import records
 from migsafe.nova.host import attempt as host_attempt
-from migsafe.nova.host import lease, registry
-from migsafe.nova.host.participant import BEFORE_DONE, SOURCE, Participant
-from migsafe.nova.seams import effects, unarmed_destination
+from migsafe.nova.host import registry
+from migsafe.nova.host.participant import BEFORE_DONE, Participant
+from migsafe.nova.seams import beginning, effects, unarmed_destination
 from migsafe.text import masked, shell
 from migsafe.transaction.closing import Outcome
-from migsafe.transaction.move import FREED
-from migsafe.transaction.subject import Subject
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
@@ -71,7 +64,7 @@ def _end(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
     """Settle; what cannot be settled now is left to recovery."""
     try:
         if attempt.tx is None:
-            _begin_late(participant, attempt, call)
+            beginning.late(participant, attempt, call)
         assert attempt.tx is not None
         attempt.give_up_planned()
         migration = call['migration']
@@ -100,79 +93,6 @@ def _end(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
                   attempt.instance_uuid, masked(failure))
 
 
-def _begin(participant: Participant, attempt: host_attempt.Attempt,
-           call: dict[str, Any], bdms: Any) -> None:
-    """Journal what is true now.
-
-    :raises nova.exception.MigrationError: recovery has taken it up before
-        it came here, and settles it or has settled it
-    """
-    instance = call['instance']
-    data = call.get('migrate_data')
-    subject = Subject(
-        instance=records.instance_row(instance),
-        volumes=[records.volume_row(b) for b in bdms
-                 if b.is_volume and b.volume_id],
-        directory_exists=True, directory_shared=shared_path(data),
-        request_id=request_id(call))
-    tx = _journalled(participant, call, attempt.uuid,
-                     participant.engine.captures(subject))
-    # Recovery captures nothing of the instance: it comes after the fact.
-    if tx.verdict is not None or tx.state == 'settled' \
-            or not participant.engine.history(tx).capture('instance_record'):
-        raise exception.MigrationError(reason=(
-            f'live migration {tx.uuid} of instance {instance.uuid} to '
-            f'{call["dest"]} came to {participant.host} after it had been '
-            'settled or taken up by recovery there, and was not begun; '
-            f'start a new one (see `migsafe journal show {shell(tx.uuid)}`)'))
-    attempt.tx = tx
-    why = lease.moved(participant.clients, tx) if lease.waited(instance) else ''
-    if why:
-        raise exception.MigrationError(reason=(
-            f'live migration {tx.uuid} of instance {instance.uuid} to {call["dest"]} came to '
-            f'{participant.host} too late and was not begun: {why}'))
-
-
-def request_id(call: dict[str, Any]) -> str:
-    """What the API has noted the request for a migration by; empty if Nova does not say."""
-    return str(getattr(call['context'], 'request_id', None) or '')
-
-
-def _journalled(participant: Participant, call: dict[str, Any], uuid: str,
-                captures: list[Any]) -> Transaction:
-    tx: Transaction = participant.journal.begin(
-        uuid, SOURCE, call['instance'].uuid, participant.host,
-        call['dest'], source_boot_id=clients_evidence.boot_id(),
-        migration_id=call['migration'].id, captures=captures)
-    return tx
-
-
-def _begin_late(participant: Participant, attempt: host_attempt.Attempt,
-                call: dict[str, Any]) -> None:
-    """It failed before it began: what the conductor made of it is left.
-
-    If recovery has closed the transaction of this migration, that one knows
-    nothing of the destination; what is there is settled under another uuid.
-    """
-    if participant.journal.get(attempt.uuid, SOURCE) is None:
-        _begin(participant, attempt, call, ())
-        return
-    attempt.tx = _journalled(
-        participant, call, uuidutils.generate_uuid(),
-        [('instance_directory', '', {
-            'exists': True, 'shared': shared_path(call.get('migrate_data'))})])
-    now = participant.clients.records.instance(call['instance'].uuid)
-    if now is None or now.task_state != task_states.MIGRATING:
-        participant.journal.note(attempt.tx, FREED)
-
-
-def shared_path(migrate_data: Any) -> bool | None:
-    """Whether both hosts share the instance directory; None if not known."""
-    if migrate_data is None or 'is_shared_instance_path' not in migrate_data:
-        return None
-    return bool(migrate_data.is_shared_instance_path)
-
-
 def do_pre_live_migration_from_source(wrapped: Any, manager: Any, args: Any,
                                       kwargs: Any) -> Any:
     """Begin: nothing has changed yet, and the source's BDMs are in hand."""
@@ -181,7 +101,7 @@ def do_pre_live_migration_from_source(wrapped: Any, manager: Any, args: Any,
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
     try:
-        _begin(participant, attempt, call, call['source_bdms'])
+        beginning.begin(participant, attempt, call, call['source_bdms'])
     except exception.MigrationError as error:
         # No rollback by Nova: the instance may have been used since then.
         # Nobody looks at the exception, which ends in a thread of its own.

@@ -116,6 +116,48 @@ class TestOutlivedBySomeMessages(EvacuationTest):
         self.assertUnharmed(server, THIRD)
 
 
+class TestMessageToTheSource(EvacuationTest):
+    """It waits until the guest runs elsewhere, and the rows are those of another host."""
+
+    def test_instance_was_evacuated_meanwhile(self):
+        server, lab = self.guest(), self.lab
+
+        class Waits:
+            def around(self, effect, call, later):
+                if effect.name != 'live_migration':
+                    return call()
+                lab.stack.silence_host(SOURCE)
+                return later()
+        lab.world.rule = Waits()
+        lab.migrate(server)
+        lab.world.rule = None
+        self.power_off(SOURCE)
+        self.force_down(SOURCE)
+        self.assertIsNone(steps.api_action(
+            lab.stack, server.uuid, {'evacuate': {'host': THIRD}}))
+        lab.wait()
+        self.assertEqual([THIRD], lab.observer(server).running_on())
+        theirs = self.luns(server)
+        self.force_up(SOURCE)
+        lab.pass_time(120)
+        self.assertTrue(lab.restart(SOURCE, reboot=True))
+        bus = lab.parts.bus
+        bus.undelivered = [m for m in bus.undelivered
+                           if m.message['method'] == 'live_migration']
+        self.assertEqual(['live_migration to node13'], lab.late())
+        self.assertIn('came to node13 too late and was not begun', lab.log())
+        journal = self.participant(SOURCE).journal
+        for tx in journal.list():
+            # what the rows say is of the third host, and nothing of it was here
+            self.assertNotIn('volume_connection', [
+                one.resource for one in journal.records(tx) if one.kind == 'capture'])
+        self.recover()
+        self.assertEqual([], self.transactions(SOURCE))
+        self.assertEqual(theirs, self.luns(server))
+        self.assertUnharmed(server, THIRD)
+        self.assertTrue(self.do(server, 'hard_reboot').done)
+
+
 class TestEvacuationWhileItMigrates(EvacuationTest):
     """The source dies before Nova has recorded where the guest is."""
 

@@ -48,6 +48,24 @@ class Says(Answers):
                          times, then)
 
 
+class InTheMiddle(Says):
+    """In the middle of the transfer its destination is asked to let go of the guest.
+
+    :param times: how often the source says meanwhile that it has decided so
+    """
+
+    def __init__(self, test, server, times):
+        super().__init__('ABORT', times)
+        self._test, self._server, self.answer = test, server, None
+
+    def around(self, effect, call, later):
+        if self.answer is not None:
+            return call()
+        if effect.name == 'jobStats':
+            self.answer = self._test.asks_to_release(self._server)
+        return super().around(effect, call, later)
+
+
 class TestNewerPeer(scenarios.ScenarioTest):
     """An answer that is not understood is none: neither yes, nor "still at work"."""
 
@@ -152,21 +170,12 @@ class TestFalseWord(scenarios.ScenarioTest):
             with self.subTest(confirmed):
                 self.lab.clean()
                 self.lab.forget()
-                server, answers, lies = self.guest(), [], Says('ABORT', 1000 * confirmed)
-
-                class InTheMiddle:
-                    def __init__(self, test):
-                        self._test = test
-
-                    def around(self, effect, call, later):
-                        if effect.name == 'jobStats' and not answers:
-                            answers.append(self._test.asks_to_release(server))
-                        return lies.around(effect, call, later) if not answers else call()
-                self.lab.world.rule = InTheMiddle(self)
+                server = self.guest()
+                asked = self.lab.world.rule = InTheMiddle(self, server, 1000 * confirmed)
                 self.lab.migrate(server)
                 self.lab.world.rule = None
-                self.assertEqual('refused', answers[0]['state'])
-                self.assertIn('is coming in to', answers[0]['reason'])
+                self.assertEqual('refused', asked.answer['state'])
+                self.assertIn('is coming in to', asked.answer['reason'])
                 self.assertNotIn('ABORT', self.journalled(DESTINATION))
                 self.recover()
                 self.assertClean(server, DESTINATION)
