@@ -40,11 +40,14 @@ class Unclaimed:
 
 
 def devices(move: Move, attachments: Sequence[Attachment]) -> Iterator[Unclaimed]:
-    """What is here by the number of an attachment that no row and no journal entry names.
+    """What is here by the number of an attachment that no row names, and of which no journal
+    entry says that it was connected.
 
     What the other host has journalled as its own is none of them: its number is another's here.
     """
-    known = {i for ids in move.history.attachments.values() for i in ids}
+    history = move.history
+    known = {i for volume, ids in history.attachments.items()
+             if volume in history.connections or volume in history.ended for i in ids}
     if move.instance is not None:
         known |= {str(row.attachment_id) for row in
                   move.clients.records.volumes(move.tx.instance_uuid)}
@@ -62,6 +65,6 @@ def devices(move: Move, attachments: Sequence[Attachment]) -> Iterator[Unclaimed
 
 def why(move: Move, one: Unclaimed) -> str:
     """Why it stays, and its export with it."""
-    return (f'{", ".join(one.paths)} may be connected for attachment {one.attachment.id}, which '
-            f'no journal of {move.local} knows; compare its WWID with the volume and remove the '
-            'device by hand')
+    return (f'{", ".join(one.paths)} may be connected for attachment {one.attachment.id}, of which '
+            f'no journal of {move.local} knows that; compare its WWID with the volume and remove '
+            'the device by hand')

@@ -226,8 +226,9 @@ class LibvirtDriver:
 
     @property
     def _guarded(self):
-        """Whether os-brick is guarded here; for what comes up while a step hangs inside it."""
-        return self._world.hosts[self._name].armed
+        """Whether os-brick is guarded here; for what comes up while a step hangs inside it. The
+        plugin is there until the process ends, whatever its configuration says by then."""
+        return self._world.hosts[self._name].participant is not None
 
     def swap_volume(self, context, old_connection_info, new_connection_info, instance,
                     mountpoint, resize_to):

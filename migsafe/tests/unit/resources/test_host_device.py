@@ -117,7 +117,7 @@ class TestHere(Case):
         """What its number leads to here is a third one's, and it waits for this host."""
         self.cloud.volumes.add('of-the-other', fake.volume(0), None, fake.info(SRC, 0))
         self.cloud.devices.add(fake.info(SRC, 0))
-        self.assertIn('which no journal of', self.release(fake.move(self.cloud))[fake.volume(0)])
+        self.assertIn('of which no journal of', self.release(fake.move(self.cloud))[fake.volume(0)])
         self.cloud.peer.description = dict(
             self.cloud.peer.description, attachments={fake.volume(0): ['of-the-other']})
         self.assertEqual({}, self.release(fake.move(self.cloud)))
@@ -130,14 +130,21 @@ class TestHere(Case):
         self.cloud.volumes.add('that-nobody-knows', fake.volume(0), None, info)
         del self.cloud.volumes.rows[fake.attachment(DST, 0)]
 
-        def kept():
-            return self.release(fake.move(self.cloud, history=History()))
+        made = History(attachments={fake.volume(0): ['that-nobody-knows']})
+
+        def kept(history=None):
+            return self.release(fake.move(self.cloud, history=history or History()))
         for says in (None, False):
             self.cloud.devices.says = {lost: says}
-            self.assertIn('which no journal of', kept()[fake.volume(0)])
+            self.assertIn('of which no journal of', kept()[fake.volume(0)])
+            # the older journal may have the attachment, and not that it was connected
+            self.assertIn('of which no journal of', kept(made)[fake.volume(0)])
             self.assertEqual([lost], self.cloud.devices.paths('', info))
         self.cloud.devices.says = {lost: True}
         self.assertEqual({}, kept())
+        self.assertEqual([], self.cloud.devices.paths('', info))
+        self.cloud.devices.add(info)
+        self.assertEqual({}, kept(made))
         self.assertEqual([], self.cloud.devices.paths('', info))
 
     def test_an_attachment_without_a_host_may_be_the_one_that_nobody_knows(self):
