@@ -65,6 +65,6 @@ def devices(move: Move, attachments: Sequence[Attachment]) -> Iterator[Unclaimed
 
 def why(move: Move, one: Unclaimed) -> str:
     """Why it stays, and its export with it."""
-    return (f'{", ".join(one.paths)} may be connected for attachment {one.attachment.id}, of which '
-            f'no journal of {move.local} knows that; compare its WWID with the volume and remove '
-            'the device by hand')
+    return (f'{", ".join(one.paths)} may be connected for attachment {one.attachment.id}, and '
+            f'no journal of {move.local} says so; compare its WWID with the volume and remove the '
+            'device by hand')

@@ -117,7 +117,7 @@ class TestHere(Case):
         """What its number leads to here is a third one's, and it waits for this host."""
         self.cloud.volumes.add('of-the-other', fake.volume(0), None, fake.info(SRC, 0))
         self.cloud.devices.add(fake.info(SRC, 0))
-        self.assertIn('of which no journal of', self.release(fake.move(self.cloud))[fake.volume(0)])
+        self.assertIn('and no journal of', self.release(fake.move(self.cloud))[fake.volume(0)])
         self.cloud.peer.description = dict(
             self.cloud.peer.description, attachments={fake.volume(0): ['of-the-other']})
         self.assertEqual({}, self.release(fake.move(self.cloud)))
@@ -136,9 +136,9 @@ class TestHere(Case):
             return self.release(fake.move(self.cloud, history=history or History()))
         for says in (None, False):
             self.cloud.devices.says = {lost: says}
-            self.assertIn('of which no journal of', kept()[fake.volume(0)])
+            self.assertIn('and no journal of', kept()[fake.volume(0)])
             # the older journal may have the attachment, and not that it was connected
-            self.assertIn('of which no journal of', kept(made)[fake.volume(0)])
+            self.assertIn('and no journal of', kept(made)[fake.volume(0)])
             self.assertEqual([lost], self.cloud.devices.paths('', info))
         self.cloud.devices.says = {lost: True}
         self.assertEqual({}, kept())
