@@ -213,6 +213,15 @@ class Unanswered(MigsafeError):
                '%(shell:host)s nova-compute` says so.')
 
 
+class Unclear(Unanswered):
+    """What a migration made without knowing it may be what something else is about to use."""
+
+    message = ('Attachment %(attachments)s of instance %(instance)s may be what migration '
+               '%(uuid)s made for %(host)s, or belong to what the instance is at now (%(task)s). '
+               'It is looked at again once that is over; if nothing works on it any more, '
+               '`openstack server set --state active %(shell:instance)s` says so.')
+
+
 class StillThere(MigsafeError):
     """A device was disconnected without an error, and is there."""
 

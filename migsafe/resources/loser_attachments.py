@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from migsafe import exceptions
 from migsafe.transaction import third_host
 from migsafe.transaction.clients import LIVE_MIGRATION, Attachment, OtherMove, VolumeRow
 from migsafe.transaction.move import Move
@@ -63,7 +64,8 @@ def losers(move: Move, attachments: Sequence[Attachment],
            rows: Iterable[VolumeRow]) -> list[Attachment]:
     """Attachments that this transaction may delete.
 
-    :raises Unanswered: the other host has let go of all, and does not say what it had made
+    :raises Unanswered: the other host has let go of all, and does not say what it had made; or
+        see :func:`_unheard`
     """
     # Before a destination was chosen there is nobody who could have made anything.
     if move.loser not in ('', move.local) and move.instance is None and not move.kept:
@@ -132,17 +134,31 @@ def _unheard(move: Move, attachments: Sequence[Attachment]) -> set[str]:
 
     Nothing but a move makes a second attachment of a volume that the instance has. While none
     is going on or has come after, one of the destination or of no host that no row names is
-    that one. An evacuation, say, that came to nothing makes its own without a connection, and
+    that one. An evacuation, say, that is over makes its own without a connection, and
     has a row name it before it gets one (ComputeManager.rebuild_instance).
+
+    :raises Unclear: something is at work on the instance, which may have made it
     """
-    if move.loser != move.tx.dest_host or not all(
-            other.came_to_nothing and other.kind != LIVE_MIGRATION for other in move.later
-            ) or not (move.instance is None or move.instance.task_state is None):
+    if move.loser != move.tx.dest_host or any(
+            other.kind == LIVE_MIGRATION for other in move.later):
         return set()
+    idle = move.instance is None or (
+        move.instance.task_state is None and all(other.over for other in move.later))
+    if move.newest and not idle:
+        return set()  # busy with this one, where more than that goes
     volumes = (move.history.unsure() if move.loser == move.local else move.peer_unsure())
-    return {a.id for a in attachments
-            if a.host in (None, move.tx.dest_host) and a.volume_id in volumes
-            and (not move.later or move.clients.volumes.connection_info(a.id))}
+    named = {row.attachment_id for row in move.clients.records.volumes(move.tx.instance_uuid)} \
+        if volumes and move.instance else set()
+    found = {a.id for a in attachments
+             if a.host in (None, move.tx.dest_host) and a.volume_id in volumes
+             and a.id not in named
+             and (not move.later or move.clients.volumes.connection_info(a.id))}
+    if found and move.instance is not None and not idle:
+        raise exceptions.Unclear(
+            attachments=', '.join(sorted(found)), instance=move.tx.instance_uuid,
+            uuid=move.tx.uuid, host=move.loser,
+            task=move.instance.task_state or move.later[-1])
+    return found
 
 
 def known(move: Move) -> set[str]:

@@ -22,7 +22,7 @@ from migsafe.tests.search import loop
 #: What plain Nova leaves half done when it is killed or fails in it, and migsafe does not mend.
 CUT_SHORT = frozenset((
     'reboot_instance', 'detach_volume', 'attach_volume', 'swap_volume', 'terminate_instance',
-    'resize_instance', 'finish_resize', 'evacuate_instance'))
+    'prep_resize', 'resize_instance', 'finish_resize', 'evacuate_instance'))
 #: Seconds that a message takes.
 TRANSIT = 0.3
 

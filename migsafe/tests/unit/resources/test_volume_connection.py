@@ -16,6 +16,7 @@ import unittest
 
 from os_brick.initiator.connectors import fibre_channel
 
+from migsafe import exceptions
 from migsafe.brick.guard import policy
 from migsafe.resources import base, volume_connection, volume_target
 from migsafe.tests.unit.resources import cloud as fake
@@ -394,6 +395,21 @@ class TestFreed(Case):
             fake.volume(0): ['a-leaked']}
         self.reserve()
         self.ends()
+
+    def test_made_unheard_and_the_instance_is_at_something(self):
+        """A reboot that waits for its host, say: what it reserves looks just like that."""
+        self.history.notes.add(FREED)
+        self.cloud.peer.description['unsure'] = [fake.volume(0)]
+        row = self.cloud.records.row
+        self.cloud.records.row = dataclasses.replace(row, task_state='rebooting_hard')
+        for look in (lambda: self.resource.revert(self.move(), EXPORTS),
+                     lambda: self.resource.inspect(self.move())):
+            with self.assertRaisesRegex(exceptions.Unclear, 'a-leaked.*rebooting_hard'):
+                look()
+        self.assertIn('a-leaked', self.cloud.volumes.rows)
+        self.cloud.records.row = dataclasses.replace(row, task_state=None)
+        self.resource.revert(self.move(), EXPORTS)
+        self.assertNotIn('a-leaked', self.cloud.volumes.rows)
 
     def test_what_is_left_is_noted_once(self):
         move = self.move(released=False)
