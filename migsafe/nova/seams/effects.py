@@ -166,6 +166,12 @@ def _journalled(attempt: host_attempt.Attempt, kind: Kind, key: str, named: Argu
     intent = attempt.intent(kind.resource, kind.effect, key,
                             kind.before(named))
     try:
+        # The journal's disk may have kept it waiting for as long as it likes.
+        check_fence(attempt)
+    except exception.MigrationError:
+        attempt.done(intent, 'error', history.NOT_BEGUN, kind.lasting)
+        raise
+    try:
         result = wrapped(*args, **kwargs)
     except Exception as error:
         # The class is enough; the text may carry secrets.

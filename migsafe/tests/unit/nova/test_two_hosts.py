@@ -14,14 +14,18 @@ import types
 import uuid
 from unittest import mock
 
+from nova import exception
+
 from migsafe import exceptions
+from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
-from migsafe.nova.seams import destination
+from migsafe.nova.seams import destination, effects
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import OtherMove, VolumeRow
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.evidence import NO_QEMU, GuestState
+from migsafe.transaction.history import NOT_BEGUN
 from migsafe.transaction.verdict import Verdict
 from migsafe.transaction.witness import HANDED_OVER
 
@@ -511,6 +515,32 @@ class TestLate(hosts.TwoHosts):
             self.assertTrue(attempt.fenced.is_set())
         self.assertEqual([], self.dst.cloud.changes())
         self.assertEqual('done', self.release(fake.MIGRATION)['state'])
+
+    def test_stopped_while_the_journal_kept_a_step_waiting(self):
+        """Between the question and the connect lies a wait for a disk, as long as it takes."""
+        self.begin_destination()
+        attempt = self.dst.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        attempt.tx, written, connected = self.dst.tx(), attempt.intent, []
+
+        class Driver:
+            def _connect_volume(self, context, connection_info, instance):
+                connected.append(connection_info)
+
+        def waits(*args):
+            number = written(*args)
+            attempt.fenced.set()
+            return number
+        driver, step = Driver(), effects.journalled(effects.CONNECT)
+        given = (None, fake.info(DST, 0), None)
+        with self.dst.participant.attempts.open(attempt), host_attempt.working(attempt):
+            step(driver._connect_volume, driver, given, {})
+            self.assertEqual(1, len(connected))
+            with mock.patch.object(attempt, 'intent', waits), \
+                    self.assertRaisesRegex(exception.MigrationError, 'was rolled back'):
+                step(driver._connect_volume, driver, given, {})
+            attempt.flush()
+        self.assertEqual(1, len(connected))
+        self.assertEqual(NOT_BEGUN, self.dst.journal.records(attempt.tx)[-1].payload)
 
     def test_source_keeps_everything_while_the_destination_is_busy(self):
         self.break_off()
