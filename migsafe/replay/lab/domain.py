@@ -216,7 +216,8 @@ class Domain(fakelibvirt.Domain):
         self.detachDevice(xml)
         self._opened = {p: v for p, v in self._opened.items() if p in self.disks()}
         for disk in gone:
-            self._connection.on_removed(self.UUIDString(), disk['alias'])
+            # Nova 31's fake gives none, so that Nova waits for an event without one.
+            self._connection.on_removed(self.UUIDString(), disk.get('alias'))
 
     # -- copying a disk -------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Connection(fakelibvirt.Connection):
         self.jobs: list[lab_job.Job] = []
         self.ended: list[str] = []
         self.next_verdict = 'complete'
-        self.on_removed: Callable[[str, str], None] = lambda guest, alias: None
+        self.on_removed: Callable[[str, str | None], None] = lambda guest, alias: None
         kernel.opened = self._opened
 
     def _opened(self, path: str) -> bool:

@@ -173,7 +173,7 @@ class Stack(libvirt_base.ServersTestBase):
         """Let libvirt's events reach the driver; Nova's fixture has no event thread."""
         driver = self.computes[host].manager.driver
 
-        def removed(uuid: str, alias: str) -> None:
+        def removed(uuid: str, alias: str | None) -> None:
             driver._device_event_handler.notify_waiters(
                 libvirtevent.DeviceRemovedEvent(uuid, alias))
         self.parts.connections[host].on_removed = removed

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import random
 import sys
 import threading
 
@@ -36,6 +37,8 @@ def main() -> int:
                         help='keep what is recorded and run only the rest')
     parser.add_argument('--every', type=int, default=1, help='run each Nth case')
     parser.add_argument('--first', type=int, default=0, help='begin with this case')
+    parser.add_argument('--seed', type=int, help='take them in an order drawn by this')
+    parser.add_argument('--count', type=int, default=sys.maxsize, help='run so many')
     parser.add_argument('--kind', action='append', choices=('single', 'kill', 'pair'))
     parser.add_argument('--jobs', type=int, default=2)
     args = parser.parse_args()
@@ -49,7 +52,9 @@ def main() -> int:
         return _run(chosen, 1)
     found = catalogue.load()
     chosen = [e for e in found.entries if not args.kind or e.kind in args.kind]
-    chosen = chosen[args.first::args.every]
+    if args.seed is not None:
+        random.Random(args.seed).shuffle(chosen)
+    chosen = chosen[args.first::args.every][:args.count]
     for reason in found.left_out:
         print(f'left out: {reason}')
     if args.list:

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -79,14 +80,19 @@ class Laboratory:
         return self._process
 
     def _line(self, process: subprocess.Popen[bytes]) -> bytes:
-        """The one line that is due: nothing is ever left in the buffer, where select is blind."""
+        """The one line that is due. It is read as it comes: where Nova has been imported all the
+        same, eventlet's file reads byte by byte, which takes as long as the case."""
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
-        if not ready:
-            raise TimeoutError(f'no answer in {PATIENCE:.0f} seconds')
-        line = process.stdout.readline()
-        if not line.endswith(b'\n'):
-            raise ConnectionError('it has ended')
+        said = process.stdout.fileno()
+        line = b''
+        while not line.endswith(b'\n'):
+            ready, _, _ = select.select([said], [], [], PATIENCE)
+            if not ready:
+                raise TimeoutError(f'no answer in {PATIENCE:.0f} seconds')
+            read = os.read(said, 1 << 16)
+            if not read:
+                raise ConnectionError('it has ended')
+            line += read
         return line
 
     def _said(self) -> str:

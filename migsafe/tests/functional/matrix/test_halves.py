@@ -52,6 +52,15 @@ class TestCompare(unittest.TestCase):
             self.assertEqual((['R11 b'], ['R3 b volume 0']), (worse, held))
         self.assertEqual([], self.compare({}, left, unheard='c')[1])
 
+    def test_held_where_the_guest_is_elsewhere(self):
+        lost, busy = ('R5', 'a', None), [('R6', '', None), ('R12', '', None)]
+        half = {'pieces': [lost, *busy], 'refused': 'reboot: migrating'}
+        self.assertEqual(([], ['R6', 'R12'], []), self.compare({'pieces': [lost]}, half))
+        self.assertEqual(['R5 a', 'R6', 'R12', 'not done: reboot: migrating'],
+                         self.compare({}, half)[0])
+        self.assertEqual(['R3 b volume 0'], self.compare(
+            {'pieces': [lost]}, {'pieces': [lost, ('R3', 'b', 0)]})[0])
+
     def test_next_step(self):
         refused = {'refused': 'detach: ERROR'}
         self.assertEqual((['not done: detach: ERROR'], [], []), self.compare({}, refused))
