@@ -13,6 +13,7 @@
 
 import argparse
 import contextlib
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -73,6 +74,8 @@ class Repair(audit_options.Command):
                   _Hosts(conf).ask, audit_options.now)
         if not parsed_args.apply:
             return self._rows(transaction.Planner(*common), sources, parsed_args)
+        # NOTE: what the journal is made of is not what was asked for.
+        logging.getLogger('alembic').setLevel(logging.WARNING)
         with contextlib.closing(journal.open_journal(
                 conf, JOURNAL.format(host=conf.host))) as opened:
             return self._rows(transaction.Repair(*common, opened), sources, parsed_args)

@@ -50,6 +50,9 @@ class Cloud:
             tables |= {name: (engine, table) for name, table in found.tables.items()
                        if name not in tables}
         fill.write(self.made, tables)
+        self.known = sa.MetaData()
+        with engine.connect() as connection:
+            self.known.reflect(connection)
 
     def ask(self, host, instance):
         """The word of a host."""
@@ -70,10 +73,8 @@ class Cloud:
     def rows(self):
         """(table, primary key) -> the row, of every table that has any."""
         found = {}
-        known = sa.MetaData()
         with self.engine.connect() as connection:
-            known.reflect(connection)
-            for table in known.sorted_tables:
+            for table in self.known.sorted_tables:
                 for row in connection.execute(sa.select(table)).mappings():
                     key = tuple(row[one.name] for one in table.primary_key) or tuple(row.values())
                     found[table.name, key] = dict(row)
@@ -81,11 +82,10 @@ class Cloud:
 
     def restore(self, before):
         """Make the rows what they were."""
-        now, known = self.rows(), sa.MetaData()
+        now = self.rows()
         with self.engine.begin() as connection:
-            known.reflect(connection)
             for (name, key), row in now.items():
-                table = known.tables[name]
+                table = self.known.tables[name]
                 this = [column == value for column, value in zip(
                     table.primary_key, key, strict=True)]
                 if (name, key) not in before:
@@ -157,24 +157,35 @@ def without_times(found):
             for key, row in found.items()}
 
 
+#: How statements begin that change something.
+WRITES = ('INSERT', 'UPDATE', 'DELETE')
+
+
 @contextlib.contextmanager
 def killed_before(number):
-    """Kill this process before a statement, or the end of a transaction, of any database.
+    """Kill this process before a statement that writes, or a commit, of any database.
 
     :param number: of it; 0 only counts them
     :returns: a list with one item for each
     """
     seen = []
 
-    def count(*_args):
+    def count():
         seen.append(None)
         if len(seen) == number:
             os.kill(os.getpid(), signal.SIGKILL)
-    events = ('before_cursor_execute', 'commit', 'rollback')
-    for name in events:
-        sa.event.listen(sa.Engine, name, count)
+
+    def statement(_connection, _cursor, text, *_more):
+        if text.lstrip().upper().startswith(WRITES):
+            count()
+
+    def commit(_connection):
+        count()
+    events = {'before_cursor_execute': statement, 'commit': commit}
+    for name, heard in events.items():
+        sa.event.listen(sa.Engine, name, heard)
     try:
         yield seen
     finally:
-        for name in events:
-            sa.event.remove(sa.Engine, name, count)
+        for name, heard in events.items():
+            sa.event.remove(sa.Engine, name, heard)
