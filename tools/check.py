@@ -34,6 +34,7 @@ LAYERS = {
     "migsafe.audit": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.brick": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.transaction"),
     "migsafe.conf": ("eventlet", "nova", "cinder", "migsafe.journal", "migsafe.nova"),
+    "migsafe.exporter": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.journal": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.transaction"),
     "migsafe.lvm": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.journal"),
     "migsafe.fencing": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),

@@ -32,6 +32,7 @@ COMMANDS = {
     'host list': 'migsafe.cli.host_verdict:HostList',
     'audit': 'migsafe.cli.audit:Audit',
     'repair': 'migsafe.cli.repair:Repair',
+    'exporter': 'migsafe.cli.exporter:Exporter',
     'preflight': 'migsafe.cli.preflight:Preflight',
     'host fence': 'migsafe.cli.host_fence:HostFence',
     'residue list': 'migsafe.cli.residue:ResidueList',
