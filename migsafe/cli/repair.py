@@ -17,6 +17,8 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from oslo_concurrency import lockutils
+
 from migsafe import exceptions, journal
 from migsafe.audit.findings import Finding
 from migsafe.audit.opening import Sources
@@ -78,7 +80,8 @@ class Repair(audit_options.Command):
         logging.getLogger('alembic').setLevel(logging.WARNING)
         with contextlib.closing(journal.open_journal(
                 conf, JOURNAL.format(host=conf.host))) as opened:
-            return self._rows(transaction.Repair(*common, opened), sources, parsed_args)
+            with _alone(conf):
+                return self._rows(transaction.Repair(*common, opened), sources, parsed_args)
 
     def _rows(self, planner: transaction.Planner, sources: Sources,
               given: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
@@ -114,6 +117,22 @@ class Repair(audit_options.Command):
                        ' '.join([why, *(one.says for one in wanted.changes)]).strip())
             for one in wanted.left:
                 yield instance, one.finding.rule, LEFT, f'{one.finding.what} {one.why}'
+
+
+@contextlib.contextmanager
+def _alone(conf: Any) -> Iterator[None]:
+    """Keep out a second repair, which would take the first for one that was killed.
+
+    :raises MigsafeError: there is one
+    """
+    try:
+        with lockutils.lock('repair', 'migsafe-', external=True, blocking=False, do_log=False,
+                            lock_path=conf.migsafe.state_path):
+            yield
+    except lockutils.AcquireLockFailedException:
+        raise exceptions.MigsafeError(
+            'Another migsafe repair --apply runs on this machine. Nothing was done; wait until it '
+            'has ended.') from None
 
 
 class _Hosts:

@@ -70,7 +70,11 @@ def give_back(snapshot: Snapshot, instance: str, uuid: str) -> None:
 
 
 def _row(snapshot: Snapshot, instance: str) -> sa.Row[tuple[object, ...]] | None:
+    """:raises Undecided: instances cannot be locked in this database"""
     table = snapshot.must('instances')
+    if 'locked' not in table.c or snapshot.table(METADATA) is None:
+        raise Undecided(f'{snapshot.label} has not all by which Nova locks an instance: '
+                        f'instances.locked and {METADATA}. Name the whole database of the cell.')
     found = snapshot.connection.execute(sa.select(
         table.c.id, table.c.task_state, table.c.locked).where(
             table.c.uuid == instance, live(table))).first()

@@ -51,6 +51,9 @@ def made_right(ground: Ground, words: Words, number: int) -> Act:
             f'The guest runs nowhere, and the instance is {ground.case.instance.vm_state}. Find '
             'out what has ended it, and stop the instance: openstack server stop '
             f'{shell(row.instance)}.')
+    if row.attachment is None:
+        # NOTE: of a row from before Nova had attachments, Cinder's own record says no address.
+        return _by_kernel(ground, words, row, disk)
     own = [one for one in ground.case.attachments if one.volume == row.volume
            and one.host == host and one.status == HELD]
     if len(own) > 1:
@@ -59,7 +62,11 @@ def made_right(ground: Ground, words: Words, number: int) -> Act:
             f'{", ".join(one.uuid for one in own)}. Find out which of them is the older, which '
             'the guest was started with, and delete the other.')
     if not own:
-        return _by_kernel(ground, words, row, disk)
+        raise Undecided(
+            f'Cinder has no attachment of volume {row.volume} for {host}. With the instance '
+            f'stopped, nova-manage volume_attachment refresh {shell(row.instance)} '
+            f'{shell(row.volume)} CONNECTOR_FILE makes one; the file is what nova-manage '
+            'volume_attachment get_connector says there.')
     _agree(own[0], row, disk)
     return _by_attachment(ground, row, own[0], disk)
 
@@ -119,12 +126,11 @@ def _by_attachment(ground: Ground, row: Row, own: Attachment, disk: Disk | None)
 
 def _by_kernel(ground: Ground, words: Words, row: Row, disk: Disk | None) -> Act:
     """A row without an attachment, as before Pike, by what the guest has had open all along."""
-    if disk is None or words.at is None or row.attachment is not None:
+    if disk is None or words.at is None:
         raise Undecided(
-            f'Cinder has no attachment of volume {row.volume} for {ground.case.instance.host}. '
-            'With the instance stopped, nova-manage volume_attachment refresh '
-            f'{shell(row.instance)} {shell(row.volume)} CONNECTOR_FILE makes one; the file is '
-            'what nova-manage volume_attachment get_connector says there.')
+            f'Nothing has volume {row.volume} open, and no record says where it is for '
+            f'{ground.case.instance.host}. Have Cinder give the volume to that host, and write '
+            'the answer, with the connector of that host, into the row.')
     if _same(disk.leads, row.connection.parts):
         raise Undecided(
             f'The guest has {_leads(disk)} open for volume {row.volume}, which is what the row '

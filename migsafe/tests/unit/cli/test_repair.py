@@ -178,6 +178,12 @@ class TestRepair(base.CommandTestCase):
         made.close()
         return found
 
+    def test_a_second_one_at_the_same_time(self):
+        with mock.patch.object(transaction.Repair, 'recover', lambda repair: [
+                ('', self.run_command('repair', *self.both, '--apply'))]):
+            rows = self.rows('repair', *self.both, '--apply', code=4)
+        self.assertIn('Another migsafe repair --apply runs', rows[0]['What'])
+
     def test_a_lock_of_somebody_else_stays(self):
         with sqlite3.connect(self.database) as made:
             made.execute("UPDATE instances SET locked = 1, locked_by = 'owner'")
