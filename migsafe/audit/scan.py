@@ -71,7 +71,7 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
     """The first look, in which addresses are only compared."""
     with contextlib.ExitStack() as stack:
         look = opening.look(stack, sources, report, hash)
-        clock = _clock(look, spans, local)
+        clock = clock_of_cloud(look, spans, local)
         report.now = clock.now
         cases = _cases(look, notes, clock, asked, report)
         report.lost = sources.cinder is not None and look.cinder is None
@@ -83,7 +83,7 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
                     done += case.instance.life.value == 'live'
                     report.counts.update(instances=1, rows=len(case.rows),
                                          attachments=len(case.attachments))
-                    yield from _judged(case, clock, asked)
+                    yield from judged(case, clock, asked)
                 progress(done, max(total, done))
         except database.Unreadable as error:
             report.failed = True
@@ -115,24 +115,26 @@ def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: date
     with contextlib.ExitStack() as stack:
         # What could not be read was said before.
         look = opening.look(stack, sources, Report(), None)
-        clock = _clock(look, spans, local)
+        clock = clock_of_cloud(look, spans, local)
         wide = look.widened(only.instances, only.volumes)
         told = set()
         for page in Cases(look, Notes(), clock, wide).pages():
             for case in page:
-                for one in _judged(case, clock, asked):
+                for one in judged(case, clock, asked):
                     if one.identity in first and one.identity not in told:
                         told.add(one.identity)
                         report.findings.append(one)
                         report.see(case, one)
 
 
-def _judged(case: Case, clock: Clock, asked: Asked) -> Iterator[Finding]:
+def judged(case: Case, clock: Clock, asked: Asked) -> Iterator[Finding]:
+    """What the rules that were asked for say of a case."""
     for rule, judge in RULES.items():
         if not asked.rules or rule in asked.rules:
             yield from filter(asked.wants, judge(case, clock))
 
 
-def _clock(look: Look, spans: Spans, local: datetime.datetime) -> Clock:
+def clock_of_cloud(look: Look, spans: Spans, local: datetime.datetime) -> Clock:
+    """The clock of all cells."""
     beats = [beat for nova in look.cells if (beat := nova.heartbeat())]
     return clock_of(max(beats, default=None), local, spans)

@@ -12,20 +12,16 @@
 """``migsafe audit``: what failed migrations have left in the records of a cloud."""
 
 import argparse
-import datetime
 import os
-import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from cliff import columns
 
-from migsafe.audit import page, report, scan
-from migsafe.audit.activity import Spans
+from migsafe import exceptions
+from migsafe.audit import hosts, page, report
 from migsafe.audit.findings import Finding
-from migsafe.audit.opening import Sources
-from migsafe.audit.rules import RULES
-from migsafe.cli import audit_progress, audit_sources, base, codes, show
+from migsafe.cli import audit_options, audit_sources, codes, fleet, show
 from migsafe.text import masked, shell
 
 COLUMNS = ('Rule', 'Severity', 'Certain', 'Hosts', 'Instance', 'Volume', 'What', 'Repair',
@@ -56,12 +52,13 @@ class Hosts(columns.FormattableColumn):
         return list(self._value)
 
 
-class Audit(base.Command):
+class Audit(audit_options.Command):
     """Find what failed migrations have left in the databases of Nova and Cinder.
 
-    It reads, and only that: no service is asked, nothing has to be armed, and the databases may
-    be those of a live cloud, or copies, of any release from Ocata on. What it finds it reads once
-    more before it tells of it. Operations that are under way are not residue.
+    It reads, and only that: no service is asked unless --fleet is given, nothing has to be armed,
+    and the databases may be those of a live cloud, or copies, of any release from Ocata on. What
+    it finds it reads once more before it tells of it. Operations that are under way are not
+    residue.
 
     The exit code is 0 if nothing was found, 3 if something was, 1 if a database that was named
     could not be read whole and nothing was found in the rest, and 127 if the arguments are wrong.
@@ -70,54 +67,19 @@ class Audit(base.Command):
 
     SHORT = ('Rule', 'Severity', 'Hosts', 'Instance', 'What')
 
-    def get_epilog(self) -> str:
-        """Return the exit codes, with the one that is audit's own."""
-        return f'{codes.HELP}  127 audit: wrong arguments\n'
-
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the databases and the filters."""
+        """Add the hosts and the page."""
         parser = super().get_parser(prog_name)
-        audit_sources.add_arguments(parser)
-        parser.add_argument(
-            '--host', metavar='HOST', help='only findings about this compute host')
-        for name, what in (('instance', 'UUID of an instance'), ('volume', 'id of a volume')):
-            parser.add_argument(f'--{name}', action='append', default=[], metavar='UUID',
-                                help=f'{what}; only findings about these')
-        parser.add_argument(
-            '--rule', action='append', default=[], choices=list(RULES), metavar='RULE',
-            help=f'only these rules: {", ".join(RULES)}')
-        parser.add_argument(
-            '--grace', type=_minutes, default=Spans.grace, metavar='MINUTES',
-            help='what has changed within this time is being changed, and no residue; in minutes, '
-            'default 15')
-        parser.add_argument(
-            '--stuck', type=_hours, default=Spans.stuck, metavar='HOURS',
-            help='an operation that has shown no progress for so long does not go on any more; in '
-            'hours, default 24')
+        fleet.add_argument(parser)
         parser.add_argument('--html', metavar='FILE', help='write the report as a page, too')
-
-        def error(message: str) -> NoReturn:
-            parser.print_usage(sys.stderr)
-            parser.exit(codes.ARGUMENTS, f'{parser.prog}: error: {message}\n')
-        setattr(parser, 'error', error)  # noqa: B010 -- mypy takes a method for a constant
         return parser
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run, and tell wrong arguments from a failure."""
-        try:
-            return super().run(parsed_args)
-        except audit_sources.BadArgument as error:
-            self.say(str(error))
-            return codes.ARGUMENTS
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return one row for each finding."""
         sources = audit_sources.chosen(parsed_args, self.config_files)
-        # NOTE: the option before the subcommand has the same name, and takes it from everywhere.
-        host = self.app_args.compute_host or parsed_args.host
-        asked = report.Asked((host,) if host else (), parsed_args.instance, parsed_args.volume,
-                             parsed_args.rule)
-        found = self._audit(sources, asked, Spans(parsed_args.grace, parsed_args.stuck))
+        found = self.look(sources, parsed_args)
+        if parsed_args.fleet is not None:
+            self._ask(found, parsed_args)
         self._tell(found)
         if parsed_args.html:
             self._write(found, parsed_args.html)
@@ -125,16 +87,19 @@ class Audit(base.Command):
                           codes.ERROR if found.failed else codes.CLEAN)
         return COLUMNS, list(_rows(found.findings))
 
-    def _audit(self, sources: Sources, asked: report.Asked,
-               spans: Spans) -> report.Report:
-        progress = audit_progress.shown_on(self.app.stderr or sys.stderr)
+    def _ask(self, found: report.Report, given: argparse.Namespace) -> None:
+        """Add what the hosts themselves say."""
         try:
-            return scan.audit(sources, asked, spans,
-                              datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
-                              progress or (lambda _done, _total: None))
-        finally:
-            if progress:
-                progress.end()
+            heard = fleet.asked(self.conf, given.fleet)
+        except exceptions.MigsafeError as error:
+            found.unseen.append(f'No host could be asked: {error}')
+            found.failed = True
+            return
+        silent = {one.host: one.detail for one in heard if one.state != 'armed'}
+        silent |= {one.host: 'it has more residue than it gave; run migsafe residue list there'
+                   for one in heard if one.more and one.host not in silent}
+        hosts.add(found, self.asked(given), [piece for one in heard for piece in one.residue],
+                  silent)
 
     def _tell(self, found: report.Report) -> None:
         """Say what was looked at, and what was not seen."""
@@ -167,21 +132,3 @@ def _rows(findings: list[Finding]) -> Iterator[tuple[Any, ...]]:
                Hosts([show.text(host) for host in one.hosts]), show.text(one.instance or ''),
                show.text(one.volume or ''), show.text(one.what), show.text(one.repair),
                Evidence({name: show.text(value) for name, value in one.evidence}))
-
-
-def _minutes(text: str) -> datetime.timedelta:
-    return _span(text, 'minutes')
-
-
-def _hours(text: str) -> datetime.timedelta:
-    return _span(text, 'hours')
-
-
-def _span(text: str, unit: str) -> datetime.timedelta:
-    try:
-        found = datetime.timedelta(**{unit: float(text)})
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of {unit}') from None
-    if found < datetime.timedelta(0):
-        raise argparse.ArgumentTypeError(f'{text!r} {unit} is less than none')
-    return found

@@ -31,6 +31,8 @@ COMMANDS = {
     'host explain': 'migsafe.cli.host_verdict:HostExplain',
     'host list': 'migsafe.cli.host_verdict:HostList',
     'audit': 'migsafe.cli.audit:Audit',
+    'repair': 'migsafe.cli.repair:Repair',
+    'exporter': 'migsafe.cli.exporter:Exporter',
     'preflight': 'migsafe.cli.preflight:Preflight',
     'host fence': 'migsafe.cli.host_fence:HostFence',
     'residue list': 'migsafe.cli.residue:ResidueList',

@@ -56,7 +56,7 @@ class Journal(upkeep.Upkeep):
         """Begin a transaction, or return the one that has this uuid and role on this host.
 
         :param uuid: Nova's migration uuid
-        :param role: ``source`` or ``destination``
+        :param role: ``source``, ``destination``, or ``repair`` of ``migsafe repair``
         :param captures: (resource, key, payload) of the state before anything changes
         :raises JournalBadValue: an argument cannot be recorded
         """

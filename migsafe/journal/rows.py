@@ -18,7 +18,7 @@ from typing import Any
 
 from migsafe.journal import models, records
 
-ROLES = ('source', 'destination')
+ROLES = ('source', 'destination', 'repair')
 STATES = ('open', 'settled')
 VERDICTS = ('COMMIT', 'ABORT', 'HOLD')
 STATUSES = ('ok', 'error', 'unknown')

@@ -48,6 +48,9 @@ class Builder(Rows):
     def __init__(self, seed: str, hosts: int) -> None:
         super().__init__(seed)
         self.expected: set[Expected] = set()
+        #: instance -> the host that its guest really runs on, and its disks
+        self.guests: dict[str, str] = {}
+        self.disks: dict[str, list[Disk]] = {}
         self.hosts = [f"node{number + 1}" for number in range(hosts)]
         self.index = {name: number for number, name in enumerate(self.hosts)}
         for number, name in enumerate(self.hosts):
@@ -113,6 +116,7 @@ class Builder(Rows):
                 "power_state": 1,
                 "task_state": None,
                 "hidden": False,
+                "locked": False,
                 "created_at": NOW,
                 "updated_at": self.ago(),
                 **values,
@@ -120,6 +124,8 @@ class Builder(Rows):
         )
         if host:
             self.allocation(made.uuid, host)
+            if values.get("power_state", 1) == 1:
+                self.guests[made.uuid] = host
         return made
 
     def allocation(self, consumer: str, host: str) -> None:
@@ -196,6 +202,7 @@ class Builder(Rows):
         :param old: with the connector beside it, as before Pike
         """
         info: dict[str, Any] | None = None
+        self.disks.setdefault(machine.uuid, []).append(disk)
         if host:
             data = addresses.as_left(
                 addresses.data(disk.uuid, disk.kind, self.index[host]), self.random

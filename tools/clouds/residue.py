@@ -62,6 +62,20 @@ def gone(made: Builder) -> None:
     made.expect(machine, "R2", disk=disk)
 
 
+def replaced(made: Builder) -> None:
+    """The same, and Cinder has another one for the right host."""
+    machine = made.instance(made.host())
+    disk = made.disk(*NUMBERED)
+    made.row(
+        machine,
+        disk,
+        machine.host,
+        made.attachment(machine.uuid, disk, machine.host, deleted=True),
+    )
+    made.attachment(machine.uuid, disk, machine.host)
+    made.expect(machine, "R2", disk=disk)
+
+
 def left_there(made: Builder) -> None:
     """The destination of a failed migration still has the volume."""
     machine = made.instance(made.host())
@@ -97,6 +111,7 @@ def on_the_other_host(made: Builder) -> None:
     machine = made.instance(host)
     disk = made.disk()
     made.row(machine, disk, there, made.attachment(machine.uuid, disk, there))
+    made.guests[machine.uuid] = there
     made.migration(machine, "completed", host, there)
     made.expect(machine, "R5")
 
@@ -162,6 +177,7 @@ RESIDUE: tuple[Callable[[Builder], None], ...] = (
     not_rolled_back,
     not_rolled_back_before_pike,
     gone,
+    replaced,
     left_there,
     of_the_deleted,
     lost_reply,

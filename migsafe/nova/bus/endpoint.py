@@ -39,7 +39,7 @@ from migsafe.transaction import answers, evidence
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
-VERSION = '1.2'
+VERSION = '1.4'
 MAX_UUID = 36
 #: Pieces of residue in one overview.
 MAX_PIECES = 100
@@ -47,8 +47,8 @@ Answer = dict[str, Any]
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.2: 1.0 for other hosts, ``overview`` (1.1) and
-    ``preflight`` (1.2) for the command ``migsafe``.
+    """RPC namespace ``migsafe``, version 1.4: 1.0 for other hosts, ``overview`` (1.1),
+    ``preflight`` (1.2) and ``guest_facts`` (1.4) for the command ``migsafe``.
 
     :param participant: this host's participant
     """
@@ -147,6 +147,14 @@ class Endpoint:
         found = self._participant.survey(instance_uuid)
         self._participant.journal.check_answered()
         return payload(found)
+
+    @discreet
+    def guest_facts(self, context: Any, instance_uuid: Any, **_later: Any) -> Answer:
+        """What ``migsafe repair`` asks this host of a guest; it changes nothing."""
+        _check(instance_uuid=instance_uuid)
+        found = self._participant.guest_facts(instance_uuid)
+        self._participant.journal.check_answered()
+        return found
 
 
 def _status(reports: list[ServiceStatus]) -> Answer:

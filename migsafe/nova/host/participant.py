@@ -72,6 +72,7 @@ class Participant:
         self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None
         self.survey: Callable[[str], Report]
+        self.guest_facts: Callable[[str], dict[str, Any]]
 
     def attempt(self, uuid: str, instance_uuid: str) -> host_attempt.Attempt:
         """A new, not yet registered attempt."""

@@ -29,7 +29,7 @@ from migsafe.fencing import probes
 from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.clients import hosts, identities, survey
+from migsafe.nova.clients import guest_facts, hosts, identities, survey
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import (
     identity_check,
@@ -110,6 +110,8 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.forget = functools.partial(incoming_state.forget, manager)
     participant.survey = functools.partial(
         survey.of_host, manager.driver, manager.host, journal)
+    participant.guest_facts = functools.partial(
+        guest_facts.of_guest, manager.driver, journal, cloud.guests)
     participant.patrol = _patrol(manager, conf, journal)
     participant.left_devices = left_devices.LeftDevices(
         manager.host, journal, functools.partial(identity_check.disks, manager.driver))

@@ -21,9 +21,12 @@ import pathlib
 import re
 import sqlite3
 import stat
+from unittest import mock
 
 import migsafe
-from migsafe.cli import audit_progress
+from migsafe import exceptions
+from migsafe.cli import audit_progress, fleet
+from migsafe.journal import residue
 from migsafe.tests.unit.audit import cloud
 from migsafe.tests.unit.cli import base as cli_base
 from migsafe.tests.unit.journal import base as journal_base
@@ -73,6 +76,34 @@ class TestAudit(cli_base.CommandTestCase):
             told = err.splitlines()[1:] if '-f' not in args else []
             for line in (*out.splitlines(), *told):
                 self.assertIn(line.strip(), shown)
+
+    def test_what_hosts_say(self):
+        piece = residue.Piece('R4-guest', 'found', 'device', 'node11', '/dev/sdq', None, '', VM,
+                              'LUN 4 of it is open')
+        said = [fleet.Overview('node11', 'armed', residue=(
+            piece, piece._replace(kind='R9', key='/dev/sdr'),
+            piece._replace(state='unsettled', key='/dev/sds'),
+            piece._replace(kind='R1', state='held', key='row'))),
+            fleet.Overview('node13', 'unknown', 'it did not answer')]
+        with mock.patch.object(fleet, 'asked', lambda conf, names: said):
+            rows = self.rows('audit', *self.both, '--fleet', code=3)
+            self.assertEqual([('R4', ['node11']), ('R9', ['node11'])], sorted(
+                (row['Rule'], row['Hosts']) for row in rows if row['Rule'] in ('R4', 'R9')))
+            self.assertIn('/dev/sdq', str(rows))
+            self.assertNotIn('/dev/sds', str(rows))
+            _code, _out, err = self.audit(*self.both, '--fleet', config=True)
+            self.assertIn('Host node13, of which not all is known: it did not answer', err)
+            path = os.path.join(os.path.dirname(self.state), 'page.html')
+            self.audit(*self.both, '--fleet', '--html', path, config=True)
+            self.assertIn('/dev/sdq', pathlib.Path(path).read_text())
+            code, _out, _err = self.audit(*self.both, '--fleet', '--instance', 'x', config=True)
+            self.assertEqual(1, code)
+
+    def test_no_host_can_be_asked(self):
+        with mock.patch.object(fleet, 'asked', side_effect=exceptions.MigsafeError('away')):
+            code, _out, err = self.audit(*self.both, '--fleet', config=True)
+        self.assertEqual(3, code)
+        self.assertIn('Not seen: No host could be asked: away', err)
 
     def test_csv(self):
         code, out, _err = self.audit(*self.both, '-f', 'csv')

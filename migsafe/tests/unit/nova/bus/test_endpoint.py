@@ -154,5 +154,27 @@ class TestPreflight(hosts.TwoHosts):
                               cases.UUID)
 
 
+class TestGuestFacts(hosts.TwoHosts):
+    """What the command ``migsafe repair`` hears of a host."""
+
+    def setUp(self):
+        super().setUp()
+        self.break_off()
+        self.endpoint = endpoint.Endpoint(self.dst.participant)
+
+    def test_it_is_what_the_host_says(self):
+        self.dst.participant.guest_facts = {cases.UUID: {'disks': []}}.__getitem__
+        self.assertEqual({'disks': []}, self.endpoint.guest_facts({}, cases.UUID, later='x'))
+        self.assertRaises(exceptions.MigsafeError, self.endpoint.guest_facts, {}, '../x')
+
+    def test_a_journal_that_does_not_answer(self):
+        """That nothing is open in it would be taken for settled."""
+        self.dst.participant.guest_facts = lambda uuid: {}
+        with mock.patch.object(self.dst.participant.journal, 'check_answered',
+                               side_effect=exceptions.JournalUnavailable('away')):
+            self.assertRaises(exceptions.JournalUnavailable, self.endpoint.guest_facts, {},
+                              cases.UUID)
+
+
 if __name__ == '__main__':
     unittest.main()

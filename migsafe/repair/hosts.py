@@ -1,0 +1,83 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What all hosts that have to do with an instance say of it, taken together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from migsafe.audit.facts import Case
+from migsafe.audit.findings import Finding
+from migsafe.repair.word import Word
+from migsafe.text import shell
+from migsafe.transaction.evidence import GuestState
+
+#: Asks a host for its word of a guest; one that does not answer is UNKNOWN.
+Ask = Callable[[str, str], Word]
+
+
+class Undecided(Exception):
+    """Nothing may be done about it; the text says why, and what a person has to find out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """The words of all hosts that the instance may be on.
+
+    :ivar at: the one host that has the guest; None if it runs nowhere
+    """
+
+    by_host: Mapping[str, Word]
+    at: Word | None
+
+    def gone_but_from(self, host: str | None) -> bool:
+        """Whether the guest runs on this host alone, or on none."""
+        return self.at is None or self.at.host == host
+
+
+def heard(case: Case, findings: tuple[Finding, ...], ask: Ask) -> Words:
+    """Ask every host that the instance, its migrations and what was found of it name.
+
+    :raises Undecided: they do not say together where the guest is
+    """
+    names = {case.instance.host, *(host for one in findings for host in one.hosts),
+             *(one.host for one in case.attachments)}
+    if newest := case.newest():
+        names |= {newest.source, newest.dest}
+    words = {host: ask(host, case.instance.uuid) for host in sorted(filter(None, names))}
+    for host, word in words.items():
+        _refuse(host, word)
+    here = [word for word in words.values() if word.here]
+    if len(here) > 1:
+        raise Undecided(
+            f'The guest runs on {" and ".join(one.host for one in here)} at once. Find out which '
+            'of them its users see, and end the other before anything is written: virsh destroy.')
+    return Words(words, here[0] if here else None)
+
+
+def _refuse(host: str, word: Word) -> None:
+    """:raises Undecided: nothing may be done as long as this is what the host says"""
+    if word.unsettled:
+        raise Undecided(
+            f'The journal of {host} has an open transaction of this instance, which its '
+            f'nova-compute settles: see migsafe status there, or migsafe --host {shell(host)} '
+            'settle.')
+    if word.evidence.guest is GuestState.UNKNOWN:
+        raise Undecided(
+            f'{host} has not said what it has of the guest ({word.evidence.detail}). Have migsafe '
+            'answer there, or find out with virsh list --all and multipath -ll on that host, and '
+            'repair it by hand.')
+    if not word.here and not word.gone:
+        raise Undecided(
+            f'A migration of the guest is under way on {host} ({word.evidence.guest.value}). Wait '
+            'until it has ended, or look at it with virsh domjobinfo.')

@@ -1,0 +1,194 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""R1 and R2: what the row of a volume has to say.
+
+For a guest that runs, its own kernel is believed: what it has open was opened by what the row
+said then. If that is what Cinder gave this host, the row becomes what Cinder gave. If it is what
+the row says now, and the row is another host's, then the guest may have somebody else's disk.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from migsafe.audit import address
+from migsafe.audit.facts import Attachment, Row
+from migsafe.repair.acts import Act
+from migsafe.repair.ground import Ground
+from migsafe.repair.hosts import Undecided, Words
+from migsafe.repair.word import Disk, Lead, Word
+from migsafe.text import shell
+
+#: In the flat space of SAM-5 4.7.7.3 an array numbers a LUN with this bit beside the number.
+FLAT, NUMBER = 0x4000, 0x3FFF
+#: Of an attachment that a host was given, and has.
+HELD = 'attached'
+#: In this a guest that runs nowhere is meant to.
+STOPPED = 'stopped'
+
+
+def made_right(ground: Ground, words: Words, number: int) -> Act:
+    """The change that makes a row lead to what the instance's host has.
+
+    :raises Undecided: nothing shows what that is
+    """
+    row = next(one for one in ground.case.rows if one.number == number)
+    host, disk = _host(ground, words), None
+    if words.at is not None:
+        disk = _disk(words.at, row)
+    elif ground.case.instance.vm_state != STOPPED:
+        raise Undecided(
+            f'The guest runs nowhere, and the instance is {ground.case.instance.vm_state}. Find '
+            'out what has ended it, and stop the instance: openstack server stop '
+            f'{shell(row.instance)}.')
+    if row.attachment is None:
+        # NOTE: of a row from before Nova had attachments, Cinder's own record says no address.
+        return _by_kernel(ground, words, row, disk)
+    own = [one for one in ground.case.attachments if one.volume == row.volume
+           and one.host == host and one.status == HELD]
+    if len(own) > 1:
+        raise Undecided(
+            f'Cinder has {len(own)} attachments of volume {row.volume} for {host}: '
+            f'{", ".join(one.uuid for one in own)}. Find out which of them is the older, which '
+            'the guest was started with, and delete the other.')
+    if not own:
+        raise Undecided(
+            f'Cinder has no attachment of volume {row.volume} for {host}. With the instance '
+            f'stopped, nova-manage volume_attachment refresh {shell(row.instance)} '
+            f'{shell(row.volume)} CONNECTOR_FILE makes one; the file is what nova-manage '
+            'volume_attachment get_connector says there.')
+    _agree(own[0], row, disk)
+    return _by_attachment(ground, row, own[0], disk)
+
+
+def _host(ground: Ground, words: Words) -> str:
+    host = ground.case.instance.host
+    if host is None or not words.gone_but_from(host):
+        raise Undecided(
+            f'The guest runs on {words.at.host if words.at else "no host"}, and the instance is '
+            f'on record for {host or "no host"}. That has to be right first (R5).')
+    return host
+
+
+def _disk(word: Word, row: Row) -> Disk:
+    disk = word.disk(row.volume)
+    if disk is None or not disk.leads:
+        raise Undecided(
+            f'{word.host} does not say which disk the guest has open for volume {row.volume}'
+            + (f' ({disk.path})' if disk else '') + '. Find out with virsh dumpxml '
+            f'{shell(row.instance)} and lsscsi on {word.host} which target and LUN it is.')
+    return disk
+
+
+def _agree(own: Attachment, row: Row, disk: Disk | None) -> None:
+    """:raises Undecided: the guest has another disk open than its host was given"""
+    if not own.connection.parts:
+        raise Undecided(
+            f'Attachment {own.uuid} leads to {address.words(own.connection)}, which cannot be '
+            'compared. Find out with Cinder what the array has for that host.')
+    if disk is not None and not _same(disk.leads, own.connection.parts):
+        what = (', which is what the row says: it may be the disk of somebody else. Stop it at '
+                'once if it is' if _same(disk.leads, row.connection.parts) else '')
+        raise Undecided(
+            f'The guest has {_leads(disk)} open for volume {row.volume}{what}. Cinder gave its '
+            f'host {address.words(own.connection)}. Compare the serial numbers of both disks with '
+            'the array before anything is written.')
+
+
+def _by_attachment(ground: Ground, row: Row, own: Attachment, disk: Disk | None) -> Act:
+    """The row as Nova makes it of an attachment: _translate_attachment_ref() of
+    nova/volume/cinder.py."""
+    data = address.parsed(ground.given.get(own.uuid))
+    if isinstance(data, str):
+        raise Undecided(f'The connection_info of attachment {own.uuid} is {data}.')
+    data = {name: value for name, value in data.items() if name not in (
+        'attachment_id', 'driver_volume_type')}
+    if disk is not None and disk.path:
+        data['device_path'] = disk.path
+    info = {**_old(ground, row), 'driver_volume_type': own.connection.kind, 'data': data,
+            'serial': row.volume}
+    info.pop('connector', None)
+    leads = address.same(row.connection, own.connection)
+    return _act(ground, row, own.uuid, ground.rows[row.number] if leads else json.dumps(info),
+                f'The row of volume {row.volume} becomes that of attachment {own.uuid}: '
+                f'{address.words(own.connection)}.')
+
+
+def _by_kernel(ground: Ground, words: Words, row: Row, disk: Disk | None) -> Act:
+    """A row without an attachment, as before Pike, by what the guest has had open all along."""
+    if disk is None or words.at is None:
+        raise Undecided(
+            f'Nothing has volume {row.volume} open, and no record says where it is for '
+            f'{ground.case.instance.host}. Have Cinder give the volume to that host, and write '
+            'the answer, with the connector of that host, into the row.')
+    if _same(disk.leads, row.connection.parts):
+        raise Undecided(
+            f'The guest has {_leads(disk)} open for volume {row.volume}, which is what the row '
+            f'says and {row.connection.host} was given: it may be the disk of somebody else. Stop '
+            'it at once if it is, and ask the array which LUN its host was given.')
+    info = _old(ground, row)
+    data, luns = info.get('data'), {lun for _target, lun in disk.leads}
+    targets = {target for target, _lun in map(_flat, disk.leads)}
+    if row.connection.kind != 'iscsi' or not isinstance(data, dict) or len(luns) != 1 or \
+            targets != {target for target, _lun in map(_flat, row.connection.parts)} or \
+            not words.at.connector:
+        raise Undecided(
+            f'The guest has {_leads(disk)} open for volume {row.volume}, and no record has the '
+            'rest of that connection. Have Cinder give the volume to its host, and write the '
+            'answer into the row.')
+    lun = int(luns.pop())
+    data = {**data, 'target_lun': lun, 'device_path': disk.path}
+    if 'target_luns' in data:
+        data['target_luns'] = [lun] * len(data['target_luns'])
+    info = {**info, 'data': data, 'connector': dict(words.at.connector)}
+    return _act(ground, row, None, json.dumps(info),
+                f'The row of volume {row.volume} becomes what the guest on {words.at.host} has '
+                f'open: {_leads(disk)}. The array may still show the volume to '
+                f'{row.connection.host}: take that away there.')
+
+
+def _act(ground: Ground, row: Row, attachment: str | None, info: str | None, says: str) -> Act:
+    before = {'instance_uuid': row.instance, 'volume_id': row.volume,
+              'attachment_id': row.attachment, 'connection_info': ground.rows[row.number]}
+    if 'attachment_id' not in ground.row_columns:
+        del before['attachment_id']
+    after = {'attachment_id': attachment, 'connection_info': info}
+    return Act('block_device_mapping', row.number, before,
+               {name: value for name, value in after.items()
+                if name in before and value != before[name]}, says)
+
+
+def _old(ground: Ground, row: Row) -> dict[str, Any]:
+    found = address.parsed(ground.rows[row.number])
+    return {} if isinstance(found, str) else dict(found)
+
+
+def _same(leads: frozenset[Lead], parts: tuple[Lead, ...]) -> bool:
+    """Whether the kernel's paths lead to what is written; an array shows more ports than that."""
+    kernel, written = set(map(_flat, leads)), set(map(_flat, parts))
+    return bool(kernel & written) and {lun for _target, lun in kernel} <= {
+        lun for _target, lun in written}
+
+
+def _flat(lead: Lead) -> Lead:
+    """A lead as both the kernel and an array write it."""
+    target, lun = lead
+    number = int(lun) if lun.isdigit() else None
+    if number is not None and number & ~NUMBER == FLAT:
+        number &= NUMBER
+    return target.lower().removeprefix('0x'), lun if number is None else str(number)
+
+
+def _leads(disk: Disk) -> str:
+    target, lun = min(disk.leads)
+    return f'LUN {lun} of {target}' if lun else target

@@ -1,0 +1,132 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""``migsafe exporter``: what it tells, and whether the alerts and the dashboard ask for that."""
+
+import json
+import os
+import pathlib
+import re
+import sqlite3
+from unittest import mock
+
+import prometheus_client
+import yaml
+from prometheus_client import parser
+
+import migsafe
+from migsafe.audit.report import Report
+from migsafe.cli import exporter, fleet
+from migsafe.exporter import collector
+from migsafe.tests.unit.audit import cloud
+from migsafe.tests.unit.cli import base
+
+ETC = pathlib.Path(migsafe.__file__).parent.parent / 'etc' / 'migsafe'
+NAME = re.compile(r'migsafe_[a-z_]+')
+
+
+class Ended(Exception):
+    """The exporter has slept once."""
+
+
+class TestExporter(base.CommandTestCase):
+    """On the database of incident 000; the hosts are made up."""
+
+    def setUp(self):
+        super().setUp()
+        self.database = os.path.join(os.path.dirname(self.state), '000.sqlite')
+        with sqlite3.connect(self.database) as made:
+            made.executescript(cloud.INCIDENT.read_text(encoding='utf-8'))
+        made.close()
+        self.both = ('--nova-database', self.database, '--cinder-database', self.database)
+        self.asked = [fleet.Overview('node13', 'armed', unsettled=3, held=1),
+                      fleet.Overview('node11', 'unknown')]
+        patch = mock.patch.object(fleet, 'asked', lambda conf, named: self.asked)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def samples(self, *args, code=0):
+        """(name, labels) -> value, of what it prints."""
+        found, out, err = self.run_command('exporter', *self.both, '--once', *args)
+        self.assertEqual(code, found, err)
+        return {(one.name, tuple(sorted(one.labels.items()))): one.value
+                for family in parser.text_string_to_metric_families(out)
+                for one in family.samples}
+
+    def test_what_it_tells(self):
+        found = self.samples('--fleet')
+        for name, labels, value in (
+                ('findings', {'rule': 'R1', 'severity': 'critical'}, 2),
+                ('findings', {'rule': 'R3', 'severity': 'warning'}, 2),
+                ('findings', {'rule': 'R5', 'severity': 'none'}, 0),
+                ('audit_complete', {}, 1), ('audit_instances', {}, 1),
+                ('transactions_unsettled', {'host': 'node13'}, 3),
+                ('transactions_held', {'host': 'node13'}, 1),
+                ('host_state', {'host': 'node13', 'state': 'armed'}, 1),
+                ('host_state', {'host': 'node11', 'state': 'armed'}, 0),
+                ('host_state', {'host': 'node11', 'state': 'unknown'}, 1)):
+            self.assertEqual(value, found[f'migsafe_{name}', tuple(sorted(labels.items()))], name)
+        self.assertNotIn(('migsafe_transactions_held', (('host', 'node11'),)), found)
+
+    def test_alerts_and_dashboard_ask_for_what_it_tells(self):
+        told = {name for name, _labels in self.samples('--fleet')}
+        rules = yaml.safe_load((ETC / 'prometheus-alerts.yml').read_text())['groups'][0]['rules']
+        board = json.loads((ETC / 'grafana-dashboard.json').read_text())
+        asked = [one['expr'] for one in rules] + [
+            target['expr'] for panel in board['panels'] for target in panel['targets']]
+        names = {name for expr in asked for name in NAME.findall(expr)}
+        self.assertEqual(set(), names - told)
+        self.assertLessEqual({'migsafe_findings', 'migsafe_transactions_held',
+                              'migsafe_host_state', 'migsafe_audit_timestamp_seconds'}, names)
+
+    def test_what_was_not_seen_has_no_sample(self):
+        self.assertFalse([name for name, _labels in self.samples() if 'host' in name])
+        os.unlink(self.database)
+        with sqlite3.connect(self.database) as made:
+            made.execute('CREATE TABLE other (id INTEGER)')
+        made.close()
+        self.assertEqual({}, self.samples(code=1))
+
+    def test_it_serves_what_it_has_seen_and_goes_on_without_a_database(self):
+        served, ended = [], []
+
+        def serve(port, address, registry):
+            self.assertEqual((9859, '127.0.0.1'), (port, address))
+            served.append(registry)
+
+        def sleep(seconds):
+            ended.append(prometheus_client.generate_latest(served[0]))
+            if len(ended) == 2:
+                raise Ended
+            os.unlink(self.database)
+            with open(self.database, 'w') as handle:
+                handle.write('nothing')
+        with mock.patch.object(prometheus_client, 'start_http_server', serve), \
+                mock.patch.object(exporter.time, 'sleep', sleep):
+            code, _out, err = self.run_command(
+                'exporter', *self.both, '--audit-every', '0')
+        self.assertEqual(1, code)
+        self.assertEqual(2, len(ended), err)
+        self.assertIn(b'migsafe_findings{rule="R1",severity="critical"} 2.0', ended[0])
+        self.assertEqual(ended[0], ended[1])
+        self.assertIn('cannot be read', err)
+
+    def test_a_port_that_is_taken(self):
+        with mock.patch.object(prometheus_client, 'start_http_server', side_effect=OSError('x')):
+            code, _out, err = self.run_command('exporter', *self.both)
+        self.assertEqual(127, code)
+        self.assertIn('--listen: 127.0.0.1 port 9859 cannot be listened on', err)
+
+    def test_incomplete(self):
+        metrics = collector.Metrics()
+        metrics.seen = collector.Seen(Report(failed=True), 5.0)
+        found = {one.name: one.samples[0].value for one in metrics.collect()}
+        self.assertEqual(0, found['migsafe_audit_complete'])
