@@ -67,6 +67,13 @@ OPTS: list[cfg.Opt] = [
         'the same time. With more than that no silent host is called dead: a broken network or '
         'message bus looks just so. Hosts that are forced down do not count.',
     ),
+    cfg.ListOpt(
+        'reach',
+        default=[],
+        help='Where the probe reach connects to by TCP: a place in each network of the hosts, '
+        'such as {host}:22,{host}.storage.example.org:16514, with {host} for the name of the '
+        'host. Any answer counts as a sign of life, a refused connection, too.',
+    ),
     cfg.StrOpt(
         'bmc_file',
         default='',

@@ -39,7 +39,8 @@ class TestConf(base.BaseTestCase):
              'holder_policy': 'refuse', 'identity_policy': 'refuse',
              'evacuation': 'enforce', 'probes': ['nova_service', 'rpc'], 'probe_timeout': 2.5,
              'verdict_samples': 3, 'verdict_interval': 0.5, 'fleet_loss_percent': 30,
-             'bmc_file': '', 'fences': ['redfish'], 'fence_timeout': 60, 'fence_limit': 3,
+             'reach': [], 'bmc_file': '', 'fences': ['redfish'],
+             'fence_timeout': 60, 'fence_limit': 3,
              'evacuation_limit': 50, 'evacuation_lock': '',
              'believe_forced_down': True},
             dict(group))
