@@ -106,16 +106,16 @@ class Cloud:
             found = self._get(f'/servers/{wanted}', 'server', {})
             if found is None:
                 raise NoServer(server=wanted)
-            return _server(found)
+            return server_of(found)
         rows = self._get('/servers/detail', 'servers', {
             'all_tenants': '1', 'name': f'^{re.escape(wanted)}$'}) or []
-        named = [row for row in _mappings(rows) if row.get('name') == wanted]
+        named = [row for row in mappings(rows) if row.get('name') == wanted]
         if not named:
             raise NoServer(server=wanted)
         if len(named) > 1:
             raise ManyServers(server=wanted, ids=', '.join(
                 sorted(shell(show.text(row.get('id'))) for row in named)))
-        return _server(named[0])
+        return server_of(named[0])
 
     def service(self, host: str) -> ComputeService | None:
         """Return the nova-compute of a host; None if Nova has none.
@@ -124,13 +124,13 @@ class Cloud:
         """
         rows = self._get('/os-services', 'services',
                          {'binary': 'nova-compute', 'host': host}) or []
-        found = [row for row in _mappings(rows) if row.get('host') == host
+        found = [row for row in mappings(rows) if row.get('host') == host
                  and row.get('binary') == 'nova-compute']
         return _service(found[0]) if found else None
 
     def _get(self, path: str, key: str, query: Mapping[str, str]) -> Any:
         """The value of ``key`` in an answer; None if there is no such thing (404)."""
-        response = _bounded(lambda: self._adapter().get(
+        response = bounded(lambda: self._adapter().get(
             path, params=query, microversion=MICROVERSION, raise_exc=False))
         status = int(response.status_code)
         if status == 404:
@@ -163,7 +163,7 @@ class Cloud:
         return self._made
 
 
-def _bounded(question: Callable[[], T]) -> T:
+def bounded(question: Callable[[], T]) -> T:
     """The one place where what a library raises becomes an error of ours.
 
     :raises CloudError: with the cause
@@ -182,7 +182,7 @@ def _bounded(question: Callable[[], T]) -> T:
         raise NoAccount(reason=masked(error).rstrip('.')) from None
 
 
-def _mappings(rows: Any) -> list[Mapping[str, Any]]:
+def mappings(rows: Any) -> list[Mapping[str, Any]]:
     """The rows of a list.
 
     :raises CloudError: it is something else
@@ -192,7 +192,7 @@ def _mappings(rows: Any) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _server(row: Any) -> Server:
+def server_of(row: Any) -> Server:
     """:raises CloudError: it is no server, or does not say where it is"""
     if not isinstance(row, Mapping) or not uuidutils.is_uuid_like(row.get('id')):
         raise CloudError(reason='it is no server')

@@ -12,6 +12,7 @@
 """``migsafe host fence``: power off a host that is not known to live."""
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
 
 from migsafe import exceptions
@@ -54,19 +55,15 @@ class HostFence(base.One):
         host, conf = parsed_args.fenced_host, self.conf
         made, looks = fences.load(conf.migsafe), checker.Checker(conf)
         before = looks.explain(host)
-        _check(before)
+        check(before)
         if not parsed_args.yes:
             self.confirm(WARNING.format(host=show.text(host), verdict=show.text(before)), host)
             # It may have come back while somebody thought about it.
             before = looks.explain(host)
-            _check(before)
-        done: dict[str, str] = {}
-        log = FenceLog(conf.migsafe.state_path, conf.migsafe.fence_limit)
-        with log.turn(host, base.operator()):
-            for one in made:
-                done[one.name] = self._fence(log, one, host)
+            check(before)
+        done, failed = carry_out(conf.migsafe, made, host)
         after = looks.explain(host)
-        self.exit_code = self.exit_code or codes.REPAIRED
+        self.exit_code = codes.ERROR if failed else codes.REPAIRED
         if after.verdict is not HostVerdict.DEAD:
             self.say(f'Next: {show.text(after.next)}')
         return (('Host', 'Before', 'Fences', 'Verdict', 'Row', 'Next'),
@@ -74,18 +71,31 @@ class HostFence(base.One):
                  '; '.join(f'{name}: {said}' for name, said in done.items()),
                  after.verdict.value, after.row.name, after.next or None))
 
-    def _fence(self, log: FenceLog, one: Fence, host: str) -> str:
-        try:
-            said = one.fence(host)
-        except exceptions.MigsafeError as error:
-            log.add(host, 'failed', fence=one.name, detail=show.text(error))
-            self.exit_code = codes.ERROR
-            return f'FAILED: {show.text(error)}'
-        log.add(host, 'done', fence=one.name, detail=said)
-        return show.text(said)
+
+def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, str], bool]:
+    """Fence a host with each fence, one command at a time, and log it.
+
+    :param conf: the options of [migsafe]
+    :returns: name of the fence -> what came of it; whether one has failed
+    :raises Busy: another command fences
+    :raises TooMany: no more hosts may be fenced now
+    """
+    done, failed = {}, False
+    log = FenceLog(conf.state_path, conf.fence_limit)
+    with log.turn(host, base.operator()):
+        for one in made:
+            try:
+                said = one.fence(host)
+            except exceptions.MigsafeError as error:
+                log.add(host, 'failed', fence=one.name, detail=show.text(error))
+                done[one.name], failed = f'FAILED: {show.text(error)}', True
+                continue
+            log.add(host, 'done', fence=one.name, detail=said)
+            done[one.name] = show.text(said)
+    return done, failed
 
 
-def _check(found: Judgement) -> None:
+def check(found: Judgement) -> None:
     """Fence only what does not show that it lives, and only with open eyes.
 
     :raises NotFenced: with the reason

@@ -35,6 +35,7 @@ COMMANDS = {
     'exporter': 'migsafe.cli.exporter:Exporter',
     'preflight': 'migsafe.cli.preflight:Preflight',
     'host fence': 'migsafe.cli.host_fence:HostFence',
+    'evacuate': 'migsafe.cli.evacuate:Evacuate',
     'residue list': 'migsafe.cli.residue:ResidueList',
     'lvm list': 'migsafe.cli.lvm:LvmList',
     'lvm release': 'migsafe.cli.lvm:LvmRelease',

@@ -67,6 +67,13 @@ OPTS: list[cfg.Opt] = [
         'the same time. With more than that no silent host is called dead: a broken network or '
         'message bus looks just so. Hosts that are forced down do not count.',
     ),
+    cfg.ListOpt(
+        'reach',
+        default=[],
+        help='Where the probe reach connects to by TCP: a place in each network of the hosts, '
+        'such as {host}:22,{host}.storage.example.org:16514, with {host} for the name of the '
+        'host. Any answer counts as a sign of life, a refused connection, too.',
+    ),
     cfg.StrOpt(
         'bmc_file',
         default='',
@@ -94,6 +101,22 @@ OPTS: list[cfg.Opt] = [
         min=1,
         help='Number of hosts that "migsafe host fence" fences from one machine within an hour; '
         'more of them are refused.',
+    ),
+    cfg.IntOpt(
+        'evacuation_limit',
+        default=50,
+        min=1,
+        help='Number of instances that one run of "migsafe evacuate" asks Nova to evacuate; the '
+        'others are left for the next run.',
+    ),
+    cfg.StrOpt(
+        'evacuation_lock',
+        default='',
+        secret=True,
+        help='URL of tooz where "migsafe evacuate" locks each instance, so that only one command '
+        'at a time evacuates it. Where it is run on several machines they need the same one, '
+        'such as etcd3+http://HOST:2379. Not set means a directory in state_path, which is '
+        'enough for one machine.',
     ),
     cfg.BoolOpt(
         'believe_forced_down',

@@ -39,7 +39,9 @@ class TestConf(base.BaseTestCase):
              'holder_policy': 'refuse', 'identity_policy': 'refuse',
              'evacuation': 'enforce', 'probes': ['nova_service', 'rpc'], 'probe_timeout': 2.5,
              'verdict_samples': 3, 'verdict_interval': 0.5, 'fleet_loss_percent': 30,
-             'bmc_file': '', 'fences': ['redfish'], 'fence_timeout': 60, 'fence_limit': 3,
+             'reach': [], 'bmc_file': '', 'fences': ['redfish'],
+             'fence_timeout': 60, 'fence_limit': 3,
+             'evacuation_limit': 50, 'evacuation_lock': '',
              'believe_forced_down': True},
             dict(group))
 
@@ -64,7 +66,8 @@ class TestConf(base.BaseTestCase):
                 self.assertGreater(len(opt.help), 80, opt.name)
                 if isinstance(opt, cfg.IntOpt) and opt.name not in (
                         'recovery_batch', 'recovery_workers', 'retention_days',
-                        'verdict_samples', 'fleet_loss_percent', 'fence_limit'):
+                        'verdict_samples', 'fleet_loss_percent', 'fence_limit',
+                        'evacuation_limit'):
                     self.assertIn('econds', opt.help, opt.name)
 
     def test_numbers_that_cannot_work_are_refused(self):
