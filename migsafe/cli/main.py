@@ -31,6 +31,7 @@ COMMANDS = {
     'host explain': 'migsafe.cli.host_verdict:HostExplain',
     'host list': 'migsafe.cli.host_verdict:HostList',
     'audit': 'migsafe.cli.audit:Audit',
+    'migrations': 'migsafe.cli.migrations:Migrations',
     'preflight': 'migsafe.cli.preflight:Preflight',
     'host fence': 'migsafe.cli.host_fence:HostFence',
     'residue list': 'migsafe.cli.residue:ResidueList',

@@ -39,7 +39,7 @@ from migsafe.transaction import answers, evidence
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
-VERSION = '1.2'
+VERSION = '1.3'
 MAX_UUID = 36
 #: Pieces of residue in one overview.
 MAX_PIECES = 100
@@ -47,8 +47,8 @@ Answer = dict[str, Any]
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.2: 1.0 for other hosts, ``overview`` (1.1) and
-    ``preflight`` (1.2) for the command ``migsafe``.
+    """RPC namespace ``migsafe``, version 1.3: 1.0 for other hosts; ``overview`` (1.1),
+    ``preflight`` (1.2) and ``migrations`` (1.3) for the command ``migsafe``.
 
     :param participant: this host's participant
     """
@@ -147,6 +147,13 @@ class Endpoint:
         found = self._participant.survey(instance_uuid)
         self._participant.journal.check_answered()
         return payload(found)
+
+    @discreet
+    def migrations(self, context: Any, **_later: Any) -> Answer:
+        """What ``migsafe migrations`` shows of this host: what was found at the last look, so that
+        a libvirt that hangs keeps nobody waiting."""
+        found, ago = self._participant.watch.latest()
+        return {'host': self.host, 'ago': ago, 'migrations': [payload(one) for one in found]}
 
 
 def _status(reports: list[ServiceStatus]) -> Answer:

@@ -68,6 +68,7 @@ class Participant:
         #: set when the ComputeManager is armed
         self.recovery: Any = None
         self.patrol: Any = None
+        self.watch: Any = None
         self.kept: Any = None
         self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None

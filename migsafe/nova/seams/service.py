@@ -29,7 +29,7 @@ from migsafe.fencing import probes
 from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.clients import hosts, identities, survey
+from migsafe.nova.clients import hosts, identities, jobs, survey
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import (
     identity_check,
@@ -38,6 +38,7 @@ from migsafe.nova.host import (
     recovery,
     registry,
     status,
+    watch,
 )
 from migsafe.nova.host import journal as host_journal
 from migsafe.nova.host.participant import Participant
@@ -68,8 +69,8 @@ def init_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     result = wrapped(*args, **kwargs)
     if recover is not None:
         recover.start()
-        if patrol := registry.of(manager).patrol:
-            patrol.start()
+        for beside in _beside(registry.of(manager)):
+            beside.start()
     return result
 
 
@@ -111,6 +112,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.survey = functools.partial(
         survey.of_host, manager.driver, manager.host, journal)
     participant.patrol = _patrol(manager, conf, journal)
+    participant.watch = watch.Watch(participant, jobs.Jobs(manager))
     participant.left_devices = left_devices.LeftDevices(
         manager.host, journal, functools.partial(identity_check.disks, manager.driver))
     if conf.device_guards:
@@ -189,6 +191,11 @@ def cleanup_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     participant = registry.of(manager)
     if participant is not None:
         participant.recovery.stop()
-        if participant.patrol:
-            participant.patrol.stop()
+        for beside in _beside(participant):
+            beside.stop()
     return wrapped(*args, **kwargs)
+
+
+def _beside(participant: Participant) -> list[Any]:
+    """What looks at this host from time to time, beside recovery."""
+    return [one for one in (participant.patrol, participant.watch) if one]

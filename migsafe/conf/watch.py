@@ -1,0 +1,41 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Options of what looks at live migrations before they begin and while they run."""
+
+from oslo_config import cfg
+
+OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        'stuck_after',
+        default=600,
+        min=0,
+        help='Seconds without progress after which a live migration is stuck: libvirt has sent '
+        'nothing of the guest, no step was journalled, or Nova has a migration as running that '
+        'nothing is at. It should be more than [DEFAULT] vif_plugging_timeout, for which Nova '
+        'waits without a step. 0: only what takes longer than the time-outs of Nova allow, or '
+        'needs a nova-compute that is down, is stuck.',
+    ),
+    cfg.StrOpt(
+        'stuck_policy',
+        default='report',
+        choices=[
+            ('report', 'Log it, and have "migsafe migrations" list it.'),
+            ('abort', 'Also end a transfer of which nothing is sent any more, or that takes '
+                      "longer than Nova's time-out allows, as \"openstack server migration "
+                      'abort" does. The guest stays where it is.'),
+            ('settle', 'As "abort"; and have recovery try at once what it holds.'),
+        ],
+        help='What nova-compute does about a live migration from its host that is stuck. A '
+        'transfer is ended only by what Nova itself does when its owner ends it, and only while '
+        'Nova watches it: never after the guest has gone over, and not in post-copy.',
+    ),
+]
