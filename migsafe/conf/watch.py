@@ -14,6 +14,21 @@
 from oslo_config import cfg
 
 OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'preflight',
+        default='warn',
+        choices=[
+            ('enforce', 'Refuse it. The guest keeps running where it is.'),
+            ('warn', 'Log it, and go on as Nova does.'),
+            ('off', 'Do not look.'),
+        ],
+        help='What nova-compute of the source does, once Nova itself has agreed to a live '
+        'migration, if a disk of the guest would not come over whole: an ISO config drive that '
+        'arrives blank, a volume that is copied onto itself, a file that only one host has. It '
+        'looks at the definition that libvirt has, and asks nobody else. "migsafe preflight" '
+        'says the same before, and more. By default nothing is refused that Nova allows: a '
+        'deployment may have lived with blank config drives for years.',
+    ),
     cfg.IntOpt(
         'stuck_after',
         default=600,

@@ -42,6 +42,7 @@ from migsafe.nova.host import (
 )
 from migsafe.nova.host import journal as host_journal
 from migsafe.nova.host.participant import Participant
+from migsafe.preflight.checks import settings
 from migsafe.resources import base
 from migsafe.text import masked
 from migsafe.transaction import engine
@@ -119,6 +120,10 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
+    if conf.preflight != 'off':
+        for text, remedy in settings.contradictions(survey.options()):
+            LOG.warning('%s. Live migrations from or to %s may end for that alone: %s', text,
+                        manager.host, remedy)
     LOG.info('migsafe %s protects live migrations on %s',
              migsafe.version.version(), manager.host)
     return recover

@@ -37,7 +37,7 @@ class TestConf(base.BaseTestCase):
              'quiesce_timeout': 60, 'adopt_after': 300,
              'device_guards': True, 'identity_check_interval': 300,
              'holder_policy': 'refuse', 'identity_policy': 'refuse',
-             'stuck_after': 600, 'stuck_policy': 'report',
+             'preflight': 'warn', 'stuck_after': 600, 'stuck_policy': 'report',
              'evacuation': 'enforce', 'probes': ['nova_service', 'rpc'], 'probe_timeout': 2.5,
              'verdict_samples': 3, 'verdict_interval': 0.5, 'fleet_loss_percent': 30,
              'bmc_file': '', 'fences': ['redfish'], 'fence_timeout': 60, 'fence_limit': 3,
