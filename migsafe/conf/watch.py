@@ -14,6 +14,16 @@
 from oslo_config import cfg
 
 OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        'call_timeout',
+        default=600,
+        min=0,
+        help='In nova.conf: seconds that a call to Cinder, Neutron, Glance or Placement within a '
+        'live migration, or while one is settled, waits for an answer, where the group of the '
+        'service has no timeout. Without one, a connection that was cut and says nothing keeps '
+        'the migration for ever. It has to be more than Cinder needs to connect a volume. '
+        '0: as Nova waits.',
+    ),
     cfg.StrOpt(
         'preflight',
         default='warn',

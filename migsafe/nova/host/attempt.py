@@ -76,6 +76,25 @@ _CURRENT: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
     'migsafe_attempt', default=None)
 
 
+_PROTECTED: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    'migsafe_protected', default=False)
+
+
+def at_work() -> bool:
+    """Whether this call chain is part of a live migration, checks for one, or settles one."""
+    return current() is not None or _PROTECTED.get()
+
+
+@contextlib.contextmanager
+def protected() -> Iterator[None]:
+    """What is done here belongs to a live migration, and is no step of an attempt."""
+    token = _PROTECTED.set(True)
+    try:
+        yield
+    finally:
+        _PROTECTED.reset(token)
+
+
 def current() -> Attempt | None:
     """The attempt that this call chain works on."""
     return _CURRENT.get()

@@ -100,7 +100,8 @@ class Participant:
         :param points: leave out the last points to keep the instance busy
         :returns: what is left; None when somebody else is at it
         """
-        with self.exclusive(tx, wait) as mine, host_attempt.working(None):
+        with self.exclusive(tx, wait) as mine, host_attempt.working(None), \
+                host_attempt.protected():
             if not mine:
                 return None
             now = self.journal.get(tx.uuid, tx.role)

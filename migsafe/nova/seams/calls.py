@@ -49,10 +49,13 @@ ONCE: tuple[tuple[str, str], ...] = (('POST', '/attachments'),)
 
 
 def request(wrapped: Any, session: Any, args: Any, kwargs: Any) -> Any:
-    """A wrapt wrapper of Session.request: within a migration, more tries of what may be
-    repeated, and none of what may not."""
-    if host_attempt.current() is None:
+    """A wrapt wrapper of Session.request: within a migration and its settlement, more tries of
+    what may be repeated, none of what may not, and an end of waiting for an answer."""
+    if not host_attempt.at_work():
         return wrapped(*args, **kwargs)
+    if CONF.migsafe.call_timeout and session.timeout is None:
+        # NOTE: Nova has none by default, and a connection that was cut without a word never ends.
+        kwargs = {'timeout': CONF.migsafe.call_timeout, **kwargs}
     url, method, service = _named(args, kwargs)
     if any(method.upper() == verb and _path(url).endswith(end) for verb, end in ONCE):
         return wrapped(*args, **{**kwargs, 'connect_retries': 0})
