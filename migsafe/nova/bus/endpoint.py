@@ -32,6 +32,7 @@ from migsafe.discreet import discreet
 from migsafe.journal import residue, view
 from migsafe.journal.records import ServiceStatus
 from migsafe.nova.bus import peer
+from migsafe.nova.clients import way
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.preflight.report import payload
 from migsafe.text import masked
@@ -48,7 +49,8 @@ Answer = dict[str, Any]
 
 class Endpoint:
     """RPC namespace ``migsafe``, version 1.3: 1.0 for other hosts; ``overview`` (1.1),
-    ``preflight`` (1.2) and ``migrations`` (1.3) for the command ``migsafe``.
+    ``preflight`` (1.2), ``path``, ``inbound`` and ``migrations`` (1.3) for the command
+    ``migsafe``.
 
     :param participant: this host's participant
     """
@@ -147,6 +149,20 @@ class Endpoint:
         found = self._participant.survey(instance_uuid)
         self._participant.journal.check_answered()
         return payload(found)
+
+    @discreet
+    def inbound(self, context: Any, **_later: Any) -> Answer:
+        """At which address this host expects guests."""
+        return {'host': self.host, 'inbound': way.inbound()}
+
+    @discreet
+    def path(self, context: Any, instance_uuid: Any, destination: Any, **_later: Any) -> Answer:
+        """What ``migsafe preflight`` asks a source of the way to its destination; it connects to
+        ports of that, and sends nothing."""
+        _check(instance_uuid=instance_uuid)
+        if not isinstance(destination, str) or not 0 < len(destination) <= peer.MAX_ADDRESS:
+            raise ValueError('destination is not the name of a host')
+        return payload(self._participant.way(instance_uuid, destination))
 
     @discreet
     def migrations(self, context: Any, **_later: Any) -> Answer:

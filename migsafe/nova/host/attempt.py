@@ -161,7 +161,8 @@ class Registry:
         with self._lock:
             self._steps.append(instance_uuid)
         try:
-            yield
+            with protected():
+                yield
         finally:
             with self._lock:
                 self._steps.remove(instance_uuid)

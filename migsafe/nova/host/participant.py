@@ -24,6 +24,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import release
+from migsafe.preflight.path import Path
 from migsafe.preflight.report import Report
 from migsafe.resources.instance_record import TERMINAL
 from migsafe.text import shell
@@ -73,6 +74,7 @@ class Participant:
         self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None
         self.survey: Callable[[str], Report]
+        self.way: Callable[[str, str], Path]
 
     def attempt(self, uuid: str, instance_uuid: str) -> host_attempt.Attempt:
         """A new, not yet registered attempt."""
@@ -220,7 +222,8 @@ class Participant:
         :param alone: see :meth:`migsafe.transaction.engine.Engine.settle_local`
         :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
         """
-        return release.answer(self, uuid, instance_uuid, verdict, novas, alone)
+        with host_attempt.protected():
+            return release.answer(self, uuid, instance_uuid, verdict, novas, alone)
 
 
 def _waits_for(tx: Transaction, verdict: str) -> str:

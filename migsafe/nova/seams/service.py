@@ -29,7 +29,7 @@ from migsafe.fencing import probes
 from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.clients import hosts, identities, jobs, survey
+from migsafe.nova.clients import hosts, identities, jobs, survey, way
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import (
     identity_check,
@@ -43,6 +43,7 @@ from migsafe.nova.host import (
 from migsafe.nova.host import journal as host_journal
 from migsafe.nova.host.participant import Participant
 from migsafe.preflight.checks import settings
+from migsafe.preflight.path import Path
 from migsafe.resources import base
 from migsafe.text import masked
 from migsafe.transaction import engine
@@ -112,6 +113,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.forget = functools.partial(incoming_state.forget, manager)
     participant.survey = functools.partial(
         survey.of_host, manager.driver, manager.host, journal)
+    participant.way = functools.partial(_way, manager, others)
     participant.patrol = _patrol(manager, conf, journal)
     participant.watch = watch.Watch(participant, jobs.Jobs(manager))
     participant.left_devices = left_devices.LeftDevices(
@@ -127,6 +129,25 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     LOG.info('migsafe %s protects live migrations on %s',
              migsafe.version.version(), manager.host)
     return recover
+
+
+def _way(manager: Any, others: peer.Peer, instance_uuid: str, destination: str) -> Path:
+    """The way of a live migration from here, for the preflight.
+
+    Only to a compute host of this cloud, at the address that it gives itself.
+
+    :raises MigsafeError: there is none, or it does not answer
+    """
+    if hosts.record(destination) is None:
+        raise exceptions.MigsafeError(
+            f'Nova has no nova-compute on {destination}; "openstack compute service list" shows '
+            'those that it has')
+    address = others.inbound(destination)
+    if address is None:
+        raise exceptions.MigsafeError(
+            f'{destination} does not say at which address it expects guests; it has to run, with '
+            'migsafe of this version: migsafe status --fleet')
+    return way.find(manager.driver, instance_uuid, destination, address)
 
 
 def _open(journal: host_journal.HostJournal) -> None:

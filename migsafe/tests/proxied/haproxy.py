@@ -18,7 +18,7 @@ import time
 
 #: Milliseconds after which it cuts a connection that nobody uses, as incident 003's did after two
 #: minutes; and after which it gives up a server that does not answer.
-IDLE, SERVER = 150, 400
+IDLE, SERVER = 150, 250
 #: What it does to a request by itself, by the header that says so.
 FAULT = 'x-fault'
 _TEXT = """\
