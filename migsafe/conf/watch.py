@@ -13,7 +13,24 @@
 
 from oslo_config import cfg
 
+#: The services that are called within a live migration, with their names in the catalogue.
+SERVICES: dict[str, tuple[str, ...]] = {
+    'cinder': ('volumev3', 'block-storage', 'volume'), 'neutron': ('network',),
+    'glance': ('image',), 'placement': ('placement',)}
+
+
+def _retries(name: str) -> cfg.Opt:
+    return cfg.IntOpt(
+        f'{name}_call_retries',
+        min=0,
+        max=10,
+        help=f'In nova.conf: call_retries for calls to {name.capitalize()} alone. Not set means '
+        'call_retries; the waits are as there, 0.5 seconds before the first.',
+    )
+
+
 OPTS: list[cfg.Opt] = [
+    *map(_retries, SERVICES),
     cfg.IntOpt(
         'call_timeout',
         default=600,

@@ -102,12 +102,14 @@ def current() -> Attempt | None:
 
 @contextlib.contextmanager
 def working(attempt: Attempt | None) -> Iterator[None]:
-    """Make an attempt (or none) the current one."""
+    """Make an attempt (or none) the current one; what is no step of it still belongs to it."""
+    belongs = _PROTECTED.set(at_work())
     token = _CURRENT.set(attempt)
     try:
         yield
     finally:
         _CURRENT.reset(token)
+        _PROTECTED.reset(belongs)
 
 
 def _flush(attempt: Attempt) -> None:

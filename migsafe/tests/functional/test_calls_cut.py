@@ -232,6 +232,24 @@ class TestWithin(CallsTest):
         with self.migrating():
             self.assertNotEqual('', self.outcome('port', ['503']))
 
+    def test_switched_off_for_one_service(self):
+        self.flags(neutron_call_retries=0, group='migsafe')
+        with self.migrating():
+            self.assertEqual(['', 'ServiceUnavailable'], [
+                self.outcome('volume', ['503']), self.outcome('port', ['503'])])
+        self.flags(call_retries=0, neutron_call_retries=1, group='migsafe')
+        with self.migrating():
+            self.assertEqual('', self.outcome('port', ['503']))
+            self.assertNotEqual('', self.outcome('volume', ['503']))
+
+    def test_what_is_no_step_of_a_migration_belongs_to_it(self):
+        self.assertFalse(host_attempt.at_work())
+        with host_attempt.working(None):
+            self.assertFalse(host_attempt.at_work())
+        with self.migrating(), host_attempt.working(None):
+            self.assertIsNone(host_attempt.current())
+            self.assertEqual('', self.outcome('port', ['503']))
+
     def attach(self, fault):
         """How often Cinder makes an attachment if the first request is struck by a fault."""
         self.api.executed.clear()

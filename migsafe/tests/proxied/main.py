@@ -24,6 +24,8 @@ from migsafe.tests.proxied import bridge, runs
 Plan = Callable[[int], list[str]]
 #: How often the same call is struck: once, and until nobody tries any more.
 TIMES = (1, 8)
+#: After so many it is said how it stands.
+EVERY = 10
 
 
 def plans(args: argparse.Namespace, calls: int) -> Iterator[tuple[str, Plan]]:
@@ -38,28 +40,45 @@ def plans(args: argparse.Namespace, calls: int) -> Iterator[tuple[str, Plan]]:
 
 def count(args: argparse.Namespace) -> bool:
     """Run them; whether all ended well."""
-    ends: collections.Counter[str] = collections.Counter()
-    fired: collections.Counter[str] = collections.Counter()
-    bad, began = 0, time.monotonic()
+    tally = Tally(args)
     with runs.started(not args.plain) as made:
         healthy = made.run(lambda number: [])
         if healthy.how != runs.COMMITTED:
             raise RuntimeError(f'without any fault it ends {healthy}')
-        for name, plan in plans(args, len(healthy.names)):
-            ended = made.run(plan)
-            ends[ended.how] += 1
-            ends['done twice'] += bool(ended.twice)
-            fired += ended.fired
-            if not ended.good:
-                bad += 1
-                print(f'{name}: {ended.how} {ended.left} {ended.twice} {ended.harms} '
-                      f'{ended.waited}',
-                      file=args.out, flush=True)
-    total = sum(ends[how] for how in (*runs.GOOD, runs.LEFT, runs.STUCK))
-    print(f'{"plain" if args.plain else "armed"}: {total} migrations of {len(healthy.names)} '
-          f'calls, {dict(ends)}, {bad} not well; faults {dict(fired)}; '
-          f'{time.monotonic() - began:.0f} seconds', file=args.out, flush=True)
-    return not bad
+        for number, (name, plan) in enumerate(plans(args, len(healthy.names)), 1):
+            tally.add(name, made.run(plan))
+            if number % EVERY == 0:
+                tally.say()
+    tally.say()
+    return not tally.bad
+
+
+class Tally:
+    """How they have ended so far."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._name, self._began = 'plain' if args.plain else 'armed', time.monotonic()
+        self.ends: collections.Counter[str] = collections.Counter()
+        self.fired: collections.Counter[str] = collections.Counter()
+        self.bad = self.total = self.struck = 0
+
+    def add(self, name: str, ended: runs.Ended) -> None:
+        """One more; what has not ended well is said at once."""
+        self.total += 1
+        self.struck += bool(ended.fired)
+        self.ends[ended.how] += 1
+        self.ends['done twice'] += bool(ended.twice)
+        self.fired += ended.fired
+        if not ended.good:
+            self.bad += 1
+            print(f'{name}: {ended.how} {ended.left} {ended.twice} {ended.harms} {ended.waited}',
+                  flush=True)
+
+    def say(self) -> None:
+        """All of them."""
+        print(f'{self._name}: {self.total} migrations, {self.struck} with a fault: '
+              f'{dict(self.ends)}, {self.bad} not well; faults {dict(self.fired)}; '
+              f'{time.monotonic() - self._began:.0f} seconds', flush=True)
 
 
 def main() -> int:
@@ -71,7 +90,6 @@ def main() -> int:
     parser.add_argument('--seed', default='15')
     parser.add_argument('--plain', action='store_true', help='Nova without migsafe')
     args = parser.parse_args()
-    args.out = sys.stdout
     return 0 if count(args) or args.plain else 1
 
 

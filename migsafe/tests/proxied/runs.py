@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from unittest import mock
 
+from nova.compute import resource_tracker
 from nova.conf import CONF
 
 from migsafe.replay.lab import lab as lab_lab
@@ -102,6 +103,9 @@ def started(armed: bool) -> Iterator[Runs]:
                                 (SOURCE, DESTINATION))
         stack.callback(through.close)
         stack.enter_context(mock.patch('keystoneauth1.session.time', bridge.quick([])))
+        audit = resource_tracker.ResourceTracker.update_available_resource
+        stack.enter_context(mock.patch.object(
+            resource_tracker.ResourceTracker, 'update_available_resource', bridge.aside(audit)))
         if armed:
             CONF.set_override('call_timeout', 1, 'migsafe')
             stack.callback(CONF.clear_override, 'call_timeout', 'migsafe')

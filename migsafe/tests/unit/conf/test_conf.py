@@ -37,6 +37,8 @@ class TestConf(base.BaseTestCase):
              'quiesce_timeout': 60, 'adopt_after': 300,
              'device_guards': True, 'identity_check_interval': 300,
              'holder_policy': 'refuse', 'identity_policy': 'refuse',
+             'cinder_call_retries': None, 'neutron_call_retries': None,
+             'glance_call_retries': None, 'placement_call_retries': None,
              'call_timeout': 600, 'preflight': 'warn', 'stuck_after': 600,
              'stuck_policy': 'report',
              'evacuation': 'enforce', 'probes': ['nova_service', 'rpc'], 'probe_timeout': 2.5,
