@@ -14,3 +14,6 @@
 Nova's code runs in the laboratory. Each call of a nova-compute to Cinder, Neutron or Placement is
 a real request: keystoneauth, a socket, Debian's haproxy, and a server that does the call.
 """
+
+# Before anything of nova, as it says itself.
+import migsafe.replay.lab  # noqa: F401
