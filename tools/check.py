@@ -42,6 +42,7 @@ LAYERS = {
     "migsafe.transaction": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.preflight": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.repair": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
+    "migsafe.watch": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     "migsafe.resources": ("eventlet", "nova", "cinder", "migsafe.nova", "migsafe.cli"),
     # concurrent.futures stands on threading alone, and becomes green with it.
     "migsafe.nova": ("eventlet", "gevent", "futurist", "asyncio", "multiprocessing"),

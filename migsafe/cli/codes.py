@@ -25,7 +25,7 @@ exit codes:
   0  clean: nothing to report
   1  error: the command could not do its work
   2  usage: wrong arguments
-  3  found: unarmed or unknown hosts, unsettled or damaged rows, residue, exports, open LVM, harm
+  3  found: unarmed or unknown hosts, unsettled or damaged rows, residue, exports, LVM, harm, stuck
   4  repaired: everything that was asked for is settled now
 """
 

@@ -23,16 +23,28 @@ from migsafe import exceptions
 from migsafe.cli import database, deadline, show
 from migsafe.fencing.probes.base import Record
 from migsafe.journal import engine, errors
+from migsafe.watch.migration import GOING_ON, Migration, State
 
 WHERE = ('Name the configuration of the nova-conductor of their cell, which has its [database] '
-         'connection and transport_url, with --config-file. Only with --fleet hosts can be named '
-         'instead: --fleet HOST HOST ...')
+         'connection and transport_url, with --config-file. Only with --fleet, and by "migsafe '
+         'migrations", hosts can be named instead: --fleet HOST HOST ...')
 #: Nova's own options, with its defaults (nova/conf/service.py and servicegroup.py).
 OPTS = (cfg.IntOpt('service_down_time', default=60),
         cfg.StrOpt('servicegroup_driver', default='db'))
 TABLE = sa.table(
     'services', *map(sa.column, ('host', 'binary', 'deleted', 'forced_down', 'report_count')),
     sa.column('last_seen_up', sa.DateTime), sa.column('created_at', sa.DateTime))
+_RUNS = sa.table('migrations', *map(sa.column, (
+    'id', 'uuid', 'instance_uuid', 'status', 'source_compute', 'dest_compute', 'migration_type',
+    'deleted')), sa.column('created_at', sa.DateTime))
+_OF = sa.table('instances', *map(sa.column, ('uuid', 'host', 'deleted')))
+#: More live migrations than go on in a cell at the same time.
+MOST = 1000
+#: Live migrations that have not ended by their record, of instances that are where they began.
+_GOING_ON = sa.select(_RUNS).join(_OF, _OF.c.uuid == _RUNS.c.instance_uuid).where(
+    _RUNS.c.migration_type == 'live-migration', _RUNS.c.status.in_(GOING_ON),
+    _RUNS.c.deleted == 0, _OF.c.deleted == 0, _OF.c.host == _RUNS.c.source_compute,
+).order_by(_RUNS.c.id.desc()).limit(MOST)
 T = TypeVar('T')
 
 
@@ -93,6 +105,17 @@ class Services:
         rows = self._read(TABLE.c.host == host)
         return self._record(rows[0]) if rows else None
 
+    def going_on(self) -> list[Migration]:
+        """The live migrations that go on by Nova's records.
+
+        :raises NoHosts: the database cannot be read
+        """
+        return [Migration(
+            State.UNKNOWN.value, show.text(row.uuid), show.text(row.instance_uuid), '', 'source',
+            show.text(row.source_compute), show.text(row.dest_compute or ''),
+            max(0.0, _since(row.created_at, timeutils.utcnow()) or 0.0), show.text(row.status))
+            for row in self._rows_of(_GOING_ON)]
+
     def _check_heartbeats(self) -> None:
         driver = self._conf.servicegroup_driver
         if driver != 'db':
@@ -118,9 +141,10 @@ class Services:
         return found
 
     def _read(self, *where: Any) -> list[Any]:
-        query = sa.select(TABLE).where(
-            TABLE.c.binary == 'nova-compute', TABLE.c.deleted == 0, TABLE.c.host > '', *where)
+        return self._rows_of(sa.select(TABLE).where(
+            TABLE.c.binary == 'nova-compute', TABLE.c.deleted == 0, TABLE.c.host > '', *where))
 
+    def _rows_of(self, query: sa.Select[Any]) -> list[Any]:
         def read() -> list[Any]:
             with self._engine.connect() as connection:
                 return list(connection.execute(query))

@@ -15,8 +15,8 @@ import argparse
 import dataclasses
 import queue
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from oslo_config import cfg
 
@@ -25,6 +25,7 @@ from migsafe.cli import bus, compute_services, show
 from migsafe.journal.residue import Piece
 from migsafe.text import masked
 
+T = TypeVar('T')
 TOPIC = 'compute'
 SINCE = '1.1'
 AT_ONCE = 16
@@ -78,12 +79,22 @@ def asked(conf: cfg.ConfigOpts, named: Sequence[str]) -> list[Overview]:
     :param named: none means those that Nova knows
     :raises Unreachable: the message bus is away, so that nobody could be asked
     """
-    names = sorted(set(named or hosts(conf)))
+    return each(bus.Bus(conf), sorted(set(named or hosts(conf))), _one, lambda name, error:
+                Overview(show.text(name), 'unknown', masked(error)))
+
+
+def each(transport: bus.Bus, names: Sequence[str], one: Callable[[bus.Bus, str], T],
+         unknown: Callable[[str, Exception], T]) -> list[T]:
+    """Ask hosts, several at once, and return what comes of each, in the order of their names.
+
+    :param one: asks one host
+    :param unknown: what is known of a host if that raises something unforeseen
+    :raises MigsafeError: what ``one`` raises, which is about all of them
+    """
     line: queue.SimpleQueue[str] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[Overview | exceptions.MigsafeError] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[str, T | exceptions.MigsafeError]] = queue.SimpleQueue()
     for name in names:
         line.put(name)
-    transport = bus.Bus(conf)
 
     def ask() -> None:
         while True:
@@ -92,21 +103,21 @@ def asked(conf: cfg.ConfigOpts, named: Sequence[str]) -> list[Overview]:
             except queue.Empty:
                 return
             try:
-                answers.put(_one(transport, name))
+                answers.put((name, one(transport, name)))
             except exceptions.MigsafeError as error:
-                answers.put(error)
+                answers.put((name, error))
             except Exception as error:
                 # NOTE: one answer for each name, whatever it is, or the command would never end.
-                answers.put(Overview(show.text(name), 'unknown', masked(error)))
+                answers.put((name, unknown(name, error)))
     for _number in range(min(AT_ONCE, len(names))):
         threading.Thread(target=ask, daemon=True).start()
-    found = []
+    found: dict[str, T] = {}
     for _name in names:
-        answer = answers.get()
+        name, answer = answers.get()
         if isinstance(answer, exceptions.MigsafeError):
             raise answer
-        found.append(answer)
-    return sorted(found, key=lambda one: one.host)
+        found[name] = answer
+    return [found[name] for name in sorted(found)]
 
 
 def service_of(host: str, topic: str = TOPIC) -> bus.Service:

@@ -33,6 +33,7 @@ COMMANDS = {
     'audit': 'migsafe.cli.audit:Audit',
     'repair': 'migsafe.cli.repair:Repair',
     'exporter': 'migsafe.cli.exporter:Exporter',
+    'migrations': 'migsafe.cli.migrations:Migrations',
     'preflight': 'migsafe.cli.preflight:Preflight',
     'host fence': 'migsafe.cli.host_fence:HostFence',
     'evacuate': 'migsafe.cli.evacuate:Evacuate',

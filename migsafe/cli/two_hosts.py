@@ -18,10 +18,11 @@ from migsafe.brick.kernel import bounded
 from migsafe.cli import bus, cloud, fleet, show
 from migsafe.preflight import report
 from migsafe.preflight.decision import Request
-from migsafe.preflight.facts import Facts, Plugin, Side
+from migsafe.preflight.facts import Facts, Plugin, Server, Side
+from migsafe.preflight.path import Path
 from migsafe.text import masked
 
-SINCE = '1.2'
+SINCE, PATH_SINCE = '1.2', '1.3'
 
 
 def facts(api: cloud.Cloud, transport: bus.Bus, seconds: float, server: str, destination: str,
@@ -46,7 +47,22 @@ def facts(api: cloud.Cloud, transport: bus.Bus, seconds: float, server: str, des
         why = masked(answer) if isinstance(answer, Exception) else (
             f'it was not answered within {seconds:g} seconds')
         return Side(name, service_problem=why, problem=why)
-    return Facts(found, request, side(found.host), side(destination) if destination else Side(''))
+    here, there = side(found.host), side(destination) if destination else Side('')
+    if here.report is None or there.report is None:
+        return Facts(found, request, here, there)
+    return Facts(found, request, here, there, *_path(transport, found, destination))
+
+
+def _path(transport: bus.Bus, server: Server, destination: str) -> tuple[Path | None, str]:
+    """What the source says of the way to the destination, and why it says nothing."""
+    try:
+        reply = transport.call(fleet.service_of(server.host), 'path', PATH_SINCE,
+                               instance_uuid=server.uuid, destination=destination)
+        return report.read(Path, reply), ''
+    except bus.NoAnswer as error:
+        return None, show.text(error)
+    except report.NotUnderstood as error:
+        return None, f'the answer of {server.host} is not to be understood ({show.text(error)})'
 
 
 def _side(api: cloud.Cloud, transport: bus.Bus, host: str, uuid: str) -> Side:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from migsafe.conf import evacuation
+from migsafe.conf import evacuation, watch
 
 NAME = 'migsafe'
 
@@ -219,6 +219,7 @@ OPTS: list[cfg.Opt] = [
         '"accept" is for the time after the backing of attached volumes was replaced on purpose, '
         'by a failover of the array or a restore: set it, reboot the guests, set it back.',
     ),
+    *watch.OPTS,
     *evacuation.OPTS,
 ]
 

@@ -91,6 +91,12 @@ def of_server(text: str, server: str) -> str:
     return text.replace('SERVER', shell(server))
 
 
+def harm(one: Judged) -> str:
+    """What a migration does to a disk that it does not bring over whole."""
+    return (f'{one.disk.target} ({one.kind.value}): {one.row.fate.value}. {one.row.harm.value}: '
+            f'{one.row.why}')
+
+
 def remedy(one: Judged, server: str) -> str:
     """What helps; empty where nothing has to.
 

@@ -18,6 +18,7 @@ import enum
 
 from migsafe.preflight import report
 from migsafe.preflight.decision import Request, Situation
+from migsafe.preflight.path import Path
 from migsafe.preflight.report import Report
 
 
@@ -80,12 +81,18 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Everything that was found out; nothing of it was changed by that."""
+    """Everything that was found out; nothing of it was changed by that.
+
+    :param path: the way from the source to the destination; None if it was not looked at
+    :param path_problem: why not
+    """
 
     server: Server
     request: Request
     source: Side
     destination: Side
+    path: Path | None = None
+    path_problem: str = 'no destination is named, so that the way there was not looked at'
 
     @property
     def sides(self) -> tuple[Side, ...]:

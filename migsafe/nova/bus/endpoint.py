@@ -32,6 +32,7 @@ from migsafe.discreet import discreet
 from migsafe.journal import residue, view
 from migsafe.journal.records import ServiceStatus
 from migsafe.nova.bus import peer
+from migsafe.nova.clients import way
 from migsafe.nova.host.participant import SOURCE, Participant
 from migsafe.preflight.report import payload
 from migsafe.text import masked
@@ -47,8 +48,9 @@ Answer = dict[str, Any]
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.4: 1.0 for other hosts, ``overview`` (1.1),
-    ``preflight`` (1.2) and ``guest_facts`` (1.4) for the command ``migsafe``.
+    """RPC namespace ``migsafe``, version 1.4: 1.0 for other hosts; ``overview`` (1.1),
+    ``preflight`` (1.2), ``path``, ``inbound`` and ``migrations`` (1.3) and ``guest_facts`` (1.4)
+    for the command ``migsafe``.
 
     :param participant: this host's participant
     """
@@ -155,6 +157,27 @@ class Endpoint:
         found = self._participant.guest_facts(instance_uuid)
         self._participant.journal.check_answered()
         return found
+
+    @discreet
+    def inbound(self, context: Any, **_later: Any) -> Answer:
+        """At which address this host expects guests."""
+        return {'host': self.host, 'inbound': way.inbound()}
+
+    @discreet
+    def path(self, context: Any, instance_uuid: Any, destination: Any, **_later: Any) -> Answer:
+        """What ``migsafe preflight`` asks a source of the way to its destination; it connects to
+        ports of that, and sends nothing."""
+        _check(instance_uuid=instance_uuid)
+        if not isinstance(destination, str) or not 0 < len(destination) <= peer.MAX_ADDRESS:
+            raise ValueError('destination is not the name of a host')
+        return payload(self._participant.way(instance_uuid, destination))
+
+    @discreet
+    def migrations(self, context: Any, **_later: Any) -> Answer:
+        """What ``migsafe migrations`` shows of this host: what was found at the last look, so that
+        a libvirt that hangs keeps nobody waiting."""
+        found, ago = self._participant.watch.latest()
+        return {'host': self.host, 'ago': ago, 'migrations': [payload(one) for one in found]}
 
 
 def _status(reports: list[ServiceStatus]) -> Answer:

@@ -37,6 +37,10 @@ from migsafe.transaction.evidence import GuestState, HostEvidence
 LOG = logging.getLogger(__name__)
 NAMESPACE = 'migsafe'
 VERSION = '1.0'
+#: Of what is asked for a command alone.
+COMMANDS = '1.3'
+#: Longer than any name of a host.
+MAX_ADDRESS = 255
 #: What a peer may say of a transaction; empty where it has none.
 WORDS = {'state': ('', 'open', 'settled'), 'verdict': ('', 'COMMIT', 'ABORT', 'HOLD')}
 #: More volumes than any real answer has.
@@ -127,11 +131,12 @@ class Peer:
     def __init__(self, timeout: int, nova: Any = None) -> None:
         self._timeout, self._nova = timeout, nova
 
-    def _call(self, host: str, method: str, within: float = 1.0, **kwargs: Any) -> Any:
+    def _call(self, host: str, method: str, within: float = 1.0, since: str = VERSION,
+              **kwargs: Any) -> Any:
         context = nova_context.get_admin_context()
         client = rpc.get_client(messaging.Target(
             topic=(topic(self._nova.router.client(context)) if self._nova
-                   else rpcapi.RPC_TOPIC), namespace=NAMESPACE, version=VERSION))
+                   else rpcapi.RPC_TOPIC), namespace=NAMESPACE, version=since))
         prepared = client.prepare(server=host, timeout=self._timeout * within,
                                   retry=RETRIES)
         return prepared.call(context, method, **kwargs)
@@ -184,6 +189,12 @@ class Peer:
 
     def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
         return self._ask(host, 'describe', within=within, uuid=uuid)[1].endswith(f'({WITHOUT})')
+
+    def inbound(self, host: str) -> str | None:
+        """The address at which a host expects guests; None without an answer."""
+        reply = self._ask(host, 'inbound', since=COMMANDS)[0]
+        found = reply.get('inbound') if isinstance(reply, Mapping) else None
+        return found[:MAX_ADDRESS] if isinstance(found, str) and found.isprintable() else None
 
     def let_go(self, host: str, instance_uuid: str, volume_id: str) -> None:
         # Nova's own message, which it sends when it rolls back.

@@ -45,16 +45,31 @@ def read(driver: Any, instance_uuid: str) -> Guest:
 
 def of(driver: Any, context: Any, instance: Any, rows: Any) -> Guest:
     """The same of an instance with its rows."""
-    config = driver._host.get_guest(instance).get_config()
+    config = _config(driver, instance)
     mapped = [row for row in rows if row.is_volume and row.connection_info]
     info = {'block_device_mapping': [
         {'mount_device': row.device_name or ''} for row in mapped]}
-    disks = [_disk(device) for device in config.devices if device.root_name == 'disk']
-    volumes = tuple(map(_volume, filter(lambda row: row.is_volume, rows)))
-    guest = Guest(instance.uuid, tuple(disks), volumes, bool(
+    volumes = volumes_of(rows)
+    guest = Guest(instance.uuid, _disks(config), volumes, bool(
         compute_utils.is_volume_backed_instance(context, instance, rows)))
     return Guest(guest.uuid, tuple(_measured(driver, config, info, guest)), volumes,
                  guest.volume_backed)
+
+
+def outline(driver: Any, instance: Any, volumes: tuple[Volume, ...]) -> Guest:
+    """A guest whose disks are not measured, which takes time and tells nothing of their fate."""
+    return Guest(instance.uuid, _disks(_config(driver, instance)), volumes)
+
+
+def volumes_of(rows: Any) -> tuple[Volume, ...]:
+    """The volumes among the rows of an instance."""
+    return tuple(map(_volume, filter(lambda row: row.is_volume, rows)))
+
+
+def mapped(info: Any) -> tuple[Volume, ...]:
+    """The volumes of a block_device_info, which are those that are connected."""
+    return tuple(Volume(str(one.volume_id), block_device.strip_dev(one['mount_device'] or ''))
+                 for one in (info or {}).get('block_device_mapping') or ())
 
 
 def storage(conf: Any, version: str) -> Storage:
@@ -67,6 +82,14 @@ def storage(conf: Any, version: str) -> Storage:
     first = version.partition('.')[0]
     return Storage(kind, conf.instances_path, bool(conf.libvirt.live_migration_tunnelled),
                    int(first) if first.isdigit() else 0)
+
+
+def _config(driver: Any, instance: Any) -> Any:
+    return driver._host.get_guest(instance).get_config()
+
+
+def _disks(config: Any) -> tuple[Disk, ...]:
+    return tuple(_disk(device) for device in config.devices if device.root_name == 'disk')
 
 
 def _disk(device: Any) -> Disk:

@@ -27,8 +27,9 @@ from nova import exception, objects
 from oslo_utils import timeutils
 
 from migsafe.nova.clients.failed_moves import ENDED
-from migsafe.nova.clients.orphans import GOING_ON, Migrating
+from migsafe.nova.clients.orphans import Migrating
 from migsafe.transaction.clients import LIVE_MIGRATION
+from migsafe.watch.migration import GOING_ON
 
 COMPLETED = 'completed'
 #: How far back they are looked for; a journal keeps what is settled for longer than that, so

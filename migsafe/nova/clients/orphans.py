@@ -24,11 +24,8 @@ from nova import exception, objects
 from nova.compute import task_states
 
 from migsafe.transaction.clients import LIVE_MIGRATION
+from migsafe.watch.migration import GOING_ON
 
-#: Statuses of a live migration that has not ended (LiveMigrationTask, ComputeManager and
-#: LibvirtDriver set them; nova.objects knows no list of them).
-GOING_ON = ('accepted', 'pre-migrating', 'queued', 'preparing', 'running', 'running (post-copy)',
-            'post-migrating')
 #: How many migrations are read in one round that have not ended by their record. There may be
 #: thousands of those, of plain Nova and of years: 5,000 of a host take 50 rounds after each start
 #: of its nova-compute, and nothing from then on.

@@ -76,6 +76,25 @@ _CURRENT: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
     'migsafe_attempt', default=None)
 
 
+_PROTECTED: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    'migsafe_protected', default=False)
+
+
+def at_work() -> bool:
+    """Whether this call chain is part of a live migration, checks for one, or settles one."""
+    return current() is not None or _PROTECTED.get()
+
+
+@contextlib.contextmanager
+def protected() -> Iterator[None]:
+    """What is done here belongs to a live migration, and is no step of an attempt."""
+    token = _PROTECTED.set(True)
+    try:
+        yield
+    finally:
+        _PROTECTED.reset(token)
+
+
 def current() -> Attempt | None:
     """The attempt that this call chain works on."""
     return _CURRENT.get()
@@ -83,12 +102,14 @@ def current() -> Attempt | None:
 
 @contextlib.contextmanager
 def working(attempt: Attempt | None) -> Iterator[None]:
-    """Make an attempt (or none) the current one."""
+    """Make an attempt (or none) the current one; what is no step of it still belongs to it."""
+    belongs = _PROTECTED.set(at_work())
     token = _CURRENT.set(attempt)
     try:
         yield
     finally:
         _CURRENT.reset(token)
+        _PROTECTED.reset(belongs)
 
 
 def _flush(attempt: Attempt) -> None:
@@ -142,7 +163,8 @@ class Registry:
         with self._lock:
             self._steps.append(instance_uuid)
         try:
-            yield
+            with protected():
+                yield
         finally:
             with self._lock:
                 self._steps.remove(instance_uuid)

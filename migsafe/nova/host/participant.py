@@ -24,6 +24,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import release
+from migsafe.preflight.path import Path
 from migsafe.preflight.report import Report
 from migsafe.resources.instance_record import TERMINAL
 from migsafe.text import shell
@@ -68,11 +69,13 @@ class Participant:
         #: set when the ComputeManager is armed
         self.recovery: Any = None
         self.patrol: Any = None
+        self.watch: Any = None
         self.kept: Any = None
         self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None
         self.survey: Callable[[str], Report]
         self.guest_facts: Callable[[str], dict[str, Any]]
+        self.way: Callable[[str, str], Path]
 
     def attempt(self, uuid: str, instance_uuid: str) -> host_attempt.Attempt:
         """A new, not yet registered attempt."""
@@ -100,7 +103,8 @@ class Participant:
         :param points: leave out the last points to keep the instance busy
         :returns: what is left; None when somebody else is at it
         """
-        with self.exclusive(tx, wait) as mine, host_attempt.working(None):
+        with self.exclusive(tx, wait) as mine, host_attempt.working(None), \
+                host_attempt.protected():
             if not mine:
                 return None
             now = self.journal.get(tx.uuid, tx.role)
@@ -219,7 +223,8 @@ class Participant:
         :param alone: see :meth:`migsafe.transaction.engine.Engine.settle_local`
         :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
         """
-        return release.answer(self, uuid, instance_uuid, verdict, novas, alone)
+        with host_attempt.protected():
+            return release.answer(self, uuid, instance_uuid, verdict, novas, alone)
 
 
 def _waits_for(tx: Transaction, verdict: str) -> str:

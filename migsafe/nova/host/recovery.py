@@ -160,6 +160,10 @@ class Recovery:
         return self._crew.take(_name(tx), functools.partial(self._one, tx),
                                wait)
 
+    def at_once(self, tx: Transaction) -> bool:
+        """Take a transaction up whether it is due or not; whether anybody is at it now."""
+        return not self._worked_on(tx, False) and self._take_up(tx)
+
     def _one(self, tx: Transaction) -> None:
         """One transaction that cannot be settled does not stop the others."""
         try:

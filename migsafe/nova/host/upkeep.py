@@ -25,6 +25,7 @@ from oslo_utils import timeutils
 from migsafe import clock
 from migsafe.journal import upkeep
 from migsafe.nova.host import adoption, workers
+from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host.participant import Participant
 from migsafe.text import masked
 from migsafe.transaction import remains
@@ -109,7 +110,8 @@ class Upkeep:
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
-            step()
+            with host_attempt.protected():
+                step()
         except Exception as error:
             LOG.error('Recovery of live migrations on %s goes on without '
                       'this: %s', self._participant.host, masked(error))

@@ -29,6 +29,7 @@ from typing import Any
 
 from nova.conf import CONF
 
+from migsafe.conf import watch
 from migsafe.nova.host import attempt as host_attempt
 
 #: Answers of what stands between, and of a service that has too much to do.
@@ -49,14 +50,17 @@ ONCE: tuple[tuple[str, str], ...] = (('POST', '/attachments'),)
 
 
 def request(wrapped: Any, session: Any, args: Any, kwargs: Any) -> Any:
-    """A wrapt wrapper of Session.request: within a migration, more tries of what may be
-    repeated, and none of what may not."""
-    if host_attempt.current() is None:
+    """A wrapt wrapper of Session.request: within a migration and its settlement, more tries of
+    what may be repeated, none of what may not, and an end of waiting for an answer."""
+    if not host_attempt.at_work():
         return wrapped(*args, **kwargs)
+    if CONF.migsafe.call_timeout and session.timeout is None:
+        # NOTE: Nova has none by default, and a connection that was cut without a word never ends.
+        kwargs = {'timeout': CONF.migsafe.call_timeout, **kwargs}
     url, method, service = _named(args, kwargs)
     if any(method.upper() == verb and _path(url).endswith(end) for verb, end in ONCE):
         return wrapped(*args, **{**kwargs, 'connect_retries': 0})
-    count = CONF.migsafe.call_retries
+    count = _tries(service)
     if not count or not repeatable(url, method, service):
         return wrapped(*args, **kwargs)
     return wrapped(*args, **{
@@ -64,6 +68,16 @@ def request(wrapped: Any, session: Any, args: Any, kwargs: Any) -> Any:
         # NOTE: where Nova has more tries of its own, these count, and are not done twice.
         'connect_retries': max(kwargs.get('connect_retries') or 0, count),
         'status_code_retries': max(kwargs.get('status_code_retries') or 0, count)})
+
+
+def _tries(service: str) -> int:
+    """How often a call to a service is made again.
+
+    :param service: its type, as in the catalogue
+    """
+    name = next((name for name, types in watch.SERVICES.items() if service in types), '')
+    own = CONF.migsafe[f'{name}_call_retries'] if name else None
+    return int(CONF.migsafe.call_retries if own is None else own)
 
 
 def soon(response: Any, *_args: Any, **_kwargs: Any) -> None:

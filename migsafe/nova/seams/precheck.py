@@ -20,6 +20,7 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.nova.clients import instance_lock
+from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, faults, gates
@@ -53,7 +54,8 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         raise exception.MigrationPreCheckError(
             reason=faults.public('live migration'))
     try:
-        return wrapped(*args, **kwargs)
+        with host_attempt.protected():
+            return wrapped(*args, **kwargs)
     except REFUSALS:
         raise
     except Exception as error:

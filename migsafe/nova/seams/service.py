@@ -29,7 +29,7 @@ from migsafe.fencing import probes
 from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.clients import guest_facts, hosts, identities, survey
+from migsafe.nova.clients import guest_facts, hosts, identities, jobs, survey, way
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import (
     identity_check,
@@ -38,9 +38,12 @@ from migsafe.nova.host import (
     recovery,
     registry,
     status,
+    watch,
 )
 from migsafe.nova.host import journal as host_journal
 from migsafe.nova.host.participant import Participant
+from migsafe.preflight.checks import settings
+from migsafe.preflight.path import Path
 from migsafe.resources import base
 from migsafe.text import masked
 from migsafe.transaction import engine
@@ -68,8 +71,8 @@ def init_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     result = wrapped(*args, **kwargs)
     if recover is not None:
         recover.start()
-        if patrol := registry.of(manager).patrol:
-            patrol.start()
+        for beside in _beside(registry.of(manager)):
+            beside.start()
     return result
 
 
@@ -112,16 +115,41 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         survey.of_host, manager.driver, manager.host, journal)
     participant.guest_facts = functools.partial(
         guest_facts.of_guest, manager.driver, journal, cloud.guests)
+    participant.way = functools.partial(_way, manager, others)
     participant.patrol = _patrol(manager, conf, journal)
+    participant.watch = watch.Watch(participant, jobs.Jobs(manager))
     participant.left_devices = left_devices.LeftDevices(
         manager.host, journal, functools.partial(identity_check.disks, manager.driver))
     if conf.device_guards:
         participant.kept = exports.Kept(manager.host, manager.volume_api, journal, cloud)
     registry.put(manager, participant)
     manager.additional_endpoints.append(endpoint.Endpoint(participant))
+    if conf.preflight != 'off':
+        for text, remedy in settings.contradictions(survey.options()):
+            LOG.warning('%s. Live migrations from or to %s may end for that alone: %s', text,
+                        manager.host, remedy)
     LOG.info('migsafe %s protects live migrations on %s',
              migsafe.version.version(), manager.host)
     return recover
+
+
+def _way(manager: Any, others: peer.Peer, instance_uuid: str, destination: str) -> Path:
+    """The way of a live migration from here, for the preflight.
+
+    Only to a compute host of this cloud, at the address that it gives itself.
+
+    :raises MigsafeError: there is none, or it does not answer
+    """
+    if hosts.record(destination) is None:
+        raise exceptions.MigsafeError(
+            f'Nova has no nova-compute on {destination}; "openstack compute service list" shows '
+            'those that it has')
+    address = others.inbound(destination)
+    if address is None:
+        raise exceptions.MigsafeError(
+            f'{destination} does not say at which address it expects guests; it has to run, with '
+            'migsafe of this version: migsafe status --fleet')
+    return way.find(manager.driver, instance_uuid, destination, address)
 
 
 def _open(journal: host_journal.HostJournal) -> None:
@@ -191,6 +219,11 @@ def cleanup_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     participant = registry.of(manager)
     if participant is not None:
         participant.recovery.stop()
-        if participant.patrol:
-            participant.patrol.stop()
+        for beside in _beside(participant):
+            beside.stop()
     return wrapped(*args, **kwargs)
+
+
+def _beside(participant: Participant) -> list[Any]:
+    """What looks at this host from time to time, beside recovery."""
+    return [one for one in (participant.patrol, participant.watch) if one]

@@ -76,8 +76,7 @@ class Disks(Check):
                 f'{given.decision.row.why}',
                 instead or answers.of_server(answers.COLD, found.guest.uuid))
         for one in given.harms:
-            yield self.made(R.REFUSED, f'{one.disk.target} ({one.kind.value}): '
-                            f'{one.row.fate.value}. {one.row.harm.value}: {one.row.why}',
+            yield self.made(R.REFUSED, answers.harm(one),
                             instead or answers.remedy(one, found.guest.uuid))
         if given.works and answers.config_drive_alone(found, given):
             yield self.made(

@@ -44,6 +44,13 @@ AGAIN = {'cinder': 'http_retries', 'glance': 'num_retries', 'neutron': 'http_ret
          'placement': 'connect_retries'}
 
 
+def contradictions(options: Options) -> Iterator[tuple[str, str]]:
+    """What contradicts what on one host, and what to do about it."""
+    for wrong, text, remedy in TIMES:
+        if wrong(options):
+            yield text.format(o=options), remedy
+
+
 class Timeouts(Check):
     """Whether time-outs of one host contradict one another, or those of the other one."""
 
@@ -55,9 +62,8 @@ class Timeouts(Check):
         for side in facts.sides:
             options = side.report.options if side.report else Options()
             seen.add((options.rpc_response_timeout, options.long_rpc_timeout))
-            for wrong, text, remedy in TIMES:
-                if wrong(options):
-                    yield self.made(R.WARNING, f'{side.name}: {text.format(o=options)}', remedy)
+            for text, remedy in contradictions(options):
+                yield self.made(R.WARNING, f'{side.name}: {text}', remedy)
         if len(seen) > 1:
             yield self.made(R.WARNING, 'rpc_response_timeout and long_rpc_timeout differ between '
                             'the hosts', 'give both hosts the same values')

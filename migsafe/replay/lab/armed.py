@@ -66,6 +66,7 @@ class Armed(fixtures.Fixture):
         import migsafe.nova.clients.devices
         import migsafe.nova.clients.evidence
         import migsafe.nova.host.recovery
+        import migsafe.nova.host.watch
         import migsafe.nova.seams.table
         conf = nova_conf.CONF
         migsafe.conf.register_opts(conf)
@@ -77,8 +78,9 @@ class Armed(fixtures.Fixture):
             'migsafe.journal.api.Journal._commit',
             self._commit(migsafe.journal.api.Journal._commit)))
         # Lab.recover() makes the passes, so that a run does not depend on when a thread wakes
-        self.useFixture(fixtures.MonkeyPatch(
-            'migsafe.nova.host.recovery.Recovery.start', lambda recovery: None))
+        for name in ('recovery.Recovery', 'watch.Watch'):
+            self.useFixture(fixtures.MonkeyPatch(
+                f'migsafe.nova.host.{name}.start', lambda thread: None))
         self.useFixture(fixtures.MonkeyPatch(
             'threading.excepthook', _but_killed(threading.excepthook)))
         parts = self._stack.parts

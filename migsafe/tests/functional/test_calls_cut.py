@@ -12,6 +12,7 @@
 """Nova's own clients of Cinder, Neutron and Placement, and a server whose connections are cut."""
 
 import collections
+import contextlib
 import http.server
 import inspect
 import json
@@ -19,6 +20,7 @@ import os
 import random
 import socket
 import struct
+import threading
 import types
 
 import fixtures
@@ -66,6 +68,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         executed, status = FAULTS.get(name, (True, 200))
         if name:
             self.server.fired[name] += 1
+        if name == 'hole':
+            self.server.released.wait(60)
+            self.close_connection = True
+            return
         if executed:
             self.server.executed[self.command, self.path] += 1
         if status is None:
@@ -107,7 +113,7 @@ class CallsTest(test.NoDBTestCase):
         migsafe.conf.register_opts(cinder.CONF)
         self.api = api_server.Server(Handler)
         self.api.faults, self.api.cut = collections.deque(), 0
-        self.api.later = ''
+        self.api.later, self.api.released = '', threading.Event()
         self.api.fired, self.api.executed = collections.Counter(), collections.Counter()
         self.api.start()
         self.addCleanup(self.api.server_close)
@@ -176,6 +182,28 @@ class TestWithin(CallsTest):
         self.assertEqual(dict.fromkeys(FAULTS, 15), dict(self.api.fired))
         self.assertEqual({0.5, 1.0, 2.0}, set(self.waits))
 
+    def test_nobody_is_waited_for_for_ever(self):
+        self.flags(call_timeout=1, group='migsafe')
+        with self.migrating():
+            self.assertEqual('', self.outcome('port', ['hole']))
+        with host_attempt.protected():
+            self.assertEqual('', self.outcome('port', ['hole', '503']))
+        self.assertEqual((2, 1), (self.api.fired['hole'], self.api.fired['503']))
+        self.api.released.set()
+
+    def test_a_time_out_of_nova_counts(self):
+        """And a call that is none of a migration's has none but that."""
+        seen = []
+
+        def asked(*args, **kwargs):
+            seen.append(kwargs.get('timeout'))
+        for own, within, wanted in ((None, True, 600), (7.0, True, None), (None, False, None)):
+            with contextlib.ExitStack() as stack:
+                if within:
+                    stack.enter_context(self.migrating())
+                calls.request(asked, types.SimpleNamespace(timeout=own), ('http://n/x', 'GET'), {})
+            self.assertEqual(wanted, seen.pop())
+
     def test_it_is_bounded(self):
         with self.migrating():
             self.assertEqual('ConnectFailure', self.outcome('port', ['idle'] * 4))
@@ -203,6 +231,24 @@ class TestWithin(CallsTest):
         self.flags(call_retries=0, group='migsafe')
         with self.migrating():
             self.assertNotEqual('', self.outcome('port', ['503']))
+
+    def test_switched_off_for_one_service(self):
+        self.flags(neutron_call_retries=0, group='migsafe')
+        with self.migrating():
+            self.assertEqual(['', 'ServiceUnavailable'], [
+                self.outcome('volume', ['503']), self.outcome('port', ['503'])])
+        self.flags(call_retries=0, neutron_call_retries=1, group='migsafe')
+        with self.migrating():
+            self.assertEqual('', self.outcome('port', ['503']))
+            self.assertNotEqual('', self.outcome('volume', ['503']))
+
+    def test_what_is_no_step_of_a_migration_belongs_to_it(self):
+        self.assertFalse(host_attempt.at_work())
+        with host_attempt.working(None):
+            self.assertFalse(host_attempt.at_work())
+        with self.migrating(), host_attempt.working(None):
+            self.assertIsNone(host_attempt.current())
+            self.assertEqual('', self.outcome('port', ['503']))
 
     def attach(self, fault):
         """How often Cinder makes an attachment if the first request is struck by a fault."""

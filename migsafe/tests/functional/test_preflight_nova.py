@@ -12,6 +12,7 @@
 """What the preflight says of a guest's disks, against Nova's own code of the live migration."""
 
 import dataclasses
+import functools
 import inspect
 import os
 import types
@@ -31,7 +32,9 @@ from oslo_concurrency import processutils
 from oslo_serialization import jsonutils
 from oslo_utils import uuidutils
 
+import migsafe.conf
 from migsafe.nova.clients import guest_disks
+from migsafe.nova.seams import preflight
 from migsafe.preflight import answers
 from migsafe.preflight.decision import Asked, Refusal, Request, Situation
 from migsafe.preflight.fate import Fate
@@ -60,8 +63,22 @@ class NovaTest(test.NoDBTestCase):
             self.useFixture(fixtures.MonkeyPatch(name, instead))
         self.driver = libvirt_driver.LibvirtDriver(fake.FakeVirtAPI(), False)
         self.driver._network_api = mock.Mock(has_port_binding_extension=lambda *_: False)
+        migsafe.conf.register_opts(libvirt_driver.CONF)
+        self.flags(preflight='off', group='migsafe')
+        self.driver.check_can_live_migrate_source = functools.partial(
+            self.checked, self.driver.check_can_live_migrate_source)
+        self.asked = []
         self.useFixture(fixtures.MockPatchObject(
-            objects.BlockDeviceMappingList, 'get_by_instance_uuid', lambda *_: self.rows))
+            objects.BlockDeviceMappingList, 'get_by_instance_uuid', self.read))
+
+    def read(self, *_args):
+        """Nova's rows, from its database."""
+        self.asked.append('rows')
+        return self.rows
+
+    def checked(self, real, *args, **kwargs):
+        """The seam, as it is called in an armed nova-compute."""
+        return preflight.check_source(real, self.driver, args, kwargs)
 
     @staticmethod
     def image(path):
@@ -202,6 +219,43 @@ class TestDecision(NovaTest):
             return []
         return self.driver._live_migration_copy_disk_paths(
             self.context, instance, self.domain)[1]
+
+    def test_inside_nova_compute(self):
+        """By the same guests: refused is what Nova agrees to and the tables call harmful, and
+        Nova's rows are read anew for no other."""
+        self.flags(preflight='enforce', group='migsafe')
+        harmed = fine = 0
+        for setup in guests.SETUPS:
+            with self.subTest(setup.name):
+                instance = self.build(setup)
+                found = self.situation(setup, instance)
+                for block in Asked:
+                    request = Request(block)
+                    mine = answers.answer(found, request)
+                    self.asked.clear()
+                    novas = self.novas(setup, instance, request)
+                    if mine.decision.refusal:
+                        continue
+                    told = (setup, request, mine, novas)
+                    self.assertEqual(bool(mine.harms), isinstance(
+                        novas, exception.MigrationPreCheckError), told)
+                    # without its row a volume that is not connected looks like a local disk
+                    doubtful = bool(mine.harms) or any(
+                        made.volume and not made.connected for made in setup.disks)
+                    self.assertEqual(1 + doubtful, len(self.asked), told)
+                    harmed, fine = harmed + bool(mine.harms), fine + (not mine.harms)
+        self.assertLess(10, harmed)
+        self.assertLess(20, fine)
+
+    def test_a_warning_refuses_nothing(self):
+        setup = next(one for one in guests.SETUPS if one.name.endswith('ISO config drive'))
+        instance = self.build(setup)
+        for mode, said in (('warn', 'arrives blank'), ('off', '')):
+            with self.subTest(mode), fixtures.FakeLogger() as log:
+                self.flags(preflight=mode, group='migsafe')
+                self.assertTrue(self.novas(setup, instance, Request()).block_migration)
+                self.assertIn(said, log.output)
+                self.assertEqual(bool(said), 'preflight = warn' in log.output)
 
     def test_named(self):
         self.assertLessEqual(50, len(guests.SETUPS))

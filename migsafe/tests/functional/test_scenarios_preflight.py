@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import time
+from unittest import mock
 
 import sqlalchemy as sa
 from nova import context as nova_context
+from nova.conf import CONF
 from nova.db.main import api as nova_database
 
+from migsafe import exceptions
 from migsafe.nova.bus import endpoint
-from migsafe.preflight import answers, checks, facts, report
+from migsafe.preflight import answers, checks, facts, path, report
 from migsafe.preflight.checks import Result
 from migsafe.preflight.decision import Asked, Request
 from migsafe.preflight.fate import Fate
@@ -38,8 +42,7 @@ class TestPreflight(scenarios.ScenarioTest):
     def ask(self, host, server):
         """What a host's own endpoint says, as it comes over the bus."""
         process = self.lab.parts.processes[host]
-        found, = [one for one in self.lab.stack.computes[host].manager.additional_endpoints
-                  if isinstance(one, endpoint.Endpoint)]
+        found = self.endpoint(host)
         with self.lab.world.entered(process):
             reply = json.loads(json.dumps(found.preflight({}, instance_uuid=server.uuid)))
         return report.read(report.Report, reply)
@@ -91,6 +94,34 @@ class TestPreflight(scenarios.ScenarioTest):
             'destination-directory')})
         self.migrate(server)
         self.assertClean(server, DESTINATION)
+
+    def test_the_way_there(self):
+        """By the address that the destination gives, over the bus, to real ports of loopback."""
+        server = self.guest()
+        with socket.create_server(('127.0.0.1', 0)) as libvirt, \
+                mock.patch.dict(path.PORTS, tcp=libvirt.getsockname()[1]):
+            self.expect_at('localhost')
+            asked = self.endpoint(SOURCE)
+            with self.lab.world.entered(self.lab.parts.processes[SOURCE]):
+                found = report.read(path.Path, json.loads(json.dumps(
+                    asked.path({}, instance_uuid=server.uuid, destination=DESTINATION))))
+                for other in ('nobody', 'x' * 256):
+                    self.assertRaises(exceptions.MigsafeError, asked.path, {},
+                                      instance_uuid=server.uuid, destination=other)
+        self.assertEqual(('qemu+tcp://localhost/system', 'open', 'lo'),
+                         (found.uri, found.ports[0].reached, found.interface))
+        self.assertEqual([49152, 49215], [one.port for one in found.ports[1:]])
+        self.assertLess(0, found.memory)
+
+    def expect_at(self, address):
+        """Where guests are expected; the laboratory has one value for all hosts."""
+        CONF.set_override('live_migration_inbound_addr', address, 'libvirt')
+        self.addCleanup(CONF.set_override, 'live_migration_inbound_addr', None, 'libvirt')
+
+    def endpoint(self, host):
+        found, = [one for one in self.lab.stack.computes[host].manager.additional_endpoints
+                  if isinstance(one, endpoint.Endpoint)]
+        return found
 
     def test_nothing_is_changed(self):
         server = self.guest(volumes=26)

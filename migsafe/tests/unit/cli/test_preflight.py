@@ -72,6 +72,7 @@ class PreflightCase(base.CommandTestCase):
         self.clouds(f'http://127.0.0.1:{self.api.server_port}/v2.1')
         self.hosts = {SRC: self.payload(cases.made(SRC, GUEST)),
                       DST: self.payload(cases.made(DST))}
+        self.path = self.payload(cases.PATH)
         self.calls = []
         self.useFixture(fixtures.MonkeyPatch('migsafe.cli.bus.Bus.__init__', lambda *_: None))
         self.useFixture(fixtures.MonkeyPatch(
@@ -106,7 +107,9 @@ class PreflightCase(base.CommandTestCase):
 
     def call(self, service, method, since=bus.FIRST, **arguments):
         self.calls.append((service.server, method))
-        answer = self.hosts[service.server]
+        if method == 'path':
+            self.assertEqual((SRC, '1.3', DST), (service.server, since, arguments['destination']))
+        answer = self.path if method == 'path' else self.hosts[service.server]
         if method == 'describe' and answer is bus.TooOld:
             raise bus.Unknown(service=service.name, armed=service.armed)
         if isinstance(answer, dict | list | str):
@@ -132,6 +135,16 @@ class TestAnswers(PreflightCase):
             rows[1][name] for name in ('What', 'Name', 'Result')))
         self.assertEqual({'ok'}, {row['Result'] for row in self.checks(rows).values()})
 
+    def test_a_way_that_is_not_known(self):
+        for wrong, words in ((bus.Refused, 'answered that it cannot'), (bus.TooOld, 'older'),
+                             ({'uri': 7}, 'not to be understood'), (bus.Silent, 'did not answer')):
+            with self.subTest(str(wrong)):
+                self.path = wrong
+                found = self.checks(self.preflight(code=3))
+                self.assertEqual({'unknown'}, {found[name]['Result'] for name in (
+                    'path', 'certificates', 'speed')})
+                self.assertIn(words, found['path']['Detail'])
+
     def test_by_name(self):
         self.assertEqual(0, self.run_command('preflight', 'db1', '--host', DST, '--os-cloud',
                                              't')[0])
@@ -139,7 +152,8 @@ class TestAnswers(PreflightCase):
     def test_it_only_reads(self):
         self.preflight(code=0)
         self.assertEqual({'GET'}, set(self.api.asked))
-        self.assertEqual({(SRC, 'preflight'), (DST, 'preflight')}, set(self.calls))
+        self.assertEqual({(SRC, 'preflight'), (DST, 'preflight'), (SRC, 'path')},
+                         set(self.calls))
 
     def test_incident_002(self):
         self.hosts[SRC] = self.payload(cases.made(SRC, dataclasses.replace(

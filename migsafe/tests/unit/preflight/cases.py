@@ -13,7 +13,7 @@
 
 import dataclasses
 
-from migsafe.preflight import facts, report
+from migsafe.preflight import facts, path, report
 from migsafe.preflight.decision import Asked, Request
 from migsafe.preflight.guest import Disk, Guest, Storage, Volume
 
@@ -43,11 +43,22 @@ def side(name, found=None, **changes):
         report=found or made(name, GUEST if name == SRC else None)), **changes)
 
 
+#: The way from one to the other.
+PATH = path.Path('qemu+tcp://r2202086compute/system', DST, ports=(
+    path.Port('libvirt (tcp)', 16509, 'open'), path.Port('QEMU', 49152, 'refused')),
+    interface='bond1', speed=10000, memory=8 << 30)
+
+
 def good(**changes):
     """All of it."""
     return dataclasses.replace(facts.Facts(
-        facts.Server(UUID, 'db1', 'ACTIVE', '', SRC), Request(Asked.AUTO), side(SRC), side(DST)),
-        **changes)
+        facts.Server(UUID, 'db1', 'ACTIVE', '', SRC), Request(Asked.AUTO), side(SRC), side(DST),
+        PATH), **changes)
+
+
+def way(**changes):
+    """The same, with another way."""
+    return good(path=dataclasses.replace(PATH, **changes))
 
 
 def with_options(host, **changes):

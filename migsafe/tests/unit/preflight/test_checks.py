@@ -16,7 +16,7 @@ import pathlib
 import random
 import unittest
 
-from migsafe.preflight import checks, facts, report
+from migsafe.preflight import checks, facts, path, report
 from migsafe.preflight.checks import CHECKS, Result
 from migsafe.preflight.guest import Volume
 from migsafe.tests.unit.preflight import cases
@@ -121,6 +121,31 @@ FOUND = {
          'http_retries = 3'),
         (options(DST, call_retries=0, services=(report.Service('placement', 1, 0),)), R.NOTE,
          'placement')],
+    'path': [
+        (cases.way(problem='Name or service not known'), R.REFUSED, 'does not resolve'),
+        (cases.way(ports=(path.Port('libvirt (tcp)', 16509, 'refused'),)), R.REFUSED,
+         'ss -ltn sport = :16509'),
+        (cases.way(ports=(path.Port('libvirt (tcp)', 16509, 'silent'),)), R.REFUSED,
+         'nothing answers'),
+        (cases.way(ports=(path.Port('libvirt (tcp)', 16509, 'no way there'),)), R.REFUSED,
+         'no way'),
+        (cases.way(ports=(path.Port('libvirt (tcp)', 16509, 'x'),)), R.UNKNOWN, 'understood'),
+        (cases.way(ports=(*cases.PATH.ports, path.Port('QEMU', 49215, 'silent'))), R.REFUSED,
+         'let ports 49152 to 49215 through'),
+        (cases.way(ports=(*cases.PATH.ports, path.Port('QEMU', 49215, 'no way there'))),
+         R.REFUSED, 'firewall refuses it'),
+        (cases.way(ports=()), R.UNKNOWN, 'which port'),
+        (cases.good(path=None, path_problem='silent'), R.UNKNOWN, 'silent')],
+    'certificates': [
+        (cases.way(tls='the certificate of x is refused: expired', tls_used=True), R.REFUSED,
+         'virt-pki-validate'),
+        (cases.way(tls='only the certificate of x was looked at', tls_used=True), R.UNKNOWN,
+         'only the'),
+        (cases.way(uri='qemu+tls://x/system'), R.UNKNOWN, 'was not reached')],
+    'speed': [
+        (cases.way(speed=None), R.UNKNOWN, 'bond1'),
+        (cases.way(memory=None), R.UNKNOWN, 'how large'),
+        (cases.way(speed=10, memory=8 << 30), R.WARNING, 'ends it after 6400')],
 }
 
 
@@ -165,6 +190,15 @@ class TestChecks(unittest.TestCase):
     def test_kinds_of_volumes_that_are_not_looked_at(self):
         found = self.found(guest(volumes=(Volume('v', 'vda', protocol='rbd'),)), 'connector')
         self.assertIn('rbd (not looked at)', found[0].detail)
+
+    def test_how_long_it_takes(self):
+        found, = self.found(cases.good(), 'speed')
+        self.assertEqual('8.0 GiB of memory over bond1 with 10000 Mbit/s take 7 seconds at the '
+                         'least; if the guest writes more than 1250 MB/s it does not get to an '
+                         'end by itself', found.detail)
+        # without a time-out of Nova's there is none to be too short
+        self.assertIs(R.OK, self.found(dataclasses.replace(
+            options(SRC, completion_timeout=0), path=cases.way(speed=10).path), 'speed')[0].result)
 
     def test_the_document_has_each(self):
         text = DOC.read_text('utf-8')

@@ -15,12 +15,12 @@ import threading
 import unittest
 from unittest import mock
 
-from migsafe.nova.clients.orphans import GOING_ON
 from migsafe.nova.host import lost_transfers
 from migsafe.resources.instance_record import TERMINAL
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import GuestState
+from migsafe.watch.migration import GOING_ON
 
 SRC, DST, G = fake.SRC, fake.DST, GuestState
 

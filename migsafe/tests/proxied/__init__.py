@@ -1,0 +1,19 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Whole live migrations whose calls to other services go through a real haproxy, and are cut.
+
+Nova's code runs in the laboratory. Each call of a nova-compute to Cinder, Neutron or Placement is
+a real request: keystoneauth, a socket, Debian's haproxy, and a server that does the call.
+"""
+
+# Before anything of nova, as it says itself.
+import migsafe.replay.lab  # noqa: F401
