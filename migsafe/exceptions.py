@@ -222,6 +222,13 @@ class Unclear(Unanswered):
                '`openstack server set --state active %(shell:instance)s` says so.')
 
 
+class LetGo(MigsafeError):
+    """The export of a volume went while its disconnect waited."""
+
+    message = ('volume %(volume)s had an export to %(host)s, or a device there, and has it no more: '
+               'whatever %(paths)s leads to by now is not touched. It is looked at again by itself')
+
+
 class StillThere(MigsafeError):
     """A device was disconnected without an error, and is there."""
 

@@ -190,6 +190,7 @@ class HostDevice(base.Resource):
                     'another volume now; check the device by hand')
         if connected:
             with move.effect(self.name, history.DISCONNECT, volume):
+                self._look_again(move, volume, info, legacy, paths)
                 move.clients.devices.disconnect(move.tx.instance_uuid, info)
                 # Part of the effect: it went well if the device was seen to be gone.
                 paths = self._paths(move, info)
@@ -202,6 +203,20 @@ class HostDevice(base.Resource):
             with move.effect(self.name, 'terminate_connection', volume):
                 move.clients.volumes.terminate(move.tx.instance_uuid, volume)
         return None
+
+    def _look_again(self, move: Move, volume: str, info: dict[str, Any], legacy: bool,
+                    before: list[str]) -> None:
+        """The journal's disk, or a volume before this one, may have kept it waiting, and whoever
+        has no migsafe deletes an export without asking.
+
+        :raises LetGo: its number may be somebody else's by now
+        """
+        exported = legacy or volume in self._mapped(move)
+        now = self._paths(move, info)
+        if (now and not exported) or not device_connection.connected(
+                move, volume, info, now, exported):
+            raise exceptions.LetGo(volume=volume, host=move.local,
+                                   paths=', '.join(before) or volume)
 
     @staticmethod
     def _gone(move: Move, volume: str) -> None:

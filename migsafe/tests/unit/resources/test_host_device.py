@@ -104,6 +104,20 @@ class TestHere(Case):
         self.assertIn('by hand', kept[fake.volume(0)])
         self.assertEqual([fake.volume(1)], self.disconnected())
 
+    def test_export_that_goes_while_the_journal_keeps_it_waiting(self):
+        """A source without migsafe deletes it, and its number is given to somebody else."""
+        move = fake.move(self.cloud)
+        written = move.journal.intent
+
+        def waits(*args):
+            self.cloud.volumes.rows.pop(fake.attachment(DST, 0), None)
+            return written(*args)
+        move.journal.intent = waits
+        self.assertIn('is not touched', self.release(move)[fake.volume(0)])
+        self.assertEqual([fake.volume(1)], self.disconnected())
+        self.assertEqual([('disconnect_volume', 'error'), ('disconnect_volume', 'ok')],
+                         move.journal.outcomes)
+
     def test_an_attachment_without_a_host_is_no_export_to_who_knows_his_own(self):
         """Cinder names its host once it is complete: it may be the other one's."""
         history = self.cloud.history()
