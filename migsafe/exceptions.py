@@ -225,8 +225,9 @@ class Unclear(Unanswered):
 class LetGo(MigsafeError):
     """The export of a volume went while its disconnect waited."""
 
-    message = ('volume %(volume)s had an export to %(host)s, or a device there, and has it no more: '
-               'whatever %(paths)s leads to by now is not touched. It is looked at again by itself')
+    message = ('volume %(volume)s had an export to %(host)s, or a device there, and has it no '
+               'more: whatever %(paths)s leads to by now is not touched. It is looked at again by '
+               'itself')
 
 
 class StillThere(MigsafeError):
