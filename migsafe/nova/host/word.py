@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from migsafe.journal.records import Transaction
+from migsafe.text import shell
 from migsafe.transaction.clients import LIVE_MIGRATION, Clients, InstanceRow, OtherMove
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 from migsafe.transaction.verdict import Verdict
@@ -62,7 +63,8 @@ def _unconfirmed(clients: Clients, tx: Transaction, verdict: Verdict,
     """
     if guest.guest is GuestState.IN_TRANSFER:
         return (f'the guest is coming in to {tx.host}, and {verdict.value} is not true before '
-                f'that has ended: {guest}')
+                f'that has ended: {guest}. It is asked again by itself; a copy that nothing sends '
+                f'any more is ended by `virsh destroy {shell(tx.instance_uuid)}` on {tx.host}')
     source = clients.peer.describe(tx.source_host, tx.uuid, within=ASKED)
     if source and source['verdict'] == verdict.value:
         return ''
