@@ -85,8 +85,8 @@ def _disk(word: Word, row: Row) -> Disk:
     if disk is None or not disk.leads:
         raise Undecided(
             f'{word.host} does not say which disk the guest has open for volume {row.volume}'
-            + (f' ({disk.path})' if disk else '') + '. Find out with virsh dumpxml '
-            f'{shell(row.instance)} and lsscsi on {word.host} which target and LUN it is.')
+            + (f' ({disk.path})' if disk else '') + f'. Find out on {word.host} with virsh '
+            f'dumpxml {shell(row.instance)} and lsscsi which target and LUN it is.')
     return disk
 
 
