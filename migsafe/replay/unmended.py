@@ -25,7 +25,7 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.clients import records
 from migsafe.nova.host import lease, participant, release, word
 from migsafe.nova.seams import left, rollback
-from migsafe.resources import volume_connection
+from migsafe.resources import loser_attachments, volume_connection
 from migsafe.transaction import belief
 from migsafe.transaction.clients import Attachment, InstanceRow, OtherMove, VolumeRow
 from migsafe.transaction.evidence import Evidence
@@ -55,8 +55,11 @@ def _unheard(*_asked: Any, **_named: Any) -> str:
     return ''
 
 
-#: An older transaction sees that it is not the newest operation of the instance.
-_OVERTAKEN: Without = ((records.Records, 'later', lambda _records, _tx: []),)
+#: An older transaction sees that it is not the newest operation of the instance, and none takes
+#: an attachment of a third host for its own.
+_OVERTAKEN: Without = (
+    (records.Records, 'later', lambda _records, _tx: []),
+    (loser_attachments, '_of_another_host', lambda _move, _attachment: False))
 
 #: name -> what it is about
 MENDINGS: Mapping[str, Without] = {
