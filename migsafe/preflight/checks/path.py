@@ -126,7 +126,7 @@ class Speed(PathCheck):
         """Whether Nova's time-out is enough for it."""
         found, here = facts.path, facts.source.report
         assert found is not None and here is not None
-        if found.speed is None or found.memory is None:
+        if not found.speed or not found.memory:
             yield self.made(R.UNKNOWN, f'how fast {found.interface or "the way there"} is does '
                             'not come out, or how large the guest is')
             return
@@ -145,7 +145,9 @@ class Speed(PathCheck):
 
 def _said(facts: Facts) -> str:
     found = facts.path
-    assert found is not None and found.speed and found.memory
+    assert found is not None
+    assert found.speed is not None
+    assert found.memory is not None
     return (f'{found.memory / GIB:.1f} GiB of memory over {found.interface} with {found.speed} '
             f'Mbit/s take {path.seconds(found.memory, found.speed):.0f} seconds at the least; if '
             f'the guest writes more than {found.speed / 8:.0f} MB/s it does not get to an end by '

@@ -14,6 +14,7 @@
 import contextlib
 import inspect
 import json
+import types
 import uuid
 from unittest import mock
 
@@ -22,14 +23,16 @@ from hypothesis import given, strategies
 from migsafe import exceptions
 from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.host import release
-from migsafe.preflight import report
+from migsafe.preflight import path, report
 from migsafe.tests.threats import examples, failing, values
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction import answers
+from migsafe.watch import migration
 
-METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview', 'preflight')
+METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview', 'preflight', 'inbound',
+           'path', 'migrations', 'guest_facts')
 #: Calls of the cloud that change nothing.
 ASKING = ('attachments', 'connection_info', 'instance', 'moves', 'moving_to', 'volumes', 'paths',
           'find_directory', 'bindings', 'held', 'provider', 'evidence', 'peer.evidence',
@@ -89,6 +92,29 @@ class TestCalls(hosts.TwoHosts):
         self.check('preflight', {'instance_uuid': instance, 'later': later})
 
     @examples.settings()
+    @given(strategies.dictionaries(
+        strategies.sampled_from(('later', 'host', 'uuid')), values.ANYTHING))
+    def test_inbound_and_migrations(self, later):
+        one = migration.Migration('stuck', fake.MIGRATION, fake.INSTANCE, 'node11', 'destination',
+                                  'node13', 'node11', 1.0, 'begun')
+        self.dst.participant.watch = types.SimpleNamespace(latest=lambda: ([one] * 256, 2.0))
+        self.check('inbound', later)
+        self.check('migrations', later)
+
+    @examples.settings()
+    @given(values.UUIDS, values.ANYTHING, values.ANYTHING)
+    def test_path(self, instance, destination, later):
+        self.dst.participant.way = lambda uuid, host: path.Path(uuid, host)
+        self.check('path', {'instance_uuid': instance, 'destination': destination,
+                            'later': later})
+
+    @examples.settings()
+    @given(values.UUIDS, values.ANYTHING)
+    def test_guest_facts(self, instance, later):
+        self.dst.participant.guest_facts = lambda uuid: {'evidence': uuid, 'disks': []}
+        self.check('guest_facts', {'instance_uuid': instance, 'later': later})
+
+    @examples.settings()
     @given(values.UUIDS, values.UUIDS)
     def test_guest_evidence(self, name, instance):
         self.check('guest_evidence', {'uuid': name, 'instance_uuid': instance})
@@ -142,8 +168,9 @@ class TestFailures(hosts.TwoHosts):
 
     def test_each_call(self):
         asked = endpoint.Endpoint(self.dst.participant)
-        given = {'uuid': fake.MIGRATION, 'instance_uuid': fake.INSTANCE}
-        for name in sorted({*METHODS} - {'release'}):
+        given = {'uuid': fake.MIGRATION, 'instance_uuid': fake.INSTANCE, 'destination': 'node11'}
+        # what a host says of its own options asks nobody
+        for name in sorted({*METHODS} - {'release', 'inbound'}):
             method = getattr(asked, name)
             with self.subTest(name), mock.patch.object(asked, '_participant', failing.Failing()), \
                     self.assertRaises(exceptions.MigsafeError) as caught:
@@ -151,7 +178,7 @@ class TestFailures(hosts.TwoHosts):
                                 if key in inspect.signature(method).parameters})
             failing.check(self, caught.exception)
         with mock.patch.object(asked, '_participant', failing.Failing()):
-            found = asked.release(None, **given, verdict='ABORT')
+            found = asked.release(None, fake.MIGRATION, fake.INSTANCE, 'ABORT')
         self.assertEqual('refused', found['state'])
         failing.check(self, ValueError(found['reason']))
 
