@@ -151,8 +151,9 @@ class Adoption:
         return bool(age < self._participant.conf.adopt_after)
 
     def _orphan(self, found: Migrating) -> bool:
-        # Since the list was made, it may have begun.
-        if not self._idle(found.instance_uuid):
+        # Since the list was made, it may have begun. One that has come here is its source's, which
+        # has made this host the instance's and is not done yet; this journal may be an older one.
+        if found.dest_host == self._participant.host or not self._idle(found.instance_uuid):
             return False
         if not found.task:
             return self._unended(found)

@@ -559,6 +559,13 @@ class TestAdopt(Case):
         tx = self.src.journal.get(fake.MIGRATION, 'source')
         self.assertEqual((SRC, DST, None), (tx.source_host, tx.dest_host, tx.verdict))
 
+    def test_one_that_has_come_here_is_its_sources(self):
+        """The journal that knew it as its destination was put back from before it."""
+        self.found(dest_host=SRC)
+        self.assertIsNone(self.adopted())
+        self.found()
+        self.assertIsNotNone(self.adopted())
+
     def test_conductor_has_longer_while_it_chooses_a_destination(self):
         now = timeutils.utcnow(with_timezone=True)
         for seconds, expected in ((1700, False), (1900, True)):
