@@ -27,8 +27,9 @@ from migsafe.text import masked
 class Taken(exceptions.MigsafeError):
     """Somebody else is at it."""
 
-    message = ('Instance %(instance)s is left alone: another command evacuates it now. Wait until '
-               'that has ended.')
+    message = ('Instance %(instance)s is left alone: another command evacuates it now, or what '
+               '[migsafe] evacuation_lock names does not answer. Wait until that has ended, or '
+               'look at the option.')
 
 
 class Turns:

@@ -140,7 +140,9 @@ def _unheard(move: Move, attachments: Sequence[Attachment]) -> set[str]:
     :raises Unclear: something is at work on the instance, which may have made it
     """
     if move.loser != move.tx.dest_host or any(
-            other.kind == LIVE_MIGRATION for other in move.later):
+            other.kind == LIVE_MIGRATION
+            or (other.dest_host == move.loser and not other.came_to_nothing)
+            for other in move.later):
         return set()
     idle = move.instance is None or (
         move.instance.task_state is None and all(other.over for other in move.later))

@@ -193,12 +193,15 @@ class Adoption:
         if isinstance(found, failed_moves.Failed):
             captures.append(('instance_record', instance_record.ADOPTED, {
                 'vm_state': vm_states.ACTIVE}))
-        self._participant.journal.begin(
+        tx = self._participant.journal.begin(
             self._uuid(found), SOURCE, found.instance_uuid,
             self._participant.host, found.dest_host,
             source_boot_id=evidence.boot_id(),
             migration_id=found.migration_id,
             captures=captures)
+        if not (found.task or isinstance(found, failed_moves.Failed)):
+            # Its owner may attach or detach now, and what is new looks just like what is left.
+            self._participant.journal.note(tx, FREED)
 
     def _uuid(self, found: Migrating) -> str:
         """The migration's uuid, unless that one is closed already: then

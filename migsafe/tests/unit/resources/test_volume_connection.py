@@ -408,6 +408,16 @@ class TestFreed(Case):
                 look()
         self.assertIn('a-leaked', self.cloud.volumes.rows)
         self.cloud.records.row = dataclasses.replace(row, task_state=None)
+        # where an evacuation has brought it to that host, what is there is the owner's
+        self.cloud.records.others = [OtherMove('evacuation', 'm-2', 'done', SRC, fake.DST, True)]
+        self.history.notes = {FREED}
+        self.cloud.records.row = dataclasses.replace(row, task_state=None, host=fake.DST)
+        self.cloud.volumes.add('a-there', fake.volume(0), fake.DST, fake.info(fake.DST, 0))
+        self.resource.revert(self.move(), EXPORTS)
+        self.assertIn('a-there', self.cloud.volumes.rows)
+        del self.cloud.volumes.rows['a-there']
+        self.cloud.records.others = []
+        self.cloud.records.row = dataclasses.replace(row, task_state=None)
         self.resource.revert(self.move(), EXPORTS)
         self.assertNotIn('a-leaked', self.cloud.volumes.rows)
 

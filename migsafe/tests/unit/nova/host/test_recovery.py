@@ -28,6 +28,7 @@ from migsafe.nova.host import recovery, upkeep, workers
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import GuestState
+from migsafe.transaction.move import FREED
 
 SRC, DST, G = fake.SRC, fake.DST, GuestState
 
@@ -558,6 +559,8 @@ class TestAdopt(Case):
         adopting.give_back()
         tx = self.src.journal.get(fake.MIGRATION, 'source')
         self.assertEqual((SRC, DST, None), (tx.source_host, tx.dest_host, tx.verdict))
+        # its owner may be at work on it, and nothing that is new is taken for a leftover
+        self.assertIn(FREED, self.src.participant.engine.history(tx).notes)
 
     def test_one_that_has_come_here_is_its_sources(self):
         """The journal that knew it as its destination was put back from before it."""
