@@ -36,10 +36,11 @@ class NotFenced(exceptions.MigsafeError):
 
 
 class HostFence(base.One):
-    """Fence a host with each of [migsafe] fences, and see that it is.
+    """Fence a host with the [migsafe] fences, and see that it is.
 
     A host that shows that it lives is not fenced, and none while whoever looks sees no other host,
-    or too many are silent. The exit code is 4 if each fence has seen that the host is fenced.
+    or too many are silent. The exit code is 4 if a fence has seen that the host is fenced: one
+    whose BMC is dead can be cut off from its storage.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -73,14 +74,14 @@ class HostFence(base.One):
 
 
 def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, str], bool]:
-    """Fence a host with each fence, one command at a time, and log it.
+    """Try each fence on a host, one command at a time, and log it.
 
     :param conf: the options of [migsafe]
-    :returns: name of the fence -> what came of it; whether one has failed
+    :returns: name of the fence -> what came of it; whether none has seen that it is fenced
     :raises Busy: another command fences
     :raises TooMany: no more hosts may be fenced now
     """
-    done, failed = {}, False
+    done, failed = {}, True
     log = FenceLog(conf.state_path, conf.fence_limit)
     with log.turn(host, base.operator()):
         for one in made:
@@ -88,10 +89,10 @@ def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, st
                 said = one.fence(host)
             except exceptions.MigsafeError as error:
                 log.add(host, 'failed', fence=one.name, detail=show.text(error))
-                done[one.name], failed = f'FAILED: {show.text(error)}', True
+                done[one.name] = f'FAILED: {show.text(error)}'
                 continue
             log.add(host, 'done', fence=one.name, detail=said)
-            done[one.name] = show.text(said)
+            done[one.name], failed = show.text(said), False
     return done, failed
 
 

@@ -83,10 +83,25 @@ OPTS: list[cfg.Opt] = [
         'hosts off.',
     ),
     cfg.ListOpt(
+        'storage_backends',
+        default=[],
+        help='Backends with migsafe in their cinder-volume, by which the probe and the fence '
+        'storage see what a host can still write, and cut it off: each as "openstack volume '
+        'service list" shows its host, node@backend. All that compute hosts use have to be named; '
+        'a host that has volumes in another one is not taken for cut off.',
+    ),
+    cfg.StrOpt(
+        'cinder_conf',
+        default='',
+        help='File with the transport_url of Cinder, for the probe and the fence storage, such '
+        'as /etc/cinder/cinder.conf. Only where hosts are fenced: it has passwords of Cinder.',
+    ),
+    cfg.ListOpt(
         'fences',
         default=['redfish'],
         help='With what "migsafe host fence" fences a host, in this order: names of plugins '
-        '(entry points migsafe.fences).',
+        '(entry points migsafe.fences). Each is tried; the host is fenced if one of them has '
+        'seen that it is.',
     ),
     cfg.IntOpt(
         'fence_timeout',

@@ -44,6 +44,7 @@ class Sign(enum.Enum):
     GUEST_GONE = 'guest gone'
     ANSWERS = 'answers'
     REACHABLE = 'reachable'
+    OPENED = 'has volumes open'
     POWERED = 'power on'
     SILENT = 'silent'
     STALE = 'heartbeat stale'
@@ -60,6 +61,7 @@ MEANINGS: dict[Sign, tuple[Meaning, Strength, str]] = {
     Sign.GUEST_GONE: (A, Strength.PROOF, 'the host answers, and the guest is not there'),
     Sign.ANSWERS: (A, Strength.PROOF, "the host's own software answers"),
     Sign.REACHABLE: (A, Strength.HINT, 'something answers at its address'),
+    Sign.OPENED: (A, Strength.HINT, 'a storage has a session of it; those of the dead linger'),
     Sign.POWERED: (A, Strength.HINT, 'its power is on; a host that hangs has power, too'),
     Sign.SILENT: (D, Strength.HINT, 'no answer in time; a partition looks the same'),
     Sign.STALE: (D, Strength.HINT, 'Nova has no heartbeat of late; a stopped service looks the '

@@ -22,10 +22,9 @@ from typing import Any
 
 import oslo_messaging as messaging
 from oslo_log import log as logging
-from oslo_utils import timeutils
 
-from migsafe import exceptions
-from migsafe.cinder.bus import adoption, search, unrecorded, words
+from migsafe.cinder.bus import adoption, fencing, search, unrecorded, words
+from migsafe.cinder.bus.fencing import USER_LIMIT, NoSuchExport
 from migsafe.cinder.facts import attachments, mappings, writers
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.discreet import discreet
@@ -36,33 +35,18 @@ from migsafe.ledger.records import Thing
 LOG = logging.getLogger(__name__)
 
 #: 1.1: export_fence, and export_list with a host. 1.2: export_search and export_take_up.
-#: 1.3: export_unfence. 1.4: export_adopt, and export_revert with not_mapped.
-NAMESPACE, VERSION = 'migsafe', '1.4'
+#: 1.3: export_unfence. 1.4: export_adopt, and export_revert with not_mapped. 1.5: export_open and
+#: export_cut.
+NAMESPACE, VERSION = 'migsafe', '1.5'
 PAGE = 200
 SHOWN = ('id', 'kind', 'resource', 'peer', 'host', 'initiators', 'attachment', 'state', 'target',
          'lun', 'identity', 'service', 'fenced', 'error', 'attempts')
-USER_LIMIT = 100
-#: Volumes in one call; a host has fewer.
-MOST = 10_000
 #: What the column of the ids can hold.
 LARGEST = 2 ** 63 - 1
 
 
-class NoSuchExport(exceptions.MigsafeError):
-    """Nothing in the ledger is meant."""
-
-    message = ('Backend %(backend)s has no export of volume %(volume)s to host %(host)s in its '
-               'ledger; see "migsafe export list".')
-
-
-class OwnHost(exceptions.MigsafeError):
-    """A host cannot be fenced from itself."""
-
-    message = ('Host %(host)s is not fenced: this cinder-volume runs on it. Nothing was done.')
-
-
-class Endpoint:
-    """RPC namespace ``migsafe``, version 1.4.
+class Endpoint(fencing.Fencing):
+    """RPC namespace ``migsafe``, version 1.5.
 
     :param guard: of the backend
     """
@@ -80,7 +64,7 @@ class Endpoint:
         after_id = values.number('a page', 'after_id', after_id, LARGEST)
         ledger = self._guard.ledger
         rows = [row for kind in records.KINDS for row in ledger.of(Thing.of(kind, volume))] \
-            if volume else ledger.present(after_id, PAGE, _host(host))
+            if volume else ledger.present(after_id, PAGE, fencing.host_name(host))
         return {'exports': [shown(row) for row in rows],
                 'next': rows[-1].id if rows and not volume else None}
 
@@ -189,55 +173,6 @@ class Endpoint:
         who = values.word('an adoption', 'who says so', user, USER_LIMIT, empty=not carry_out)
         return adoption.page(self._guard, values.word('a page', 'its name', after, 64),
                              who if carry_out else '')
-
-    @discreet
-    def export_fence(self, context: Any, host: Any, user: Any, volumes: Any = (),
-                     **_later: Any) -> dict[str, Any]:
-        """Record the operator's word that a host is powered off or cut off, on its exports.
-
-        Nothing is taken away yet: with many volumes, or an array that is slow, that takes longer
-        than the caller of an evacuation waits. It is due from now on.
-
-        :param user: who says so
-        :param volumes: only these; everything that the host has in this ledger, if none is named
-        """
-        host, guard = _host(host), self._guard
-        if not isinstance(volumes, list | tuple) or len(volumes) > MOST:
-            raise ValueError(f'volumes must be a list of at most {MOST}')
-        wanted = [Thing.of('volume', volume).id for volume in volumes]
-        if host in writers.own_names(guard.host):
-            raise OwnHost(host=host)
-        who = values.word('a fenced host', 'who says so', user, USER_LIMIT, empty=False)
-        count = guard.ledger.fence(
-            host, f'by {who} at {timeutils.utcnow().isoformat(" ", "seconds")} UTC', wanted)
-        if not count:
-            raise NoSuchExport(backend=guard.backend, volume=', '.join(wanted)[:400] or '(any)',
-                               host=ascii(host)[:80])
-        LOG.warning('Operator %s says that host %s is fenced: what it has (%d exports) is taken '
-                    'away, and does not count as a second writer any more', who, host, count)
-        guard.recovery.nudge()
-        return {'marked': count}
-
-    @discreet
-    def export_unfence(self, context: Any, host: Any, user: Any,
-                       **_later: Any) -> dict[str, Any]:
-        """Take back that a host is fenced: what it has counts, and it may have volumes again.
-
-        :param user: who says so
-        """
-        host, guard = _host(host), self._guard
-        who = values.word('a host', 'who says so', user, USER_LIMIT, empty=False)
-        count = guard.ledger.revived(host)
-        if not count:
-            raise NoSuchExport(backend=guard.backend, volume='(any) that is fenced',
-                               host=ascii(host)[:80])
-        LOG.warning('Operator %s says that host %s is not fenced any more: what it has '
-                    '(%d exports) counts again', who, host, count)
-        return {'unmarked': count}
-
-
-def _host(name: Any) -> str:
-    return values.word('a host', 'its name', name, 255)
 
 
 def shown(row: records.Export) -> dict[str, Any]:

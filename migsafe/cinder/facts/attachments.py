@@ -145,6 +145,18 @@ def _query() -> Any:
         volume.id.in_(sa.bindparam('volumes', expanding=True)), sa.not_(volume.deleted))
 
 
+def of_host(host: str) -> dict[str, Any]:
+    """The volumes that a host has, of all backends -> where they are, as columns of their rows."""
+    volume, one = MODELS.Volume, MODELS.VolumeAttachment
+    query = sa.select(volume.id, volume.host, volume.cluster_name).join(
+        one, one.volume_id == volume.id).where(
+            one.attached_host == host, sa.not_(one.deleted), sa.not_(volume.deleted),
+            one.attach_status != fields.VolumeAttachStatus.DETACHED)
+    with SESSIONS.main_context_manager.reader.using(context.get_admin_context()) as session:
+        rows = session.execute(query).all()
+    return {row.id: {'host': row.host or '', 'cluster_name': row.cluster_name} for row in rows}
+
+
 def rows_of(identifiers: Collection[str], column: str = 'id') -> list[Any]:
     """Rows of Cinder's table of volumes, with their attachments."""
     return list(db_api.volume_get_all(

@@ -21,10 +21,10 @@ from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.cinder.inspectors import conformance
-from migsafe.cinder.inspectors.base import Inspector, Mapping, Writer
+from migsafe.cinder.inspectors.base import Inspector, Mapping, Reach, Writer
 from migsafe.text import masked
 
-__all__ = ('Inspector', 'Mapping', 'Writer', 'load', 'names')
+__all__ = ('Inspector', 'Mapping', 'Reach', 'Writer', 'load', 'names')
 
 LOG = logging.getLogger(__name__)
 

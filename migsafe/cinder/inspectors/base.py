@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from migsafe import exceptions, masking
@@ -81,6 +81,18 @@ class Writer:
         _check('a writer', self.initiators, self.who, self.address, self.cure)
 
 
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """What an array accepts of a host that is to be cut off.
+
+    :param open: ways that are open, in words; with none, nothing that the host writes arrives
+    :param active: those through which it was seen at work a moment ago
+    """
+
+    open: tuple[str, ...] = ()
+    active: tuple[str, ...] = ()
+
+
 def _check(what: str, initiators: object, *texts: object) -> None:
     if not isinstance(initiators, frozenset) or any(
             not isinstance(name, str) or not name or name != name.lower() for name in initiators):
@@ -128,6 +140,15 @@ class Inspector(abc.ABC):
     @abc.abstractmethod
     def writers(self, volume: Any) -> list[Writer] | None:
         """Who has the volume open now."""
+
+    def shut_out(self, volumes: Sequence[Any], carry_out: bool) -> Reach | None:
+        """Where nothing is mapped: keep out for good whoever has volumes of one host open.
+
+        :param volumes: all that are attached to that host, and to no other one
+        :param carry_out: do it; if not, only tell what is open
+        :returns: what was read back; None: it cannot be done
+        """
+        return None
 
     def identity(self, volume: Any) -> Identity:
         """What hosts will see as the identity of the volume; empty if it is not known."""

@@ -27,13 +27,13 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cinder.volume.drivers import rbd
 
 from migsafe import exceptions
-from migsafe.cinder.inspectors import base
+from migsafe.cinder.inspectors import base, rbd_block
 from migsafe.cinder.inspectors.rbd_clients import Address, Blocklist
 
 #: Begins the cookie of the lock that librbd and the kernel take themselves; others are advisory.
@@ -99,24 +99,50 @@ class RbdInspector(base.Inspector):
                             cure=cure % {'word': blocked.word, 'address': address})
                 for address, who, cure in found if not blocked.has(address)]
 
+    def shut_out(self, volumes: Sequence[Any], carry_out: bool) -> base.Reach:
+        """Put their clients on the blocklist, see :mod:`migsafe.cinder.inspectors.rbd_block`.
+
+        An owner of a lock counts here whether it watches or not: it may come back.
+        """
+        with rbd.RADOSClient(self.driver) as client:
+            seen = {volume['name']: self._seen(client, volume['name']) for volume in volumes}
+            if carry_out:
+                rbd_block.block(client.cluster, _blocklist(client.cluster),
+                                {address for both in seen.values() for address in both})
+            blocked = _blocklist(client.cluster)
+        return base.Reach(
+            rbd_block.left(seen, blocked),
+            tuple(f'client.{number} at {address} watches {name}' for name, both in seen.items()
+                  for address, number in both.items() if number and not blocked.has(address)))
+
     def _clients(self, client: Any, name: str) -> Iterator[tuple[Address, str, str]]:
         """For each client that can write an image: its address, its host, and what can be done."""
-        try:
-            with rbd.RBDVolumeProxy(self.driver, name, read_only=True, client=client.cluster,
-                                    ioctx=client.ioctx) as image:
-                # NOTE: of a read-only image librbd tells the lock as it was when it was opened.
-                lock, watchers = image.list_lockers(), list(image.watchers_list())
-        except self.driver.rbd.ImageNotFound:
-            return
-        owners = {Address.of(address) for _, cookie, address in (lock or {}).get('lockers', ())
-                  if cookie.startswith(AUTOMATIC)}
-        seen = {Address.of(watcher['addr']): watcher['id'] for watcher in watchers}
+        owners, seen = self._look(client, name)
         for address, number in seen.items():
             owner = ', owner of the exclusive lock,' if address in owners else ''
             yield address, f'client.{number} at {address}{owner}', WATCHING
         if not _are_fenced(client.cluster):
             for address in owners - seen.keys():
                 yield address, f'the owner of the exclusive lock at {address}', LOCKING
+
+    def _seen(self, client: Any, name: str) -> dict[Address, int]:
+        """All clients of an image -> their numbers; 0 for one that only owns the lock."""
+        owners, seen = self._look(client, name)
+        return dict.fromkeys(owners, 0) | seen
+
+    def _look(self, client: Any, name: str) -> tuple[set[Address], dict[Address, int]]:
+        """The owners of its exclusive lock, and who watches it; nobody if there is no such image.
+        """
+        try:
+            with rbd.RBDVolumeProxy(self.driver, name, read_only=True, client=client.cluster,
+                                    ioctx=client.ioctx) as image:
+                # NOTE: of a read-only image librbd tells the lock as it was when it was opened.
+                lock, watchers = image.list_lockers(), list(image.watchers_list())
+        except self.driver.rbd.ImageNotFound:
+            return set(), {}
+        return ({Address.of(address) for _, cookie, address in (lock or {}).get('lockers', ())
+                 if cookie.startswith(AUTOMATIC)},
+                {Address.of(watcher['addr']): watcher['id'] for watcher in watchers})
 
 
 def _blocklist(cluster: Any) -> Blocklist:

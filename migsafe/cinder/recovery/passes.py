@@ -122,10 +122,11 @@ class Recovery:
             self._bounded.run(Thing(export.kind, export.resource),
                               functools.partial(self.one, export))
 
-    def one(self, export: records.Export, *, vouched: bool = False) -> None:
+    def one(self, export: records.Export, *, vouched: bool = False, cut: bool = False) -> None:
         """Look at one row; whatever goes wrong stays with it.
 
         :param vouched: the operator says that no host has it open, for arrays that cannot tell
+        :param cut: take it away whoever has it attached, as its host is to be cut off
         """
         try:
             if export.problems():
@@ -134,10 +135,11 @@ class Recovery:
             thing = Thing(export.kind, export.resource)
             if self._guard.lines.kept(thing) or not self._mine(export):
                 return
-            if export.state == 'mapped' and export.due_at is None and self._live(thing, export):
+            if not cut and export.state == 'mapped' and export.due_at is None and self._live(
+                    thing, export):
                 return
             with self._guard.lines.waiting(thing, LINE_SECONDS):
-                self._judge(thing, export, vouched)
+                self._judge(thing, export, vouched, cut)
         except calls.VolumeBusy:
             return
         except Exception as error:
@@ -163,7 +165,7 @@ class Recovery:
             return True
         return not services.is_up(export.service)
 
-    def _judge(self, thing: Thing, export: records.Export, vouched: bool) -> None:
+    def _judge(self, thing: Thing, export: records.Export, vouched: bool, cut: bool) -> None:
         ledger = self._guard.ledger
         known = {row.peer: row for row in ledger.of(thing)}
         export_now = known.get(export.peer)
@@ -174,6 +176,9 @@ class Recovery:
             self._elsewhere(thing, export_now, subject)
             return
         if export.state == 'removed' and self._undoing.seen(thing, subject, export_now):
+            return
+        if cut:
+            self.revert(thing, export, subject, 'its host is cut off')
             return
         case = evidence.Case(self._guard, subject, export, list(known.values()))
         verdict, reason = case.decide(vouched)

@@ -22,7 +22,7 @@ from cinder.tests.unit import fake_constants
 
 from migsafe import exceptions
 from migsafe.cinder import inspectors
-from migsafe.cinder.bus import endpoint
+from migsafe.cinder.bus import endpoint, fencing
 from migsafe.cinder.facts import writers
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
@@ -296,7 +296,7 @@ class TestFenced(Evacuation):
     def test_the_host_itself(self):
         """A cinder-volume does not believe that its own host is dead."""
         for name in writers.own_names(self.guard.host):
-            self.assertRaises(endpoint.OwnHost, self.fence, name)
+            self.assertRaises(fencing.OwnHost, self.fence, name)
 
     def test_bad_words(self):
         for host in ('', None, 7, 'x' * 300, 'a\nb'):

@@ -190,9 +190,13 @@ class World(test_driver.Backends):
     guarded, driver, options = True, DRIVER, {}
     #: made by inspect(); without one, the array cannot be asked
     inspector = None
+    #: whether Nova says of every host that it is fenced; None: it has no such host
+    declared = True
 
     def setUp(self):
         super().setUp()
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.cinder.facts.compute_hosts.declared', lambda host: self.declared))
         self.admin = context.get_admin_context()
         self.admin.user_id, self.admin.project_id = (fake_constants.USER_ID,
                                                      fake_constants.PROJECT_ID)

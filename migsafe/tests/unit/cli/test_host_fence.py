@@ -103,6 +103,18 @@ class TestFence(test_host_verdict.HostTestCase):
         self.assertIn('FAILED: it says On', json.loads(out)['Fences'])
         self.assertEqual(['intent', 'failed'], [line['what'] for line in self.lines()])
 
+    def test_dead_bmc_has_a_second_way(self):
+        """One fence that has seen it is enough, and each is tried."""
+        ways = [Fence(lambda: exceptions.MigsafeError('no answer')), Fence(lambda: 'cut off')]
+        ways[1].name = 'storage'
+        for made in (ways, ways[::-1]):
+            with mock.patch.object(fences, 'load', lambda _conf, made=made: made):
+                code, out, _err = self.fence('cn3', '--yes')
+            self.assertEqual(4, code)
+            for word in ('bmc: FAILED: no answer', 'storage: cut off'):
+                self.assertIn(word, json.loads(out)['Fences'])
+        self.assertEqual({'intent', 'failed', 'done'}, {line['what'] for line in self.lines()})
+
     def test_limit(self):
         self.host('cn9', silent(), ago=900)
         self.host('cn10', silent(), ago=900, forced_down=True)

@@ -1,0 +1,72 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Nova says of compute hosts: the one place that holds which of them are fenced.
+
+Cinder's own client of Nova is used, with the account of [nova] in cinder.conf.
+"""
+
+from __future__ import annotations
+
+from cinder import context
+from cinder.compute import nova
+
+from migsafe import exceptions
+from migsafe.text import masked
+
+#: The first version that tells ``forced_down``.
+MICROVERSION = '2.11'
+SECONDS = 10
+
+
+class NotSaid(exceptions.MigsafeError):
+    """Somebody says it here, and not where it is held."""
+
+    message = ('Host %(host)s is not taken for fenced: Nova says that it is not, and only what '
+               'Nova says counts. Once it is powered off or cut off from the storage, and not '
+               'before: openstack compute service set --down %(shell:host)s nova-compute. Then '
+               'try again.')
+
+
+class NovaSilent(exceptions.MigsafeError):
+    """It is not known."""
+
+    message = ('Host %(host)s is not taken for fenced: whether Nova says so cannot be found out '
+               '(%(reason)s). Check the account in section [nova] of cinder.conf, which has to be '
+               'one of an administrator, and that the API of Nova answers; then try again.')
+
+
+def check(host: str) -> None:
+    """See that a host may count as fenced; of one that Nova does not have, the caller knows more.
+
+    :raises NotSaid: Nova says that it is not
+    :raises NovaSilent: that is not known
+    """
+    try:
+        said = declared(host)
+    except Exception as error:
+        raise NovaSilent(host=host, reason=masked(error)) from None
+    if said is False:
+        raise NotSaid(host=host)
+
+
+def declared(host: str) -> bool | None:
+    """Whether the nova-compute of a host is forced down; None: Nova has no such host.
+
+    :raises Exception: whatever the client raises; nothing is known then
+    """
+    if not nova.CONF.nova.auth_type:
+        raise exceptions.ConfigError(group='nova', option='auth_type', reason='it is not set')
+    client = nova.novaclient(context.get_admin_context(), privileged_user=True, timeout=SECONDS,
+                             api_version=MICROVERSION)
+    found = [one for one in client.services.list(host=host, binary='nova-compute')
+             if one.host == host]
+    return all(one.forced_down for one in found) if found else None

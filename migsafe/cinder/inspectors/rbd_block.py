@@ -1,0 +1,103 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Keeps the clients of a host out of a Ceph cluster.
+
+Each client is put on the blocklist by itself, and the address that they have in common as well:
+that keeps out what this host opens later, too. The address is left if it is not the only one, or
+if a monitor, an OSD or this service has it: it is more than that host then.
+
+The account of Cinder may add to the blocklist and list it ("profile rbd"), and may take nothing
+from it.
+
+Rules: Ceph's src/mon/MonCap.cc, "profile rbd", for what is allowed; OSDMap::is_blocklisted() for
+nonce 0, which stands for all clients of an address. A client learns of a new map only when it is
+told; with librados' wait_for_latest_osdmap() the next look makes the OSD wait for that map.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from migsafe import exceptions
+from migsafe.cinder.inspectors.rbd_clients import ADDRESS, Address, Blocklist
+
+#: Until somebody takes it back: an entry ends by itself, and a host that is back must not come in
+#: by that. Five years is what ceph-csi takes for the same.
+SECONDS = 157_784_760.0
+
+
+class NotBlocked(exceptions.MigsafeError):
+    """The monitors do not do it."""
+
+    message = ('Ceph does not put %(address)s on its blocklist: error %(code)s, %(status)s. The '
+               'account of Cinder needs the capability "profile rbd" of the monitors.')
+
+
+def block(cluster: Any, blocked: Blocklist, clients: Iterable[Address]) -> None:
+    """Put clients on the blocklist, and their address; what is on it stays as it is.
+
+    :param cluster: a connected :class:`rados.Rados`
+    :raises NotBlocked: Ceph does not do it
+    """
+    wanted = set(clients)
+    addresses = {client.ip for client in wanted}
+    if len(addresses) == 1 and not addresses & _servers(cluster):
+        wanted |= {_whole(client) for client in wanted}
+    for address in sorted(wanted, key=str):
+        if address in blocked.clients:
+            continue
+        code, _text, status = cluster.mon_command(json.dumps({
+            'prefix': f'osd {blocked.word}', f'{blocked.word}op': 'add', 'addr': str(address),
+            'expire': SECONDS}), b'')
+        if code:
+            raise NotBlocked(address=address, code=-code, status=ascii(status)[:80])
+    cluster.wait_for_latest_osdmap()
+
+
+def left(seen: Mapping[str, Iterable[Address]], blocked: Blocklist) -> tuple[str, ...]:
+    """What of a host can still write, in words.
+
+    Who has not opened an image can do so yet, unless the whole address of the host is blocked.
+
+    :param seen: name of each image -> its clients
+    """
+    addresses = {_whole(client) for clients in seen.values() for client in clients}
+    if addresses and all(map(blocked.has, addresses)):
+        return ()
+    return tuple(
+        f'{name}: {what}' for name, clients in seen.items()
+        for what in ([f'the client at {client} is not blocked' for client in clients
+                      if not blocked.has(client)] if clients else
+                     ['nobody has it open, and the address of the host is not blocked']))
+
+
+def _whole(client: Address) -> Address:
+    return Address(client.ip, 0, 0)
+
+
+def _servers(cluster: Any) -> set[Any]:
+    """Addresses of Ceph's own daemons, and of this client.
+
+    :raises NotBlocked: they cannot be read
+    """
+    found = [cluster.get_addrs()]
+    for prefix, key in (('mon dump', 'mons'), ('osd dump', 'osds')):
+        code, text, status = cluster.mon_command(
+            json.dumps({'prefix': prefix, 'format': 'json'}), b'')
+        if code:
+            raise NotBlocked(address=f'what is not in its "{prefix}"', code=-code,
+                             status=ascii(status)[:80])
+        # NOTE: nothing else of the map, which has the blocklist as well.
+        found.append(json.dumps(json.loads(text)[key]))
+    return {Address.of(one[0]).ip for text in found for one in ADDRESS.finditer(text)}

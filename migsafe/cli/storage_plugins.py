@@ -1,0 +1,63 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The fence and the probe ``storage``.
+
+They stand with the commands, and not in :mod:`migsafe.fencing`, as only where commands are run
+there is a way to the bus of Cinder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from migsafe.cli import storage
+from migsafe.fencing.fences.base import Fence
+from migsafe.fencing.probes.base import Probe, Site
+from migsafe.fencing.signs import Observation, Sign
+
+
+class StorageFence(Fence):
+    """Has the storage accept nothing of a host any more."""
+
+    def __init__(self, conf: Any, name: str) -> None:
+        super().__init__(conf, name)
+        self._backends = storage.Backends(conf)
+
+    def fence(self, host: str) -> str:
+        """Cut it off from each backend, and read back that it is."""
+        seen = self._backends.look(host)
+        if seen.open:
+            seen = self._backends.cut(host, seen)
+        return '; '.join(f'{name} accepts nothing of its {len(volumes)} volume(s)'
+                         for name, volumes in seen.volumes.items())
+
+
+class StorageProbe(Probe):
+    """What the storage accepts of a host, and whether it was seen at work there."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        super().__init__(site, name)
+        self._backends = storage.Backends(site.conf)
+
+    def look(self, host: str, instance_uuid: str) -> Sequence[Observation]:
+        """Ask all backends."""
+        try:
+            seen = self._backends.look(host)
+        except storage.NothingSeen as error:
+            return [self.saw(Sign.NOTHING, str(error))]
+        volumes = sum(map(len, seen.volumes.values()))
+        if not seen.open:
+            return [self.saw(Sign.CUT, f'{volumes} volume(s) in {", ".join(seen.volumes)}')]
+        if seen.active:
+            return [self.saw(Sign.OPENED, '; '.join(seen.active)[:400])]
+        return [self.saw(Sign.NOTHING, f'it may use its {volumes} volume(s), and is not seen to')]

@@ -1,0 +1,120 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+import types
+from unittest import mock
+
+from oslotest import base
+
+from migsafe import exceptions
+from migsafe.cli import bus, config, export_backend, storage, storage_plugins
+from migsafe.fencing.probes.base import Site
+from migsafe.fencing.signs import Sign
+
+
+class Service:
+    """A guarded cinder-volume that takes away what it is told to.
+
+    :param open_: volume -> what the array accepts of it
+    """
+
+    def __init__(self, name, open_, **more):
+        self.open, self.cuts, self.stuck = dict(open_), [], False
+        self.more = {'backend': name, 'maps': True, 'volumes': list(open_), 'active': [],
+                     'elsewhere': [], **more}
+
+    def call(self, method, *, since, host, **arguments):
+        assert (since, host) == ('1.5', 'cn3')
+        if method == 'export_open':
+            return {**self.more, 'open': [text for text in self.open.values() if text]}
+        assert method == 'export_cut' and arguments['user']
+        self.cuts.append(arguments['volumes'])
+        if not self.stuck:
+            self.open |= dict.fromkeys(arguments['volumes'], '')
+        return {'open': []}
+
+
+class TestStorage(base.BaseTestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.conf = types.SimpleNamespace(
+            cinder_conf='/etc/cinder/cinder.conf', storage_backends=['n@a', 'n@b', 'n@a'])
+        self.services = {'n@a': Service('n@a', {'v1': 'v1 is mapped', 'v2': 'v2 is mapped'}),
+                         'n@b': Service('n@b', {})}
+        self.patch(config, 'load', lambda files: files)
+        self.patch(export_backend, 'Backend', lambda files, name: self.services[name])
+
+    def patch(self, where, name, value):
+        patch = mock.patch.object(where, name, value)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def fence(self):
+        return storage_plugins.StorageFence(self.conf, 'storage').fence('cn3')
+
+    def look(self):
+        found, = storage_plugins.StorageProbe(
+            Site(self.conf, None, None), 'storage').look('cn3', '')
+        return found
+
+    def test_each_volume_by_itself(self):
+        self.assertEqual('n@a accepts nothing of its 2 volume(s)', self.fence())
+        self.assertEqual([['v1'], ['v2']], self.services['n@a'].cuts)
+        self.assertEqual([], self.services['n@b'].cuts)
+        # again, nothing is told
+        self.fence()
+        self.assertEqual(2, len(self.services['n@a'].cuts))
+
+    def test_all_at_once_where_nothing_is_mapped(self):
+        self.services['n@b'] = Service('n@b', {'v3': 'x', 'v4': ''}, maps=False)
+        self.assertEqual('n@a accepts nothing of its 2 volume(s); n@b accepts nothing of its 2 '
+                         'volume(s)', self.fence())
+        self.assertEqual([['v3', 'v4']], self.services['n@b'].cuts)
+
+    def test_not_done(self):
+        self.services['n@a'].stuck = True
+        error = self.assertRaises(storage.StillOpen, self.fence)
+        self.assertIn('still accepts v1 is mapped; v2 is mapped', str(error))
+
+    def test_one_more_backend(self):
+        self.services['n@b'].more['elsewhere'] = ['n@a', 'n@c', 'cluster']
+        for call in (self.fence, self.look):
+            error = self.assertRaises(storage.NotNamed, call)
+            self.assertIn('cluster, n@c', str(error))
+        self.assertEqual([], self.services['n@a'].cuts)
+        self.services['n@b'].more.update(elsewhere=['n@a', 'cluster'], backend='cluster')
+        self.fence()
+
+    def test_no_volume_anywhere(self):
+        self.services['n@a'] = Service('n@a', {})
+        self.assertRaises(storage.NothingSeen, self.fence)
+        self.assertEqual(Sign.NOTHING, self.look().sign)
+
+    def test_signs(self):
+        self.assertEqual(Sign.NOTHING, self.look().sign)
+        self.services['n@a'].more['active'] = ['client.7 watches']
+        self.assertEqual((Sign.OPENED, 'client.7 watches'), (self.look().sign, self.look().detail))
+        self.fence()
+        self.assertEqual((Sign.CUT, '2 volume(s) in n@a'), (self.look().sign, self.look().detail))
+
+    def test_a_service_that_does_not_answer_is_no_answer(self):
+        error = bus.Silent(service='n@b', seconds=1, bus='b', check='')
+        with mock.patch.object(self.services['n@b'], 'call', side_effect=error):
+            self.assertRaises(bus.Silent, self.look)
+            self.assertRaises(bus.Silent, self.fence)
+        self.assertEqual([], self.services['n@a'].cuts)
+
+    def test_options(self):
+        for name in ('cinder_conf', 'storage_backends'):
+            with mock.patch.object(self.conf, name, None):
+                error = self.assertRaises(exceptions.ConfigError, self.fence)
+                self.assertIn(f'[migsafe] {name}', str(error))
