@@ -18,6 +18,7 @@ A client is a process that has the image open as QEMU would. All of them have th
 import contextlib
 import pathlib
 import time
+import types
 
 import fixtures
 from cinder import exception
@@ -25,9 +26,14 @@ from cinder.tests.unit import fake_constants
 from cinder.volume import configuration
 from cinder.volume.drivers import rbd as cinder_rbd
 
-from migsafe.cinder.bus import endpoint
+from migsafe.cinder.bus import cutting, endpoint
+from migsafe.cinder.inspectors import rbd_block
+from migsafe.cli import storage, storage_plugins
+from migsafe.fencing.probes.base import Site
+from migsafe.fencing.signs import Sign
 from migsafe.ledger.records import Thing
-from migsafe.tests.cinder import ceph, world
+from migsafe.tests import rbd_guest
+from migsafe.tests.cinder import ceph, test_commands, world
 
 NODE12 = {'host': 'node12', 'initiator': 'iqn.1994-05.com.redhat:12', 'ip': '172.24.9.12'}
 #: What a loaded machine may add.
@@ -291,3 +297,153 @@ class TestPlain(CephWorld):
             self.assertEqual('written', writer.write(8 * number, ('OLD-----', 'NEW-----')[
                 number % 2]))
         self.assertEqual('OLD-----NEW-----' * 2, self.read(32))
+
+
+class TestCut(CephWorld):
+    """A host is cut off from the cluster, though its volumes are attached to it."""
+
+    def setUp(self):
+        super().setUp()
+        self.old = self.reserve()
+        self.attach(self.old)
+        self.endpoint = endpoint.Endpoint(self.guard)
+
+    def look(self):
+        found = self.endpoint.export_open(None, host='node13')
+        self.assertEqual(([self.volume.id], False), (found['volumes'], found['maps']))
+        return found
+
+    def cut(self):
+        return self.endpoint.export_cut(None, host='node13', user='alice',
+                                        volumes=[self.volume.id])['open']
+
+    def test_its_client_writes_no_more(self):
+        client = self.client()
+        found = self.look()
+        for name in ('open', 'active'):
+            text, = found[name]
+            self.assertIn(client.address, text)
+        self.assertEqual([], self.cut())
+        self.assertEqual('ConnectionShutdown', client.write(0, 'fenced'))
+        self.assertEqual(([], []), tuple(self.look()[name] for name in ('open', 'active')))
+        self.assertEqual([], self.cut())
+        # the evacuation goes through
+        new = self.reserve()
+        self.detach(self.old)
+        self.attach(new, world.NODE11)
+        self.assertEqual('written', self.client().write(0, 'evacuated'))
+
+    def test_a_client_that_is_frozen(self):
+        """It has lost its watch, and would go on as the owner of the lock."""
+        client = self.client()
+        client.freeze()
+        self.addCleanup(client.thaw)
+        deadline = time.monotonic() + SLOW
+        while self.watchers() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        found = self.look()
+        self.assertEqual((1, 0), (len(found['open']), len(found['active'])))
+        self.assertEqual([], self.cut())
+        client.thaw()
+        self.assertEqual('ConnectionShutdown', client.write(0, 'returned'))
+
+    def test_nobody_has_it_open(self):
+        """Whoever opens it next could write, as the address of the host is not known."""
+        for open_ in (self.look()['open'], self.cut()):
+            self.assertIn('nobody has it open', open_[0])
+
+    def test_the_address_of_a_server_of_ceph_is_not_blocked(self):
+        """Here it is that of the cluster and of this service, too."""
+        client = self.client()
+        self.assertEqual([], self.cut())
+        self.assertNotIn('127.0.0.1:0/0', self.ceph.tell('osd blocklist ls'))
+        client.kill()
+        again = self.client()
+        self.assertIn(again.address, self.look()['open'][0])
+
+    def test_another_host_has_it_too(self):
+        self.attach(self.reserve(), world.NODE11)
+        error = self.assertRaises(cutting.HadByOthers, self.cut)
+        self.assertIn('node11', str(error))
+
+    def test_an_account_that_may_not(self):
+        client = self.client()
+        self.ceph.tell('auth caps', entity=f'client.{ceph.USER}', caps=[
+            'mon', 'allow r', 'osd', f'profile rbd pool={ceph.POOL}'])
+        self.addCleanup(self.ceph.tell, 'auth caps', entity=f'client.{ceph.USER}', caps=[
+            'mon', 'profile rbd', 'osd', f'profile rbd pool={ceph.POOL}'])
+        error = self.assertRaises(rbd_block.NotBlocked, self.cut)
+        self.assertIn('profile rbd', str(error))
+        self.assertEqual('written', client.write(0, 'still-here'))
+
+
+class TestStorage(test_commands.Commands, CephWorld):
+    """The fence and the probe, over a message bus, and a guest that is a real QEMU."""
+
+    def setUp(self):
+        super().setUp()
+        self.old = self.reserve()
+        self.attach(self.old)
+        with cinder_rbd.RBDVolumeProxy(self.service.driver, self.volume.name) as image:
+            rbd_guest.make_file_system(image)
+        self.conf = types.SimpleNamespace(
+            cinder_conf=self.conf_file, storage_backends=['node@array'])
+
+    def guest(self):
+        return self.useFixture(rbd_guest.Guest(
+            self.ceph.conf, ceph.USER, ceph.POOL, self.volume.name))
+
+    def signs(self):
+        probe = storage_plugins.StorageProbe(Site(self.conf, None, None), 'storage')
+        return [(one.sign, one.detail) for one in probe.look('node13', '')]
+
+    def check(self, *guests):
+        for guest in guests:
+            guest.kill()
+        with self.looked_at() as image:
+            return rbd_guest.check_file_system(image)
+
+    def evacuate(self):
+        """What Nova asks of Cinder, if nothing of migsafe stands in the way there."""
+        new = self.reserve()
+        self.detach(self.old)
+        return new
+
+    def test_second_writer_is_refused_until_the_host_is_fenced(self):
+        old = self.guest()
+        self.assertEqual('', old.write('old'))
+        (sign, detail), = self.signs()
+        self.assertEqual(Sign.OPENED, sign)
+        self.assertIn(self.volume.name, detail)
+        fence = storage_plugins.StorageFence(self.conf, 'storage')
+        self.assertEqual('node@array accepts nothing of its 1 volume(s)', fence.fence('node13'))
+        self.assertEqual([Sign.CUT], [sign for sign, _ in self.signs()])
+        self.assertIn(rbd_guest.BLOCKED, old.write('late'))
+        self.assertEqual('node@array accepts nothing of its 1 volume(s)', fence.fence('node13'))
+        self.attach(self.evacuate(), world.NODE11)
+        new = self.guest()
+        self.assertEqual('', new.write('new'))
+        self.assertIn(rbd_guest.BLOCKED, old.write('later'))
+        code, said = self.check(old, new)
+        self.assertEqual(0, code, said)
+
+    def test_bypassed(self):
+        """Nothing has looked at the host, and nothing was fenced."""
+        old = self.guest()
+        new = self.evacuate()
+        self.refused(new, 'owner of the exclusive lock, has it open')
+        self.assertEqual('', old.write('old'))
+        self.assertEqual(0, self.check(old)[0])
+
+    def test_a_backend_that_is_not_named(self):
+        volume = super(CephWorld, self).make_volume(host='node@other#pool')
+        world.db.volume_attached(
+            self.admin, self.reserve(volume=volume), fake_constants.UUID1, 'node13', '/dev/vdb')
+        fence = storage_plugins.StorageFence(self.conf, 'storage')
+        error = self.assertRaises(storage.NotNamed, fence.fence, 'node13')
+        self.assertIn('node@other', str(error))
+
+    def test_nothing_to_be_cut_off_from(self):
+        fence = storage_plugins.StorageFence(self.conf, 'storage')
+        self.assertRaises(storage.NothingSeen, fence.fence, 'node99')
+        self.assertRaises(storage.StillOpen, fence.fence, 'node13')

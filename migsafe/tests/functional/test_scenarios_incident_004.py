@@ -38,10 +38,6 @@ class EvacuatedTest(EvacuationTest):
             self.lab.wait()
         return self.lab.observer(server).running_on()
 
-
-class TestStoppedNovaCompute(EvacuatedTest):
-    """The guest runs on; Nova lets the evacuation through, as its heartbeat is late."""
-
     def policy(self, value):
         """The option, as it is read by the host that the guest is to come to."""
         CONF.set_override('evacuation', value, group='migsafe')
@@ -63,6 +59,10 @@ class TestStoppedNovaCompute(EvacuatedTest):
             service = objects.Service.get_by_compute_host(context, host)
             service.last_seen_up = timeutils.utcnow(with_timezone=True) - ago
             service.save()
+
+
+class TestStoppedNovaCompute(EvacuatedTest):
+    """The guest runs on; Nova lets the evacuation through, as its heartbeat is late."""
 
     def test_plain_nova_starts_a_second_copy(self):
         """The control: what a host does that does not look."""

@@ -132,7 +132,7 @@ class Machine:
 
     def save(self, state: pathlib.Path) -> None:
         """Stop, and write the whole guest to a file."""
-        with _Monitor(self._qmp) as monitor:
+        with Monitor(self._qmp) as monitor:
             monitor.do('stop')
             monitor.leave_memory()
             monitor.do('migrate', uri=f'exec:cat > {state}')
@@ -146,11 +146,11 @@ class Machine:
     def resume(self, timeout: float = 600) -> None:
         """Let a restored guest run: it was stopped when it was saved, and comes back so."""
         end = time.monotonic() + timeout
-        while not self._qmp.exists() and time.monotonic() < end and self.process.poll() is None:
-            time.sleep(0.02)
-        if not self._qmp.exists():
-            raise Failed(f'no restore: {self.last_words()}')
-        with _Monitor(self._qmp) as monitor:
+        try:
+            monitor = connected(self._qmp, self.process, timeout)
+        except Failed as error:
+            raise Failed(f'no restore: {self.last_words()}') from error
+        with monitor:
             monitor.leave_memory()
             monitor.do('migrate-incoming', uri=f'exec:cat {self._state}')
             while monitor.do('query-status')['status'] == 'inmigrate':
@@ -168,7 +168,7 @@ class Machine:
         return f'{self._errors.read_text(errors="replace")}\n{self.said()[-4000:]}'
 
 
-class _Monitor:
+class Monitor:
     """A client of QMP; see QEMU's docs/interop/qmp-spec.rst."""
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -216,3 +216,17 @@ class _Monitor:
                 found: dict[str, Any] = answer['return']
                 return found
         raise Failed(f'QMP {command}: no answer')
+
+
+def connected(path: pathlib.Path, process: subprocess.Popen[bytes],
+              timeout: float = 600) -> Monitor:
+    """A client of the QMP of a QEMU that has just been started.
+
+    :raises Failed: there is no socket in time
+    """
+    end = time.monotonic() + timeout
+    while not path.exists() and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.02)
+    if not path.exists():
+        raise Failed(f'{path} is not there')
+    return Monitor(path)
