@@ -139,8 +139,9 @@ class ExportRevert(export_backend.BackendCommand):
         parser.add_argument('--from-host', required=True, metavar='HOST',
                             help='the host whose exports they are')
         parser.add_argument(
-            '--host-is-fenced', action='store_true', help='declare that the host is powered off '
-            'or cut off from the storage, and stays so; asks for confirmation')
+            '--host-is-fenced', action='store_true', help='the host is powered off or cut off '
+            'from the storage, and stays so, as its forced_down in Nova says; asks for '
+            'confirmation')
         parser.add_argument(
             '--initiator', metavar='NAME', help='an initiator of HOST: also what the array maps '
             'one volume to there and nobody has recorded; the volume must be attached nowhere')

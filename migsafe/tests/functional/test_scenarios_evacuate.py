@@ -25,7 +25,7 @@ from migsafe.cli import cloud_evacuation, evacuating
 from migsafe.fencing import turns
 from migsafe.fencing.verdict import HostVerdict
 from migsafe.preflight.facts import Server
-from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE, THIRD
 from migsafe.tests.functional.test_scenarios_outlived import EvacuationTest
 
 
@@ -53,10 +53,13 @@ class TestEvacuate(EvacuationTest):
         self.api = cloud_evacuation.Evacuations()
         self.api._made = Adapter(self.lab)
 
-    def run_it(self, server, verdict=HostVerdict.DEAD):
-        """The verdict is that of the command; the destination looks for itself."""
-        seen = types.SimpleNamespace(verdict=verdict)
-        run = evacuating.Run(self.api, lambda *_: seen, DESTINATION, 9, 600)
+    def run_it(self, server, explain=None):
+        """The verdict is that of the command; the destination looks for itself.
+
+        :param explain: None takes each host for dead
+        """
+        explain = explain or (lambda *_: types.SimpleNamespace(verdict=HostVerdict.DEAD))
+        run = evacuating.Run(self.api, explain, DESTINATION, 9, 600)
         passing = types.SimpleNamespace(sleep=lambda _: self.lab.wait(), monotonic=time.monotonic)
         with mock.patch.object(evacuating, 'time', passing), turns.Turns(
                 '', self.useFixture(fixtures.TempDir()).path) as held:
@@ -72,6 +75,27 @@ class TestEvacuate(EvacuationTest):
         self.assertEqual(('evacuated', f'to {DESTINATION}: ACTIVE'), self.run_it(server))
         self.assertEqual([DESTINATION], self.lab.observer(server).running_on())
         self.assertEqual([], self.api.of_host(SOURCE))
+
+    def judge(self, host, instance_uuid):
+        """As another host sees it: Nova's records, and the answers of the plugins."""
+        with self.lab.world.looking():
+            return self.participant(THIRD).clients.hosts.judge(host, instance_uuid)
+
+    def test_with_the_verdict_of_the_hosts_themselves(self):
+        """A host that lives, one that is silent, and one that somebody has fenced as well."""
+        server = self.guest()
+        self.assertEqual('refused', self.run_it(server, self.judge)[0])
+        self.power_off(SOURCE)
+        result, detail = self.run_it(server, self.judge)
+        self.assertEqual('refused', result)
+        for word in ('UNKNOWN', 'rpc: silent'):
+            self.assertIn(word, detail)
+        self.assertEqual([], self.lab.observer(server).running_on())
+        self.addCleanup(self.force_up, SOURCE)
+        self.api.force_down(SOURCE)
+        self.assertEqual('word', self.judge(SOURCE, server.uuid).row.name)
+        self.assertEqual('evacuated', self.run_it(server, self.judge)[0])
+        self.assertEqual([DESTINATION], self.lab.observer(server).running_on())
 
     def test_host_that_lives_is_kept_by_the_destination(self):
         server = self.guest()
