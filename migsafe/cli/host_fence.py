@@ -21,6 +21,7 @@ from migsafe.fencing import fences
 from migsafe.fencing.facts import Life
 from migsafe.fencing.fence_log import FenceLog
 from migsafe.fencing.fences.base import Fence
+from migsafe.fencing.turns import Turns
 from migsafe.fencing.verdict import HostVerdict, Judgement
 
 WARNING = """\
@@ -33,6 +34,14 @@ class NotFenced(exceptions.MigsafeError):
     """It is not known to be in need of it."""
 
     message = 'Host %(host)s is not fenced: %(why)s (%(seen)s). %(next)s'
+
+
+class Interrupted(exceptions.MigsafeError):
+    """What became of it is not known here."""
+
+    message = ('The fence %(fence)s of host %(host)s was interrupted: the host may be fenced or '
+               'not, and nothing else was done. "migsafe host explain %(shell:host)s" looks; the '
+               'same command can be given again.')
 
 
 class HostFence(base.One):
@@ -78,12 +87,15 @@ def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, st
 
     :param conf: the options of [migsafe]
     :returns: name of the fence -> what came of it; whether none has seen that it is fenced
-    :raises Busy: another command fences
+    :raises Busy: another command fences from this machine
+    :raises Fenced: another command fences this host, wherever it runs
+    :raises Interrupted: by its operator
     :raises TooMany: no more hosts may be fenced now
     """
     done, failed = {}, True
     log = FenceLog(conf.state_path, conf.fence_limit)
-    with log.turn(host, base.operator()):
+    with Turns(conf.evacuation_lock, conf.state_path) as turns, turns.at(host), \
+            log.turn(host, base.operator()):
         for one in made:
             try:
                 said = one.fence(host)
@@ -91,6 +103,9 @@ def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, st
                 log.add(host, 'failed', fence=one.name, detail=show.text(error))
                 done[one.name] = f'FAILED: {show.text(error)}'
                 continue
+            except KeyboardInterrupt:
+                log.add(host, 'interrupted', fence=one.name)
+                raise Interrupted(host=host, fence=one.name) from None
             log.add(host, 'done', fence=one.name, detail=said)
             done[one.name], failed = show.text(said), False
     return done, failed

@@ -26,7 +26,9 @@ import uuid
 
 from migsafe import exceptions
 
-NEEDED, MORE = ('address', 'username', 'password', 'uuid'), ('system', 'ca_file')
+NEEDED, MORE = ('address', 'username', 'password', 'uuid'), ('system', 'ca_file', 'cipher_suite')
+#: The scheme of an address, and the name of its probe and fence.
+IPMI = 'ipmi'
 #: Where passwords go over the wire in the clear, which is for simulators.
 LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 
@@ -35,10 +37,11 @@ LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 class Bmc:
     """The BMC of one host.
 
-    :param address: https://...
+    :param address: https://... of its Redfish service, or ipmi://...
     :param uuid: of the machine, as its own firmware says (/sys/class/dmi/id/product_uuid)
     :param system: path of the system in its Redfish service; empty if it has but one
     :param ca_file: certificates that it is checked by; empty: those of this machine
+    :param cipher_suite: number of that of IPMI; empty: ipmitool asks for the best
     """
 
     host: str
@@ -48,6 +51,17 @@ class Bmc:
     uuid: uuid.UUID
     system: str = ''
     ca_file: str = ''
+    cipher_suite: str = ''
+
+    @property
+    def where(self) -> urllib.parse.SplitResult:
+        """The address in its parts."""
+        return urllib.parse.urlsplit(self.address)
+
+    @property
+    def protocol(self) -> str:
+        """The name of the probe and of the fence that can talk to it."""
+        return IPMI if self.where.scheme == IPMI else 'redfish'
 
 
 def read(path: str) -> dict[str, Bmc]:
@@ -76,16 +90,32 @@ def _bmc(path: str, host: str, found: dict[str, str]) -> Bmc:
     if missing or unknown:
         raise _refused(path, f'[{host}] ' + (f'has no {missing[0]}' if missing else
                                              f'has {unknown[0]}, which is not known'))
-    url = urllib.parse.urlsplit(found['address'])
-    if not url.hostname or url.username or url.scheme != 'https' and not (
-            url.scheme == 'http' and url.hostname in LOOPBACK):
-        raise _refused(path, f'the address in [{host}] must be https://HOST or https://HOST:PORT')
+    if not _usable(found['address']):
+        raise _refused(path, f'the address in [{host}] must be https://HOST or https://HOST:PORT, '
+                       'or ipmi://HOST or ipmi://HOST:PORT')
     try:
         machine = uuid.UUID(found['uuid'])
     except ValueError:
         raise _refused(path, f'the uuid in [{host}] is none') from None
+    if not found.get('cipher_suite', '0').isdecimal():
+        raise _refused(path, f'the cipher_suite in [{host}] is no number')
     return Bmc(host, found['address'], found['username'], found['password'], machine,
-               found.get('system', ''), found.get('ca_file', ''))
+               *(found.get(name, '') for name in MORE))
+
+
+def _usable(address: str) -> bool:
+    """Whether an address names a place, and nothing else that would be left out."""
+    try:
+        url = urllib.parse.urlsplit(address)
+        # a name that begins with a hyphen is an option to a program
+        place = bool(url.hostname) and not url.hostname.startswith('-') and url.port != 0
+    except ValueError:
+        return False
+    if not place or url.username or url.password:
+        return False
+    if url.scheme == IPMI:
+        return not (url.path.strip('/') or url.query or url.fragment)
+    return url.scheme == 'https' or url.scheme == 'http' and url.hostname in LOOPBACK
 
 
 def _refused(path: str, why: str) -> exceptions.ConfigError:

@@ -64,14 +64,13 @@ class FenceLog:
         :raises Busy: another process is at it
         :raises TooMany: no more hosts may be fenced now
         """
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        handle = self._open()
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Busy(host=host, path=self._path) from None
-            others = self._lately() - {host}
+            others = self._lately('intent') - {host}
             if len(others) >= self._limit:
                 raise TooMany(host=host, count=len(others), others=', '.join(sorted(others)),
                               limit=self._limit)
@@ -83,20 +82,30 @@ class FenceLog:
     def add(self, host: str, what: str, **more: Any) -> None:
         """Add a line, and do not go on before it is on the disk."""
         line = jsonutils.dumps({'at': time.time(), 'host': host, 'what': what, **more})
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        handle = self._open()
         try:
             os.write(handle, f'{line}\n'.encode())
             os.fsync(handle)
         finally:
             os.close(handle)
 
-    def _lately(self) -> set[str]:
-        """Hosts that may have been fenced within a cycle; a clock that was ahead counts, too."""
-        found = set()
+    def was_on(self, host: str) -> bool:
+        """Whether its BMC has said, within a cycle, that it had power."""
+        return host in self._lately('on')
+
+    def _open(self) -> int:
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def _lately(self, what: str) -> set[str]:
+        """Hosts that have such a line of within a cycle; a clock that was ahead counts, too."""
+        found: set[str] = set()
+        if not os.path.exists(self._path):
+            return found
         with open(self._path, encoding='utf-8', errors='replace') as handle:
             for line in handle:
                 with contextlib.suppress(ValueError, TypeError, KeyError):
                     said = jsonutils.loads(line)
-                    if said['what'] == 'intent' and float(said['at']) > time.time() - CYCLE:
+                    if said['what'] == what and float(said['at']) > time.time() - CYCLE:
                         found.add(str(said['host']))
         return found

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One evacuation per instance at a time, whoever asks for it, on however many machines."""
+"""One evacuation per instance, and one fence per host, at a time, on however many machines."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import os
 import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from migsafe import exceptions
 from migsafe.masking import one_line
@@ -30,6 +31,14 @@ class Taken(exceptions.MigsafeError):
     message = ('Instance %(instance)s is left alone: another command evacuates it now, or what '
                '[migsafe] evacuation_lock names does not answer. Wait until that has ended, or '
                'look at the option.')
+
+
+class Fenced(exceptions.MigsafeError):
+    """Somebody else is at it."""
+
+    message = ('Host %(host)s is not fenced: another command is fencing it now, or what [migsafe] '
+               'evacuation_lock names does not answer. Wait until that has ended and look again '
+               'with "migsafe host explain %(shell:host)s", or look at the option.')
 
 
 class Turns:
@@ -75,13 +84,27 @@ class Turns:
 
         :raises Taken: another process is at it, or that cannot be known
         """
-        lock = self._coordinator.get_lock(f'migsafe-evacuation-{instance_uuid}'.encode())
+        with self._lock(f'migsafe-evacuation-{instance_uuid}', Taken(instance=instance_uuid)):
+            yield
+
+    @contextlib.contextmanager
+    def at(self, host: str) -> Iterator[None]:
+        """While this host is fenced.
+
+        :raises Fenced: another process is at it, or that cannot be known
+        """
+        with self._lock(f'migsafe-fence-{quote(host, safe="")}', Fenced(host=host)):
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, taken: exceptions.MigsafeError) -> Iterator[None]:
+        lock = self._coordinator.get_lock(name.encode())
         try:
             mine = lock.acquire(blocking=False)
         except Exception:
             mine = False
         if not mine:
-            raise Taken(instance=instance_uuid)
+            raise taken
         try:
             yield
         finally:

@@ -9,40 +9,27 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the BMC of a host says of its power."""
+"""What the BMC of a host says of its power, over Redfish."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from migsafe.fencing import bmc, redfish
-from migsafe.fencing.probes.base import Probe, Site
-from migsafe.fencing.signs import Observation, Sign
-from migsafe.text import masked
-
-#: Anything else, such as the moment in which it is switched, tells nothing.
-SIGNS = {redfish.ON: Sign.POWERED, 'PoweringOn': Sign.POWERED, redfish.OFF: Sign.OFF}
+from migsafe.fencing.probes.base import Site
+from migsafe.fencing.probes.power import Power
 
 
-class Redfish(Probe):
-    """The power state over Redfish, of exactly this machine.
+class Redfish(Power):
+    """The power state over Redfish.
 
     :raises ConfigError: the file of BMCs or sushy cannot be used
     """
 
+    PROTOCOL = 'redfish'
+
     def __init__(self, site: Site, name: str) -> None:
         super().__init__(site, name)
-        self._bmcs = bmc.read(site.conf.bmc_file)
         redfish.library()
 
-    def look(self, host: str, instance_uuid: str) -> Sequence[Observation]:
-        """Ask once."""
-        known = self._bmcs.get(host)
-        if known is None:
-            return [self.saw(Sign.NOTHING, '[migsafe] bmc_file has no BMC of it')]
-        try:
-            # It is asked three times in a look: for its root, its system and the state.
-            state = redfish.Machine(known, self.site.conf.probe_timeout / 3).power()
-        except Exception as error:
-            return [self.saw(Sign.NOTHING, masked(error))]
-        return [self.saw(SIGNS.get(state, Sign.NOTHING), f'{known.address}: {state}')]
+    def machine(self, known: bmc.Bmc) -> redfish.Machine:
+        """It is asked three times in a look: for its root, its system and the state."""
+        return redfish.Machine(known, self.site.conf.probe_timeout / 3)

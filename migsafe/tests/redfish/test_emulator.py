@@ -13,6 +13,9 @@
 
 import importlib
 import os
+import shutil
+import ssl
+import subprocess
 import threading
 import types
 import unittest
@@ -24,7 +27,8 @@ from sushy_tools.emulator import main as emulator
 from werkzeug import serving
 
 from migsafe import exceptions
-from migsafe.fencing import bmc, redfish
+from migsafe.fencing import bmc, power
+from migsafe.fencing.fences import power as power_fence
 from migsafe.fencing.fences import redfish as fence
 from migsafe.fencing.probes import redfish as probe
 from migsafe.fencing.signs import Sign
@@ -76,12 +80,17 @@ class EmulatorTest(testtools.TestCase):
         app = importlib.reload(emulator).app
         app.configure(config_file=config)
         self.requests = Requests(app.wsgi_app)
-        self.server = serving.make_server('127.0.0.1', 0, self.requests, threaded=True)
+        context = self.secure()
+        self.server = serving.make_server('127.0.0.1', 0, self.requests, threaded=True,
+                                          ssl_context=context)
         thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(self.server.shutdown)
-        self.useFixture(fixtures.MonkeyPatch('migsafe.fencing.redfish.PAUSE', 0.05))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.fencing.power.PAUSE', 0.05))
+
+    def secure(self):
+        """Not at all."""
 
     @staticmethod
     def hashed():
@@ -100,7 +109,9 @@ class EmulatorTest(testtools.TestCase):
         with open(path, 'w') as handle:
             handle.write(f'[{HOST}]\n' + ''.join(f'{k} = {v}\n' for k, v in values.items()))
         os.chmod(path, 0o600)
-        return types.SimpleNamespace(bmc_file=path, probe_timeout=30.0, fence_timeout=30)
+        return types.SimpleNamespace(
+            bmc_file=path, probe_timeout=30.0, fence_timeout=30, fence_limit=3,
+            state_path=os.path.join(self.directory, 'state'))
 
     def looks(self, host=HOST, **more):
         site = types.SimpleNamespace(conf=self.conf(**more))
@@ -144,8 +155,16 @@ class TestFence(EmulatorTest):
             self.assertIn(MACHINE, self.fence())
         self.assertEqual(1, len(self.requests.resets))
 
+    def test_one_that_says_off_and_nothing_else(self):
+        """It is off, as far as anybody can tell; the log that has seen it on is another's."""
+        self.fence()
+        shutil.rmtree(os.path.join(self.directory, 'state'))
+        error = self.assertRaises(power_fence.NeverSeenOn, self.fence)
+        self.assertIn('nothing was switched', str(error))
+        self.assertEqual(1, len(self.requests.resets))
+
     def test_another_machine_is_not_switched_off(self):
-        error = self.assertRaises(redfish.WrongMachine, self.fence, uuid=OTHER)
+        error = self.assertRaises(power.WrongMachine, self.fence, uuid=OTHER)
         for word in (HOST, MACHINE, OTHER, 'bmc_file'):
             self.assertIn(word, str(error))
         self.assertEqual([], self.requests.resets)
@@ -161,7 +180,7 @@ class TestFence(EmulatorTest):
         self.requests.ignore = True
         conf = self.conf()
         conf.fence_timeout = 1
-        error = self.assertRaises(redfish.StillOn, fence.Redfish(conf, 'redfish').fence, HOST)
+        error = self.assertRaises(power.StillOn, fence.Redfish(conf, 'redfish').fence, HOST)
         self.assertIn('it says On', str(error))
         self.assertEqual(1, len(self.requests.resets))
 
@@ -173,6 +192,36 @@ class TestFence(EmulatorTest):
                 self.assertIn(word, str(error))
             self.assertNotIn(PASSWORD, str(error))
         self.assertEqual([], self.requests.resets)
+
+
+class TestCertificate(EmulatorTest):
+    """Of an authority that only its own file knows."""
+
+    def secure(self):
+        """The certificate of the service, and who vouches for it."""
+        key, self.authority = (os.path.join(self.directory, name) for name in ('key', 'pem'))
+        subprocess.run(
+            ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj',
+             '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out',
+             self.authority], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.authority, key)
+        return context
+
+    def test_certificate(self):
+        good = f'https://127.0.0.1:{self.server.port}'
+        found = self.looks(address=good)
+        self.assertEqual(Sign.NOTHING, found.sign)
+        self.assertIn('CERTIFICATE_VERIFY_FAILED', found.detail)
+        error = self.assertRaises(exceptions.MigsafeError, self.fence, address=good)
+        for word in (HOST, 'CERTIFICATE_VERIFY_FAILED', 'ca_file'):
+            self.assertIn(word, str(error))
+        self.assertEqual([], self.requests.made)
+        # the control: all else is as it should be
+        self.assertIs(Sign.POWERED, self.looks(address=good, ca_file=self.authority).sign)
+        # a name that the certificate is not for
+        found = self.looks(address=f'https://localhost:{self.server.port}', ca_file=self.authority)
+        self.assertIs(Sign.NOTHING, found.sign)
 
 
 class TestFile(EmulatorTest):

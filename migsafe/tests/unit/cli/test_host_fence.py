@@ -16,7 +16,7 @@ import os
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.fencing import fence_log, fences
+from migsafe.fencing import fence_log, fences, turns
 from migsafe.tests.unit.cli import test_host_verdict
 from migsafe.tests.unit.cli.test_host_verdict import silent
 
@@ -29,7 +29,7 @@ class Fence:
 
     def fence(self, host):
         answer = self.done()
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -114,6 +114,26 @@ class TestFence(test_host_verdict.HostTestCase):
             for word in ('bmc: FAILED: no answer', 'storage: cut off'):
                 self.assertIn(word, json.loads(out)['Fences'])
         self.assertEqual({'intent', 'failed', 'done'}, {line['what'] for line in self.lines()})
+
+    def test_interrupt(self):
+        self.answer = KeyboardInterrupt()
+        code, _out, err = self.fence('cn3', '--yes')
+        self.assertEqual(1, code)
+        for word in ('was interrupted', 'may be fenced or not', 'migsafe host explain cn3'):
+            self.assertIn(word, err)
+        self.assertEqual(['intent', 'interrupted'], [line['what'] for line in self.lines()])
+        self.answer = 'its power is off'
+        self.assertEqual(4, self.fence('cn3', '--yes')[0])
+
+    def test_two_at_once(self):
+        """On two machines, with a lock that both have; their logs are their own."""
+        lock = f'file://{self.state}/lock'
+        self.configure(f'[migsafe]\nstate_path = {self.state}/here\nevacuation_lock = {lock}')
+        with turns.Turns(lock, '/nowhere') as other, other.at('cn3'):
+            code, _out, err = self.fence('cn3', '--yes')
+            self.assertEqual((1, []), (code, self.fenced))
+            self.assertIn('cn3 is not fenced: another command is fencing it now', err)
+        self.assertEqual(4, self.fence('cn3', '--yes')[0])
 
     def test_limit(self):
         self.host('cn9', silent(), ago=900)

@@ -20,8 +20,8 @@ import uuid
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.fencing import bmc, fences, probes, redfish
-from migsafe.fencing.fences import redfish as fence
+from migsafe.fencing import bmc, fence_log, fences, power, probes
+from migsafe.fencing.fences import power as fence
 from migsafe.fencing.signs import Sign
 
 HOST, MACHINE = 'node13', '4c4c4544-0051-3310-8054-b4c04f4d3132'
@@ -38,7 +38,7 @@ class Case(unittest.TestCase):
         sushy.auth = types.SimpleNamespace(BasicAuth=lambda user, password: (user, password))
         sushy.Sushy = self.connect
         self.enterContext(mock.patch.dict(sys.modules, sushy=sushy))
-        self.enterContext(mock.patch.object(redfish, 'PAUSE', 0))
+        self.enterContext(mock.patch.object(power, 'PAUSE', 0))
         self.directory = self.enterContext(tempfile.TemporaryDirectory())
 
     def connect(self, address, **how):
@@ -50,7 +50,8 @@ class Case(unittest.TestCase):
     def system(self, identity):
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         return types.SimpleNamespace(
-            uuid=self.said, reset_system=self.reset,
+            uuid=self.said.pop(0) if isinstance(self.said, list) else self.said,
+            reset_system=self.reset,
             power_state=None if state is None else types.SimpleNamespace(value=state))
 
     def reset(self, kind):
@@ -66,7 +67,8 @@ class Case(unittest.TestCase):
         os.chmod(path, mode)
         return types.SimpleNamespace(
             bmc_file=path, probe_timeout=3, fence_timeout=0, probes=['redfish'],
-            fences=['redfish'])
+            fences=['redfish'], state_path=os.path.join(self.directory, 'state'),
+            fence_limit=3)
 
     def look(self, host=HOST):
         one, = probes.load(types.SimpleNamespace(conf=self.conf()))
@@ -116,15 +118,39 @@ class TestFence(Case):
         self.assertIn(MACHINE, self.fence())
         self.assertEqual(['ForceOff'], self.resets)
 
-    def test_one_that_is_off(self):
+    def test_one_that_says_off_and_nothing_else(self):
+        """It may be wrong, and the host on."""
         self.states = ['Off']
-        self.fence()
+        with self.assertRaises(fence.NeverSeenOn) as caught:
+            self.fence()
+        for word in (HOST, 'nothing was switched', 'set --down node13 nova-compute'):
+            self.assertIn(word, str(caught.exception))
         self.assertEqual([], self.resets)
+
+    def test_again_after_the_answer_was_lost(self):
+        self.states = ['On', 'On', OSError('away')]
+        self.assertRaises(power.StillOn, self.fence)
+        self.states = ['Off']
+        self.assertIn(MACHINE, self.fence())
+        self.assertEqual(['ForceOff'], self.resets)
+        with mock.patch.object(fence_log, 'CYCLE', 0):
+            self.assertRaises(fence.NeverSeenOn, self.fence)
+
+    def test_state_in_between_is_no_sight_of_its_power(self):
+        for state, proof in (('PoweringOn', True), ('PoweringOff', False), (None, False)):
+            self.directory = self.enterContext(tempfile.TemporaryDirectory())
+            self.states = [state, state, 'Off']
+            if proof:
+                self.fence()
+            else:
+                self.assertRaises(fence.NeverSeenOn, self.fence)
 
     def test_another_machine(self):
         """Also if it becomes another one in the middle."""
         self.said = OTHER
-        self.assertRaises(redfish.WrongMachine, self.fence)
+        self.assertRaises(power.WrongMachine, self.fence)
+        self.said = [MACHINE, OTHER]
+        self.assertRaises(power.WrongMachine, self.fence)
         self.assertEqual([], self.resets)
 
     def test_lost_answer(self):
@@ -133,8 +159,8 @@ class TestFence(Case):
         self.assertEqual(['ForceOff'], self.resets)
 
     def test_not_off(self):
-        for self.states, said in ((['On'], 'says On'), ([*'ab', OSError('away')], 'away')):
-            with self.assertRaises(redfish.StillOn) as caught:
+        for self.states, said in ((['On'], 'says On'), (['On', 'On', OSError('away')], 'away')):
+            with self.assertRaises(power.StillOn) as caught:
                 self.fence()
             for word in (HOST, said, 'by hand'):
                 self.assertIn(word, str(caught.exception))
@@ -152,7 +178,7 @@ class TestFence(Case):
             conf.fences = names
             with self.assertRaises(exceptions.ConfigError) as caught:
                 fences.load(conf)
-            self.assertIn('It may name redfish', str(caught.exception))
+            self.assertIn('It may name ipmi, redfish', str(caught.exception))
 
 
 class TestFile(Case):
@@ -177,8 +203,11 @@ class TestFile(Case):
             self.assertIn(f'has no {name}', self.refused(**{name: ''}))
         self.assertIn('has colour', self.refused(colour='blue'))
         self.assertIn('uuid', self.refused(uuid='4711'))
-        for address in ('http://10.0.0.13', '10.0.0.13', 'ftp://x', 'https://', 'https://a:b@x'):
+        for address in ('http://10.0.0.13', '10.0.0.13', 'ftp://x', 'https://', 'https://a:b@x',
+                        'ipmi://', 'ipmi://-x', 'ipmi://x:0', 'ipmi://x:y', 'ipmi://x/1',
+                        'ipmi://x?y=1', 'ipmi://a@x', 'https://[x'):
             self.assertIn('https://HOST', self.refused(address=address))
+        self.assertIn('cipher_suite', self.refused(cipher_suite='-x'))
         for text in ('hush', f'[{HOST}]\nhush', f'[{HOST}]\n[{HOST}]\n'):
             self.assertIn('cannot be read', self.refused(text))
         with self.assertRaises(exceptions.ConfigError):

@@ -1,0 +1,91 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Switches a host off over its BMC, whatever that speaks."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+from migsafe import exceptions
+from migsafe.fencing import bmc, power
+from migsafe.fencing.fence_log import FenceLog
+from migsafe.fencing.fences.base import Fence
+from migsafe.text import masked
+
+#: States in which a machine was seen with power.
+LIT = (power.ON, 'PoweringOn')
+
+
+class NoBmc(exceptions.MigsafeError):
+    """Which machine a host is, is not known."""
+
+    message = ('[migsafe] bmc_file has no BMC of host %(host)s that speaks %(protocol)s, so that '
+               'it was not switched off. Add it there, or switch the host off by hand.')
+
+
+class NotSwitched(exceptions.MigsafeError):
+    """The BMC does not do it."""
+
+    message = ('Host %(host)s was not switched off over its BMC %(address)s: %(reason)s. Check '
+               'the address, user, password and ca_file in [migsafe] bmc_file, or switch the host '
+               'off by hand.')
+
+
+class NeverSeenOn(exceptions.MigsafeError):
+    """What a BMC says that always says the same is no proof."""
+
+    message = ('The BMC %(address)s says that host %(host)s is off, and nothing was switched: it '
+               'did not say before that it is on, and one that is wrong says the same. Look at '
+               'its console; if it is off, say so with "openstack compute service set --down '
+               '%(shell:host)s nova-compute".')
+
+
+class PowerOff(Fence):
+    """Power off by force.
+
+    It counts only if the same BMC has said, within the hour before, that the power was on: then it
+    does see this power. That is kept in the log of fences, so that a fence whose answer was lost
+    can be asked for again.
+    """
+
+    #: as :attr:`migsafe.fencing.bmc.Bmc.protocol`
+    PROTOCOL: ClassVar[str]
+
+    def __init__(self, conf: Any, name: str) -> None:
+        super().__init__(conf, name)
+        self._bmcs = bmc.read(conf.bmc_file)
+
+    @abc.abstractmethod
+    def machine(self, known: bmc.Bmc) -> power.Machine:
+        """The machine behind a BMC."""
+
+    def fence(self, host: str) -> str:
+        """Switch it off, and read back that it is."""
+        known = self._bmcs.get(host)
+        if known is None or known.protocol != self.PROTOCOL:
+            raise NoBmc(host=host, protocol=self.PROTOCOL)
+        log = FenceLog(self.conf.state_path, self.conf.fence_limit)
+        machine = self.machine(known)
+        try:
+            state = machine.power()
+            if state in LIT:
+                log.add(host, 'on', fence=self.name)
+            if state != power.OFF:
+                machine.off(self.conf.fence_timeout)
+        except exceptions.MigsafeError:
+            raise
+        except Exception as error:
+            raise NotSwitched(host=host, address=known.address, reason=masked(error)) from None
+        if not log.was_on(host):
+            raise NeverSeenOn(host=host, address=known.address)
+        return f'{known.address} says that the power of machine {known.uuid} is off'
