@@ -18,53 +18,70 @@ import collections
 import sys
 from collections.abc import Iterable, Mapping
 
-from migsafe.tests.fencing_drawn import model, rules
+from migsafe.tests.fencing_drawn import controller, model, rules
 
 #: Seconds after its death in which a host should be evacuated.
 DEADLINE = 600
-RULES: dict[str, rules.Rule] = {
+#: Which of the schedules is played with commands, too: these take ten times as long.
+EACH = 10
+TIMES = range(model.STEP, model.LENGTH, model.STEP)
+Tried = rules.Rule | controller.Controller
+RULES: dict[str, Tried] = {
     'heartbeat': rules.heartbeat,
     'matrix': rules.matrix,
     'table, default probes': rules.Table(rules.DEFAULT),
     'table, all probes': rules.Table(),
     'table, two proofs, lying scripts': rules.Table(believes=False, scripts=True),
+    'table and commands that fence': controller.Controller(rules.Table(rules.DEFAULT)),
 }
 #: What must start something twice, or nothing was tried: scripts that force down whatever has no
-#: heartbeat, and an operator who lets migsafe believe them.
-CONTROLS: dict[str, rules.Rule] = {
+#: heartbeat and an operator who lets migsafe believe them; fences that believe any BMC.
+CONTROLS: dict[str, Tried] = {
     'table, believing lying scripts': rules.Table(rules.DEFAULT, scripts=True),
+    'fences, believing any BMC': controller.Controller(rules.Table(rules.DEFAULT), credulous=True),
 }
 
 
-def run(seeds: Iterable[int], tried: Mapping[str, rules.Rule] = RULES
+def run(seeds: Iterable[int], tried: Mapping[str, Tried] = RULES
         ) -> dict[str, collections.Counter[str]]:
     """Play schedules under each rule, and count.
 
     :returns: rule -> hosts evacuated, double starts, hosts that died for good, and how many of
-        them were evacuated in time
+        them were evacuated in time; hosts of which the power was cut, and more than once
     """
     counts: dict[str, collections.Counter[str]] = {
         name: collections.Counter() for name in tried}
-    for seed in seeds:
-        cloud = model.draw(seed)
-        for name, rule in tried.items():
-            for host in cloud.hosts:
-                _play(cloud, host, rule, counts[name])
+    with controller.stage():
+        for seed in seeds:
+            cloud = model.draw(seed)
+            for name, rule in tried.items():
+                if isinstance(rule, controller.Controller) and seed % EACH:
+                    continue
+                counts[name]['schedules'] += 1
+                for host in cloud.hosts:
+                    _play(cloud, host, rule, counts[name])
     return counts
 
 
-def _play(cloud: model.Cloud, host: model.Host, rule: rules.Rule,
+def _play(cloud: model.Cloud, host: model.Host, rule: Tried,
           count: collections.Counter[str]) -> None:
     died = host.at if host.fate in ('power', 'hang') else None
     count['dead'] += died is not None
     count['said'] += died is not None and host.word == 'fencer' and host.fenced <= died + DEADLINE
-    for now in range(model.STEP, model.LENGTH, model.STEP):
-        if rule(cloud, host, now):
-            count['evacuated'] += 1
-            # What is decided now is done a little later.
-            count['double'] += host.guest_runs(now + model.LOOKS)
-            count['in time'] += died is not None and died <= now <= died + DEADLINE
-            return
+    if isinstance(rule, controller.Controller):
+        commands = rule.take(cloud, host)
+        host, started = commands.host, model.LOOKS + controller.AGAIN
+        when = next((now for now in TIMES if rule.decide(commands, now)), None)
+        count['cut'] += commands.cuts > 0
+        count['cut twice'] += commands.twice
+    else:
+        started = model.LOOKS
+        when = next((now for now in TIMES if rule(cloud, host, now)), None)
+    if when is not None:
+        count['evacuated'] += 1
+        # What is decided now is done a little later.
+        count['double'] += host.guest_runs(when + started)
+        count['in time'] += died is not None and died <= when <= died + DEADLINE
 
 
 def main() -> int:
@@ -76,11 +93,13 @@ def main() -> int:
     counts = run(range(given.seed, given.seed + given.count), RULES | CONTROLS)
     print(f'{given.count} schedules from seed {given.seed}')
     for name, count in counts.items():
-        print(f'{name:32} evacuated {count["evacuated"]:8} double starts {count["double"]:7} '
+        print(f'{name:32} schedules {count["schedules"]:7} evacuated {count["evacuated"]:8} '
+              f'double starts {count["double"]:7} '
               f'dead hosts in time {count["in time"]:8} of {count["dead"]:8} '
               f'({count["in time"] / max(1, count["dead"]):.1%}); somebody had fenced '
-              f'{count["said"]}')
-    return int(any(counts[name]['double'] for name in RULES if name.startswith('table')))
+              f'{count["said"]}; power cut of {count["cut"]}, twice of {count["cut twice"]}')
+    return int(any(counts[name][what] for name in RULES if name.startswith('table')
+                   for what in ('double', 'cut twice')))
 
 
 if __name__ == '__main__':

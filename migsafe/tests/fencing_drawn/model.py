@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from typing import Any
 
 from migsafe.fencing.signs import Sign
 
@@ -26,6 +25,8 @@ HOSTS = 1000
 LENGTH, STEP = 1200, 60
 STALE = 60
 LOOKS = 3
+#: [migsafe] fleet_loss_percent.
+LOSS = 30
 #: Ways to a host; a BMC has a network of its own, which few partitions touch.
 PLANES = ('in', 'out', 'tenant', 'storage', 'bmc')
 PARTITIONS = {
@@ -36,9 +37,17 @@ PARTITIONS = {
 #: power: it is off from then on; hang: its kernel stands still, with power; service: nova-compute
 #: is stopped and its guests run; reboot: it comes back without them.
 FATES = ('fine', 'fine', 'power', 'power', 'hang', 'service', 'reboot')
+#: One that says off or on says so whatever is true, and does nothing.
 BMCS = ('true', 'true', 'true', 'dead', 'says-off', 'says-on', 'another-machine')
 #: Who forces a host down: nobody; who has fenced it first; a script that believes a heartbeat.
 WORDS = ('nobody', 'fencer', 'fencer', 'fencer', 'fencer', 'script')
+#: What is seen is kept as its place in this, which is quicker to compare than the sign.
+SIGNS = tuple(Sign)
+STALE_, DECLARED, RUNS, GONE, SILENT, REACHABLE, POWERED, OFF, NOTHING = map(SIGNS.index, (
+    Sign.STALE, Sign.DECLARED, Sign.GUEST_RUNS, Sign.GUEST_GONE, Sign.SILENT, Sign.REACHABLE,
+    Sign.POWERED, Sign.OFF, Sign.NOTHING))
+#: What each probe sees in each look, and whether a heartbeat came in between.
+Looks = tuple[tuple[tuple[int, ...], ...], bool]
 
 
 @dataclasses.dataclass
@@ -55,10 +64,13 @@ class Host:
     flaps: int
     loses: float
     back: int
-    #: when somebody switches it off, or finds that it is
+    luck: int
+    #: when somebody switches it off, or finds that it is; and when he says so
     fenced: int = LENGTH * 2
-    beats: dict[int, int] = dataclasses.field(default_factory=dict)
-    seen: dict[int, Any] = dataclasses.field(default_factory=dict)
+    told: int = LENGTH * 2
+    beats: list[int] = dataclasses.field(default_factory=list)
+    seen: dict[int, Looks] = dataclasses.field(default_factory=dict)
+    dice: random.Random | None = None
 
     def alive(self, now: int) -> bool:
         """Whether its kernel runs."""
@@ -80,6 +92,12 @@ class Host:
         """Whether it has power."""
         return now < self.fenced and not (self.fate == 'power' and now >= self.at)
 
+    def lost(self) -> bool:
+        """Whether an answer of it does not come in time; the same schedule has the same luck."""
+        if self.dice is None:
+            self.dice = random.Random(self.luck)
+        return self.dice.random() < self.loses
+
     def up(self, plane: str, now: int) -> bool:
         """Whether a way to it is open."""
         if plane not in self.partition or not self.begins <= now < self.ends:
@@ -95,6 +113,8 @@ class Cloud:
     :param restart: when no heartbeat is recorded: controllers restart, or the database is away
     :param blind: when the checker itself is cut off
     :param skew: seconds that the clock of who records heartbeats is ahead
+    :param crash: which command of a controller ends once its fence has done its work, from 1 on
+    :param two: whether a second controller, on another machine, does the same
     """
 
     hosts: list[Host]
@@ -102,25 +122,23 @@ class Cloud:
     restart: range
     blind: range
     skew: int
-    dice: random.Random
-    silent: dict[int, int] = dataclasses.field(default_factory=dict)
+    crash: int
+    two: bool
+    seen: dict[int, tuple[bool, bool]] = dataclasses.field(default_factory=dict)
 
     def last_beat(self, host: Host, now: int) -> int:
         """When Nova last heard of it; it reports every ten seconds."""
-        moment = now - now % 10
-        if moment not in host.beats:
-            heard = moment not in self.restart and host.serves(moment) and host.up('out', moment)
-            host.beats[moment] = moment if heard or moment <= 0 \
-                else self.last_beat(host, moment - 10)
-        return host.beats[moment]
+        if not host.beats:
+            last, cut = 0, 'out' in host.partition
+            for moment in range(0, LENGTH + STEP, 10):
+                if moment not in self.restart and host.serves(moment) \
+                        and not (cut and not host.up('out', moment)):
+                    last = moment
+                host.beats.append(last)
+        return host.beats[now // 10]
 
     def silent_others(self, now: int) -> int:
         """How many other hosts have no heartbeat of late."""
-        if now not in self.silent:
-            self.silent[now] = self._silent_others(now)
-        return self.silent[now]
-
-    def _silent_others(self, now: int) -> int:
         if len(self.restart) > STALE and self.restart.start + STALE < now < self.restart.stop:
             return HOSTS - 1
         return sum(1 for host in self.hosts if now - self.last_beat(host, now) > STALE
@@ -128,40 +146,55 @@ class Cloud:
 
     def declared(self, host: Host, now: int) -> bool:
         """Whether it is forced down by now."""
-        if host.word == 'fencer':
-            return now >= host.fenced + 10
-        return host.word == 'script' and now - self.last_beat(host, now) > STALE
+        if host.word == 'script':
+            return now - self.last_beat(host, now) > STALE
+        return now >= host.told
 
-    def looks(self, host: Host, now: int) -> tuple[tuple[tuple[Sign, ...], ...], bool]:
-        """(what each probe sees in each look, whether a heartbeat came in between)."""
+    def looks(self, host: Host, now: int) -> Looks:
+        """What is seen of it from now on."""
         known = host.seen.get(now)
         if known is None:
-            seen = tuple(tuple(self._look(host, now + number)) for number in range(LOOKS))
+            last = now + LOOKS - 1
+            first, ends = self._look(host, now), self._look(host, last)
+            # Nothing happens to a host twice within these seconds, but for answers that are lost.
+            between = (first,) * (LOOKS - 2) if first == ends and not host.loses else tuple(
+                self._look(host, now + number) for number in range(1, LOOKS - 1))
             known = host.seen[now] = (
-                tuple(zip(*seen, strict=True)),
-                self.last_beat(host, now) != self.last_beat(host, now + LOOKS - 1))
+                (first, *between, ends), self.last_beat(host, now) != self.last_beat(host, last))
         return known
 
-    def _look(self, host: Host, now: int) -> list[Sign]:
-        age = now - self.last_beat(host, now) - self.skew
-        open_ = {plane: now not in self.blind and host.up(plane, now) for plane in PLANES}
-        answers = {way: open_[way] and self.dice.random() >= host.loses
-                   for way in ('in', 'tenant', 'storage')}
-        guest = Sign.GUEST_RUNS if host.guest_runs(now) else Sign.GUEST_GONE
-        return [
-            Sign.STALE if age > STALE else Sign.NOTHING,
-            Sign.DECLARED if self.declared(host, now) else Sign.NOTHING,
-            guest if answers['in'] and open_['out'] and host.serves(now) else Sign.SILENT,
-            guest if answers['storage'] and host.alive(now) else Sign.SILENT,
-            Sign.REACHABLE if answers['tenant'] and host.alive(now) else Sign.SILENT,
-            self._bmc(host, now) if open_['bmc'] else Sign.NOTHING]
+    def checker(self, now: int) -> tuple[bool, bool]:
+        """Whether whoever looks sees other hosts, and whether too many of them are silent."""
+        known = self.seen.get(now)
+        if known is None:
+            known = self.seen[now] = (
+                now not in self.blind, self.silent_others(now) * 100 > LOSS * (HOSTS - 1))
+        return known
+
+    def _look(self, host: Host, now: int) -> tuple[int, ...]:
+        stale = now - self.last_beat(host, now) - self.skew > STALE
+        sees, alive = now not in self.blind, host.alive(now)
+        guest = RUNS if host.guest_runs(now) else GONE
+        if sees and alive:
+            over, tenant, storage = (
+                (way not in host.partition or host.up(way, now)) and not (
+                    host.loses and host.lost()) for way in ('in', 'tenant', 'storage'))
+        else:
+            over = tenant = storage = False
+        return (
+            STALE_ if stale else NOTHING, DECLARED if self.declared(host, now) else NOTHING,
+            guest if over and host.up('out', now) and host.serves(now) else SILENT,
+            guest if storage else SILENT, REACHABLE if tenant else SILENT,
+            self.bmc(host, now) if sees else NOTHING)
 
     @staticmethod
-    def _bmc(host: Host, now: int) -> Sign:
+    def bmc(host: Host, now: int) -> int:
         """One of another machine has another UUID, so that the probe does not believe it."""
-        return {'says-off': Sign.OFF, 'says-on': Sign.POWERED,
-                'true': Sign.POWERED if host.powered(now) else Sign.OFF}.get(
-                    host.bmc, Sign.NOTHING)
+        if not host.up('bmc', now):
+            return NOTHING
+        if host.bmc == 'true':
+            return POWERED if host.powered(now) else OFF
+        return {'says-off': OFF, 'says-on': POWERED}.get(host.bmc, NOTHING)
 
 
 def draw(seed: int) -> Cloud:
@@ -173,7 +206,8 @@ def draw(seed: int) -> Cloud:
         hosts, dice.choice((1, 1, 1, 1, 3, 50, 290, 400, 900)),
         range(restart, restart + dice.choice((0, 0, 30, 200))),
         range(blind, blind + dice.choice((0, 0, 90, 400))),
-        dice.choice((0, 0, 0, -300, -40, 40, 300)), dice)
+        dice.choice((0, 0, 0, -300, -40, 40, 300)), dice.choice((0, 0, 1, 2)),
+        dice.random() < .3)
 
 
 def _host(dice: random.Random) -> Host:
@@ -182,13 +216,14 @@ def _host(dice: random.Random) -> Host:
         dice.choice(FATES), at, dice.choice(BMCS), dice.choice(WORDS),
         PARTITIONS[dice.choice(list(PARTITIONS))], begins, begins + dice.choice((50, 300, 2000)),
         dice.choice((0, 0, 0, 15, 40, 90)), dice.choice((0, 0, 0, .1, .5, .95)),
-        at + dice.randrange(60, 400))
+        at + dice.randrange(60, 400), dice.getrandbits(32))
     trouble = host.fate != 'fine' or host.partition
     if host.word == 'fencer' and trouble:
         # Over a BMC it takes a minute or two. By hand, where the BMC cannot be trusted: that is
         # seen on the console, and it takes longer.
         soon = host.bmc == 'true' and 'bmc' not in host.partition
         host.fenced = at + (dice.randrange(60, 240) if soon else dice.randrange(300, 900))
+        host.told = host.fenced + 10
     if host.word == 'script' and host.bmc == 'says-off':
         # One witness may be false, and not two of the same host.
         host.bmc = 'true'

@@ -17,10 +17,11 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+from migsafe.cli import host_fence
 from migsafe.fencing import verdict
 from migsafe.fencing.facts import Limits
-from migsafe.fencing.signs import Checker, Observation, Sign
-from migsafe.fencing.verdict import HostVerdict
+from migsafe.fencing.signs import Checker, Observation
+from migsafe.fencing.verdict import HostVerdict, Judgement
 from migsafe.tests.fencing_drawn import model
 from migsafe.tests.fencing_drawn.model import Cloud, Host
 
@@ -29,7 +30,20 @@ PROBES = ('nova_service', 'nova_service', 'rpc', 'libvirt', 'network', 'redfish'
 #: Which columns a deployment has.
 DEFAULT, ALL = (0, 1, 2), (0, 1, 2, 3, 4, 5)
 Rule = Callable[[Cloud, Host, int], bool]
-Look = tuple[tuple[Sign, ...], ...]
+#: Kept verdicts; a schedule asks a hundred times, and most of it is the same.
+KEPT = 1 << 17
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What the project makes of it.
+
+    :param fenced: whether a command would fence the host
+    """
+
+    judgement: Judgement
+    dead: bool
+    fenced: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,24 +64,28 @@ class Table:
         """Whether the verdict is DEAD."""
         if host.word == 'script' and not self.scripts:
             return False
-        seen, beats = cloud.looks(host, now)
-        return judged(
-            tuple(seen[number] for number in self.columns), self.columns, beats,
-            now not in cloud.blind, cloud.silent_others(now) * 100 > 30 * (model.HOSTS - 1),
-            self.believes)
+        return self.judge(cloud, host, now).dead
+
+    def judge(self, cloud: Cloud, host: Host, now: int) -> Judged:
+        """The verdict from the looks of now."""
+        return judged(*cloud.looks(host, now), *cloud.checker(now), self.columns, self.believes)
 
 
-@functools.cache
-def judged(seen: Look, columns: tuple[int, ...], beats: bool, sees: bool, storm: bool,
-           believes: bool) -> bool:
+@functools.lru_cache(maxsize=KEPT)
+def judged(seen: tuple[tuple[int, ...], ...], beats: bool, sees: bool, storm: bool,
+           columns: tuple[int, ...], believes: bool) -> Judged:
     """What the real table says; the same looks have the same verdict."""
-    looks = [Observation(PROBES[column], sign, sequence=sample if beats and not column else None,
-                         sample=sample)
-             for column, signs in zip(columns, seen, strict=True)
-             for sample, sign in enumerate(signs)]
+    looks = [Observation(PROBES[column], model.SIGNS[signs[column]],
+                         sequence=sample if beats and not column else None, sample=sample)
+             for column in columns for sample, signs in enumerate(seen)]
     others = model.HOSTS - 1
-    return verdict.judge('host', looks, Checker(sees, others, others if storm else 0), Limits(
-        model.LOOKS, 30, believes)).verdict is HostVerdict.DEAD
+    found = verdict.judge('host', looks, Checker(sees, others, others if storm else 0), Limits(
+        model.LOOKS, model.LOSS, believes))
+    try:
+        host_fence.check(found)
+    except host_fence.NotFenced:
+        return Judged(found, found.verdict is HostVerdict.DEAD, fenced=False)
+    return Judged(found, found.verdict is HostVerdict.DEAD, fenced=True)
 
 
 def heartbeat(cloud: Cloud, host: Host, now: int) -> bool:

@@ -22,7 +22,7 @@ from migsafe.fencing import verdict
 from migsafe.fencing.verdict import HostVerdict
 from migsafe.tests.fencing_drawn import main, rules
 
-COUNT = 1200
+COUNT = 10000
 NAIVE = ('heartbeat', 'matrix')
 TABLES = [name for name in main.RULES if name not in NAIVE]
 
@@ -36,6 +36,11 @@ class TestDrawn(unittest.TestCase):
     def test_nothing_is_started_twice(self):
         for name in TABLES:
             self.assertEqual(0, self.counts[name]['double'], name)
+
+    def test_no_power_is_cut_twice(self):
+        for name in TABLES:
+            self.assertEqual(0, self.counts[name]['cut twice'], name)
+        self.assertGreater(self.counts['table and commands that fence']['cut'], 0)
 
     def test_hosts_that_were_fenced_are_evacuated(self):
         for name in TABLES:
