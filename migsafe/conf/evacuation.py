@@ -75,12 +75,33 @@ OPTS: list[cfg.Opt] = [
         'host. Any answer counts as a sign of life, a refused connection, too.',
     ),
     cfg.StrOpt(
+        'heartbeat_directory',
+        default='',
+        help='Directory on storage that all compute hosts and whoever looks at them have in '
+        'common, such as a mount of NFS. Each armed nova-compute writes its heartbeat there, in '
+        'a file of its own, and the probe heartbeat reads it. Whoever can write there can keep '
+        'hosts from being evacuated, and nothing more. Not set means that none is written.',
+    ),
+    cfg.FloatOpt(
+        'heartbeat_interval',
+        default=1.0,
+        min=0.1,
+        help='Seconds between two heartbeats in heartbeat_directory. The probe waits for the next '
+        'one for four fifths of probe_timeout; it should be less than half of that.',
+    ),
+    cfg.StrOpt(
+        'libvirt_uri',
+        default='qemu+tls://{host}/system',
+        help='Where the probe libvirt connects to, with {host} for the name of the host. It '
+        'needs a right to read, on the machine that asks, and must not ask for a password.',
+    ),
+    cfg.StrOpt(
         'bmc_file',
         default='',
-        help='File that says which BMC belongs to which host, for the probe and the fence '
-        'redfish: a section per host, with address, username, password, uuid, and if needed '
-        'system and ca_file. Mode 0600, and only where hosts are fenced: who reads it can switch '
-        'hosts off.',
+        help='File that says which BMC belongs to which host, for the probes and the fences '
+        'redfish and ipmi: a section per host, with address, username, password, uuid, and if '
+        'needed system and ca_file of Redfish, or cipher_suite of IPMI. Mode 0600, and only '
+        'where hosts are fenced: who reads it can switch hosts off.',
     ),
     cfg.ListOpt(
         'storage_backends',

@@ -108,7 +108,7 @@ def _usable(address: str) -> bool:
     try:
         url = urllib.parse.urlsplit(address)
         # a name that begins with a hyphen is an option to a program
-        place = bool(url.hostname) and not url.hostname.startswith('-') and url.port != 0
+        place = url.hostname is not None and not url.hostname.startswith('-') and url.port != 0
     except ValueError:
         return False
     if not place or url.username or url.password:

@@ -22,11 +22,10 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import subprocess
 import uuid
 
 from migsafe import exceptions
-from migsafe.fencing import power
+from migsafe.fencing import power, programs
 
 GUID, STATUS = ('0x06', '0x37'), ('0x00', '0x01')
 POWER_DOWN = ('0x00', '0x02', '0x00')
@@ -92,15 +91,12 @@ class Machine(power.Machine):
                      'raw', *command]
         environment = {'PATH': os.environ.get('PATH', os.defpath), 'LC_ALL': 'C',
                        'IPMI_PASSWORD': self.bmc.password}
+        done = programs.run(arguments, environment, self.seconds)
+        if done.code is None:
+            raise NoIpmi(f'no answer within {self.seconds:g} seconds')
+        if done.code:
+            raise NoIpmi(' '.join(done.err.split())[:500] or f'exit code {done.code}')
         try:
-            done = subprocess.run(
-                arguments, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=self.seconds, check=False, encoding='ascii', errors='replace')
-        except subprocess.TimeoutExpired:
-            raise NoIpmi(f'no answer within {self.seconds:g} seconds') from None
-        if done.returncode:
-            raise NoIpmi(' '.join(done.stderr.split())[:500] or f'exit code {done.returncode}')
-        try:
-            return bytes.fromhex(done.stdout)
+            return bytes.fromhex(done.out)
         except ValueError:
             raise NoIpmi('what ipmitool prints is not to be understood') from None

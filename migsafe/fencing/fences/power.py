@@ -17,7 +17,7 @@ import abc
 from typing import Any, ClassVar
 
 from migsafe import exceptions
-from migsafe.fencing import bmc, power
+from migsafe.fencing import beats, bmc, power
 from migsafe.fencing.fence_log import FenceLog
 from migsafe.fencing.fences.base import Fence
 from migsafe.text import masked
@@ -39,6 +39,15 @@ class NotSwitched(exceptions.MigsafeError):
     message = ('Host %(host)s was not switched off over its BMC %(address)s: %(reason)s. Check '
                'the address, user, password and ca_file in [migsafe] bmc_file, or switch the host '
                'off by hand.')
+
+
+class OtherMachine(exceptions.MigsafeError):
+    """The file of BMCs and the host do not agree."""
+
+    message = ('Host %(host)s was not switched off: its heartbeat in [migsafe] '
+               'heartbeat_directory says that it is machine %(said)s, and [migsafe] bmc_file says that it is '
+               '%(wanted)s. Find out which of them is right, and correct the file or remove the '
+               'heartbeat.')
 
 
 class NeverSeenOn(exceptions.MigsafeError):
@@ -74,6 +83,9 @@ class PowerOff(Fence):
         known = self._bmcs.get(host)
         if known is None or known.protocol != self.PROTOCOL:
             raise NoBmc(host=host, protocol=self.PROTOCOL)
+        said = beats.machine_of(self.conf.heartbeat_directory, host, self.conf.probe_timeout)
+        if said not in (None, known.uuid):
+            raise OtherMachine(host=host, said=said, wanted=known.uuid)
         log = FenceLog(self.conf.state_path, self.conf.fence_limit)
         machine = self.machine(known)
         try:

@@ -70,6 +70,7 @@ class Participant:
         self.recovery: Any = None
         self.patrol: Any = None
         self.watch: Any = None
+        self.heartbeat: Any = None
         self.kept: Any = None
         self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None

@@ -32,6 +32,7 @@ from migsafe.nova.bus import endpoint, peer
 from migsafe.nova.clients import guest_facts, hosts, identities, jobs, survey, way
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import (
+    heartbeat,
     identity_check,
     incoming_state,
     left_devices,
@@ -118,6 +119,8 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.way = functools.partial(_way, manager, others)
     participant.patrol = _patrol(manager, conf, journal)
     participant.watch = watch.Watch(participant, jobs.Jobs(manager))
+    if conf.heartbeat_directory:
+        participant.heartbeat = heartbeat.Heartbeat(manager.host, conf, manager.driver)
     participant.left_devices = left_devices.LeftDevices(
         manager.host, journal, functools.partial(identity_check.disks, manager.driver))
     if conf.device_guards:
@@ -226,4 +229,5 @@ def cleanup_host(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
 
 def _beside(participant: Participant) -> list[Any]:
     """What looks at this host from time to time, beside recovery."""
-    return [one for one in (participant.patrol, participant.watch) if one]
+    return [one for one in (participant.patrol, participant.watch, participant.heartbeat)
+            if one]

@@ -166,7 +166,7 @@ class Controller:
     def _conf(self, number: int) -> Any:
         return types.SimpleNamespace(
             fence_timeout=0, fence_limit=LIMIT, state_path=str(self.state / str(number)),
-            evacuation_lock='', probe_timeout=0)
+            evacuation_lock='', probe_timeout=0, heartbeat_directory='')
 
 
 @contextlib.contextmanager

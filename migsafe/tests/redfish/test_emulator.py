@@ -111,6 +111,7 @@ class EmulatorTest(testtools.TestCase):
         os.chmod(path, 0o600)
         return types.SimpleNamespace(
             bmc_file=path, probe_timeout=30.0, fence_timeout=30, fence_limit=3,
+            heartbeat_directory='',
             state_path=os.path.join(self.directory, 'state'))
 
     def looks(self, host=HOST, **more):

@@ -12,14 +12,13 @@
 """IPMI on an ipmitool that is made up; functional/test_fence_ipmi has a real one."""
 
 import os
-import subprocess
 import types
 import unittest
 import uuid
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.fencing import bmc, fences, ipmi, power, probes
+from migsafe.fencing import bmc, fences, ipmi, power, probes, programs
 from migsafe.fencing.fences import power as fence
 from migsafe.fencing.signs import Sign
 from migsafe.tests.unit.fencing import test_redfish
@@ -34,20 +33,19 @@ class Case(test_redfish.Case):
         super().setUp()
         self.guid, self.states, self.failure = WANTED.bytes_le, [ON], None
         self.made = []
-        self.enterContext(mock.patch.object(subprocess, 'run', self.run_it))
+        self.enterContext(mock.patch.object(programs, 'run', self.run_it))
         self.enterContext(mock.patch('shutil.which', lambda _name: '/usr/bin/ipmitool'))
 
-    def run_it(self, arguments, env, timeout, **_how):
+    def run_it(self, arguments, env, timeout):
         command = tuple(arguments[arguments.index('raw') + 1:])
         self.made.append((arguments, env, timeout))
         if self.failure and self.failure[0] == command:
-            raise self.failure[1]
+            return programs.Ended(self.failure[1], '', '')
         said = {ipmi.GUID: lambda: self.guid.hex(' '), ipmi.POWER_DOWN: lambda: '',
                 ipmi.STATUS: lambda: self.states.pop(0) if len(self.states) > 1
                 else self.states[0]}[command]()
-        return types.SimpleNamespace(
-            returncode=1 if said == 'no' else 0, stdout=f' {said}\n',
-            stderr='Error: Unable to establish\nIPMI v2 / RMCP+ session\n')
+        return programs.Ended(1 if said == 'no' else 0, f' {said}\n',
+                              'Error: Unable to establish\nIPMI v2 / RMCP+ session\n')
 
     def conf(self, text=None, mode=0o600, **more):
         made = super().conf(text, mode, **{'address': 'ipmi://10.0.0.13:6230'} | more)
@@ -91,7 +89,7 @@ class TestProbe(Case):
             self.assertIs(sign, self.look()[0], self.guid)
 
     def test_that_hangs(self):
-        self.failure = ipmi.STATUS, subprocess.TimeoutExpired('x', 1)
+        self.failure = ipmi.STATUS, None
         self.assertEqual((Sign.NOTHING, 'NoIpmi: no answer within 1.5 seconds'), self.look())
 
     def test_what_it_says_of_an_error(self):
@@ -121,7 +119,7 @@ class TestFence(Case):
 
     def test_lost_answer(self):
         self.states = [ON, OFF]
-        self.failure = ipmi.POWER_DOWN, subprocess.TimeoutExpired('x', 1)
+        self.failure = ipmi.POWER_DOWN, None
         self.fence()
         self.assertEqual(1, len(self.downs))
 

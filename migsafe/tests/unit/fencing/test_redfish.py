@@ -68,7 +68,7 @@ class Case(unittest.TestCase):
         return types.SimpleNamespace(
             bmc_file=path, probe_timeout=3, fence_timeout=0, probes=['redfish'],
             fences=['redfish'], state_path=os.path.join(self.directory, 'state'),
-            fence_limit=3)
+            fence_limit=3, heartbeat_directory='')
 
     def look(self, host=HOST):
         one, = probes.load(types.SimpleNamespace(conf=self.conf()))
