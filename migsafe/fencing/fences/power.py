@@ -45,9 +45,9 @@ class OtherMachine(exceptions.MigsafeError):
     """The file of BMCs and the host do not agree."""
 
     message = ('Host %(host)s was not switched off: its heartbeat in [migsafe] '
-               'heartbeat_directory says that it is machine %(said)s, and [migsafe] bmc_file says that it is '
-               '%(wanted)s. Find out which of them is right, and correct the file or remove the '
-               'heartbeat.')
+               'heartbeat_directory says that it is machine %(said)s, and [migsafe] bmc_file says '
+               'that it is %(wanted)s. Find out which of them is right, and correct the file or '
+               'remove the heartbeat.')
 
 
 class NeverSeenOn(exceptions.MigsafeError):
