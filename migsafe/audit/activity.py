@@ -88,6 +88,10 @@ def waits_for_owner(instance: Instance, migration: Migration) -> bool:
 
 def busy(case: Case, clock: Clock) -> bool:
     """Whether records of this instance may be different in a moment."""
+    return case.once(_busy, clock)
+
+
+def _busy(case: Case, clock: Clock) -> bool:
     instance = case.instance
     if instance.task_state and clock.alive(instance.updated):
         return True

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 Part = tuple[str, str]
 #: What makes small ones out of what is only compared.
 Compact = Callable[[Part], Any]
+_BYTES, _PLAIN = (bytes, bytearray, memoryview), (str, int)
 
 
 class Connection(NamedTuple):
@@ -57,7 +58,7 @@ def read(text: object, compact: Compact | None = None) -> Connection:
     if isinstance(found, str):
         return Connection(problem=found) if found != NOTHING.problem else NOTHING
     data = found.get('data', found)
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return Connection(problem='its data is no dictionary')
     kind = found.get('driver_volume_type')
     if not isinstance(kind, str) or not kind:
@@ -71,22 +72,22 @@ def read(text: object, compact: Compact | None = None) -> Connection:
 
 def parsed(text: object) -> Mapping[str, Any] | str:
     """A JSON object out of a column, or why it is none."""
-    if isinstance(text, bytes | bytearray | memoryview):
+    if isinstance(text, _BYTES):
         text = bytes(text).decode('utf-8', 'replace')
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not text or text.isspace():
         return NOTHING.problem
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return 'not JSON, or cut short'
-    if found is None or found == {}:
-        return NOTHING.problem
-    return found if isinstance(found, Mapping) else 'no JSON object'
+    if isinstance(found, dict):
+        return found or NOTHING.problem
+    return NOTHING.problem if found is None else 'no JSON object'
 
 
 def host_of(connector: object) -> str | None:
     """The host in a connector."""
-    host = connector.get('host') if isinstance(connector, Mapping) else None
+    host = connector.get('host') if isinstance(connector, dict) else None
     return sys.intern(host) if isinstance(host, str) and host else None
 
 
@@ -120,11 +121,11 @@ ANYWHERE = frozenset(('rbd', 'nfs', 'glusterfs', 'quobyte', 'vzstorage', 'smbfs'
 
 def _strings(value: object) -> list[str]:
     """One or several, as several."""
-    if isinstance(value, str | int) and not isinstance(value, bool):
+    if isinstance(value, _PLAIN) and not isinstance(value, bool):
         return [str(value)]
-    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
-        return [str(one) for one in value if isinstance(one, str | int)]
-    return []
+    # NOTE: JSON has no other kind of several.
+    return [str(one) for one in value if isinstance(one, _PLAIN)] if isinstance(value, list) \
+        else []
 
 
 def _iscsi(data: Mapping[str, Any]) -> Iterator[Part]:

@@ -20,12 +20,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from migsafe.audit.address import Connection
 
 Moment = datetime.datetime | None
+T = TypeVar('T')
 
 
 class Life(enum.Enum):
@@ -142,6 +143,7 @@ class Case:
     :ivar volumes: only those out of the ordinary
     :ivar brought: it was unshelved after the newest migration; None if nobody has looked
     :ivar comparable: connectors of this hypervisor have the name of the host
+    :ivar known: what several rules ask of a case and the clock, worked out once
     """
 
     instance: Instance
@@ -154,6 +156,15 @@ class Case:
     views: Views = dataclasses.field(default_factory=Views)
     brought: bool | None = None
     comparable: bool = True
+    known: dict[object, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    def once(self, what: Callable[..., T], *given: Hashable) -> T:
+        """``what(case, *given)``, worked out once; it has to be a pure function."""
+        key = (what, *given)
+        if key not in self.known:
+            self.known[key] = what(self, *given)
+        found: T = self.known[key]
+        return found
 
     def named(self, row: Row) -> Attachment | None:
         """The attachment that a row names, if Cinder has it."""

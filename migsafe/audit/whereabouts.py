@@ -52,6 +52,10 @@ def rightful(case: Case) -> frozenset[str]:
     They are those of a resize that waits for its owner, and both of a dispute: it is not for an
     audit of records to say which of them has the guest.
     """
+    return case.once(_rightful)
+
+
+def _rightful(case: Case) -> frozenset[str]:
     instance = case.instance
     if instance.life is not Life.LIVE:
         return frozenset()

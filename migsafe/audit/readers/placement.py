@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
@@ -32,27 +33,35 @@ class Placement:
         self._allocations = snapshot.must('allocations')
         self._providers = snapshot.must('resource_providers')
 
+    @functools.cached_property
+    def _nodes(self) -> dict[int, tuple[str, str, str]]:
+        """Primary key of a provider -> its name, and UUID and name of the root of its tree.
+
+        A nested provider, such as a GPU, is told by the root, which is the compute node.
+        """
+        table = self._providers
+        query = sa.select(*columns(table, 'uuid', 'name', 'root_provider_id'),
+                          table.c.id.label('key'))
+        found = {one.key: one for page in pages.paged(self.snapshot, query, table.c.id)
+                 for one in page}
+        roots = {key: found.get(one.root_provider_id, one) for key, one in found.items()}
+        return {key: (one.name or roots[key].uuid, roots[key].uuid, roots[key].name)
+                for key, one in found.items()}
+
     def allocations(self, consumers: Iterable[str],
                     hosts: Mapping[str, str]) -> dict[str, list[Allocation]]:
         """What consumers have, by consumer.
 
-        A nested provider, such as a GPU, is told by the root of its tree, which is the compute
-        node. A provider that shares a disk is none.
+        A provider that shares a disk is no compute node.
 
         :param hosts: UUID or name of a compute node -> its host
         """
-        table, provider = self._allocations, self._providers
-        root = provider.alias()
-        above = (provider.c.root_provider_id if 'root_provider_id' in provider.c
-                 else provider.c.id)
-        query = sa.select(
-            *columns(table, 'consumer_id'), provider.c.name.label('name'),
-            root.c.uuid.label('uuid'), root.c.name.label('root')).select_from(
-                table.join(provider, table.c.resource_provider_id == provider.c.id).join(
-                    root, root.c.id == sa.func.coalesce(above, provider.c.id))).distinct()
+        table = self._allocations
+        query = sa.select(*columns(table, 'consumer_id', 'resource_provider_id')).distinct()
         found: dict[str, list[Allocation]] = collections.defaultdict(list)
-        for one in pages.listed(self.snapshot, query, table.c.consumer_id, consumers):
-            found[one.consumer_id].append(Allocation(
-                one.consumer_id, one.name or one.uuid,
-                hosts.get(one.uuid) or hosts.get(one.root)))
+        for consumer, key in pages.listed(self.snapshot, query, table.c.consumer_id, consumers):
+            if key in self._nodes:
+                name, uuid, root = self._nodes[key]
+                found[consumer].append(Allocation(
+                    consumer, name, hosts.get(uuid) or hosts.get(root)))
         return found
