@@ -15,17 +15,34 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from migsafe.audit.activity import Clock
 from migsafe.audit.address import Compact
-from migsafe.audit.facts import Attachment, Case, Instance, Migration, Views, Volume
+from migsafe.audit.facts import (
+    Attachment,
+    Case,
+    Export,
+    Instance,
+    Life,
+    Migration,
+    Views,
+    Volume,
+)
 from migsafe.audit.notes import Notes
-from migsafe.audit.readers import pages
+from migsafe.audit.readers import database, pages
 from migsafe.audit.readers.cinder import Cinder
+from migsafe.audit.readers.neutron import Neutron
 from migsafe.audit.readers.nova import Nova
 from migsafe.audit.readers.placement import Placement
+from migsafe.audit.shelf import Said, Shelf
+from migsafe.audit.told import Told
 from migsafe.audit.whereabouts import disputed
+
+#: Who is told that a database has failed while it was read, and what is not known then.
+Lost = Callable[[str, Exception], None]
+T = TypeVar('T')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +64,15 @@ class Look:
     cinder: Cinder | None
     placement: Placement | None
     compact: Compact | None = None
+    neutron: Neutron | None = None
+    told: Told = dataclasses.field(default_factory=Told)
 
     @property
     def views(self) -> Views:
         """What can be seen."""
         return Views(self.cinder is not None,
                      self.cinder is not None and self.cinder.records_hosts,
-                     self.placement is not None)
+                     self.placement is not None, self.neutron is not None)
 
     def widened(self, instances: Iterable[str], volumes: Iterable[str]) -> Only:
         """Instances and volumes, with the volumes of these and the users of those."""
@@ -70,59 +89,24 @@ class Look:
         return Only(frozenset(users), frozenset(theirs))
 
 
-#: One attachment, as most volumes have, or several.
-Held = Attachment | tuple[Attachment, ...]
-
-
-def _held(before: tuple[Attachment, ...], one: Attachment) -> Held:
-    return (*before, one) if before else one
-
-
-def _all(held: Held | None) -> tuple[Attachment, ...]:
-    # NOTE: an attachment is a tuple as well.
-    return () if held is None else (held,) if isinstance(held, Attachment) else held
-
-
-class Shelf:
-    """The attachments of Cinder, until an instance asks for them."""
-
-    def __init__(self, found: Iterable[Attachment]) -> None:
-        self._by_instance: dict[str, Held] = {}
-        self._by_volume: dict[str, Held] = {}
-        for one in found:
-            if one.instance:
-                mine = self.take(one.instance)
-                # NOTE: a text that many rows have is kept once; there are a quarter million.
-                one = one._replace(instance=mine[0].instance) if mine else one
-                self._by_instance[str(one.instance)] = _held(mine, one)
-            self._by_volume[one.volume] = _held(self.of(one.volume), one)
-
-    def take(self, instance: str) -> tuple[Attachment, ...]:
-        """Those of an instance, which are then not left."""
-        return _all(self._by_instance.pop(instance, None))
-
-    def of(self, volume: str) -> tuple[Attachment, ...]:
-        """All of a volume."""
-        return _all(self._by_volume.get(volume))
-
-    def left(self) -> list[str]:
-        """Instances that nobody has asked for."""
-        return list(self._by_instance)
-
-
 class Cases:
     """All cases of a look.
 
     :param notes: gets what cannot be judged
     :param clock: to find records from the future
+    :param lost: told of a database that fails on the way, of which the rest is done without;
+        None: it is an error
     """
 
-    def __init__(self, look: Look, notes: Notes, clock: Clock, only: Only | None = None) -> None:
+    def __init__(self, look: Look, notes: Notes, clock: Clock, only: Only | None = None,
+                 lost: Lost | None = None) -> None:
         self.look, self.notes, self.clock, self.only = look, notes, clock, only
+        self._lost = lost
         self.nodes = [nova.nodes() for nova in look.cells]
         self.hosts = {name: host for nodes in self.nodes for name, host in nodes.hosts.items()}
         self.shelf = Shelf(self._attachments())
         self.volumes: Mapping[str, Volume] = look.cinder.unusual() if look.cinder else {}
+        self.said = Said(look.told)
 
     def _attachments(self) -> Iterable[Attachment]:
         cinder = self.look.cinder
@@ -133,12 +117,37 @@ class Cases:
         return cinder.attachments(self.look.compact, self.clock.recent)
 
     def pages(self) -> Iterator[list[Case]]:
-        """Cases of instances that live, in pages, and then of those that do not."""
+        """Cases of instances that live, in pages, and then of those that do not.
+
+        :raises Unreadable: a database has failed, and it was the last cell, or nobody is told
+        """
         wanted = None if self.only is None else sorted(self.only.instances)
-        for nova, nodes in zip(self.look.cells, self.nodes, strict=True):
-            for page in nova.instances(wanted):
-                yield self._page(nova, nodes.others, page)
+        for nova, nodes in zip(list(self.look.cells), self.nodes, strict=True):
+            try:
+                for page in nova.instances(wanted):
+                    yield self._page(nova, nodes.others, page)
+            except database.Unreadable as error:
+                if self._lost is None or len(self.look.cells) == 1:
+                    raise
+                # What another database lacks is found out where it is asked.
+                self.look.cells.remove(nova)
+                self._lost('The rest of a cell of Nova', error)
         yield from self._left()
+
+    def _optional(self, name: str, ask: Callable[[Any], dict[str, list[T]]]) -> dict[
+            str, list[T]]:
+        """What a database says without which an audit can go on; nothing if it is not there."""
+        reader = getattr(self.look, name)
+        if reader is None:
+            return {}
+        try:
+            return ask(reader)
+        except database.Unreadable as error:
+            if self._lost is None:
+                raise
+            setattr(self.look, name, None)
+            self._lost(f'The rest of {name.capitalize()}', error)
+            return {}
 
     def _page(self, nova: Nova, others: frozenset[str], page: list[Instance]) -> list[Case]:
         page = [one for one in page if not one.hidden]
@@ -146,21 +155,31 @@ class Cases:
         rows, migrations = nova.rows(uuids, self.look.compact), nova.migrations(uuids)
         consumers = [*uuids, *(one.uuid for found in migrations.values() for one in found
                                if one.uuid)]
-        allocations = (self.look.placement.allocations(consumers, self.hosts)
-                       if self.look.placement else {})
+        allocations = self._optional(
+            'placement', lambda reader: reader.allocations(consumers, self.hosts))
+        bindings = self._optional('neutron', lambda reader: reader.bindings(uuids))
         made = []
         for one in page:
             mine, moves = rows.get(one.uuid, []), migrations.get(one.uuid, [])
-            consumers = [one.uuid, *(move.uuid for move in moves if move.uuid)]
-            made.append(Case(
+            names = [one.uuid, *(move.uuid for move in moves if move.uuid)]
+            made.append(self._told_of(Case(
                 one, tuple(mine), self.shelf.take(one.uuid),
                 {row.volume: self.shelf.of(row.volume) for row in mine}, tuple(moves),
-                tuple(held for name in consumers for held in allocations.get(name, ())),
-                self.volumes, self.look.views, comparable=one.host not in others))
+                tuple(held for name in names for held in allocations.get(name, ())),
+                self.volumes, self.look.views, bindings=tuple(bindings.get(one.uuid, ())),
+                comparable=one.host not in others)))
         self._ask_for_unshelves(nova, made)
         for case in made:
             self.notes.look_at(case, self.clock)
         return made
+
+    def _told_of(self, case: Case) -> Case:
+        """The same with what services say of it."""
+        uuid = case.instance.uuid
+        case.pieces, case.runs = self.said.pieces(uuid), self.said.runs(uuid)
+        case.exports = self.said.exports({*case.sharing, *(
+            one.volume for one in case.attachments)})
+        return case
 
     @staticmethod
     def _ask_for_unshelves(nova: Nova, cases: list[Case]) -> None:
@@ -181,16 +200,30 @@ class Cases:
             for one in nova.unended():
                 if self.only is None or one.instance in self.only.instances:
                     moves[one.instance].append(one)
-        attached = set(self.shelf.left())
-        for some in pages.chunks(sorted(attached | set(moves))):
+        attached, told = set(self.shelf.left()), self.said.instances()
+        if self.only is not None:
+            told &= {*self.only.instances, ''}
+        for some in pages.chunks(sorted(attached | told | set(moves))):
             gone: dict[str, Instance] = {}
             for nova in self.look.cells:
                 gone |= nova.deleted(some)
-            unknown = [uuid for uuid in some if uuid not in gone and uuid in attached]
-            self.notes.add('unknown-instance', unknown)
+            unknown = [uuid for uuid in some if uuid not in gone]
+            self.notes.add('unknown-instance', [uuid for uuid in unknown if uuid in attached])
             yield [self._of_nobody(gone[uuid], moves[uuid]) for uuid in some if uuid in gone]
+            yield [Case(_nobody(uuid), pieces=self.said.pieces(uuid)) for uuid in unknown
+                   if uuid in told]
+        yield [self._of_nobody(_nobody(''), (), found) for found in self.said.unused()
+               if self.only is None or found[0].volume in self.only.volumes]
 
-    def _of_nobody(self, instance: Instance, moves: list[Migration]) -> Case:
+    def _of_nobody(self, instance: Instance, moves: Iterable[Migration],
+                   exports: Iterable[Export] = ()) -> Case:
         mine = self.shelf.take(instance.uuid)
-        return Case(instance, (), mine, {one.volume: self.shelf.of(one.volume) for one in mine},
+        volumes = {one.volume for one in mine} | {one.volume for one in exports}
+        case = Case(instance, (), mine, {name: self.shelf.of(name) for name in volumes},
                     tuple(moves), (), self.volumes, self.look.views)
+        return self._told_of(case)
+
+
+def _nobody(uuid: str) -> Instance:
+    """An instance that no database of Nova knows; without a name, none at all."""
+    return Instance(0, uuid, life=Life.UNKNOWN)

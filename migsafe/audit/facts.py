@@ -24,6 +24,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from migsafe.audit.address import Connection
+from migsafe.journal.residue import Piece
 
 Moment = datetime.datetime | None
 T = TypeVar('T')
@@ -122,6 +123,40 @@ class Volume(NamedTuple):
     updated: Moment = None
 
 
+class Binding(NamedTuple):
+    """A row of Neutron's ``ml2_port_bindings``, of a port of an instance.
+
+    :ivar active: it is the one by which the port works; before Rocky there is no other
+    """
+
+    port: str
+    instance: str
+    host: str
+    active: bool
+
+
+class Export(NamedTuple):
+    """What a backend of Cinder has mapped, by its ledger or by the array itself.
+
+    :ivar host: empty where only the array knows it, and has no name that Nova has
+    :ivar state: of the ledger; ARRAY where the ledger does not have it
+    :ivar detail: what the array says
+    """
+
+    backend: str
+    volume: str
+    host: str
+    state: str
+    attachment: str = ''
+    lun: str = ''
+    fenced: bool = False
+    detail: str = ''
+
+
+#: State of an export that only the array knows.
+ARRAY = 'only in the array'
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Views:
     """Which databases were given and could be read.
@@ -132,6 +167,7 @@ class Views:
     cinder: bool = False
     records: bool = False
     placement: bool = False
+    neutron: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -142,6 +178,10 @@ class Case:
     :ivar sharing: volume -> every attachment of it, whoever's
     :ivar volumes: only those out of the ordinary
     :ivar brought: it was unshelved after the newest migration; None if nobody has looked
+    :ivar bindings: of the ports of this instance
+    :ivar exports: of the volumes of this instance
+    :ivar pieces: residue of this instance that hosts say they have
+    :ivar runs: hosts that say that the guest is there
     :ivar comparable: connectors of this hypervisor have the name of the host
     :ivar known: what several rules ask of a case and the clock, worked out once
     """
@@ -155,6 +195,10 @@ class Case:
     volumes: Mapping[str, Volume] = dataclasses.field(default_factory=dict)
     views: Views = dataclasses.field(default_factory=Views)
     brought: bool | None = None
+    bindings: tuple[Binding, ...] = ()
+    exports: tuple[Export, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    runs: tuple[str, ...] = ()
     comparable: bool = True
     known: dict[object, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 

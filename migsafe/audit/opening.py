@@ -24,26 +24,34 @@ from migsafe.audit.address import Compact
 from migsafe.audit.cases import Look
 from migsafe.audit.readers import database
 from migsafe.audit.readers.cinder import Cinder
+from migsafe.audit.readers.neutron import Neutron
 from migsafe.audit.readers.nova import Nova
 from migsafe.audit.readers.placement import Placement
 from migsafe.audit.report import Report
+from migsafe.audit.told import NOBODY, Ask
 from migsafe.journal import errors
 
 #: What cannot be told without it.
 WITHOUT = {
     'Cinder': "rows were compared with Nova's own records only, and attachments not at all",
     'Placement': 'allocations were not looked at (R7)',
+    'Neutron': 'bindings of ports were not looked at (R8)',
 }
-Kind = TypeVar('Kind', Cinder, Placement)
+Kind = TypeVar('Kind', Cinder, Placement, Neutron)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """The databases to read; there is one of Nova for each cell."""
+    """The databases to read; there is one of Nova for each cell.
+
+    :ivar ask: asks services; None: none is asked
+    """
 
     nova: Sequence[sa.URL]
     cinder: sa.URL | None = None
     placement: sa.URL | None = None
+    neutron: sa.URL | None = None
+    ask: Ask | None = None
 
 
 def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
@@ -54,16 +62,21 @@ def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
     :param report: told what was opened, and what could not be
     :raises Unreadable: no database of Nova can be read
     """
+    # NOTE: before the databases: what comes about meanwhile is in these then, and explained.
+    told = sources.ask() if sources.ask else NOBODY
     cells = _cells(stack, sources, report)
     cinder = _optional(stack, report, 'Cinder', sources.cinder, Cinder)
     placement = _optional(stack, report, 'Placement', sources.placement, Placement)
+    neutron = _optional(stack, report, 'Neutron', sources.neutron, Neutron)
+    report.unseen += told.unseen
+    report.failed = report.failed or told.failed
     if cinder is not None:
         report.unseen += [f'{cinder.label} has no table {name}.' for name in cinder.missing()]
         if not cinder.records_hosts:
             report.unseen.append(
                 'This release of Cinder does not write down for which host an attachment is; '
                 'exports are known by the rows of Nova alone.')
-    return Look(cells, cinder, placement, compact)
+    return Look(cells, cinder, placement, compact, neutron, told)
 
 
 def _cells(stack: contextlib.ExitStack, sources: Sources, report: Report) -> list[Nova]:

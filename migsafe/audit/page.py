@@ -24,7 +24,7 @@ import pathlib
 import jinja2
 
 from migsafe.audit.report import Report, number
-from migsafe.audit.rules import NOT_IN_RECORDS, TITLES
+from migsafe.audit.rules import TITLES
 
 DATA = pathlib.Path(__file__).parent / 'data'
 #: Volumes in the map, which is for looking at.
@@ -41,7 +41,7 @@ def render(report: Report) -> str:
     volumes = sorted(report.sights)
     hosts = sorted({host for seen in report.sights.values() for host in seen})
     return environment.get_template('page.html').render(
-        report=report, titles={**NOT_IN_RECORDS, **TITLES}, script=script, digest=digest,
+        report=report, titles=TITLES, script=script, digest=digest,
         style=(DATA / 'page.css').read_text(encoding='utf-8'),
         rules=sorted(report.by_rule().items(), key=lambda item: number(item[0])),
         hosts=hosts, volumes=volumes[:MAPPED], more=max(0, len(volumes) - MAPPED))

@@ -72,7 +72,8 @@ class Report:
                   if row.volume == finding.volume),
                 *((named.host, 'row') for row in case.rows if row.volume == finding.volume
                   and (named := case.named(row))),
-                *((one.host, 'attachment') for one in case.sharing.get(finding.volume, ()))]
+                *((one.host, 'attachment') for one in case.sharing.get(finding.volume, ())),
+                *((one.host, 'export') for one in case.exports if one.volume == finding.volume)]
         for host, what in told:
             if host:
                 hosts.setdefault(host, set()).add(what)

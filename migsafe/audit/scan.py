@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import time
 from collections.abc import Callable, Container, Iterator
 
@@ -32,7 +33,8 @@ from migsafe.audit.notes import Notes
 from migsafe.audit.opening import Sources
 from migsafe.audit.readers import database
 from migsafe.audit.report import Asked, Report, order
-from migsafe.audit.rules import NOT_IN_RECORDS, RULES
+from migsafe.audit.rules import RULES
+from migsafe.journal import errors
 
 #: Told how many instances are done, and of how many.
 Progress = Callable[[int, int], None]
@@ -56,12 +58,19 @@ def audit(sources: Sources, asked: Asked, spans: Spans,
                      frozenset(one.volume for one in first.values() if one.volume))
         if report.lost:
             sources = dataclasses.replace(sources, cinder=None)
-        _again(sources, asked, again, spans, local, first, report)
+        try:
+            _again(sources, asked, again, spans, local, first, report)
+        except database.Unreadable as error:
+            if sources.cinder is None or error.kwargs.get('label') != errors.label(
+                    sources.cinder):
+                raise
+            opening.lost(report, 'Cinder, which was to be looked at again', error)
+            report.findings.clear()
+            _again(dataclasses.replace(sources, cinder=None), asked, again, spans, local, first,
+                   report)
         report.findings.sort(key=order)
         report.doubts = len(first) - len(report.findings)
     report.unseen += notes.sentences()
-    report.unseen.append('Records alone do not show ' + ', '.join(
-        f'{what} ({rule})' for rule, what in NOT_IN_RECORDS.items()) + '.')
     report.seconds = time.monotonic() - began
     return report
 
@@ -93,32 +102,35 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
 def _cases(look: Look, notes: Notes, clock: Clock, asked: Asked, report: Report) -> Cases:
     """The cases; without Cinder if that fails while its attachments are read."""
     try:
-        return _of(look, notes, clock, asked)
+        return _of(look, notes, clock, asked, report)
     except database.Unreadable as error:
         if look.cinder is None or error.kwargs.get('label') != look.cinder.label:
             raise
         opening.lost(report, 'Cinder', error)
         look.cinder = None
-        return _of(look, notes, clock, asked)
+        return _of(look, notes, clock, asked, report)
 
 
-def _of(look: Look, notes: Notes, clock: Clock, asked: Asked) -> Cases:
+def _of(look: Look, notes: Notes, clock: Clock, asked: Asked, report: Report) -> Cases:
     only = None
     if asked.instances or asked.volumes:
         only = look.widened(asked.instances, asked.volumes)
-    return Cases(look, notes, clock, only)
+    return Cases(look, notes, clock, only, functools.partial(opening.lost, report))
 
 
 def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: datetime.datetime,
            first: Container[tuple[str, ...]], report: Report) -> None:
     """The second look, at suspects only, in which addresses are kept for people."""
     with contextlib.ExitStack() as stack:
-        # What could not be read was said before.
-        look = opening.look(stack, sources, Report(), None)
+        seen = Report()
+        look = opening.look(stack, sources, seen, None)
+        report.unseen += [one for one in seen.unseen if one not in report.unseen]
+        report.failed = report.failed or seen.failed
         clock = clock_of_cloud(look, spans, local)
         wide = look.widened(only.instances, only.volumes)
         told = set()
-        for page in Cases(look, Notes(), clock, wide).pages():
+        for page in Cases(look, Notes(), clock, wide, functools.partial(
+                opening.lost, report)).pages():
             for case in page:
                 for one in judged(case, clock, asked):
                     if one.identity in first and one.identity not in told:

@@ -12,16 +12,16 @@
 """``migsafe audit``: what failed migrations have left in the records of a cloud."""
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from cliff import columns
 
-from migsafe import exceptions
-from migsafe.audit import hosts, page, report
+from migsafe.audit import page, report
 from migsafe.audit.findings import Finding
-from migsafe.cli import audit_options, audit_sources, codes, fleet, show
+from migsafe.cli import audit_options, audit_services, audit_sources, codes, show
 from migsafe.text import masked, shell
 
 COLUMNS = ('Rule', 'Severity', 'Certain', 'Hosts', 'Instance', 'Volume', 'What', 'Repair',
@@ -55,10 +55,10 @@ class Hosts(columns.FormattableColumn):
 class Audit(audit_options.Command):
     """Find what failed migrations have left in the databases of Nova and Cinder.
 
-    It reads, and only that: no service is asked unless --fleet is given, nothing has to be armed,
-    and the databases may be those of a live cloud, or copies, of any release from Ocata on. What
-    it finds it reads once more before it tells of it. Operations that are under way are not
-    residue.
+    It reads, and only that: no service is asked unless --fleet or --exports is given, nothing has
+    to be armed, and the databases may be those of a live cloud, or copies, of any release from
+    Ocata on. What it finds it reads once more before it tells of it. Operations that are under way
+    are not residue.
 
     The exit code is 0 if nothing was found, 3 if something was, 1 if a database that was named
     could not be read whole and nothing was found in the rest, and 127 if the arguments are wrong.
@@ -68,38 +68,24 @@ class Audit(audit_options.Command):
     SHORT = ('Rule', 'Severity', 'Hosts', 'Instance', 'What')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the hosts and the page."""
+        """Add the services and the page."""
         parser = super().get_parser(prog_name)
-        fleet.add_argument(parser)
+        audit_services.add_arguments(parser)
         parser.add_argument('--html', metavar='FILE', help='write the report as a page, too')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return one row for each finding."""
         sources = audit_sources.chosen(parsed_args, self.config_files)
-        found = self.look(sources, parsed_args)
-        if parsed_args.fleet is not None:
-            self._ask(found, parsed_args)
+        ask = audit_services.asking(self.conf, parsed_args, sources) if \
+            parsed_args.fleet is not None or parsed_args.exports is not None else None
+        found = self.look(dataclasses.replace(sources, ask=ask), parsed_args)
         self._tell(found)
         if parsed_args.html:
             self._write(found, parsed_args.html)
         self.exit_code = (codes.FOUND if found.findings else
                           codes.ERROR if found.failed else codes.CLEAN)
         return COLUMNS, list(_rows(found.findings))
-
-    def _ask(self, found: report.Report, given: argparse.Namespace) -> None:
-        """Add what the hosts themselves say."""
-        try:
-            heard = fleet.asked(self.conf, given.fleet)
-        except exceptions.MigsafeError as error:
-            found.unseen.append(f'No host could be asked: {error}')
-            found.failed = True
-            return
-        silent = {one.host: one.detail for one in heard if one.state != 'armed'}
-        silent |= {one.host: 'it has more residue than it gave; run migsafe residue list there'
-                   for one in heard if one.more and one.host not in silent}
-        hosts.add(found, self.asked(given), [piece for one in heard for piece in one.residue],
-                  silent)
 
     def _tell(self, found: report.Report) -> None:
         """Say what was looked at, and what was not seen."""

@@ -29,6 +29,7 @@ SECTIONS = {
     '--nova-api-database': ('api_database',),
     '--cinder-database': ('database',),
     '--placement-database': ('placement_database', 'api_database', 'database'),
+    '--neutron-database': ('database',),
 }
 DUMP = 'A dump has to be loaded into a database first, which may be an empty one made for it.'
 
@@ -58,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--placement-database', metavar='URL|FILE',
         help='database with the tables of Placement: until Stein the API database of Nova; or a '
         'configuration file with [placement_database] or [api_database] connection')
+    parser.add_argument(
+        '--neutron-database', metavar='URL|FILE', help='database of Neutron, or its neutron.conf')
 
 
 def chosen(given: argparse.Namespace, config_files: Sequence[str]) -> Sources:
@@ -66,11 +69,12 @@ def chosen(given: argparse.Namespace, config_files: Sequence[str]) -> Sources:
     :param config_files: where none of Nova is given, that of these files
     :raises BadArgument: one of them is none
     """
-    return Sources(
-        _cells(given, config_files),
-        url_of(given.cinder_database, '--cinder-database') if given.cinder_database else None,
-        url_of(given.placement_database, '--placement-database')
-        if given.placement_database else None)
+    cells = _cells(given, config_files)
+    cinder, placement, neutron = (url_of(text, option) if text else None for text, option in (
+        (given.cinder_database, '--cinder-database'),
+        (given.placement_database, '--placement-database'),
+        (given.neutron_database, '--neutron-database')))
+    return Sources(cells, cinder, placement, neutron)
 
 
 def _cells(given: argparse.Namespace, config_files: Sequence[str]) -> list[sa.URL]:

@@ -79,7 +79,7 @@ def asked(conf: cfg.ConfigOpts, named: Sequence[str]) -> list[Overview]:
     :param named: none means those that Nova knows
     :raises Unreachable: the message bus is away, so that nobody could be asked
     """
-    return each(bus.Bus(conf), sorted(set(named or hosts(conf))), _one, lambda name, error:
+    return each(bus.Bus(conf), sorted(set(named or hosts(conf))), overview, lambda name, error:
                 Overview(show.text(name), 'unknown', masked(error)))
 
 
@@ -142,7 +142,7 @@ def without(transport: bus.Bus, service: bus.Service) -> str:
     return ''
 
 
-def _one(transport: bus.Bus, host: str) -> Overview:
+def overview(transport: bus.Bus, host: str) -> Overview:
     """Ask one host; whatever is wrong with it alone is what is known of it.
 
     :raises Unreachable: the bus is away for all of them

@@ -23,14 +23,18 @@ from migsafe.audit.activity import Clock
 from migsafe.audit.facts import Case
 from migsafe.audit.findings import Finding
 from migsafe.audit.rules import (
-                                 connection,
-                                 ended_nowhere,
-                                 exports,
-                                 host,
-                                 named_attachment,
-                                 placement,
-                                 stuck,
-                                 writers,
+    bindings,
+    connection,
+    devices,
+    directories,
+    ended_nowhere,
+    exports,
+    host,
+    identities,
+    named_attachment,
+    placement,
+    stuck,
+    writers,
 )
 
 Rule = Callable[[Case, Clock], Iterable[Finding]]
@@ -39,10 +43,14 @@ RULES: Mapping[str, Rule] = {
     'R1': connection.judge,
     'R2': named_attachment.judge,
     'R3': exports.judge,
+    'R4': devices.judge,
     'R5': host.judge,
     'R6': stuck.judge,
     'R7': placement.judge,
+    'R8': bindings.judge,
+    'R9': identities.judge,
     'R10': writers.judge,
+    'R11': directories.judge,
     'R12': ended_nowhere.judge,
 }
 
@@ -50,15 +58,13 @@ TITLES: Mapping[str, str] = {
     'R1': "BDM connection_info names the wrong host's LUN",
     'R2': 'BDM attachment_id is wrong or gone',
     'R3': 'export or attachment for a host that does not run the guest',
+    'R4': 'device left on a host',
     'R5': 'instance.host is not where the guest runs',
     'R6': 'instance stuck in migrating, or in ERROR though the guest is well',
     'R7': 'Placement allocation of the wrong host',
+    'R8': 'port binding of the wrong host',
+    'R9': "device whose identity is not its volume's",
     'R10': 'volume that two hosts can write',
+    'R11': 'instance directory left on a host',
     'R12': 'migration record that never ended',
-}
-
-#: What records alone cannot show, and who can.
-NOT_IN_RECORDS: Mapping[str, str] = {
-    'R4': 'devices left on a host', 'R8': "port bindings, which are in Neutron's database",
-    'R9': 'devices with another identity', 'R11': 'instance directories',
 }

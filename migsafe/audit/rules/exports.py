@@ -19,9 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from oslo_utils import uuidutils
+
 from migsafe.audit import address
 from migsafe.audit.activity import Clock, busy, moving
-from migsafe.audit.facts import Case, Life
+from migsafe.audit.facts import ARRAY, Attachment, Case, Export, Life
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, told, where
 from migsafe.audit.whereabouts import rightful
@@ -29,11 +31,16 @@ from migsafe.text import shell
 
 #: Its export was taken back, though the row was not marked as deleted.
 DETACHED = 'detached'
+#: States of an export in which it stands, and is not just being made or taken away.
+STANDS = frozenset(('mapped', ARRAY))
 
 
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Each attachment, and each connector of an old row, for a host without the guest."""
-    if case.instance.life is Life.UNKNOWN or not case.comparable or busy(case, clock):
+    if not case.comparable or busy(case, clock):
+        return
+    yield from _of_backends(case, rightful(case), clock)
+    if case.instance.life is Life.UNKNOWN:
         return
     there = rightful(case)
     for one in case.attachments:
@@ -73,3 +80,39 @@ def _of_old_rows(case: Case, there: frozenset[str], clock: Clock) -> Iterator[Fi
                   connection_info=address.words(row.connection),
                   instance_host=case.instance.host, newest_migration=told(case.newest())),
             certain=False, key=f'{row.number}/{host}')
+
+
+def _of_backends(case: Case, there: frozenset[str], clock: Clock) -> Iterator[Finding]:
+    """What ledger or array has for a host without the guest, and no attachment explains."""
+    for one in case.exports:
+        if one.host in there or one.state not in STANDS or moving(case, one.volume, clock) \
+                or any(_explains(known, one) for known in case.sharing.get(one.volume, ())):
+            continue
+        to, lun = one.host or 'a host that it does not name', one.lun and f' as LUN {one.lun}'
+        cure = (f'Make sure that nobody has the volume open on {one.host}. Then: migsafe export '
+                f'revert --backend {shell(one.backend)} --from-host {shell(one.host)} '
+                f'{shell(one.volume)}.' if one.host else
+                f'See migsafe export verify --backend {shell(one.backend)} {shell(one.volume)}, '
+                'and take it away with migsafe export revert --initiator.')
+        yield Finding(
+            'R3', Severity.WARNING,
+            f'Backend {one.backend} has volume {one.volume} exported to {to}{lun}'
+            + (f': {one.detail}' if one.detail else '') + ', and no attachment of Cinder explains '
+            f'it; {_whose(case)}.', cure,
+            case.instance.uuid or None, one.volume, hosts_of(case, one.host),
+            shown(backend=one.backend, export_host=one.host, export_state=one.state,
+                  lun=one.lun, array=one.detail, attachment=one.attachment,
+                  fenced='yes' if one.fenced else '', instance_host=case.instance.host),
+            # A copy that cinder-volume makes itself has no attachment.
+            certain=case.views.cinder and one.state != ARRAY and uuidutils.is_uuid_like(
+                one.attachment), key=f'{one.backend}/{one.host}/{one.detail}')
+
+
+def _explains(known: Attachment, one: Export) -> bool:
+    """Whether an attachment has it, or is another finding about the same host already."""
+    return known.status != DETACHED and (
+        known.uuid == one.attachment or bool(one.host) and known.host == one.host)
+
+
+def _whose(case: Case) -> str:
+    return f'the instance is on {where(case)}' if case.instance.uuid else 'no instance has it'

@@ -9,24 +9,32 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""R5: an instance has another host on record than the one that its last migration went to."""
+"""R5: an instance has another host on record than the one where its guest is.
+
+Hosts say it themselves, if they were asked; else it is known by the last migration.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from migsafe.audit.activity import Clock, busy
-from migsafe.audit.facts import Case, Migration
+from migsafe.audit.facts import Case, Life, Migration
 from migsafe.audit.findings import Finding, Severity
-from migsafe.audit.rules.words import hosts_of, shown, told
+from migsafe.audit.rules.words import hosts_of, shown, told, where
 from migsafe.audit.whereabouts import disputed, doubtful
 
 
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
-    """The record of the newest migration against that of the instance."""
-    if busy(case, clock):
+    """Where the guest is, or may be, against the record of the instance."""
+    instance = case.instance
+    if busy(case, clock) or instance.life is Life.UNKNOWN:
         return
-    if newest := disputed(case):
+    if case.runs and set(case.runs) != {instance.host}:
+        yield _seen(case)
+    elif case.runs:
+        return
+    elif newest := disputed(case):
         yield _finding(case, newest, f'Migration {newest.number} to {newest.dest} has ended as '
                        f'{newest.status}, but the instance is still on record for '
                        f'{newest.source}.')
@@ -34,6 +42,20 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
         yield _finding(case, newest, f'Migration {newest.number} to {newest.dest} was never '
                        'ended, and every row of the instance names that host: the guest may run '
                        f'there, while the instance is on record for {newest.source}.')
+
+
+def _seen(case: Case) -> Finding:
+    at = ' and '.join(sorted(case.runs))
+    return Finding(
+        'R5', Severity.CRITICAL,
+        f'The guest is on {at}, as libvirt there says; the instance is on {where(case)}.',
+        'Start, stop and evacuate nothing before this is right: a start would make one more copy. '
+        + ('End the copy that its users do not see: virsh destroy.' if len(case.runs) > 1 else
+           'instance.host and instance.node have to name that host; of an instance that is '
+           'deleted, the guest has to be ended: virsh destroy.'),
+        case.instance.uuid, None, hosts_of(case, *sorted(case.runs)),
+        shown(guest_on=at, instance_host=case.instance.host,
+              vm_state=case.instance.vm_state, newest_migration=told(case.newest())), key='seen')
 
 
 def _finding(case: Case, newest: Migration, what: str) -> Finding:

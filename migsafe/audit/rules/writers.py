@@ -34,9 +34,9 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
         known = case.volumes.get(volume)
         if (known and known.multiattach) or moving(case, volume, clock):
             continue
-        proven = _by_attachment(case, volume)
+        attached, exported = _by_attachment(case, volume), _by_export(case, volume)
         told = _by_row(case, [row for row in case.rows if row.volume == volume])
-        hosts = proven | told
+        hosts = attached | exported | told
         # A resize that waits for its owner has both of its hosts.
         if len(hosts) < 2 or hosts <= rightful(case):
             continue
@@ -48,8 +48,9 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
             'volume, and who uses it. Take it away from those that do not run the guest: the '
             'device first, then the export.',
             case.instance.uuid, volume, hosts_of(case, *sorted(hosts)),
-            shown(by_attachments=', '.join(sorted(proven)), by_rows=', '.join(sorted(told)),
-                  instance_host=case.instance.host), certain=len(proven) > 1)
+            shown(by_attachments=', '.join(sorted(attached)),
+                  by_exports=', '.join(sorted(exported)), by_rows=', '.join(sorted(told)),
+                  instance_host=case.instance.host), certain=len(attached | exported) > 1)
 
 
 def _by_attachment(case: Case, volume: str) -> frozenset[str]:
@@ -65,3 +66,10 @@ def _by_row(case: Case, rows: list[Row]) -> frozenset[str]:
     if found and case.instance.vm_state == 'active' and case.instance.host:
         found.add(case.instance.host)
     return frozenset(found)
+
+
+def _by_export(case: Case, volume: str) -> frozenset[str]:
+    """By the ledger of the backend; a host that was fenced writes nothing."""
+    return frozenset(one.host for one in case.exports
+                     if one.volume == volume and one.host and one.state == 'mapped'
+                     and not one.fenced)

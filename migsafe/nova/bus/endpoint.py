@@ -40,17 +40,18 @@ from migsafe.transaction import answers, evidence
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
-VERSION = '1.4'
+VERSION = '1.5'
 MAX_UUID = 36
 #: Pieces of residue in one overview.
 MAX_PIECES = 100
+MAX_GUESTS = 5000
 Answer = dict[str, Any]
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.4: 1.0 for other hosts; ``overview`` (1.1),
-    ``preflight`` (1.2), ``path``, ``inbound`` and ``migrations`` (1.3) and ``guest_facts`` (1.4)
-    for the command ``migsafe``.
+    """RPC namespace ``migsafe``, version 1.5: 1.0 for other hosts; ``overview`` (1.1),
+    ``preflight`` (1.2), ``path``, ``inbound`` and ``migrations`` (1.3) ``guest_facts`` (1.4)
+    and ``guests`` (1.5) for the command ``migsafe``.
 
     :param participant: this host's participant
     """
@@ -157,6 +158,11 @@ class Endpoint:
         found = self._participant.guest_facts(instance_uuid)
         self._participant.journal.check_answered()
         return found
+
+    @discreet
+    def guests(self, context: Any, **_later: Any) -> Answer:
+        """Which guests run here, for ``migsafe audit``."""
+        return {'host': self.host, 'guests': self._participant.guests()[:MAX_GUESTS]}
 
     @discreet
     def inbound(self, context: Any, **_later: Any) -> Answer:

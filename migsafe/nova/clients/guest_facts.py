@@ -21,6 +21,7 @@ from typing import Any
 
 from nova import context as nova_context
 from nova import objects
+from nova.compute import power_state
 from oslo_log import log as logging
 
 from migsafe.brick import errors
@@ -51,6 +52,15 @@ def of_guest(driver: Any, journal: Journal, guests: Guests, instance_uuid: str) 
                     disks=list(_disks(guest.get_config())))
     said['connector'] = _connector(driver, instance)
     return said
+
+
+def running(driver: Any) -> list[str]:
+    """The guests that run here; one that is coming in is paused until it has arrived.
+
+    :param driver: Nova's libvirt driver
+    """
+    return [str(guest.uuid) for guest in driver._host.list_guests()
+            if guest.get_power_state(driver._host) == power_state.RUNNING]
 
 
 def _disks(config: Any) -> Iterable[dict[str, Any]]:

@@ -76,6 +76,7 @@ class Participant:
         self.forget: Callable[[str], None] = lambda instance_uuid: None
         self.survey: Callable[[str], Report]
         self.guest_facts: Callable[[str], dict[str, Any]]
+        self.guests: Callable[[], list[str]]
         self.way: Callable[[str, str], Path]
 
     def attempt(self, uuid: str, instance_uuid: str) -> host_attempt.Attempt:

@@ -116,6 +116,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
         survey.of_host, manager.driver, manager.host, journal)
     participant.guest_facts = functools.partial(
         guest_facts.of_guest, manager.driver, journal, cloud.guests)
+    participant.guests = functools.partial(guest_facts.running, manager.driver)
     participant.way = functools.partial(_way, manager, others)
     participant.patrol = _patrol(manager, conf, journal)
     participant.watch = watch.Watch(participant, jobs.Jobs(manager))

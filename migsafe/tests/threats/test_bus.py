@@ -32,7 +32,7 @@ from migsafe.transaction import answers
 from migsafe.watch import migration
 
 METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview', 'preflight', 'inbound',
-           'path', 'migrations', 'guest_facts')
+           'path', 'migrations', 'guest_facts', 'guests')
 #: Calls of the cloud that change nothing.
 ASKING = ('attachments', 'connection_info', 'instance', 'moves', 'moving_to', 'volumes', 'paths',
           'find_directory', 'bindings', 'held', 'provider', 'evidence', 'peer.evidence',
@@ -66,6 +66,12 @@ class TestCalls(hosts.TwoHosts):
         else:
             self.assertLess(len(json.dumps(found)), LONGEST)
         self.assertEqual(before, self.before())
+
+    @examples.settings()
+    @given(values.ANYTHING)
+    def test_guests(self, later):
+        self.dst.participant.guests = lambda: ['x'] * 6000
+        self.check('guests', {'later': later})
 
     @examples.settings()
     @given(values.UUIDS, strategies.dictionaries(

@@ -55,6 +55,8 @@ NEWEST = {
     'root_provider_id INTEGER, parent_provider_id INTEGER',
     'allocations': 'id INTEGER PRIMARY KEY, resource_provider_id INTEGER, '
     'consumer_id VARCHAR(36), resource_class_id INTEGER, used INTEGER',
+    'ports': 'id VARCHAR(36) PRIMARY KEY, device_id VARCHAR(255), device_owner VARCHAR(255)',
+    'ml2_port_bindings': 'port_id VARCHAR(36), host VARCHAR(255), status VARCHAR(16)',
 }
 
 
@@ -155,6 +157,12 @@ class Cloud(fixtures.Fixture):
                 (consumer, kind, host))
         self.connection.commit()
 
+    def port(self, *bindings, uuid='port', instance='vm', owner='compute:nova'):
+        """A port, and its bindings: pairs of a host and a status."""
+        self.insert('ports', id=uuid, device_id=instance, device_owner=owner)
+        for host, status in bindings:
+            self.insert('ml2_port_bindings', port_id=uuid, host=host, status=status)
+
     def attached(self, lun=7, host='node13', volume='vol', attachment='att', **values):
         """A volume whose row and attachment agree."""
         self.volume(volume)
@@ -174,12 +182,14 @@ class CloudTestCase(base.BaseTestCase):
         """An empty one."""
         return self.useFixture(Cloud(*without))
 
-    def audit(self, *clouds, placement=True, cinder=True, local=NOW, **asked):
+    def audit(self, *clouds, placement=True, cinder=True, local=NOW, ask=None, **asked):
         """The report on a cloud, or on several cells, of which the first has the other databases.
+
+        :param ask: what asks services
         """
         url = clouds[0].url()
         sources = opening.Sources([one.url() for one in clouds], url if cinder else None,
-                                  url if placement else None)
+                                  url if placement else None, url, ask)
         return scan.audit(sources, report.Asked(**asked), activity.Spans(), local,
                           lambda _done, _total: None)
 

@@ -21,11 +21,12 @@ import pathlib
 import re
 import sqlite3
 import stat
-from unittest import mock
+
+import fixtures
 
 import migsafe
 from migsafe import exceptions
-from migsafe.cli import audit_progress, fleet
+from migsafe.cli import audit_progress, audit_services, bus, fleet
 from migsafe.journal import residue
 from migsafe.tests.unit.audit import cloud
 from migsafe.tests.unit.cli import base as cli_base
@@ -80,28 +81,58 @@ class TestAudit(cli_base.CommandTestCase):
     def test_what_hosts_say(self):
         piece = residue.Piece('R4-guest', 'found', 'device', 'node11', '/dev/sdq', None, '', VM,
                               'LUN 4 of it is open')
-        said = [fleet.Overview('node11', 'armed', residue=(
+        said = [audit_services._Host(fleet.Overview('node11', 'armed', residue=(
             piece, piece._replace(kind='R9', key='/dev/sdr'),
             piece._replace(state='unsettled', key='/dev/sds'),
-            piece._replace(kind='R1', state='held', key='row'))),
-            fleet.Overview('node13', 'unknown', 'it did not answer')]
-        with mock.patch.object(fleet, 'asked', lambda conf, names: said):
-            rows = self.rows('audit', *self.both, '--fleet', code=3)
-            self.assertEqual([('R4', ['node11']), ('R9', ['node11'])], sorted(
-                (row['Rule'], row['Hosts']) for row in rows if row['Rule'] in ('R4', 'R9')))
-            self.assertIn('/dev/sdq', str(rows))
-            self.assertNotIn('/dev/sds', str(rows))
-            _code, _out, err = self.audit(*self.both, '--fleet', config=True)
-            self.assertIn('Host node13, of which not all is known: it did not answer', err)
-            path = os.path.join(os.path.dirname(self.state), 'page.html')
-            self.audit(*self.both, '--fleet', '--html', path, config=True)
-            self.assertIn('/dev/sdq', pathlib.Path(path).read_text())
-            code, _out, _err = self.audit(*self.both, '--fleet', '--instance', 'x', config=True)
-            self.assertEqual(1, code)
+            piece._replace(kind='R1', state='held', key='row'),
+            piece._replace(kind='R11', instance='', key='/instances/x'))), (VM,)),
+            audit_services._Host(fleet.Overview('node13', 'unknown', 'it did not answer'))]
+        self.hear(said)
+        rows = self.rows('audit', *self.both, '--fleet', 'node11', 'node13', code=3)
+        self.assertEqual(
+            [('R11', ['node11']), ('R4', ['node11', 'node13']), ('R5', ['node13', 'node11']),
+             ('R9', ['node11', 'node13'])],
+            sorted((row['Rule'], row['Hosts']) for row in rows
+                   if row['Rule'] not in ('R1', 'R3', 'R10')))
+        self.assertIn('/dev/sdq', str(rows))
+        self.assertNotIn('/dev/sds', str(rows))
+        _code, _out, err = self.audit(*self.both, '--fleet', 'node11', config=True)
+        self.assertIn('Host node13, of which not all is known: it did not answer', err)
+        self.assertIn('No backend of Cinder was asked', err)
+        path = os.path.join(os.path.dirname(self.state), 'page.html')
+        self.audit(*self.both, '--fleet', 'node11', '--html', path, config=True)
+        self.assertIn('/dev/sdq', pathlib.Path(path).read_text())
+        code, _out, _err = self.audit(*self.both, '--fleet', 'x', '--instance', 'x', config=True)
+        self.assertEqual(1, code)
+
+    def hear(self, *rounds):
+        """Have hosts answer so, in each round; the last one stays."""
+        left = list(rounds)
+        self.useFixture(fixtures.MockPatchObject(bus, 'Bus'))
+        self.useFixture(fixtures.MockPatchObject(
+            fleet, 'each', lambda *_given: left.pop(0) if len(left) > 1 else left[0]))
+
+    def test_what_a_host_does_not_say_any_more(self):
+        piece = residue.Piece('R4', 'held', 'device', 'node11', 'sdq', None, '', VM, 'open')
+        self.hear([audit_services._Host(fleet.Overview('node11', 'armed', residue=(piece,)), ())],
+                  [audit_services._Host(fleet.Overview('node11', 'armed'), ())])
+        args = (*self.both, '--fleet', 'node11', '--rule', 'R4')
+        code, _out, err = self.audit(*args, config=True)
+        self.assertEqual(0, code, err)
+        self.assertIn('1 more were gone when they were looked at again', err)
+
+    def test_a_host_with_more_than_it_gave_and_an_old_one(self):
+        self.hear([audit_services._Host(fleet.Overview('node11', 'armed', more=True), ()),
+                   audit_services._Host(fleet.Overview('node13', 'armed'))])
+        code, _out, err = self.audit(*self.both, '--fleet', 'x', '--rule', 'R4', config=True)
+        self.assertEqual(1, code)
+        self.assertIn('node11, of which not all is known: it has more residue', err)
+        self.assertIn('node13, of which not all is known: it does not say which guests', err)
 
     def test_no_host_can_be_asked(self):
-        with mock.patch.object(fleet, 'asked', side_effect=exceptions.MigsafeError('away')):
-            code, _out, err = self.audit(*self.both, '--fleet', config=True)
+        self.useFixture(fixtures.MockPatchObject(
+            bus, 'Bus', side_effect=exceptions.MigsafeError('away')))
+        code, _out, err = self.audit(*self.both, '--fleet', 'x', config=True)
         self.assertEqual(3, code)
         self.assertIn('Not seen: No host could be asked: away', err)
 

@@ -167,6 +167,11 @@ class TestGuestFacts(hosts.TwoHosts):
         self.assertEqual({'disks': []}, self.endpoint.guest_facts({}, cases.UUID, later='x'))
         self.assertRaises(exceptions.MigsafeError, self.endpoint.guest_facts, {}, '../x')
 
+    def test_the_guests_that_run(self):
+        self.dst.participant.guests = lambda: ['x'] * 6000
+        found = self.endpoint.guests({}, later='x')
+        self.assertEqual((self.dst.participant.host, 5000), (found['host'], len(found['guests'])))
+
     def test_a_journal_that_does_not_answer(self):
         """That nothing is open in it would be taken for settled."""
         self.dst.participant.guest_facts = lambda uuid: {}

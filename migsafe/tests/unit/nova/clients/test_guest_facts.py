@@ -73,6 +73,12 @@ class Case(unittest.TestCase):
                          (found.disk('root').path, found.connector['initiator']))
         self.assertEqual(2, len(found.disks))
 
+    def test_the_guests_that_run(self):
+        made = [types.SimpleNamespace(uuid=name, get_power_state=lambda _host, state=state: state)
+                for name, state in (('a', 1), ('paused', 3), ('b', 1))]
+        driver = types.SimpleNamespace(_host=types.SimpleNamespace(list_guests=lambda: made))
+        self.assertEqual(['a', 'b'], guest_facts.running(driver))
+
     def test_a_path_that_does_not_tell(self):
         for wrong in (None, address.Address('', 5)):
             self.paths['sdc'] = wrong
