@@ -102,6 +102,8 @@ class Cases:
                  lost: Lost | None = None) -> None:
         self.look, self.notes, self.clock, self.only = look, notes, clock, only
         self._lost = lost
+        #: label of a cell -> its last instance of the pages that were taken
+        self.read: dict[str, int] = {}
         self.nodes = [nova.nodes() for nova in look.cells]
         self.hosts = {name: host for nodes in self.nodes for name, host in nodes.hosts.items()}
         self.shelf = Shelf(self._attachments())
@@ -116,16 +118,22 @@ class Cases:
             return cinder.of(self.only.instances, self.only.volumes)
         return cinder.attachments(self.look.compact, self.clock.recent)
 
-    def pages(self) -> Iterator[list[Case]]:
+    def pages(self, after: Mapping[str, int] | None = None) -> Iterator[list[Case]]:
         """Cases of instances that live, in pages, and then of those that do not.
 
+        :param after: label of a cell -> its last instance that was read before
         :raises Unreadable: a database has failed, and it was the last cell, or nobody is told
         """
         wanted = None if self.only is None else sorted(self.only.instances)
         for nova, nodes in zip(list(self.look.cells), self.nodes, strict=True):
+            before = (after or {}).get(nova.label)
             try:
-                for page in nova.instances(wanted):
-                    yield self._page(nova, nodes.others, page)
+                if before is not None:
+                    self._skip(nova, before)
+                for page in nova.instances(wanted, before):
+                    made = self._page(nova, nodes.others, page)
+                    self.read.update({nova.label: page[-1].number} if page else {})
+                    yield made
             except database.Unreadable as error:
                 if self._lost is None or len(self.look.cells) == 1:
                     raise
@@ -133,6 +141,12 @@ class Cases:
                 self.look.cells.remove(nova)
                 self._lost('The rest of a cell of Nova', error)
         yield from self._left()
+
+    def _skip(self, nova: Nova, last: int) -> None:
+        """Take away what is of instances that were read before."""
+        self.read[nova.label] = last
+        for uuid in nova.until(last):
+            self._told_of(Case(Instance(0, uuid), attachments=self.shelf.take(uuid)))
 
     def _optional(self, name: str, ask: Callable[[Any], dict[str, list[T]]]) -> dict[
             str, list[T]]:

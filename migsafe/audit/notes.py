@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from migsafe.audit.activity import Clock
 from migsafe.audit.address import ANYWHERE
@@ -75,6 +75,15 @@ class Notes:
                    *(one.updated for one in case.migrations)]
         if any(one and one > clock.now + clock.spans.grace for one in moments):
             self.add('future', [case.instance.uuid])
+
+    def kept(self) -> dict[str, tuple[int, list[str]]]:
+        """What was counted so far: what -> how many, and examples."""
+        return {what: (count, self._examples[what]) for what, count in self._counts.items()}
+
+    def go_on(self, kept: Mapping[str, tuple[int, list[str]]]) -> None:
+        """Go on from what was counted before."""
+        for what, (count, examples) in kept.items():
+            self._counts[what], self._examples[what] = count, list(examples)
 
     def sentences(self) -> list[str]:
         """Each of them for people."""

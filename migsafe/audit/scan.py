@@ -22,11 +22,13 @@ import dataclasses
 import datetime
 import functools
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 
 from migsafe.audit import opening
 from migsafe.audit.activity import Clock, Spans, clock_of
 from migsafe.audit.cases import Cases, Look, Only
+from migsafe.audit.checkpoint import Checkpoint, Identity
+from migsafe.audit.checkpoint import Progress as Before
 from migsafe.audit.facts import Case
 from migsafe.audit.findings import Finding
 from migsafe.audit.notes import Notes
@@ -40,63 +42,80 @@ from migsafe.journal import errors
 Progress = Callable[[int, int], None]
 
 
-
-def audit(sources: Sources, asked: Asked, spans: Spans,
-          local: datetime.datetime, progress: Progress) -> Report:
+def audit(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime,
+          progress: Progress, kept: Checkpoint | None = None) -> Report:
     """Look at a cloud twice.
 
     :param local: the time of this machine, UTC
+    :param kept: how far another audit came that was interrupted, and this one comes
     :raises Unreadable: no database of Nova can be read, or what was found cannot be looked at
         again
     """
     began, report = time.monotonic(), Report()
-    notes = Notes()
-    first = {one.identity: one for one in _look(
-        sources, asked, spans, local, report, notes, progress)}
-    if first:
-        again = Only(frozenset(one.instance for one in first.values() if one.instance),
-                     frozenset(one.volume for one in first.values() if one.volume))
-        if report.lost:
-            sources = dataclasses.replace(sources, cinder=None)
-        try:
-            _again(sources, asked, again, spans, local, first, report)
-        except database.Unreadable as error:
-            if sources.cinder is None or error.kwargs.get('label') != errors.label(
-                    sources.cinder):
-                raise
-            opening.lost(report, 'Cinder, which was to be looked at again', error)
-            report.findings.clear()
-            _again(dataclasses.replace(sources, cinder=None), asked, again, spans, local, first,
-                   report)
-        report.findings.sort(key=order)
-        report.doubts = len(first) - len(report.findings)
+    notes, before = Notes(), kept.read() if kept else Before()
+    notes.go_on(before.notes)
+    report.counts.update(before.counts)
+    found, after = set(before.found), before.after
+    for page in _look(sources, asked, spans, local, report, notes, progress, before.after):
+        found |= page.found
+        # NOTE: what was found without a database that failed is not all, and what comes after
+        # the last instance is read anew.
+        if kept and not report.failed and page.after != after:
+            kept.write(Before(page.after, found, report.counts, notes.kept()))
+        after = page.after
+    if found:
+        _confirm(sources, asked, spans, local, found, report)
     report.unseen += notes.sentences()
     report.seconds = time.monotonic() - began
+    if kept and not report.failed:
+        kept.end()
     return report
 
 
 def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime, report: Report,
-          notes: Notes, progress: Progress) -> Iterator[Finding]:
-    """The first look, in which addresses are only compared."""
+          notes: Notes, progress: Progress, after: Mapping[str, int]) -> Iterator[Before]:
+    """The first look, in which addresses are only compared: what is found, page by page."""
     with contextlib.ExitStack() as stack:
         look = opening.look(stack, sources, report, hash)
         clock = clock_of_cloud(look, spans, local)
         report.now = clock.now
         cases = _cases(look, notes, clock, asked, report)
         report.lost = sources.cinder is not None and look.cinder is None
-        done, total = 0, (len(cases.only.instances) if cases.only else
-                          sum(nova.count() for nova in look.cells))
+        done, total = report.counts['instances'], (len(cases.only.instances) if cases.only else
+                                                   sum(nova.count() for nova in look.cells))
         try:
-            for page in cases.pages():
+            for page in cases.pages(after):
+                found: set[Identity] = set()
                 for case in page:
                     done += case.instance.life.value == 'live'
                     report.counts.update(instances=1, rows=len(case.rows),
                                          attachments=len(case.attachments))
-                    yield from judged(case, clock, asked)
+                    found.update(one.identity for one in judged(case, clock, asked))
+                yield Before(dict(cases.read), found)
                 progress(done, max(total, done))
         except database.Unreadable as error:
             report.failed = True
             report.unseen.append(f'Everything after {done} of {total} instances: {error}')
+
+
+def _confirm(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime,
+             found: set[Identity], report: Report) -> None:
+    """Tell what is still there of what was found; without Cinder, if that has gone meanwhile."""
+    again = Only(frozenset(one[1] for one in found if one[1]),
+                 frozenset(one[2] for one in found if one[2]))
+    if report.lost:
+        sources = dataclasses.replace(sources, cinder=None)
+    try:
+        _again(sources, asked, again, spans, local, found, report)
+    except database.Unreadable as error:
+        if sources.cinder is None or error.kwargs.get('label') != errors.label(sources.cinder):
+            raise
+        opening.lost(report, 'Cinder, which was to be looked at again', error)
+        report.findings.clear()
+        _again(dataclasses.replace(sources, cinder=None), asked, again, spans, local, found,
+               report)
+    report.findings.sort(key=order)
+    report.doubts = len(found) - len(report.findings)
 
 
 def _cases(look: Look, notes: Notes, clock: Clock, asked: Asked, report: Report) -> Cases:

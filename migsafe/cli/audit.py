@@ -20,8 +20,11 @@ from typing import Any
 from cliff import columns
 
 from migsafe.audit import page, report
+from migsafe.audit.checkpoint import Checkpoint
 from migsafe.audit.findings import Finding
+from migsafe.audit.opening import Sources
 from migsafe.cli import audit_options, audit_services, audit_sources, codes, show
+from migsafe.journal import errors
 from migsafe.text import masked, shell
 
 COLUMNS = ('Rule', 'Severity', 'Certain', 'Hosts', 'Instance', 'Volume', 'What', 'Repair',
@@ -71,6 +74,9 @@ class Audit(audit_options.Command):
         """Add the services and the page."""
         parser = super().get_parser(prog_name)
         audit_services.add_arguments(parser)
+        parser.add_argument('--checkpoint', metavar='FILE', help='keep in this file how far it '
+                            'is, and go on from there if it was interrupted; it is removed at the '
+                            'end')
         parser.add_argument('--html', metavar='FILE', help='write the report as a page, too')
         return parser
 
@@ -79,13 +85,23 @@ class Audit(audit_options.Command):
         sources = audit_sources.chosen(parsed_args, self.config_files)
         ask = audit_services.asking(self.conf, parsed_args, sources) if \
             parsed_args.fleet is not None or parsed_args.exports is not None else None
-        found = self.look(dataclasses.replace(sources, ask=ask), parsed_args)
+        found = self.look(dataclasses.replace(sources, ask=ask), parsed_args,
+                          self._kept(sources, parsed_args))
         self._tell(found)
         if parsed_args.html:
             self._write(found, parsed_args.html)
         self.exit_code = (codes.FOUND if found.findings else
                           codes.ERROR if found.failed else codes.CLEAN)
         return COLUMNS, list(_rows(found.findings))
+
+    def _kept(self, sources: Sources, given: argparse.Namespace) -> Checkpoint | None:
+        if not given.checkpoint:
+            return None
+        databases = [errors.label(url) for url in (
+            *sources.nova, sources.cinder, sources.placement, sources.neutron) if url]
+        return Checkpoint(given.checkpoint, repr((
+            databases, self.asked(given), audit_options.spans(given), given.fleet,
+            given.exports)))
 
     def _tell(self, found: report.Report) -> None:
         """Say what was looked at, and what was not seen."""

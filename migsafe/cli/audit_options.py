@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from migsafe.audit import report, scan
 from migsafe.audit.activity import Spans
+from migsafe.audit.checkpoint import Checkpoint, Unusable
 from migsafe.audit.opening import Sources
 from migsafe.audit.rules import RULES
 from migsafe.cli import audit_progress, audit_sources, base, codes
@@ -46,7 +47,7 @@ class Command(base.Command):
         """Run, and tell wrong arguments from a failure."""
         try:
             return super().run(parsed_args)
-        except audit_sources.BadArgument as error:
+        except (audit_sources.BadArgument, Unusable) as error:
             self.say(str(error))
             return codes.ARGUMENTS
 
@@ -56,12 +57,13 @@ class Command(base.Command):
         host = self.app_args.compute_host or given.host
         return report.Asked((host,) if host else (), given.instance, given.volume, given.rule)
 
-    def look(self, sources: Sources, given: argparse.Namespace) -> report.Report:
+    def look(self, sources: Sources, given: argparse.Namespace,
+             kept: Checkpoint | None = None) -> report.Report:
         """Look at the cloud, and show how far that is on a terminal."""
         progress = audit_progress.shown_on(self.app.stderr or sys.stderr)
         try:
             return scan.audit(sources, self.asked(given), spans(given), now(),
-                              progress or (lambda _done, _total: None))
+                              progress or (lambda _done, _total: None), kept)
         finally:
             if progress:
                 progress.end()

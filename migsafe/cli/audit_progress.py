@@ -16,6 +16,8 @@ from typing import TextIO
 
 #: Seconds between two lines.
 EVERY = 0.5
+#: Characters of the bar.
+WIDTH = 20
 
 
 class Progress:
@@ -33,8 +35,9 @@ class Progress:
             return
         self._last = now
         left = (now - self._began) * (total - done) / done
-        self._write(f'{done:,} of {total:,} instances ({100 * done // max(total, 1)} %), '
-                    f'{left:.0f} s left')
+        bar = '#' * (WIDTH * done // max(total, 1))
+        self._write(f'[{bar:.<{WIDTH}}] {done:,} of {total:,} instances '
+                    f'({100 * done // max(total, 1)} %), {left:.0f} s left')
 
     def end(self) -> None:
         """Take the line away."""

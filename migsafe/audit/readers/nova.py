@@ -92,22 +92,32 @@ class Nova:
             live(self._instances))
         return int(self.snapshot.value(query) or 0)
 
-    def instances(self, only: Iterable[str] | None = None) -> Iterator[list[Instance]]:
+    def instances(self, only: Iterable[str] | None = None,
+                  after: int | None = None) -> Iterator[list[Instance]]:
         """Instances that are not deleted, in pages.
 
         :param only: UUIDs
+        :param after: only those that come after this one, by their primary key
         """
         table = self._instances
         query = sa.select(*columns(table, 'uuid', 'host', 'node', 'vm_state', 'task_state',
                                    'power_state', 'updated_at', 'created_at', 'hidden'),
                           table.c.id.label('key')).where(live(table))
         if only is None:
-            for page in pages.paged(self.snapshot, query, table.c.id):
+            for page in pages.paged(self.snapshot, query, table.c.id, after):
                 yield [_instance(one) for one in page if one.uuid]
         else:
             for some in pages.chunks(only):
                 yield [_instance(one) for one in self.snapshot.rows(
                     query.where(table.c.uuid.in_(some)))]
+
+    def until(self, last: int) -> Iterator[str]:
+        """The UUIDs of those up to this one, which another audit has read."""
+        table = self._instances
+        query = sa.select(*columns(table, 'uuid'), table.c.id.label('key')).where(
+            live(table), table.c.id <= last)
+        for page in pages.paged(self.snapshot, query, table.c.id):
+            yield from (one.uuid for one in page if one.uuid)
 
     def deleted(self, uuids: Iterable[str]) -> dict[str, Instance]:
         """Those of these instances that this database knows as deleted, or has archived."""

@@ -25,15 +25,18 @@ from migsafe.audit.readers.database import Snapshot
 SIZE = 1000
 
 
-def paged(snapshot: Snapshot, query: sa.Select[Any], key: Any) -> Iterator[Sequence[Any]]:
+def paged(snapshot: Snapshot, query: sa.Select[Any], key: Any,
+          after: int | None = None) -> Iterator[Sequence[Any]]:
     """Every row that a query finds, ``SIZE`` at a time, in the order of ``key``.
 
     :param key: a unique column, of which the query has the value as ``key``
+    :param after: only those that come after this value
     """
     page: Sequence[Any] = ()
     while not page or len(page) == SIZE:
-        after = query.where(key > page[-1].key) if page else query
-        page = snapshot.rows(after.order_by(key).limit(SIZE))
+        last = page[-1].key if page else after
+        rest = query if last is None else query.where(key > last)
+        page = snapshot.rows(rest.order_by(key).limit(SIZE))
         if not page:
             return
         yield page

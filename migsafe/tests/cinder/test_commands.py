@@ -29,6 +29,7 @@ from migsafe.cinder import inspectors
 from migsafe.cinder.bus import endpoint, search, unrecorded
 from migsafe.cli import base, codes, main
 from migsafe.tests.cinder import world
+from migsafe.tests.unit.audit import cloud
 
 STRANGER = 'iqn.1994-05.com.redhat:77'
 
@@ -94,6 +95,25 @@ class TestExportCommands(Commands):
         self.assertEqual((codes.ERROR, None), (code, rows))
         for word in (self.other.id, 'node@array', 'export list'):
             self.assertIn(word, err)
+
+    def test_an_audit_of_what_is_exported(self):
+        """What no attachment has, in the ledger, and in the array alone."""
+        self.stale()
+        self.inspect()
+        self.array.targets[self.other.id] = {'iqn.someone-else'}
+        records = self.useFixture(cloud.Cloud())
+        records.volume(self.volume.id)
+        out, err = io.StringIO(), io.StringIO()
+        app = main.Migsafe(default_config_files=(), stdin=io.StringIO(), stdout=out, stderr=err)
+        code = app.run([
+            'audit', '--nova-database', records.path, '--cinder-database', records.path,
+            '--exports', 'node@array', '--cinder-config', self.conf_file, '-f', 'json'])
+        found = {row['Volume']: row for row in json.loads(out.getvalue())}
+        self.assertEqual((codes.FOUND, {self.volume.id, self.other.id}), (code, set(found)))
+        self.assertEqual(['node13'], found[self.volume.id]['Hosts'])
+        self.assertIn('export revert --backend node@array --from-host node13',
+                      found[self.volume.id]['Repair'])
+        self.assertIn('iqn.someone-else', found[self.other.id]['What'])
 
     def test_many(self):
         self.mock_object(endpoint, 'PAGE', 3)

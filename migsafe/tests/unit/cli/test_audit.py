@@ -282,7 +282,8 @@ class TestProgress(journal_base.JournalTestCase):
         shown._last -= 1
         shown._began -= 10
         shown(1000, 4000)
-        self.assertIn('1,000 of 4,000 instances (25 %), 30 s left', stream.getvalue())
+        self.assertIn('[#####...............] 1,000 of 4,000 instances (25 %), 30 s left',
+                      stream.getvalue())
         shown(1001, 4000)
         self.assertNotIn('1,001', stream.getvalue())
         shown.end()
