@@ -37,7 +37,7 @@ from migsafe.tests import servers
 from tools.clouds import addresses
 
 NAMES = ('nova', 'cinder', 'placement', 'nova_api')
-HEADER = ('database', 'instances', 'volumes', 'seconds', 'CPU: s', 'MiB',
+HEADER = ('database', 'instances', 'volumes', 'seconds', 'CPU: s', 'CPU of the server: s', 'MiB',
           'planted', 'found', 'false',
           'nova-manage show: s', 'for all volumes: h')
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -164,14 +164,31 @@ def shown(urls, count):
     return (time.monotonic() - began) / len(rows)
 
 
+def spent(process):
+    """Seconds of a processor of a server and of its children, living and ended: proc(5)."""
+    ticks = 0
+    for status in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = status.read_text().rpartition(')')[2].split()
+        except OSError:
+            continue
+        if int(status.parent.name) == process.pid:
+            ticks += sum(map(int, fields[11:15]))
+        elif int(fields[1]) == process.pid:
+            ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf('SC_CLK_TCK')
+
+
 def one(server, instances, seed, samples):
     """A row of the table, and whether the audit was right."""
     urls = server.databases()
     expected = filled(urls, instances, seed)
+    before = spent(server.process)
     code, output, seconds, cpu, memory = measured(
         [sys.executable, '-m', 'migsafe.cli.main', 'audit', '--nova-database', urls['nova'],
          '--cinder-database', urls['cinder'], '--placement-database', urls['placement'],
          '-f', 'json'])
+    served = spent(server.process) - before
     assert addresses.SECRET not in output
     found = {(row['Rule'], row['Instance'], row['Volume']) for row in json.loads(output)}
     engine = sa.create_engine(urls['cinder'])
@@ -181,7 +198,7 @@ def one(server, instances, seed, samples):
     each = shown(urls, samples)
     right = code == 3 and found == expected
     return right, (server.package.partition('-')[0], f'{instances:,}', f'{volumes:,}',
-                   f'{seconds:.1f}', f'{cpu:.1f}', f'{memory:.0f}', len(expected),
+                   f'{seconds:.1f}', f'{cpu:.1f}', f'{served:.1f}', f'{memory:.0f}', len(expected),
                    len(expected & found), len(found - expected), f'{each:.1f}',
                    f'{each * volumes / 3600:,.0f}')
 

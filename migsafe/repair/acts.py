@@ -80,17 +80,19 @@ def carry_out(snapshot: Snapshot, acts: Iterable[Act]) -> State:
         for one in filter(lambda act: act.after, wanted):
             table = snapshot.must(one.table)
             values = dict(one.after)
-            if 'updated_at' in table.c:
-                values['updated_at'] = timeutils.utcnow()
+            now = 'deleted_at' if 'deleted' in values else 'updated_at'
+            if now in table.c:
+                values[now] = timeutils.utcnow()
             snapshot.connection.execute(
                 sa.update(table).where(table.c.id == one.key).values(values))
     return found
 
 
 def _values(snapshot: Snapshot, act: Act) -> dict[str, Any] | None:
-    """The columns of a row now; None for a row that is deleted."""
+    """The columns of a row now; None for a row that is deleted, unless that is one of them."""
     table = snapshot.must(act.table)
+    there = sa.true() if 'deleted' in act.before else live(table)
     row = snapshot.connection.execute(
         sa.select(*(table.c[name] for name in act.before)).where(
-            table.c.id == act.key, live(table))).mappings().one_or_none()
+            table.c.id == act.key, there)).mappings().one_or_none()
     return None if row is None else dict(row)

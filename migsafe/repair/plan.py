@@ -92,6 +92,8 @@ def _acts(ground: Ground, words: Words, one: Finding) -> list[Act]:
         return [states.migration(ground, words, int(one.key))]
     if one.rule in ('R1', 'R2') and one.key.isdigit():
         return [rows.made_right(ground, words, int(one.key))]
+    if one.rule == 'R2' and one.key == 'twice':
+        return rows.one_of(ground, words, str(one.volume))
     raise Undecided(BY_HAND + one.repair)
 
 
@@ -140,6 +142,8 @@ def imagined(case: Case, acts: tuple[Act, ...]) -> Case:
     found = []
     for row in case.rows:
         new = changed('block_device_mapping', row, attachment='attachment_id')
+        if 'deleted' in after.get(('block_device_mapping', row.number), {}):
+            continue
         text = after.get(('block_device_mapping', row.number), {}).get('connection_info')
         found.append(new._replace(connection=address.read(text)) if text else new)
     return dataclasses.replace(

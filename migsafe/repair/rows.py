@@ -43,6 +43,8 @@ def made_right(ground: Ground, words: Words, number: int) -> Act:
     :raises Undecided: nothing shows what that is
     """
     row = next(one for one in ground.case.rows if one.number == number)
+    if sum(one.volume == row.volume for one in ground.case.rows) > 1:
+        raise Undecided(f'Volume {row.volume} is in several rows. That has to be right first.')
     host, disk = _host(ground, words), None
     if words.at is not None:
         disk = _disk(words.at, row)
@@ -69,6 +71,39 @@ def made_right(ground: Ground, words: Words, number: int) -> Act:
             'volume_attachment get_connector says there.')
     _agree(own[0], row, disk)
     return _by_attachment(ground, row, own[0], disk)
+
+
+def one_of(ground: Ground, words: Words, volume: str) -> list[Act]:
+    """The changes after which a volume is in one row of the instance.
+
+    The row stays that names what Cinder gave the instance's host. The others go if Cinder has
+    nothing of what they name.
+
+    :raises Undecided: that is not one row, or the guest has another disk open
+    """
+    case, host = ground.case, _host(ground, words)
+    found = [row for row in case.rows if row.volume == volume]
+    own = {one.uuid: one for one in case.attachments
+           if one.volume == volume and one.host == host and one.status == HELD}
+    stays = [row for row in found if row.attachment in own]
+    goes = [row for row in found if case.named(row) is None]
+    if len(stays) != 1 or len(goes) != len(found) - 1 or 'deleted' not in ground.row_columns:
+        raise Undecided(
+            f'{len(stays)} of the rows of volume {volume} name an attachment that Cinder has for '
+            f'{host}. Find out which device of the guest it is, by virsh dumpxml '
+            f'{shell(case.instance.uuid)}: the row with that device_name stays, and the others '
+            'have to be marked as deleted.')
+    disk = _disk(words.at, stays[0]) if words.at else None
+    _agree(own[str(stays[0].attachment)], stays[0], disk)
+    return [_gone(ground, row, stays[0]) for row in goes]
+
+
+def _gone(ground: Ground, row: Row, stays: Row) -> Act:
+    """A row that is marked as deleted, as Nova does it."""
+    return Act('block_device_mapping', row.number, {**_before(ground, row), 'deleted': 0},
+               {'deleted': row.number},
+               f'Row {row.number} of volume {row.volume} is marked as deleted; row '
+               f'{stays.number} has the attachment.')
 
 
 def _host(ground: Ground, words: Words) -> str:
@@ -158,14 +193,20 @@ def _by_kernel(ground: Ground, words: Words, row: Row, disk: Disk | None) -> Act
 
 
 def _act(ground: Ground, row: Row, attachment: str | None, info: str | None, says: str) -> Act:
-    before = {'instance_uuid': row.instance, 'volume_id': row.volume,
-              'attachment_id': row.attachment, 'connection_info': ground.rows[row.number]}
-    if 'attachment_id' not in ground.row_columns:
-        del before['attachment_id']
+    before = _before(ground, row)
     after = {'attachment_id': attachment, 'connection_info': info}
     return Act('block_device_mapping', row.number, before,
                {name: value for name, value in after.items()
                 if name in before and value != before[name]}, says)
+
+
+def _before(ground: Ground, row: Row) -> dict[str, Any]:
+    """A row as it was judged."""
+    before = {'instance_uuid': row.instance, 'volume_id': row.volume,
+              'attachment_id': row.attachment, 'connection_info': ground.rows[row.number]}
+    if 'attachment_id' not in ground.row_columns:
+        del before['attachment_id']
+    return before
 
 
 def _old(ground: Ground, row: Row) -> dict[str, Any]:

@@ -104,6 +104,17 @@ def lost_reply(made: Builder) -> None:
     made.expect(machine, "R2", disk=disk)
 
 
+def twice(made: Builder) -> None:
+    """A second row of a volume, whose attachment was deleted."""
+    machine = made.instance(made.host())
+    disk = made.disk(*NUMBERED)
+    made.attached(machine, disk)
+    gone = made.attachment(machine.uuid, disk, machine.host, deleted=True)
+    made.row(machine, disk, machine.host, gone)
+    made.disks[machine.uuid].pop()
+    made.expect(machine, "R2", disk=disk)
+
+
 def on_the_other_host(made: Builder) -> None:
     """Its migration was completed, and its record says that it has not left."""
     host = made.host()
@@ -181,6 +192,7 @@ RESIDUE: tuple[Callable[[Builder], None], ...] = (
     left_there,
     of_the_deleted,
     lost_reply,
+    twice,
     on_the_other_host,
     stuck,
     in_error,

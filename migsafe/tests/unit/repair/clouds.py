@@ -25,6 +25,8 @@ from tools.clouds import addresses, builder, fill, guests, healthy, residue, row
 
 #: After the newest heartbeat, which is the time of the cloud.
 LOCAL = rows.NOW + datetime.timedelta(minutes=1)
+#: When a row was changed, or marked as deleted.
+TIMES = ('updated_at', 'deleted_at')
 
 
 class Cloud:
@@ -114,6 +116,10 @@ class Cloud:
                     if name == 'volume_attachment' and row['volume_id'] == again
                     and not row['deleted'])
         change('block_device_mapping', 'volume_id', again, attachment_id=good)
+        second = max(row['id'] for (name, _key), row in before.items()
+                     if name == 'block_device_mapping'
+                     and row['instance_uuid'] == names['twice'])
+        change('block_device_mapping', 'id', second, deleted=second)
         there = truth.guests[names['on_the_other_host']]
         node = next(row['id'] for (name, _key), row in before.items()
                     if name == 'compute_nodes' and row['host'] == there)
@@ -135,7 +141,7 @@ class Cloud:
                 continue
             changed = before.get(key) != one
             found += [(key, column, other[column]) for column in one
-                      if not (changed and column == 'updated_at')
+                      if not (changed and column in TIMES)
                       and not self._agrees(one[column], other[column])]
         return found
 
@@ -153,7 +159,7 @@ class Cloud:
 
 def without_times(found):
     """Rows without when they were changed."""
-    return {key: {name: value for name, value in row.items() if name != 'updated_at'}
+    return {key: {name: value for name, value in row.items() if name not in TIMES}
             for key, row in found.items()}
 
 

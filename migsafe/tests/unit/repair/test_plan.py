@@ -114,6 +114,31 @@ class TestPlan(cloud.CloudTestCase):
             self.made.attachment('att', 'node13', text)
             self.left('cannot be compared')
 
+    def twice(self, other=None):
+        self.made.instance()
+        self.made.attached()
+        self.made.row(nova_info(iscsi(4)), attachment=other)
+
+    def test_a_volume_in_two_rows(self):
+        for other in (None, 'gone'):
+            self.made = self.cloud()
+            self.twice(other)
+            (change,) = self.plan().changes
+            self.assertEqual((2, {'deleted': 2}, ()), (
+                change.key, change.after, self.plan().left))
+
+    def test_a_volume_in_two_rows_of_which_neither_is_wrong(self):
+        self.twice('att')
+        self.left('2 of the rows of volume vol name an attachment')
+        self.made = self.cloud()
+        self.twice('other')
+        self.made.attachment('other', 'node11', cinder_info(iscsi(4)))
+        self.left('1 of the rows')
+        self.made = self.cloud()
+        self.twice()
+        self.said['node13'] = facts('node13', '9')
+        self.left('Compare the serial numbers of both disks')
+
     def test_a_type_that_is_not_known(self):
         self.made.instance()
         self.made.row(None, attachment='gone')

@@ -92,7 +92,7 @@ class TestRepair(base.JournalTestCase):
     def test_what_the_hosts_show_and_nothing_else(self):
         journal = self.opened()
         done = self.all(self.cloud.repair(journal))
-        self.assertEqual(['repaired'] * 8, done)
+        self.assertEqual(['repaired'] * 9, done)
         self.assertEqual([], self.cloud.differences(self.before, self.cloud.rows()))
         self.assertEqual([], journal.unsettled())
         self.assertEqual([], self.all(self.cloud.repair(journal)))
