@@ -14,11 +14,13 @@
 import json
 import os
 import sqlite3
+from unittest import mock
 
 import sqlalchemy as sa
 
 from migsafe.audit import activity, opening, report, scan
-from migsafe.audit.readers import cinder, database, nova
+from migsafe.audit.readers import cinder, database, neutron, nova, pages, placement
+from migsafe.journal import errors
 from migsafe.tests.unit.audit.cloud import (
     NOW,
     SECRET,
@@ -181,18 +183,78 @@ class TestDatabases(CloudTestCase):
             cloud.instance(f'more-{number}')
         read = nova.Nova.instances
 
-        def pages(self, only=None):
-            for page in read(self, only):
+        def some(self, only=None, after=None):
+            for page in read(self, only, after):
                 if only is None:
                     yield page[:2]
                     raise database.Unreadable(label='nova', reason='gone away')
                 yield page
-        self.patch(nova.Nova, 'instances', pages)
+        self.patch(nova.Nova, 'instances', some)
         found = self.audit(cloud)
         self.assertTrue(found.failed)
         self.assertEqual({'R1', 'R3', 'R7', 'R10'}, {one.rule for one in found.findings})
         self.assertIn('Everything after 2 of 5 instances: nova cannot be read: gone away',
                       found.unseen)
+
+    def test_a_cell_that_fails_in_the_middle(self):
+        first, second = self.ready(), self.cloud()
+        second.instance('elsewhere', 'node21')
+        first.attachment('b', 'node22', cinder_info(iscsi(2)), 'v2', instance_uuid='elsewhere')
+        read = nova.Nova.instances
+
+        def instances(reader, only=None, after=None):
+            if reader.label == errors.label(first.url()):
+                raise database.Unreadable(label=reader.label, reason='gone away')
+            yield from read(reader, only, after)
+        self.patch(nova.Nova, 'instances', instances)
+        found = self.audit(first, second)
+        self.assertEqual(([('R3', 'v2')], True), ([
+            (one.rule, one.volume) for one in found.findings], found.failed))
+        self.assertIn('The rest of a cell of Nova', ' '.join(found.unseen))
+
+    def test_a_placement_or_neutron_that_fails_in_the_middle(self):
+        for kind, name, method in ((placement.Placement, 'Placement', 'allocations'),
+                                   (neutron.Neutron, 'Neutron', 'bindings')):
+            with mock.patch.object(kind, method, side_effect=database.Unreadable(
+                    label='x', reason='gone away')):
+                found = self.audit(self.ready())
+            self.assertTrue(found.failed)
+            self.assertEqual({'R1', 'R3', 'R10'}, {one.rule for one in found.findings} - {'R7'})
+            self.assertIn(f'The rest of {name}: x cannot be read: gone away', found.unseen)
+
+    def test_a_cinder_that_is_gone_when_it_is_to_be_looked_at_again(self):
+        cloud = self.ready()
+        with mock.patch.object(cinder.Cinder, 'of', side_effect=database.Unreadable(
+                label=errors.label(cloud.url()), reason='gone away')) as asked:
+            found = self.audit(cloud)
+        self.assertTrue(asked.called)
+        self.assertTrue(found.failed)
+        self.assertEqual({'R1', 'R3', 'R7', 'R10'}, {one.rule for one in found.findings})
+        self.assertIn('Cinder, which was to be looked at again', ' '.join(found.unseen))
+
+    def test_a_cinder_that_is_read_page_by_page_while_others_write(self):
+        """However slow it is: what has changed since its snapshot is looked at again."""
+        self.patch(pages, 'SIZE', 2)
+        cloud = self.ready()
+        cloud.connection.execute('PRAGMA journal_mode = WAL')
+        for number in range(6):
+            cloud.attachment(f'a-{number}', 'node11', cinder_info(iscsi(number)), f'v-{number}')
+        rows, read = database.Snapshot.rows, []
+
+        def slow(snapshot, query):
+            if 'volume_attachment' in str(query):
+                read.append(query)
+                if len(read) <= 3:
+                    cloud.connection.execute('UPDATE volume_attachment SET deleted = 1 '
+                                             'WHERE id = ?', (f'a-{len(read)}',))
+                    cloud.connection.commit()
+            return rows(snapshot, query)
+        self.patch(database.Snapshot, 'rows', slow)
+        found = self.audit(cloud)
+        self.assertGreater(len(read), 4)
+        self.assertEqual({'vol', 'v-0', 'v-4', 'v-5'}, {
+            one.volume for one in found.findings if one.rule == 'R3'})
+        self.assertGreaterEqual(found.doubts, 3)
 
     def test_what_is_gone_when_it_is_looked_at_again(self):
         cloud = self.ready()
