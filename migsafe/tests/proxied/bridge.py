@@ -21,14 +21,15 @@ import itertools
 import json
 import random
 import re
+import select
 import socket
 import struct
 import threading
-import time
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import requests
 import requests.adapters
 from cinderclient import exceptions as cinder_exceptions
 from keystoneauth1 import noauth, session
@@ -37,14 +38,40 @@ from neutronclient.common import exceptions as neutron_exceptions
 from migsafe.tests import api_server
 from migsafe.tests.proxied import haproxy
 
-#: What becomes of a request. By haproxy: the idle connection was closed before it; the connection
-#: is closed in the face of it; it is swallowed; nobody stands behind; its answer is lost. By the
-#: server, once it has done it: a reset; nothing, until haproxy gives up; nothing at all.
-FAULTS = ('idle', 'reject', 'hole', 'nobody', 'lost', 'reset', 'gateway', 'silent')
-#: Seconds after which a client without a time-out is said to wait for ever.
-FOR_EVER = 3.0
-#: Seconds that one with a time-out waits, whatever that is: so nobody has to wait for the tests.
-QUICK = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """What becomes of a request.
+
+    :param door: of haproxy, by which it goes
+    :param stale: whether it goes over a connection that haproxy has closed because nobody used it
+    :param done: whether the server does it
+    :param swallowed: whether no answer ever comes
+    """
+
+    door: str = 'open'
+    stale: bool = False
+    done: bool = False
+    swallowed: bool = False
+
+
+NONE = Fault(done=True)
+#: The idle connection was closed before, or reset; the connection is closed in the face of it, or
+#: reset; it is swallowed; nobody stands behind haproxy. It is done, and its connection is closed
+#: without an answer; haproxy says that the server broke off, or that it took too long (of the
+#: first it says nothing to a connection that had an answer before, and closes it); nobody ever
+#: says anything.
+FAULTS: dict[str, Fault] = {
+    'idle': Fault('hasty', stale=True, done=True), 'killed': Fault('killing', True, True),
+    'closed': Fault(), 'reset': Fault('killing'), 'hole': Fault(swallowed=True), '503': Fault(),
+    'lost': Fault('blind', done=True),
+    '502': Fault(done=True), '504': Fault(done=True), 'silent': Fault(done=True, swallowed=True)}
+#: What the server does instead of an answer: closes, resets, or keeps quiet.
+SERVER_FAULTS = {'lost': 'close', '502': 'reset', '504': 'wait', 'silent': 'wait', 'hole': 'wait'}
+#: Seconds after which it is said that an answer that never comes has not come.
+FOR_EVER = 0.2
+PATIENCE = 120
 UUID = '4ec88534-df59-4bea-b6bb-43ac07fc1d2d'
 P, G, U, D = 'POST', 'GET', 'PUT', 'DELETE'
 #: (kind, the name of the call) -> method and path, the first that fits; Nova's clients send these.
@@ -92,6 +119,7 @@ class Call:
     :param once: whether it must not be done twice
     :param faults: what becomes of its requests, one after the other
     :param done: how often the server has done it
+    :param ended: as often as that
     """
 
     name: str
@@ -102,7 +130,7 @@ class Call:
     done: int = 0
     result: Any = None
     error: Exception | None = None
-    waits: bool = False
+    ended: threading.Semaphore = dataclasses.field(default_factory=lambda: threading.Semaphore(0))
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -114,12 +142,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get('Content-Length') or 0))
         fault = self.headers.get(haproxy.FAULT, '')
         server: Any = self.server
-        server.do(int(self.headers['x-call']))
-        if fault in ('gateway', 'silent'):
-            server.over.wait(60)
-        if fault in ('reset', 'gateway', 'silent'):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                                       struct.pack('ii', 1, 0))
+        if FAULTS.get(fault, NONE).done and 'x-call' in self.headers:
+            server.do(int(self.headers['x-call']))
+        instead = SERVER_FAULTS.get(fault)
+        if instead == 'wait':
+            server.over.wait(PATIENCE)
+        if instead:
+            if instead == 'reset':
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                           struct.pack('ii', 1, 0))
             self.close_connection = True
             self.connection.close()
             return
@@ -150,24 +181,34 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         call = self._bridge.calls[int(request.headers['x-call'])]
-        fault = call.faults.popleft() if call.faults else ''
-        if fault:
-            self._bridge.fired[fault] += 1
-        if fault == 'idle':
-            time.sleep(haproxy.IDLE * 1.2 / 1000)
-        request.headers[haproxy.FAULT] = fault or 'none'
-        if kwargs.get('timeout') is None:
-            # NOTE: without one this would never come back, which is what is counted.
+        name = call.faults.popleft() if call.faults else ''
+        fault = FAULTS.get(name, NONE)
+        request.headers[haproxy.FAULT] = name or 'none'
+        request.url = self._bridge.url(fault.door, request.path_url)
+        given, kwargs['timeout'] = kwargs.get('timeout'), PATIENCE
+        if fault.stale:
+            self._use_and_leave(request.url)
+        if fault.swallowed:
             kwargs['timeout'] = FOR_EVER
-            call.waits = True
-        else:
-            kwargs['timeout'], call.waits = QUICK, False
+            if given is None:
+                # NOTE: it would never come back, which is what is counted.
+                self._bridge.stuck.append(call.name)
         try:
             return super().send(request, *args, **kwargs)
-        except requests.exceptions.Timeout:
-            if call.waits:
-                self._bridge.stuck.append(call.name)
-            raise
+        finally:
+            if name:
+                self._bridge.fired[name] += 1
+            # NOTE: whoever goes on finds it done, however slow the machine is.
+            if fault.done and not call.ended.acquire(timeout=PATIENCE):
+                raise RuntimeError(f'{call.name} was not done: {name}')
+
+    def _use_and_leave(self, url: str) -> None:
+        """Leave a connection behind that the other side has closed."""
+        used = requests.Request('GET', url).prepare()
+        assert super().send(used, timeout=PATIENCE).content
+        left = self.get_connection_with_tls_context(used, None).pool.queue[-1]
+        if not select.select([left.sock], [], [], PATIENCE)[0]:
+            raise RuntimeError('haproxy does not close it')
 
 
 class Bridge:
@@ -210,6 +251,10 @@ class Bridge:
         self.calls, self.fired, self.stuck = {}, collections.Counter(), []
         self.order, self.plan = itertools.count(), plan
 
+    def url(self, door: str, path: str) -> str:
+        """Where a path is, through a door of haproxy's."""
+        return f'http://127.0.0.1:{self.proxy.ports[door]}{path}'
+
     def twice(self) -> list[str]:
         """What was done more than once and may not be."""
         return [call.name for call in self.calls.values()
@@ -228,7 +273,7 @@ class Bridge:
             effect.name in MAKES,
             collections.deque(self.plan(next(self.order))))
         response = self._session.request(
-            f'http://127.0.0.1:{self.proxy.port}{path}', method, json={}, raise_exc=False,
+            self.url('open', path), method, json={}, raise_exc=False,
             headers={'x-call': str(number)}, connect_retries=TRIES[effect.kind],
             endpoint_filter={'service_type': SERVICES[effect.kind]})
         if response.status_code != 200:
@@ -246,6 +291,8 @@ class Bridge:
             one.result, one.error = one.work(), None
         except Exception as error:
             one.error = error
+        finally:
+            one.ended.release()
 
 
 def _request(kind: str, name: str) -> tuple[str, str]:
@@ -280,7 +327,7 @@ def drawn(seed: str) -> Callable[[int], list[str]]:
     def plan(_number: int) -> list[str]:
         if chosen.random() >= rate:
             return []
-        return chosen.choices(FAULTS, k=chosen.choice((1, 1, 1, 2, 4)))
+        return chosen.choices(list(FAULTS), k=chosen.choice((1, 1, 1, 2, 4)))
     return plan
 
 

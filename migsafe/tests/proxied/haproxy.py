@@ -18,9 +18,12 @@ import time
 
 #: Milliseconds after which it cuts a connection that nobody uses, as incident 003's did after two
 #: minutes; and after which it gives up a server that does not answer.
-IDLE, SERVER = 150, 250
-#: What it does to a request by itself, by the header that says so.
+IDLE, SERVER = 30, 100
+#: What is to become of a request, by the header that says so.
 FAULT = 'x-fault'
+#: Its doors: one that keeps connections; one that closes those that nobody uses; one that closes
+#: these and all others with a reset; and one that does not know what is said through it.
+DOORS = ('open', 'hasty', 'killing', 'blind')
 _TEXT = """\
 global
     maxconn 500
@@ -28,28 +31,41 @@ global
 defaults
     mode http
     timeout connect 1s
-    timeout client 60s
-    timeout http-keep-alive {idle}ms
-    timeout server {server}ms
-    http-reuse always
-frontend all
-    bind 127.0.0.1:{port}
-    # the connection is closed, and nobody has the request
-    http-request reject if {{ hdr({fault}) -m str reject }}
-    # neither side says anything more
-    http-request silent-drop if {{ hdr({fault}) -m str hole }}
-    # the answer is lost
-    http-request set-var(txn.fault) hdr({fault})
-    use_backend nobody if {{ hdr({fault}) -m str nobody }}
-    use_backend slow if {{ hdr({fault}) -m str silent }}
-    default_backend there
-backend there
-    tcp-response content close if {{ var(txn.fault) -m str lost }}
-    server one 127.0.0.1:{to}
-backend slow
+    timeout client 1h
     timeout server 1h
+    timeout http-keep-alive 1h
+    http-reuse always
+frontend open
+    bind 127.0.0.1:{open}
+    use_backend %[hdr({fault})]
+    default_backend there
+frontend hasty
+    bind 127.0.0.1:{hasty}
+    timeout http-keep-alive {idle}ms
+    default_backend there
+frontend killing
+    bind 127.0.0.1:{killing}
+    timeout http-keep-alive {idle}ms
+    option nolinger
+    use_backend %[hdr({fault})]
+    default_backend there
+frontend blind
+    mode tcp
+    bind 127.0.0.1:{blind}
+    default_backend behind
+backend there
     server one 127.0.0.1:{to}
-backend nobody
+backend behind
+    mode tcp
+    server one 127.0.0.1:{to}
+backend closed
+    http-request reject
+backend reset
+    http-request reject
+backend 504
+    timeout server {server}ms
+    server one 127.0.0.1:{to}
+backend 503
     retries 0
     server gone 127.0.0.1:{closed}
 """
@@ -79,9 +95,9 @@ class Haproxy:
         conf = pathlib.Path(directory, 'haproxy.cfg')
         end = time.monotonic() + PATIENCE
         while True:
-            self.port = free_port()
+            self.ports = {door: free_port() for door in DOORS}
             conf.write_text(_TEXT.format(
-                port=self.port, to=to, fault=FAULT, idle=IDLE, server=SERVER,
+                **self.ports, to=to, fault=FAULT, idle=IDLE, server=SERVER,
                 closed=self.closed.getsockname()[1]))
             with self.log.open('w') as log:
                 self._process = subprocess.Popen(
@@ -96,7 +112,8 @@ class Haproxy:
         end = time.monotonic() + PATIENCE
         while self._process.poll() is None and time.monotonic() < end:
             try:
-                socket.create_connection(('127.0.0.1', self.port), 1).close()
+                for port in self.ports.values():
+                    socket.create_connection(('127.0.0.1', port), 1).close()
                 return True
             except OSError:
                 time.sleep(0.02)

@@ -13,11 +13,10 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from unittest import mock
 
 from nova.compute import resource_tracker
@@ -49,7 +48,7 @@ class Ended:
     twice: list[str]
     harms: list[str]
     waited: list[str]
-    fired: collections.Counter[str]
+    fired: Mapping[str, int]
     names: list[str]
 
     @property
