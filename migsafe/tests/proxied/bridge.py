@@ -39,7 +39,6 @@ from migsafe.tests import api_server
 from migsafe.tests.proxied import haproxy
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Fault:
     """What becomes of a request.
