@@ -39,6 +39,8 @@ LOCK_SECONDS = 10
 IDLE_SECONDS = 20
 # Bits of wsrep_sync_wait: 1 reads, 2 UPDATE and DELETE, 4 INSERT (mariadb.com/kb).
 ALL_WAIT = 1 | 2 | 4
+#: Seconds that a connection to a server may take to be made.
+CONNECT_SECONDS = 10
 READ_PRAGMAS = (f'busy_timeout = {BUSY_MILLISECONDS}', 'trusted_schema = OFF',
                 'cell_size_check = ON')
 _PRAGMAS = (
@@ -58,6 +60,10 @@ def create(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == 'mysql' and 'charset' not in url.query:
         url = url.update_query_dict({'charset': 'utf8mb4'})
     sqlite = url.get_backend_name() == 'sqlite'
+    if not sqlite and 'connect_timeout' not in url.query:
+        # NOTE: a host that answers nothing would else keep a caller for minutes (libpq waits as
+        # long as the kernel does); both drivers call it so, in seconds.
+        url = url.update_query_dict({'connect_timeout': str(CONNECT_SECONDS)})
     engine: sa.Engine = engines.create_engine(
         url.render_as_string(hide_password=False), sqlite_fk=True, max_retries=0,
         mysql_sql_mode='TRADITIONAL', **({} if sqlite else _POOL))

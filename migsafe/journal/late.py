@@ -18,6 +18,7 @@ nothing is written, and what is there is read where it can be read without writi
 
 import os
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -28,6 +29,10 @@ from migsafe import exceptions
 from migsafe.journal import engine, errors, files, opening, rights, schema, store
 
 T = TypeVar('T')
+#: An attempt that kept a caller waiting for so many seconds is not made again before so many times
+#: as long has passed: a server whose packets are lost would else take its time-out from each
+#: instance of a start.
+LONG, REST = 2.0, 10
 
 
 class LateStore(store.Store):
@@ -43,22 +48,26 @@ class LateStore(store.Store):
         self.then: Callable[[], None] = lambda: None
         self._trying = threading.Lock()
         self._why: exceptions.JournalError | None = None
+        self._not_before = 0.0
         self._ready = False
 
     def attempt(self) -> None:
         """Open it, if it is not.
 
-        One caller tries; the others are told why the last attempt failed, and do not wait. But
-        for the first attempt all wait.
+        One caller tries, and not again at once; the others are told why the last attempt failed,
+        and do not wait. But for the first attempt all wait.
 
         :raises JournalUnavailable: it cannot be opened; JournalAway where that may heal
         """
         if self._ready:
             return
         why = self._why
+        if why is not None and time.monotonic() < self._not_before:
+            raise why
         if not self._trying.acquire(blocking=why is None):
             assert why is not None
             raise why
+        begun = time.monotonic()
         try:
             if self._ready:
                 return
@@ -66,6 +75,9 @@ class LateStore(store.Store):
                 opening.ready(self, True, schema.JOURNAL)
             except exceptions.JournalError as error:
                 self._files, self._why = None, error
+                now = time.monotonic()
+                if now - begun >= LONG and self.path is None:
+                    self._not_before = now + REST * (now - begun)
                 raise
             self._ready = True
         finally:

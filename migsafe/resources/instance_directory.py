@@ -51,8 +51,10 @@ class InstanceDirectory(base.Resource):
     revert_points = (Point.DEVICES,)
 
     def capture(self, subject: Subject) -> dict[str, Any]:
-        return {'': {'exists': subject.directory_exists,
-                     'shared': subject.directory_shared}}
+        found = {'exists': subject.directory_exists, 'shared': subject.directory_shared}
+        if subject.directory_half_deleted:
+            found['half_deleted'] = True
+        return {'': found}
 
     def commit(self, move: Move, point: Point) -> None:
         self._remove(move)
@@ -68,7 +70,12 @@ class InstanceDirectory(base.Resource):
     def _leftover(self, move: Move) -> str | None:
         if move.loser != move.local or not self._ours(move):
             return None
-        return move.clients.directories.find(move.tx.instance_uuid)
+        return move.clients.directories.find(move.tx.instance_uuid, self._novas(move))
+
+    def _novas(self, move: Move) -> bool:
+        """Whether a half deleted one would be of this migration: of one that was there before it
+        began nobody knows what it holds."""
+        return not move.history.capture(self.name).get('half_deleted')
 
     def _ours(self, move: Move) -> bool:
         if (self.name, '') in move.history.settled:
@@ -96,7 +103,7 @@ class InstanceDirectory(base.Resource):
                 f'{guest}]. It is removed once the guest is seen there; if the '
                 'disks are not needed, move the directory away by hand')})
         with move.effect(self.name, 'directory_remove', '', {'path': path}):
-            move.clients.directories.remove(move.tx.instance_uuid)
+            move.clients.directories.remove(move.tx.instance_uuid, self._novas(move))
 
     def _name_what_stays(self, move: Move) -> None:
         """A host that has no journal of the migration, or had not the plugin then, cannot tell
@@ -104,7 +111,7 @@ class InstanceDirectory(base.Resource):
         if move.loser != move.local or (self.name, '') in move.history.settled \
                 or move.history.capture(self.name).get('shared') is not None:
             return
-        path = move.clients.directories.find(move.tx.instance_uuid)
+        path = move.clients.directories.find(move.tx.instance_uuid, half_deleted=False)
         if path is None:
             return
         text = STAYS.format(path=path, host=move.local, instance=shell(move.tx.instance_uuid),

@@ -197,11 +197,14 @@ class Devices(Protocol):
 class Directories(Protocol):
     """The instance directory on this host."""
 
-    def find(self, instance_uuid: str) -> str | None:
-        """Path of the instance's directory, None when there is none."""
+    def find(self, instance_uuid: str, half_deleted: bool = True) -> str | None:
+        """Path of the instance's directory, None when there is none.
 
-    def remove(self, instance_uuid: str) -> None:
-        """Remove the instance's directory."""
+        :param half_deleted: whether what Nova's own removal has not finished counts
+        """
+
+    def remove(self, instance_uuid: str, half_deleted: bool = True) -> None:
+        """Remove all that :meth:`find` finds."""
 
 
 class Network(Protocol):

@@ -49,9 +49,12 @@ class Allocations:
                 error='Placement refused')
 
     def delete(self, migration: str) -> None:
-        self._manager.reportclient.delete_allocation_for_instance(
-            nova_context.get_admin_context(), migration,
-            consumer_type='migration', force=False)
+        # False says that there was none, None that Placement could not be asked (safe_connect).
+        if self._manager.reportclient.delete_allocation_for_instance(
+                nova_context.get_admin_context(), migration,
+                consumer_type='migration', force=False) is None:
+            raise exception.AllocationDeleteFailed(
+                consumer_uuid=migration, error='Placement cannot be reached, or lets nobody in')
 
     def withdraw(self, instance_uuid: str, host: str) -> None:
         client = self._manager.reportclient

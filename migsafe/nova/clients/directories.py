@@ -22,6 +22,9 @@ from oslo_utils import uuidutils
 
 #: Suffix under which a directory waits for its removal; Nova ignores it.
 DOOMED = '_migsafe_del'
+#: The one under which Nova's own removal leaves what it could not finish
+#: (LibvirtDriver.delete_instance_files).
+HALF_DELETED = '_del'
 
 
 class Directories:
@@ -37,14 +40,14 @@ class Directories:
             raise ValueError(f'{path} is not the directory of {instance_uuid}')
         return str(path)
 
-    def find(self, instance_uuid: str) -> str | None:
+    def find(self, instance_uuid: str, half_deleted: bool = True) -> str | None:
         path = self._path(instance_uuid)
-        for candidate in (path, path + DOOMED):
+        for candidate in (path, path + DOOMED, *([path + HALF_DELETED] if half_deleted else [])):
             if os.path.lexists(candidate):
                 return candidate
         return None
 
-    def remove(self, instance_uuid: str) -> None:
+    def remove(self, instance_uuid: str, half_deleted: bool = True) -> None:
         path = self._path(instance_uuid)
         if os.path.islink(path):
             raise ValueError(f'{path} is a symbolic link; remove it by hand')
@@ -53,5 +56,6 @@ class Directories:
             # instance's name would look like an instance.
             shutil.rmtree(path + DOOMED, ignore_errors=True)
             os.rename(path, path + DOOMED)
-        if os.path.exists(path + DOOMED):
-            shutil.rmtree(path + DOOMED)
+        for rest in (path + DOOMED, *([path + HALF_DELETED] if half_deleted else [])):
+            if os.path.lexists(rest):
+                shutil.rmtree(rest)

@@ -23,15 +23,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nova import context as nova_context
-from nova import objects
+from nova import exception, objects
 from nova.compute import instance_actions, power_state, vm_states
+from oslo_log import log as logging
 
 from migsafe.nova.clients.orphans import Migrating
+from migsafe.text import masked
 from migsafe.transaction.clients import LIVE_MIGRATION
+
+LOG = logging.getLogger(__name__)
 
 ENDED = ('cancelled', 'error', 'failed')
 ACTIONS = (instance_actions.LIVE_MIGRATION, instance_actions.LIVE_MIGRATION_CANCEL,
            instance_actions.LIVE_MIGRATION_FORCE_COMPLETE)
+#: What changes nothing on any host, and may come after a migration.
+NEUTRAL = (instance_actions.LOCK, instance_actions.UNLOCK)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +81,16 @@ def _has_failed(migration: Any, host: str) -> bool:
 
 def _was_last(context: Any, instance: Any) -> bool:
     """Whether nothing was asked for after a live migration; the newest one comes first."""
-    actions = objects.InstanceActionList.get_by_instance_uuid(context, instance.uuid)
-    return bool(actions) and actions[0].action in ACTIONS
+    last = next((one.action for one in objects.InstanceActionList.get_by_instance_uuid(
+        context, instance.uuid) if one.action not in NEUTRAL), None)
+    return last in ACTIONS
 
 
 def _runs(manager: Any, instance: Any) -> bool:
     """Whether libvirt says that it runs; one that is paused may be so over a disk."""
-    return bool(manager.driver.get_info(instance).state == power_state.RUNNING)
+    try:
+        return bool(manager.driver.get_info(instance).state == power_state.RUNNING)
+    except exception.NovaException as error:
+        # One without a domain, or of which libvirt does not say, must not keep the others waiting.
+        LOG.debug('Instance %s in ERROR is not looked at: %s', instance.uuid, masked(error))
+        return False

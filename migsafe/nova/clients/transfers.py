@@ -46,13 +46,15 @@ class Transfers:
         self._manager = manager
 
     def going_on(self, tx: Transaction) -> bool:
-        """Whether libvirt says that it takes the guest to another host, and Nova's driver does not
-        watch; a job may also be a snapshot, or a dump."""
-        driver = self._manager.driver
+        """Whether libvirt says that it takes the guest to another host; a job may also be a
+        snapshot, or a dump.
+
+        That nobody watches it is for the caller to know: LibvirtDriver.active_migrations keeps
+        its entry when Nova's watch has failed.
+        """
         try:
-            if tx.instance_uuid in driver.active_migrations:
-                return False
-            domain = driver._host.get_connection().lookupByUUIDString(tx.instance_uuid)
+            connection = self._manager.driver._host.get_connection()
+            domain = connection.lookupByUUIDString(tx.instance_uuid)
             return bool(domain.jobStats().get('operation') == MIGRATION_OUT)
         except Exception as error:
             LOG.debug('No job of instance %s: %s', tx.instance_uuid, type(error).__name__)

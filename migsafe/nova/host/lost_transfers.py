@@ -70,7 +70,8 @@ class LostTransfers:
     def take_up(self, tx: Transaction) -> bool:
         """Take a transfer up, if there is one that nobody watches.
 
-        :param tx: a transaction that is not settled and that nobody is at
+        :param tx: a transaction that is not settled, and of which no attempt of this process is
+            live: Nova's own watch is inside one
         :returns: whether it is watched now; it is settled when it has ended
         """
         if tx.role != SOURCE or not tx.dest_host or tx.verdict in DECIDED:

@@ -66,6 +66,9 @@ class Participant:
         self.looked = False
         #: instances that were ever to be evacuated from here; None until it was asked for
         self.evacuated: set[str] | None = None
+        #: what recovery has to do first, by the uuid of the migration: the other host is without
+        #: migsafe, and what has been seen of the attempt is written nowhere
+        self.unwritten: dict[str, Callable[[], None]] = {}
         #: set when the ComputeManager is armed
         self.recovery: Any = None
         self.patrol: Any = None
@@ -118,6 +121,8 @@ class Participant:
         if outcome.clean:
             with self._locks_lock:
                 self._locks.pop(tx.id, None)
+            if points == tuple(Point):
+                self.unwritten.pop(tx.uuid, None)
             self.forget_guest(now, outcome)
         return outcome
 

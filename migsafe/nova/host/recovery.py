@@ -169,6 +169,7 @@ class Recovery:
         try:
             # Nova may have begun to work on it since it was read.
             if not (self._participant.attempts.live(tx.uuid) or self.transfers.take_up(tx)):
+                self._participant.unwritten.get(tx.uuid, _nothing)()
                 self._participant.settle(tx)
         except Exception as error:
             LOG.error('Transaction %s of host %s is held: %s', tx.id,
@@ -182,6 +183,10 @@ class Recovery:
         except Exception as error:
             LOG.error('Transaction %s could not be postponed: %s', tx.id,
                       masked(error))
+
+
+def _nothing() -> None:
+    """Nobody has to be told."""
 
 
 def _name(tx: Transaction) -> str:

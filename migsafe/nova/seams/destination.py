@@ -159,7 +159,17 @@ def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
                     'live migration %s to this host has succeeded',
                     call['volume_id'], tx.instance_uuid, tx.uuid)
         return None
-    answer = participant.release(tx.uuid, tx.instance_uuid, Verdict.ABORT, novas=True)
+    try:
+        answer = participant.release(tx.uuid, tx.instance_uuid, Verdict.ABORT, novas=True)
+        away = bool(answer.get('kept')) and rollback.writable(participant) is not None
+    except exceptions.JournalError as error:
+        answer, away = {'state': 'refused', 'reason': masked(error)}, True
+    if away and rollback.on_its_own(participant, tx):
+        LOG.warning('Volume %s of instance %s is removed from %s in the way of Nova: the journal '
+                    'cannot be written, and %s has no migsafe and deletes the attachments '
+                    'whatever is answered (%s)', call['volume_id'], tx.instance_uuid,
+                    participant.host, tx.source_host, answer)
+        return wrapped(*args, **kwargs)
     LOG.info('Removal of volume %s of instance %s: %s', call['volume_id'],
              tx.instance_uuid, answer)
     return None

@@ -221,14 +221,17 @@ def check_fence(attempt: host_attempt.Attempt) -> None:
 
 
 #: What a call whose failure Nova swallows returns when it has done its work: data read from
-#: nova/network/neutron.py and nova/scheduler/client/report.py of 31, 33 and 34. Anything else is
-#: a failure. SchedulerReportClient's ``safe_connect`` returns None for a Placement that cannot
-#: be reached or does not let us in, and False says that there was no allocation to delete,
-#: which is not what a migration expects.
+#: nova/network/neutron.py, nova/scheduler/client/report.py and nova/virt/libvirt/driver.py of 31,
+#: 33 and 34. Anything else is a failure. SchedulerReportClient's ``safe_connect`` returns None for
+#: a Placement that cannot be reached or does not let us in, and False says that there was no
+#: allocation to delete, which is not what a migration expects. A directory that could not be moved
+#: away or removed is False. A port that migrate_instance_start passes over is bound by
+#: migrate_instance_finish, which raises.
 SUCCESS: Mapping[str, object] = {
     'setup_networks_on_host': None,
     'migrate_instance_start': None,
     'delete_allocation_for_instance': True,
+    'delete_instance_files': True,
 }
 
 

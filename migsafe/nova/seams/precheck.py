@@ -18,12 +18,11 @@ from typing import Any
 from nova import exception
 from oslo_log import log as logging
 
-from migsafe import exceptions
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, gates
+from migsafe.nova.seams import effects, faults, gates, rollback
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -77,10 +76,6 @@ def _at_work(participant: Participant, instance_uuid: str) -> str | None:
 
 
 def _not_writable(participant: Participant) -> str | None:
-    try:
-        # What only a sync would tell, the begin of the migration is told, and nothing is done.
-        participant.journal.unsynced.check_writable()
-    except (exceptions.JournalError, OSError) as error:
-        return (f'{masked(error)}; a migration that cannot be journalled is '
-                'not started (see [migsafe] enforce)')
-    return None
+    why = rollback.writable(participant)
+    return why and (f'{why}; a migration that cannot be journalled is '
+                    'not started (see [migsafe] enforce)')

@@ -77,10 +77,12 @@ def take_back(participant: Participant, attempt: host_attempt.Attempt) -> None:
     """It has failed here, and its source has no migsafe that would lead the way back.
 
     Without the answer that it does not get, the source begins no transfer. So what was made here
-    is taken back before it hears of the failure, as Nova itself does; all else it rolls back.
+    is taken back before it hears of the failure, as Nova itself does; all else it rolls back. What
+    cannot be done now is tried again by recovery, as long as this process lives.
     """
     if attempt.tx is None:
         return
+    participant.unwritten.setdefault(attempt.uuid, lambda: take_back(participant, attempt))
     try:
         outcome = release.take_back(
             participant, attempt.tx, 'pre_live_migration failed here, so that no transfer begins')
@@ -90,6 +92,8 @@ def take_back(participant: Participant, attempt: host_attempt.Attempt) -> None:
         outcome = None
     if outcome is None or not outcome.clean:
         participant.recovery.nudge()
+        return
+    participant.unwritten.pop(attempt.uuid, None)
 
 
 def plugin(call: dict[str, Any]) -> bool:
@@ -109,10 +113,12 @@ def migration(call: dict[str, Any]) -> Any:
 
 def _begin(participant: Participant, migration: Any, call: dict[str, Any]) -> Transaction:
     instance = call['instance']
-    existing = participant.clients.directories.find(instance.uuid)
+    find = participant.clients.directories.find
+    existing = find(instance.uuid, half_deleted=False)
     subject = Subject(
         instance=records.instance_row(instance),
         directory_exists=existing is not None,
+        directory_half_deleted=existing is None and find(instance.uuid) is not None,
         directory_shared=beginning.shared_path(call['migrate_data']),
         request_id=beginning.request_id(call))
     known = participant.journal.get(migration.uuid, DESTINATION)

@@ -24,7 +24,7 @@ from migsafe import exceptions
 from migsafe.journal.records import Transaction
 from migsafe.nova.host.participant import DESTINATION, Participant
 from migsafe.text import masked
-from migsafe.transaction.evidence import GuestState, HostEvidence
+from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 from migsafe.transaction.verdict import DECIDED, Verdict
 
 G = GuestState
@@ -57,16 +57,53 @@ def refusal(participant: Participant, instance_uuid: str,
         source does not say which
     """
     here = participant.clients.guests.evidence(instance_uuid)
+    own = None
     try:
         own = _own(participant, instance_uuid, migration)
         uuid = migration.uuid if migration else (own.uuid if own else '')
-        return (_another(participant, instance_uuid, uuid)
-                or _not_allowed(participant, here, _heard(participant, here, own)))
+        other = _another(participant, instance_uuid, uuid)
+        if other:
+            return other
     except exceptions.JournalError as error:
-        if participant.conf.enforce or here.guest not in (
-                G.ABSENT, G.IN_TRANSFER):
-            return f'{masked(error)} [{here}]'
-        return None
+        return _unjournalled(participant, here, error)
+    try:
+        return _not_allowed(participant, here, _heard(participant, here, own))
+    except exceptions.JournalError as error:
+        return None if own is not None and on_its_own(participant, own) \
+            else _unjournalled(participant, here, error)
+
+
+def _unjournalled(participant: Participant, here: HostEvidence,
+                  error: exceptions.JournalError) -> str | None:
+    if participant.conf.enforce or here.guest not in (G.ABSENT, G.IN_TRANSFER):
+        return f'{masked(error)} [{here}]'
+    return None
+
+
+def on_its_own(participant: Participant, tx: Transaction) -> bool:
+    """Whether a source without migsafe goes back, for a journal that cannot be written.
+
+    Then it takes the exports away whatever this host does, and nobody cleans up later. What Nova
+    does is no worse than what it leaves else: no guest is here, and the guard of os-brick still
+    removes nothing that is in use or not its volume.
+
+    :param tx: this host's transaction, as it was begun
+    """
+    if not tx.source_host or tx.verdict == Verdict.COMMIT.value:
+        return False
+    here = participant.clients.guests.evidence(tx.instance_uuid)
+    return here.guest in NO_QEMU and not here.job \
+        and participant.clients.peer.unarmed(tx.source_host, tx.uuid)
+
+
+def writable(participant: Participant) -> str | None:
+    """Why the journal cannot be written; None if it can be."""
+    try:
+        # What only a sync would tell, the begin of a migration is told, and nothing is done.
+        participant.journal.unsynced.check_writable()
+    except (exceptions.JournalError, OSError) as error:
+        return masked(error)
+    return None
 
 
 def _own(participant: Participant, instance_uuid: str,

@@ -79,10 +79,10 @@ def _end(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
                 attempt.tx, 'completed', outcomes=attempt.pending)
             attempt.pending.clear()
             return
-        attempt.flush()
-        unarmed_destination.note(participant, attempt)
         if attempt.way_back_stopped:
             unarmed_destination.clean_up(participant, manager, attempt, call)
+        attempt.flush()
+        unarmed_destination.note(participant, attempt)
         outcome = participant.settle(
             attempt.tx, wait=participant.conf.quiesce_timeout)
         if outcome is None or not outcome.clean:
@@ -146,6 +146,8 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
     participant, attempt = registry.of(manager), host_attempt.current()
     if participant is None or attempt is None or attempt.tx is None:
         return wrapped(*args, **kwargs)
+    # Until the rows are right, whatever raises here.
+    attempt.way_back_stopped = True
     attempt.flush()
     unarmed_destination.note(participant, attempt)
     outcome = participant.settle(
@@ -155,9 +157,9 @@ def rollback_volume_bdms(wrapped: Any, manager: Any, args: Any,
         attempt.failures.append('rollback of volumes')
     if outcome is None or outcome.records_wrong \
             or outcome.verdict is not Verdict.ABORT:
-        attempt.way_back_stopped = True
         raise exception.MigrationError(reason=_not_rolled_back(
             attempt, participant.host, outcome))
+    attempt.way_back_stopped = False
     return None
 
 

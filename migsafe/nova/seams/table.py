@@ -188,6 +188,8 @@ SEAMS: tuple[Seam, ...] = (
           effects.observed('migrate_instance_start')),
     _seam(REPORT, 'SchedulerReportClient.delete_allocation_for_instance',
           'context uuid', effects.observed('delete_allocation_for_instance')),
+    _seam(DRIVER, f'{_LD}.delete_instance_files', 'instance',
+          effects.observed('delete_instance_files')),
     # every request to another service
     _seam('keystoneauth1.session', 'Session.request', 'url method', calls.request),
 )

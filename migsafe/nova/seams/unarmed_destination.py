@@ -56,8 +56,8 @@ def note(participant: Participant, attempt: host_attempt.Attempt) -> None:
     :raises JournalError: when it cannot be written
     """
     if attempt.answered and attempt.tx is not None:
-        attempt.answered = False
         participant.journal.unsynced.note(attempt.tx, unarmed_loser.ANSWERED)
+        attempt.answered = False
 
 
 def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
@@ -66,10 +66,22 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
 
     Its way back was stopped before that (see :func:`source.rollback_volume_bdms`), and nobody else
     can remove them. It comes as late as Nova's own would, when the rows are right, and before the
-    instance is given back: after that it could meet the next attempt.
+    instance is given back: after that it could meet the next attempt. Recovery tries again what
+    cannot be done now, as long as this process lives: a journal that cannot be written, or a bus
+    that is down, is no answer.
+
+    :raises JournalError: when the journal cannot be read or written
     """
-    tx = attempt.tx
-    if tx is None or unarmed_loser.ANSWERED not in participant.engine.history(tx).notes \
+    assert attempt.tx is not None
+    participant.unwritten.setdefault(
+        attempt.uuid, lambda: clean_up(participant, manager, attempt, call))
+    tx = participant.journal.get(attempt.tx.uuid, attempt.tx.role) or attempt.tx
+    if tx.state == 'settled':
+        participant.unwritten.pop(tx.uuid, None)
+        return
+    attempt.flush()
+    note(participant, attempt)
+    if unarmed_loser.ANSWERED not in participant.engine.history(tx).notes \
             or not participant.clients.peer.unarmed(call['dest'], tx.uuid):
         return
     outcome = participant.settle(tx, wait=participant.conf.quiesce_timeout, points=BEFORE_DONE)
@@ -84,3 +96,4 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
         manager.compute_rpcapi.rollback_live_migration_at_destination(
             call['context'], instance, call['dest'], destroy_disks=destroy_disks,
             migrate_data=data)
+    participant.unwritten.pop(tx.uuid, None)

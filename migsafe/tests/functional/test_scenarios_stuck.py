@@ -20,13 +20,14 @@ from unittest import mock
 
 import fixtures
 from nova import objects
+from nova.tests.fixtures import libvirt as fakelibvirt
 from oslo_utils import timeutils, uuidutils
 from sqlalchemy import engine, event
 
 from migsafe import exceptions
 from migsafe.nova.clients import orphans
 from migsafe.nova.host import recovery, upkeep
-from migsafe.replay.lab import domain, faults, runner
+from migsafe.replay.lab import domain, faults, job, runner
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.matrix import client, points
 from migsafe.tests.functional.scenarios import (
@@ -98,6 +99,38 @@ class TestOrphans(scenarios.ScenarioTest):
         self.assertUnharmed(server, SOURCE)
         self.assertEqual('ACTIVE', self.lab.show(server)['status'])
         self.assertEqual(set(), self.kinds(server) - {'R11'})
+
+    def test_one_without_a_domain_does_not_keep_the_others_waiting(self):
+        """Nova's driver raises for it, on every release."""
+        gone, server = self.guest(), self.guest()
+        for one in (gone, server):
+            self.plain(one, JOB_FAILS)
+        connection = self.lab.parts.connections[SOURCE]
+        lookup = connection.lookupByUUIDString
+
+        def without(uuid):
+            if uuid == gone.uuid:
+                raise job.error('Domain not found', fakelibvirt.VIR_ERR_NO_DOMAIN)
+            return lookup(uuid)
+
+        self.install()
+        self.lab.pass_time(3600)
+        with mock.patch.object(connection, 'lookupByUUIDString', side_effect=without) as asked:
+            self.recover()
+        self.assertIn(mock.call(gone.uuid), asked.mock_calls)
+        self.assertEqual('ERROR', self.lab.show(gone)['status'])
+        self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+
+    def test_locked_since(self):
+        """What changes nothing on a host is no operation on the guest."""
+        server = self.guest()
+        self.plain(server, JOB_FAILS)
+        with self.lab.world.looking():
+            self.lab.stack.admin_api.post_server_action(server.uuid, {'lock': None})
+        self.install()
+        self.lab.pass_time(3600)
+        self.recover()
+        self.assertEqual('ACTIVE', self.lab.show(server)['status'])
 
     def plain(self, server, fault):
         """A live migration from before migsafe was installed, killed in the middle."""

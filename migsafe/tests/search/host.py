@@ -39,11 +39,11 @@ class Directories:
     def __init__(self, world, host):
         self._world, self._host = world, host
 
-    def find(self, instance_uuid):
+    def find(self, instance_uuid, half_deleted=True):
         there = self._world.directories.get((self._host, instance_uuid))
         return f'/instances/{instance_uuid}' if there else None
 
-    def remove(self, instance_uuid):
+    def remove(self, instance_uuid, half_deleted=True):
         self._world.point('rmtree')
         self._world.directories.pop((self._host, instance_uuid), None)
 

@@ -72,6 +72,27 @@ class TestCompare(unittest.TestCase):
             Report(running=['a']), Report(running=['a', 'b'])).worse)
 
 
+#: What went worse before it was mended: a journal that cannot be written in the rollback, while
+#: the other host has no migsafe.
+MENDED = (('source', 'transfer-fails,os-error:before:node13:journal:the+verdict:1:0'),
+          ('source', 'transfer-fails,os-error:before:node13:journal:a+note:1'),
+          ('destination', 'transfer-fails,os-error:before:node11:journal:the+verdict:1:0'),
+          ('destination', 'prepare-fails,os-error:before:node11:journal:the+verdict:1:0'))
+
+
+class TestMended(unittest.TestCase):
+
+    def test_not_worse_than_plain_nova(self):
+        examiner = halves.Examiner()
+        self.addCleanup(examiner.stop)
+        for half, name in MENDED:
+            with self.subTest(f'{half} {name}'):
+                result = examiner.examine(halves.named(half, name))
+                self.assertEqual('', result.broken)
+                self.assertEqual([], result.difference.worse,
+                                 f'{halves.text(result)}\n{result.log}')
+
+
 class TestSample(unittest.TestCase):
 
     def test_not_worse_than_plain_nova(self):

@@ -242,16 +242,19 @@ class Directories:
     """The instance directory of one host."""
 
     def __init__(self, calls):
-        self.calls, self.there = calls, True
+        self.calls, self.there, self.half_deleted = calls, True, False
 
-    def find(self, instance_uuid):
+    def find(self, instance_uuid, half_deleted=True):
         self.calls('find_directory', instance_uuid)
-        return f'/var/lib/nova/instances/{instance_uuid}' if self.there \
-            else None
+        path = f'/var/lib/nova/instances/{instance_uuid}'
+        if self.there:
+            return path
+        return f'{path}_del' if self.half_deleted and half_deleted else None
 
-    def remove(self, instance_uuid):
+    def remove(self, instance_uuid, half_deleted=True):
         self.calls('remove_directory', instance_uuid)
         self.there = False
+        self.half_deleted = self.half_deleted and not half_deleted
 
 
 class Network:

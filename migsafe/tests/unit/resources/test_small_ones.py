@@ -47,10 +47,10 @@ class TestInstanceDirectory(Case):
     local = DST
     resource = instance_directory.InstanceDirectory()
 
-    def revert(self, exists=False, shared=False, **kwargs):
+    def revert(self, exists=False, shared=False, half_deleted=False, **kwargs):
         history = History()
         history.captures[('instance_directory', '')] = {
-            'exists': exists, 'shared': shared}
+            'exists': exists, 'shared': shared, 'half_deleted': half_deleted}
         move = fake.move(self.cloud, history=history, **kwargs)
         self.resource.revert(move, P.DEVICES)
         return move
@@ -164,8 +164,20 @@ class TestInstanceDirectory(Case):
     def test_source_of_a_commit_whose_instance_is_deleted(self):
         self.assertFalse(self.commit(G.ABSENT, instance=None))
 
+    def test_half_deleted_one(self):
+        """It goes, unless it was there before the migration began."""
+        for before in (False, True):
+            with self.subTest(before):
+                self.cloud = fake.Cloud(local=DST)
+                self.cloud.directories.there, self.cloud.directories.half_deleted = False, True
+                self.revert(half_deleted=before)
+                self.assertIs(before, self.cloud.directories.half_deleted)
+
     def test_capture(self):
         row = InstanceRow('u', SRC, SRC, None, 'active')
+        self.assertEqual(
+            {'': {'exists': False, 'shared': None, 'half_deleted': True}},
+            self.resource.capture(Subject(row, directory_half_deleted=True)))
         self.assertEqual(
             {'': {'exists': True, 'shared': None}},
             self.resource.capture(Subject(row, directory_exists=True)))

@@ -64,6 +64,14 @@ class TestDirectories(unittest.TestCase):
         self.client.remove(INSTANCE)
         self.assertIsNone(self.client.find(INSTANCE))
 
+    def test_what_novas_removal_has_not_finished(self):
+        self.make(self.base / f'{INSTANCE}_del')
+        self.assertIsNone(self.client.find(INSTANCE, half_deleted=False))
+        self.client.remove(INSTANCE, half_deleted=False)
+        self.assertEqual(f'{self.path}_del', self.client.find(INSTANCE))
+        self.client.remove(INSTANCE)
+        self.assertEqual([], list(self.base.iterdir()))
+
     def test_symbolic_link_is_refused_and_its_target_stays(self):
         target = self.base / 'precious'
         self.make(target)
@@ -168,6 +176,18 @@ class TestAllocations(unittest.TestCase):
 
     def test_host_whose_service_was_deleted(self):
         self.assertIsNone(self.provider('node11'))
+
+    def test_deletion_that_nobody_has_heard(self):
+        """safe_connect returns None when Placement cannot be reached; there was none is False."""
+        client = mock.Mock()
+        found = allocations.Allocations(types.SimpleNamespace(reportclient=client))
+        for answer in (True, False):
+            client.delete_allocation_for_instance.return_value = answer
+            found.delete('m-1')
+        client.delete_allocation_for_instance.return_value = None
+        with self.assertRaises(exception.AllocationDeleteFailed) as caught:
+            found.delete('m-1')
+        self.assertIn('m-1', str(caught.exception))
 
 
 class TestCheck(unittest.TestCase):

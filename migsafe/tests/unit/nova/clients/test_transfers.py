@@ -122,10 +122,10 @@ class TestJobs(Case):
         for operation in (*range(10), None):
             self.assertIs(operation == 5, self.going_on(operation=operation), operation)
 
-    def test_not_one_that_nova_watches(self):
+    def test_one_whose_watch_has_failed_is_still_in_the_list_of_nova(self):
         self.going_on()
         self.driver.active_migrations[INSTANCE] = []
-        self.assertFalse(self.transfers.going_on(TX))
+        self.assertTrue(self.transfers.going_on(TX))
 
     def test_libvirt_that_does_not_answer(self):
         self.going_on()

@@ -14,9 +14,12 @@
 import os
 import types
 import unittest
+from unittest import mock
 
 from migsafe import exceptions
 from migsafe.brick.guard import kept_devices
+from migsafe.journal import late as late_store
+from migsafe.journal import opening
 from migsafe.nova.deferred import findings
 from migsafe.nova.host import journal as host_journal
 from migsafe.tests.unit.nova import hosts
@@ -104,8 +107,30 @@ class TestServer(hosts.TwoHosts):
                 'migsafe')
             self.addCleanup(self.conf.clear_override, 'connection', 'migsafe')
             late = host_journal.of_host(self.conf, fake.SRC, None)
-            error = self.assertRaises(exceptions.JournalAway, late.open, print)
-        self.assertNotIn('hush', str(error))
+            with self.assertRaises(exceptions.JournalAway) as caught:
+                late.open(print)
+            self.assertIn('127.0.0.1', str(caught.exception))
+            self.assertNotIn('hush', str(caught.exception))
+            self.assertIn('connect_timeout=10', str(late._store.engine.url))
+            self.one_that_keeps_waiting(late, caught.exception)
+
+    def one_that_keeps_waiting(self, late, error):
+        """It is not tried again for each who asks, which a start would do for each instance."""
+        clock, tried = [1000.0], []
+
+        def ready(*_args):
+            tried.append(clock[0])
+            clock[0] += 10
+            raise error
+
+        with mock.patch.object(opening, 'ready', ready), \
+                mock.patch.object(late_store.time, 'monotonic', lambda: clock[0]):
+            for _ in range(5):
+                self.assertRaises(exceptions.JournalAway, late.statuses)
+            self.assertEqual([1000.0], tried)
+            clock[0] += 101
+            self.assertRaises(exceptions.JournalAway, late.statuses)
+        self.assertEqual(2, len(tried))
 
 
 if __name__ == '__main__':
