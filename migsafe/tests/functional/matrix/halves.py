@@ -73,8 +73,8 @@ def cases(half: str, wanted: str, seed: int) -> list[Half]:
 def _of(half: str, base: str, plain: Sequence[points.Point], path: Sequence[points.Point],
         wanted: str, seed: int) -> Iterator[Half]:
     last: dict[str, str] = {}
-    # What dies before the first effect that both have dies before that on plain Nova.
-    for point in reversed([one for one in path if one in plain]):
+    # What dies before the first effect that both have dies before plain Nova's first one.
+    for point in reversed(plain):
         last[point.host] = names.name(base, point.fault('kill', 'before'))
     for number, point in enumerate(path):
         common = point in plain
