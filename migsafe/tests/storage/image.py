@@ -9,16 +9,18 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The disk that the virtual machine of the storage tests runs from.
+"""The disks that the virtual machines of the storage and the cloud tests run from.
 
-``python -m migsafe.tests.storage.image`` builds it, as root, from the machine's own APT sources;
-the tests themselves download nothing. Debian packages that the host needs:
+``python -m migsafe.tests.storage.image`` builds the former, as root, from the machine's own APT
+sources; the tests themselves download nothing. What differs between the two is a ``Recipe``.
+Debian packages that the host needs:
 
     qemu-system-x86 mmdebstrap e2fsprogs cpio debian-archive-keyring
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
@@ -27,6 +29,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent import futures
 
 from migsafe import version
 
@@ -37,17 +40,40 @@ PACKAGES = (
     'kmod', 'kpartx', 'lsscsi', 'lvm2', 'mdadm', 'mount', 'multipath-tools', 'nvme-cli',
     'open-iscsi', 'procps', 'python3', 'python3-rtslib-fb', 'sg3-utils', 'sg3-utils-udev',
     'systemd', 'udev', 'util-linux')
-#: What of PyPI is in it too.
-DISTRIBUTIONS = ('os-brick', 'cinder', 'python-cinderclient')
 #: Its flavour for clouds is the smallest that has LIO, device-mapper and NVMe over TCP.
 KERNEL = 'linux-image-cloud-amd64'
 #: Debian's kernel has these as modules, and there is no root file system without them.
 BOOT_MODULES = ('virtio_pci', 'virtio_blk', 'overlay')
 #: The Python of the suite.
 PYTHON = '3.11'
-#: Of a sparse file.
-SIZE = '1500M'
 _LEFT_OUT = ('doc', 'man', 'locale', 'info')
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What an image is made of.
+
+    :param name: what its directory begins with
+    :param packages: of Debian
+    :param distributions: of PyPI, in the versions that run the tests
+    :param python: where these are put in the image; what Debian's Python looks at by itself is
+        for programs that are started with an empty environment
+    :param built: those of what they need that PyPI has no wheel of
+    :param size: of a sparse file, as mke2fs takes it
+    :param features: of ext4, as mke2fs takes them
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    distributions: tuple[str, ...]
+    python: str
+    built: tuple[str, ...]
+    size: str
+    features: str
+
+
+STORAGE = Recipe('image', PACKAGES, ('os-brick', 'cinder', 'python-cinderclient'), 'opt/brick',
+                 (), '1500M', '^has_journal')
 
 
 class NotBuilt(Exception):
@@ -79,16 +105,16 @@ def kernel() -> tuple[str, str]:
     return names[0], shown.split('\nVersion: ')[1].splitlines()[0]
 
 
-def directory() -> pathlib.Path:
+def directory(recipe: Recipe = STORAGE) -> pathlib.Path:
     """Where the image of this day's packages is, or will be."""
-    versions = (importlib.metadata.version(name) for name in DISTRIBUTIONS)
-    key = digest(SUITE, *PACKAGES, *kernel(), PYTHON, *versions,
+    versions = (importlib.metadata.version(name) for name in recipe.distributions)
+    key = digest(SUITE, repr(recipe), *kernel(), PYTHON, *versions,
                  pathlib.Path(__file__).read_bytes())
-    return cache() / f'image-{key}'
+    return cache() / f'{recipe.name}-{key}'
 
 
 def ready() -> pathlib.Path:
-    """The directory of the image.
+    """The directory of the storage tests' image.
 
     :raises NotBuilt: if nobody has built it
     """
@@ -98,12 +124,12 @@ def ready() -> pathlib.Path:
     return found
 
 
-def build() -> pathlib.Path:
-    """Build the image, unless it is there.
+def build(recipe: Recipe = STORAGE) -> pathlib.Path:
+    """Build an image, unless it is there.
 
     :returns: its directory: disk.img, vmlinuz, boot/ with busybox and the modules for the initrd
     """
-    target = directory()
+    target = directory(recipe)
     if target.is_dir():
         return target
     cache().mkdir(parents=True, exist_ok=True)
@@ -111,17 +137,20 @@ def build() -> pathlib.Path:
         top = pathlib.Path(name)
         root, made = top / 'root', top / 'made'
         made.mkdir()
-        _debian(root, top)
-        _python(root, top)
+        with futures.ThreadPoolExecutor() as both:
+            for done in (both.submit(_python, recipe, top / 'python', top),
+                         both.submit(_debian, recipe, root, top)):
+                done.result()
+        shutil.copytree(top / 'python', root / recipe.python, dirs_exist_ok=True)
         version = _kernel(root, top, made)
         _boot(root, made / 'boot', version)
-        _run('mke2fs', '-q', '-t', 'ext4', '-O', '^has_journal', '-m', '0', '-d', str(root),
-             str(made / 'disk.img'), SIZE)
+        _run('mke2fs', '-q', '-t', 'ext4', '-O', recipe.features, '-m', '0', '-d', str(root),
+             str(made / 'disk.img'), recipe.size)
         made.rename(target)
     return target
 
 
-def _debian(root: pathlib.Path, top: pathlib.Path) -> None:
+def _debian(recipe: Recipe, root: pathlib.Path, top: pathlib.Path) -> None:
     apt = top / 'apt.conf'
     # a proxy is a matter of the machine; hooks of its APT are not for another root
     apt.write_text(''.join(
@@ -131,23 +160,34 @@ def _debian(root: pathlib.Path, top: pathlib.Path) -> None:
               *sorted(pathlib.Path('/etc/apt/sources.list.d').glob('*.list')),
               *sorted(pathlib.Path('/etc/apt/sources.list.d').glob('*.sources')))
     sources = [str(path) for path in places if path.is_file() and SUITE in path.read_text()]
-    _run('mmdebstrap', '--quiet', '--variant=minbase', f'--include={",".join(PACKAGES)}',
+    _run('mmdebstrap', '--quiet', '--variant=minbase', f'--include={",".join(recipe.packages)}',
          f'--aptopt={apt}',
          *(f'--dpkgopt=path-exclude=/usr/share/{what}/*' for what in _LEFT_OUT),
          SUITE, str(root), *sources)
 
 
-def _python(root: pathlib.Path, top: pathlib.Path) -> None:
-    """os-brick, Cinder and what they need, of the versions that run the tests."""
+def _python(recipe: Recipe, where: pathlib.Path, top: pathlib.Path) -> None:
+    """The distributions and what they need, of the versions that run the tests."""
     pins = top / 'pins.txt'
     pins.write_text(''.join(
         f'{found.metadata["Name"]}=={found.version}\n'
         for found in importlib.metadata.distributions()
         if found.metadata['Name'] != version.DISTRIBUTION))
+    wheels = top / 'wheels'
+    wheels.mkdir()
+    if recipe.built:
+        _run(sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--wheel-dir',
+             str(wheels), '--constraint', str(pins), *recipe.built)
     _run(sys.executable, '-m', 'pip', 'install', '--quiet', '--only-binary=:all:',
-         '--python-version', PYTHON, '--target', str(root / 'opt' / 'brick'),
-         '--constraint', str(pins), *DISTRIBUTIONS)
-    shutil.rmtree(root / 'opt' / 'brick' / 'cinder' / 'tests')
+         '--find-links', str(wheels), '--python-version', PYTHON, '--target', str(where),
+         '--constraint', str(pins), *recipe.distributions)
+    for tests in where.glob('*/tests'):
+        if tests.parent.name in recipe.distributions:
+            shutil.rmtree(tests)
+    for script in (where / 'bin').iterdir():
+        # pip writes the Python that it runs with, which is not the image's
+        if script.is_file() and (text := script.read_bytes()).startswith(b'#!'):
+            script.write_bytes(b'#!/usr/bin/python3\n' + text.split(b'\n', 1)[1])
 
 
 def _kernel(root: pathlib.Path, top: pathlib.Path, made: pathlib.Path) -> str:

@@ -1,0 +1,137 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The commands of tools/cloud."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+
+from migsafe.tests.cloud import (
+    cloud,
+    image,
+    machines,
+    places,
+    processes,
+    report,
+    side,
+    space,
+    story,
+)
+from migsafe.tests.cloud.scenarios import SCENARIOS
+
+#: What is kept when a new cloud begins: nothing of the old one's state, and all that is cached.
+FORGOTTEN = ('run', 'private', 'state', 'machines', 'log', 'ready')
+
+
+def main() -> None:
+    """Do what the words say."""
+    words = _parser().parse_args()
+    try:
+        sys.exit(words.do(words))
+    except (space.NoCloud, processes.Failed, TimeoutError) as error:
+        sys.exit(f'cloud: {error}')
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='cloud', description='A whole OpenStack on this machine. Run it as root.')
+    commands = parser.add_subparsers(required=True)
+    for name, do, text in (('up', _up, 'start it'), ('down', _down, 'end all that it started'),
+                           ('status', _status, 'what runs'),
+                           ('shell', _shell, 'a shell on a machine, or beside the services'),
+                           ('run', _run, 'run scenarios; starts a cloud for them if none is up')):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(do=do)
+        if name == 'shell':
+            command.add_argument('machine', nargs='?', choices=tuple(places.MACHINES))
+        if name == 'run':
+            command.add_argument('scenario', nargs='*', metavar='SCENARIO',
+                                 choices=[*SCENARIOS, []],
+                                 help=f'of {", ".join(SCENARIOS)}; all if none is named')
+            command.add_argument('--side', choices=side.SIDES, action='append')
+            command.add_argument('--html', action='store_true', help='print where the page is')
+    return parser
+
+
+def _begin(tied: bool) -> None:
+    space.end()
+    for name in FORGOTTEN:
+        path = places.home() / name
+        path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+    image.start()
+    space.begin(tied)
+
+
+def _up(_words: argparse.Namespace) -> int:
+    if not os.environ.get(space.INSIDE):
+        if space.running():
+            raise processes.Failed('a cloud is up; "tools/cloud down" ends it')
+        _begin(tied=False)
+        space.enter()
+    cloud.bring_up()
+    return 0
+
+
+def _down(_words: argparse.Namespace) -> int:
+    print('ended' if space.end() else 'no cloud was up')
+    return 0
+
+
+def _status(_words: argparse.Namespace) -> int:
+    space.enter()
+    for name, process in cloud.status():
+        print(f'{name:18} {process}')
+    return 0
+
+
+def _shell(words: argparse.Namespace) -> int:
+    command = machines.ssh(words.machine) if words.machine else ['bash']
+    os.execvpe(*space.inside(*command))
+
+
+def _run(words: argparse.Namespace) -> int:
+    if not os.environ.get(space.INSIDE):
+        if space.running():
+            space.enter()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        _begin(tied=True)
+        try:
+            return space.call(*sys.argv[1:])
+        finally:
+            space.end()
+    if not (places.home() / 'ready').exists():
+        cloud.bring_up()
+    outcomes = [story.play(name, one, SCENARIOS[name].act, SCENARIOS[name].more)
+                for one in words.side or side.SIDES if side.take(one) is None
+                for name in words.scenario or SCENARIOS]
+    return _tell(outcomes)
+
+
+def _tell(outcomes: list[story.Outcome]) -> int:
+    """Write both reports.
+
+    :returns: 1 if something was left on the armed side, or a scenario did not come to its end
+    """
+    titles = {name: one.title for name, one in SCENARIOS.items()}
+    table = report.text(outcomes, titles)
+    about = time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())
+    (places.part('report') / 'report.html').write_text(report.page(outcomes, titles, about))
+    (places.part('report') / 'report.rst').write_text(table)
+    print(table, f'Timelines: {places.part("report") / "report.html"}', sep='\n')
+    bad = [one for one in outcomes if one.error or (one.side == 'armed' and one.findings)]
+    return 1 if bad else 0
+

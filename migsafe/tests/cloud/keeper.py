@@ -1,0 +1,33 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The first process of a cloud's PID namespace: it buries those that nobody waits for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+
+def main() -> None:
+    """Live until killed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            os.wait()
+            continue
+        time.sleep(1)
+
+
+if __name__ == '__main__':
+    main()

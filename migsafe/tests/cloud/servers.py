@@ -1,0 +1,176 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Servers and volumes of the cloud, and what a scenario does to them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from keystoneauth1 import exceptions
+
+from migsafe.tests.cloud import api, machines, sector
+
+#: Seconds; everything here is emulated, and the machine may have other things to do.
+SLOW = 900
+BUSY = ('MIGRATING', 'REBOOT', 'HARD_REBOOT', 'BUILD')
+ARRAY = 'array'
+
+
+@dataclasses.dataclass(frozen=True)
+class Guest:
+    """A server with the volumes that it was made with.
+
+    :param volumes: the first is what it boots from
+    """
+
+    uuid: str
+    name: str
+    volumes: tuple[str, ...]
+
+
+def flavor() -> None:
+    """The size of all guests."""
+    api.call('nova', 'POST', '/flavors', {'flavor': {
+        'name': 'small', 'ram': 64, 'vcpus': 1, 'disk': 0, 'id': 'small'}})
+
+
+def volume(name: str, bootable: bool) -> str:
+    """Make a volume that has the name in it, and the guest's program.
+
+    :returns: its id
+    """
+    made: str = api.call('cinder', 'POST', '/volumes', {'volume': {
+        'size': 1, 'name': name}})['volume']['id']
+    api.wait(f'volume {name}', lambda: _volume(made)['status'] == 'available', SLOW)
+    if bootable:
+        machines.run(ARRAY, f'dd of={path(made)} conv=notrunc', sector.program())
+        api.call('cinder', 'POST', f'/volumes/{made}/action',
+                 {'os-set_bootable': {'bootable': True}})
+    machines.run(ARRAY, f'dd of={path(made)} seek={sector.BLOCK} conv=notrunc,fsync',
+                 sector.block(name))
+    return made
+
+
+def path(volume_id: str) -> str:
+    """The logical volume in the array."""
+    return f'/dev/cinder-volumes/volume-{volume_id}'
+
+
+def written(volume_id: str) -> sector.Written | None:
+    """What stands in its block now."""
+    done = machines.run(ARRAY, f'dd if={path(volume_id)} iflag=direct skip={sector.BLOCK} '
+                               f'count=1 status=none | base64')
+    return sector.read(base64.b64decode(done))
+
+
+def boot(name: str, host: str, more: int = 0) -> Guest:
+    """Make a guest on a host, and wait until it writes.
+
+    :param more: further volumes that are attached to it
+    """
+    volumes = tuple(volume(f'{name}-{number}', number == 0) for number in range(1 + more))
+    mapping = [{'uuid': one, 'source_type': 'volume', 'destination_type': 'volume',
+                'boot_index': 0 if number == 0 else None, 'delete_on_termination': False}
+               for number, one in enumerate(volumes)]
+    made = api.call('nova', 'POST', '/servers', {'server': {
+        'name': name, 'flavorRef': 'small', 'networks': 'none', 'host': host,
+        'block_device_mapping_v2': mapping}})['server']['id']
+    guest = Guest(made, name, volumes)
+    api.wait(f'{name} to be ACTIVE', lambda: settled(guest) in ('ACTIVE', 'ERROR'), SLOW)
+    api.wait(f'{name} to write', lambda: (written(volumes[0]) or sector.Written('', 0)).count > 0,
+             SLOW)
+    return guest
+
+
+def show(guest: Guest) -> api.Json:
+    """Nova's view of it."""
+    found: api.Json = api.call('nova', 'GET', f'/servers/{guest.uuid}')['server']
+    return found
+
+
+def settled(guest: Guest) -> str | None:
+    """Its status once no task is left; None before."""
+    found = show(guest)
+    return None if found['OS-EXT-STS:task_state'] else str(found['status'])
+
+
+def host(guest: Guest) -> str:
+    """Where Nova says that it is."""
+    return str(show(guest)['OS-EXT-SRV-ATTR:host'])
+
+
+def migrate(guest: Guest, where: str) -> None:
+    """Ask for a live migration."""
+    act(guest, {'os-migrateLive': {'host': where, 'block_migration': 'auto'}})
+
+
+def act(guest: Guest, action: api.Json) -> None:
+    """Ask for something."""
+    api.call('nova', 'POST', f'/servers/{guest.uuid}/action', action)
+
+
+def migrations(guest: Guest) -> Sequence[api.Json]:
+    """Its migrations, newest first."""
+    found: list[api.Json] = api.call(
+        'nova', 'GET', f'/os-migrations?instance_uuid={guest.uuid}')['migrations']
+    return found
+
+
+def moved(guest: Guest, timeout: float = SLOW) -> api.Json:
+    """Wait until its newest migration has ended.
+
+    :returns: that migration
+    """
+    def ended() -> api.Json | None:
+        found = migrations(guest)[0]
+        return found if found['status'] in ('completed', 'error', 'failed', 'cancelled') else None
+    found: api.Json = api.wait(f'the migration of {guest.name}', ended, timeout)
+    return found
+
+
+def delete(guest: Guest) -> None:
+    """Delete it with its volumes."""
+    with contextlib.suppress(exceptions.NotFound):
+        api.call('nova', 'DELETE', f'/servers/{guest.uuid}')
+    api.wait(f'{guest.name} to go', lambda: _gone('nova', f'/servers/{guest.uuid}'), SLOW)
+    for one in guest.volumes:
+        with contextlib.suppress(exceptions.NotFound, exceptions.BadRequest):
+            api.call('cinder', 'DELETE', f'/volumes/{one}')
+    for one in guest.volumes:
+        api.wait(f'volume {one} to go', lambda one=one: _gone('cinder', f'/volumes/{one}'),
+                 SLOW)
+
+
+@contextlib.contextmanager
+def booted(name: str, host: str, more: int = 0) -> Iterator[Guest]:
+    """A guest for a while."""
+    guest = boot(name, host, more)
+    try:
+        yield guest
+    finally:
+        delete(guest)
+
+
+def _gone(service: str, path: str) -> bool:
+    try:
+        api.call(service, 'GET', path)
+    except exceptions.NotFound:
+        return True
+    return False
+
+
+def _volume(volume_id: str) -> api.Json:
+    found: api.Json = api.call('cinder', 'GET', f'/volumes/{volume_id}')['volume']
+    return found
