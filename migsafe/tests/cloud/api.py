@@ -71,9 +71,10 @@ def users() -> None:
             service = call('keystone', 'POST', '/services', {'service': {
                 'name': name, 'type': made_as}})['service']['id']
             path = {'nova': '/v2.1', 'cinder': '/v3'}.get(name, '')
-            call('keystone', 'POST', '/endpoints', {'endpoint': {
-                'service_id': service, 'interface': 'public', 'region_id': 'one',
-                'url': places.url(name) + path}})
+            for interface in ('public', 'internal'):
+                call('keystone', 'POST', '/endpoints', {'endpoint': {
+                    'service_id': service, 'interface': interface, 'region_id': 'one',
+                    'url': places.url(name) + path}})
 
 
 def wait(what: str, seen: Any, timeout: float, pause: float = 1.0) -> Any:

@@ -94,8 +94,8 @@ def _database_answers() -> bool:
     except pymysql.err.OperationalError:
         return False
     with connection, connection.cursor() as cursor:
-        cursor.execute("CREATE USER IF NOT EXISTS root@'10.77.0.1'")
-        cursor.execute("GRANT ALL ON *.* TO root@'10.77.0.1'")
+        cursor.execute("CREATE USER IF NOT EXISTS root@'10.77.0.%'")
+        cursor.execute("GRANT ALL ON *.* TO root@'10.77.0.%'")
         for schema in SCHEMAS:
             cursor.execute(f'CREATE DATABASE IF NOT EXISTS {schema} CHARACTER SET utf8mb3')
     return True
@@ -165,6 +165,7 @@ def identity() -> None:
         processes.run(manage, what, '--keystone-user', 'root', '--keystone-group', 'root')
     processes.run(manage, 'bootstrap', '--bootstrap-password', places.PASSWORD,
                   '--bootstrap-region-id', 'one', '--bootstrap-public-url',
+                  f'{places.url("keystone")}/v3', '--bootstrap-internal-url',
                   f'{places.url("keystone")}/v3')
 
 

@@ -17,13 +17,11 @@ when it boots.
 
 from __future__ import annotations
 
-import importlib.metadata
 import pathlib
 import re
 import subprocess
 import sys
 
-from migsafe import version
 from migsafe.tests.cloud import places, processes
 from migsafe.tests.storage import image
 
@@ -36,9 +34,10 @@ PACKAGES = (
 #: migsafe itself comes with each boot, its requirements do not.
 REQUIRED = tuple(
     re.split('[<>=!~]', line)[0]
-    for line in importlib.metadata.requires(version.DISTRIBUTION) or () if 'extra ==' not in line)
+    for line in (pathlib.Path(__file__).parents[3] / 'requirements.txt').read_text().splitlines()
+    if line and not line.startswith('#'))
 DISTRIBUTIONS = tuple(dict.fromkeys(
-    ('nova', 'cinder', 'openstacksdk', 'python-cinderclient', *REQUIRED)))
+    ('nova', 'cinder', 'openstacksdk', 'PyMySQL', 'python-cinderclient', *REQUIRED)))
 RECIPE = image.Recipe('cloud', PACKAGES, DISTRIBUTIONS, 'usr/local/lib/python3.11/dist-packages',
                       ('ovs',), '6G', 'has_journal')
 

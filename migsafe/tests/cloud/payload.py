@@ -60,6 +60,8 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
     put('etc/ssh/sshd_config', SSHD)
     keys = places.part('keys')
     put('etc/ssh/ssh_host_ed25519_key', (keys / 'host').read_bytes(), 0o600)
+    # the package has made keys of its own, and sshd takes no key beside the other's public part
+    put('etc/ssh/ssh_host_ed25519_key.pub', (keys / 'host.pub').read_bytes())
     put('root/.ssh/authorized_keys', (keys / 'admin.pub').read_bytes(), 0o600)
     put(f'etc/sudoers.d/{account}',
         f'{account} ALL = (root) NOPASSWD: /usr/local/bin/{account}-rootwrap '
