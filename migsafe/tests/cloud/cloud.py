@@ -41,6 +41,8 @@ def steps() -> tuple[tuple[str, Callable[[], object]], ...]:
         ('Keystone', control.start_keystone),
         ('users and endpoints', api.users),
         ('services', control.start_services),
+        # its first list of ports fails if no networks were asked for before
+        ('Neutron', lambda: api.call('neutron', 'GET', '/networks')),
         ('image', image.wait),
         ('disks of the machines', lambda: machines.prepare(False, side.BANDWIDTH)),
         ('power', lambda: [machines.power_on(name) for name in places.MACHINES]),

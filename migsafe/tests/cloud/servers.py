@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 
 from keystoneauth1 import exceptions
 
-from migsafe.tests.cloud import api, machines, sector
+from migsafe.tests.cloud import api, machines, processes, sector
 
 #: Seconds; everything here is emulated, and the machine may have other things to do.
 SLOW = 900
@@ -53,7 +53,9 @@ def volume(name: str, bootable: bool) -> str:
     """
     made: str = api.call('cinder', 'POST', '/volumes', {'volume': {
         'size': 1, 'name': name}})['volume']['id']
-    api.wait(f'volume {name}', lambda: _volume(made)['status'] == 'available', SLOW)
+    api.wait(f'volume {name}', lambda: _volume(made)['status'] in ('available', 'error'), SLOW)
+    if (status := _volume(made)['status']) != 'available':
+        raise processes.Failed(f'volume {name} is {status}; see log/cinder-scheduler.log')
     if bootable:
         machines.run(ARRAY, f'dd of={path(made)} conv=notrunc', sector.program())
         api.call('cinder', 'POST', f'/volumes/{made}/action',

@@ -40,6 +40,9 @@ def wait() -> None:
     api.wait('the services to report',
              lambda: len(found := _reports()) == len(places.MACHINES)
              and all(found[name] != before.get(name) for name in found), servers.SLOW)
+    # the scheduler hears of a backend somewhat later than the service list
+    api.wait('the pools of the array', lambda: api.call(
+        'cinder', 'GET', '/scheduler-stats/get_pools')['pools'], servers.SLOW)
 
 
 def _reports() -> dict[str, str]:
