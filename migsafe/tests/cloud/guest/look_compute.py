@@ -18,7 +18,7 @@ import glob
 import json
 import os
 import subprocess
-import xml.etree.ElementTree as ET
+from xml.etree import ElementTree
 
 import libvirt
 
@@ -47,7 +47,7 @@ def domains():
     """Each domain: uuid, state, and the disks below its devices."""
     found = []
     for domain in libvirt.open('qemu:///system').listAllDomains():
-        tree = ET.fromstring(domain.XMLDesc())
+        tree = ElementTree.fromstring(domain.XMLDesc())
         sources = [source.get('dev') for source in tree.findall('.//disk/source')]
         found.append({'uuid': domain.UUIDString(),
                       'state': RUNNING.get(domain.state()[0], 'off'),
