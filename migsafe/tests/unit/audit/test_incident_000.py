@@ -64,7 +64,7 @@ class TestIncident000(cloud.CloudTestCase):
     def test_what_could_not_be_seen_is_said(self):
         unseen = ' '.join(self.look().unseen)
         for word in ('Placement was not given', 'does not write down for which host',
-                     'devices left on a host (R4)', 'port bindings'):
+                     'devices left there (R4)', 'bindings of ports'):
             self.assertIn(word, unseen)
 
     def test_the_sixth_attempt_is_part_of_the_evidence(self):
