@@ -20,7 +20,7 @@ import prometheus_client
 
 from migsafe import exceptions
 from migsafe.audit.opening import Sources
-from migsafe.cli import audit_options, audit_sources, fleet, show
+from migsafe.cli import audit_options, audit_services, audit_sources, fleet, show
 from migsafe.exporter.collector import Host, Metrics
 
 #: Where it listens: nobody has registered the port, see
@@ -33,14 +33,15 @@ AUDIT, HOSTS = 3600.0, 60.0
 class Exporter(audit_options.Command):
     """Tell Prometheus what an audit finds, what is unsettled, and which hosts are armed.
 
-    It audits the databases and asks all hosts by turns, and serves what it has seen last. What
-    could not be seen has no sample. The alert rules and the dashboard for it are in etc/migsafe.
+    It audits the databases and asks all hosts by turns, and serves what it has seen last. Each
+    audit asks hosts and backends of Cinder, too, if they are named. What could not be seen has no
+    sample. The alert rules and the dashboard for it are in etc/migsafe.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add where it listens, and how often it looks."""
         parser = super().get_parser(prog_name)
-        fleet.add_argument(parser)
+        audit_services.add_arguments(parser)
         parser.add_argument('--listen', default=ADDRESS, metavar='ADDRESS',
                             help='where it listens; there is no password (default: %(default)s)')
         parser.add_argument('--port', type=int, default=PORT, help='(default: %(default)d)')
@@ -96,8 +97,11 @@ class Exporter(audit_options.Command):
             self.exit_code = 1
 
     def _audit(self, sources: Sources, given: argparse.Namespace, metrics: Metrics) -> None:
-        found = self.look(sources, given)
-        metrics.seen = dataclasses.replace(metrics.seen, report=found, audited=time.time())
+        ask = audit_services.asking(self.conf, given, sources)
+        found = self.look(dataclasses.replace(sources, ask=ask), given)
+        metrics.seen = dataclasses.replace(
+            metrics.seen, report=found, audited=time.time(),
+            blind=_blind(sources, given.fleet is not None))
 
     def _hosts(self, _sources: Sources, given: argparse.Namespace, metrics: Metrics) -> None:
         if given.fleet is None:
@@ -105,3 +109,11 @@ class Exporter(audit_options.Command):
         found = tuple(Host(one.host, one.state, one.unsettled, one.held)
                       for one in fleet.asked(self.conf, given.fleet))
         metrics.seen = dataclasses.replace(metrics.seen, hosts=found, asked=time.time())
+
+
+def _blind(sources: Sources, fleet_asked: bool) -> frozenset[str]:
+    """The rules that nothing was asked for."""
+    return frozenset((
+        *(() if fleet_asked else ('R4', 'R9', 'R11')),
+        *(() if sources.placement else ('R7',)),
+        *(() if sources.neutron or fleet_asked else ('R8',))))

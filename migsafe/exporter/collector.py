@@ -49,12 +49,14 @@ class Seen:
 
     :ivar audited: when the last audit ended, seconds since the epoch
     :ivar asked: when the hosts were last asked, the same
+    :ivar blind: rules of which the audit could not see anything
     """
 
     report: Report | None = None
     audited: float | None = None
     hosts: tuple[Host, ...] | None = None
     asked: float | None = None
+    blind: frozenset[str] = frozenset()
 
 
 STATES = ('armed', 'unarmed', 'unknown')
@@ -74,17 +76,19 @@ class Metrics(Collector):
         """What was last seen."""
         seen = self.seen
         if seen.report is not None and seen.audited is not None:
-            yield from _of_audit(seen.report, seen.audited)
+            yield from _of_audit(seen.report, seen.audited, seen.blind)
         if seen.hosts is not None and seen.asked is not None:
             yield from _of_hosts(seen.hosts, seen.asked)
 
 
-def _of_audit(report: Report, audited: float) -> Iterator[Metric]:
+def _of_audit(report: Report, audited: float, blind: frozenset[str]) -> Iterator[Metric]:
     found = GaugeMetricFamily('migsafe_findings', 'What the last audit found.',
                               labels=['rule', 'severity'])
     counts = collections.Counter((one.rule, one.severity.word) for one in report.findings)
     for rule in RULES:
-        severities = [severity for name, severity in counts if name == rule] or ['none']
+        severities = [severity for name, severity in counts if name == rule]
+        if not severities and rule not in blind:
+            severities = ['none']
         for severity in severities:
             found.add_metric([rule, severity], counts[rule, severity])
     yield found

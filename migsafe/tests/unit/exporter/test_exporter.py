@@ -11,6 +11,7 @@
 # under the License.
 """``migsafe exporter``: what it tells, and whether the alerts and the dashboard ask for that."""
 
+import collections
 import json
 import os
 import pathlib
@@ -23,9 +24,12 @@ import yaml
 from prometheus_client import parser
 
 import migsafe
+from migsafe.audit.facts import Export
 from migsafe.audit.report import Report
-from migsafe.cli import exporter, fleet
+from migsafe.audit.told import Told
+from migsafe.cli import audit_services, exporter, fleet
 from migsafe.exporter import collector
+from migsafe.journal.residue import Piece
 from migsafe.tests.unit.audit import cloud
 from migsafe.tests.unit.cli import base
 
@@ -52,6 +56,12 @@ class TestExporter(base.CommandTestCase):
         patch = mock.patch.object(fleet, 'asked', lambda conf, named: self.asked)
         patch.start()
         self.addCleanup(patch.stop)
+        self.told = {'_hosts': Told(), '_backends': Told()}
+        for name in self.told:
+            patch = mock.patch.object(audit_services, name,
+                                      lambda *_given, name=name: self.told[name])
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def samples(self, *args, code=0):
         """(name, labels) -> value, of what it prints."""
@@ -75,6 +85,28 @@ class TestExporter(base.CommandTestCase):
                 ('host_state', {'host': 'node11', 'state': 'unknown'}, 1)):
             self.assertEqual(value, found[f'migsafe_{name}', tuple(sorted(labels.items()))], name)
         self.assertNotIn(('migsafe_transactions_held', (('host', 'node11'),)), found)
+
+    def test_what_hosts_and_backends_tell(self):
+        self.told['_hosts'] = Told(tuple(
+            Piece(rule, 'held', 'device', 'node11', 'sdq', None, 'tx', 'of-nobody', 'it is open')
+            for rule in ('R4', 'R9')))
+        self.told['_backends'] = Told(exports=(Export('array@a', 'v', 'node11', 'mapped'),))
+        by_rule = self.by_rule('--fleet')
+        self.assertEqual((1, 1, 0, 2), tuple(by_rule[rule] for rule in ('R4', 'R9', 'R11', 'R3')))
+        self.assertEqual(3, self.by_rule('--exports')['R3'])
+
+    def test_a_rule_of_which_nothing_was_asked_has_no_sample(self):
+        self.assertEqual({'R1', 'R2', 'R3', 'R5', 'R6', 'R10', 'R12'}, set(self.by_rule()))
+        self.assertEqual({'R7'}, {f'R{number}' for number in range(1, 13)}
+                         - set(self.by_rule('--fleet')))
+
+    def by_rule(self, *args):
+        """How many findings it tells of each rule."""
+        found = collections.Counter()
+        for (name, labels), value in self.samples(*args).items():
+            if name == 'migsafe_findings':
+                found[dict(labels)['rule']] += value
+        return found
 
     def test_alerts_and_dashboard_ask_for_what_it_tells(self):
         told = {name for name, _labels in self.samples('--fleet')}
