@@ -33,6 +33,7 @@ from migsafe.audit.facts import (
 from migsafe.audit.notes import Notes
 from migsafe.audit.readers import database, pages
 from migsafe.audit.readers.cinder import Cinder
+from migsafe.audit.readers.cinder_api import CinderApi
 from migsafe.audit.readers.neutron import Neutron
 from migsafe.audit.readers.nova import Nova
 from migsafe.audit.readers.placement import Placement
@@ -61,7 +62,7 @@ class Look:
     """
 
     cells: list[Nova]
-    cinder: Cinder | None
+    cinder: Cinder | CinderApi | None
     placement: Placement | None
     compact: Compact | None = None
     neutron: Neutron | None = None

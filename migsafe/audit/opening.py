@@ -24,6 +24,7 @@ from migsafe.audit.address import Compact
 from migsafe.audit.cases import Look
 from migsafe.audit.readers import database
 from migsafe.audit.readers.cinder import Cinder
+from migsafe.audit.readers.cinder_api import LABEL, CinderApi
 from migsafe.audit.readers.neutron import Neutron
 from migsafe.audit.readers.nova import Nova
 from migsafe.audit.readers.placement import Placement
@@ -44,6 +45,7 @@ Kind = TypeVar('Kind', Cinder, Placement, Neutron)
 class Sources:
     """The databases to read; there is one of Nova for each cell.
 
+    :ivar cinder_api: begins to read Cinder's API, in place of its database
     :ivar ask: asks services; None: none is asked
     """
 
@@ -52,6 +54,16 @@ class Sources:
     placement: sa.URL | None = None
     neutron: sa.URL | None = None
     ask: Ask | None = None
+    cinder_api: Callable[[], CinderApi] | None = None
+
+    @property
+    def cinder_label(self) -> str | None:
+        """The name of what tells of Cinder; None if nothing does."""
+        return errors.label(self.cinder) if self.cinder else LABEL if self.cinder_api else None
+
+    def without_cinder(self) -> Sources:
+        """All others."""
+        return dataclasses.replace(self, cinder=None, cinder_api=None)
 
 
 def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
@@ -65,14 +77,20 @@ def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
     # NOTE: before the databases: what comes about meanwhile is in these then, and explained.
     told = sources.ask() if sources.ask else NOBODY
     cells = _cells(stack, sources, report)
-    cinder = _optional(stack, report, 'Cinder', sources.cinder, Cinder)
+    cinder = _of_api(sources.cinder_api, report) if sources.cinder_api else _optional(
+        stack, report, 'Cinder', sources.cinder, Cinder)
     placement = _optional(stack, report, 'Placement', sources.placement, Placement)
     neutron = _optional(stack, report, 'Neutron', sources.neutron, Neutron)
     report.unseen += told.unseen
     report.failed = report.failed or told.failed
     if cinder is not None:
         report.unseen += [f'{cinder.label} has no table {name}.' for name in cinder.missing()]
-        if not cinder.records_hosts:
+        if isinstance(cinder, CinderApi):
+            report.unseen.append(
+                "Cinder's API does not tell for which host an attachment is that was never "
+                'completed, as those that a failed migration leaves (R1, R2, R3): its database '
+                'does.')
+        elif not cinder.records_hosts:
             report.unseen.append(
                 'This release of Cinder does not write down for which host an attachment is; '
                 'exports are known by the rows of Nova alone.')
@@ -110,6 +128,16 @@ def _optional(stack: contextlib.ExitStack, report: Report, name: str, url: sa.UR
         lost(report, name, error)
         return None
     report.sources.append(f'{name}: {errors.label(url)}')
+    return found
+
+
+def _of_api(begin: Callable[[], CinderApi], report: Report) -> CinderApi | None:
+    try:
+        found = begin()
+    except database.Unreadable as error:
+        lost(report, 'Cinder', error)
+        return None
+    report.sources.append(f'Cinder: {found.label}')
     return found
 
 

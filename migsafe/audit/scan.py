@@ -18,7 +18,6 @@ residue. What is found is read once more, in new snapshots, and only what is sti
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import functools
 import time
@@ -36,7 +35,6 @@ from migsafe.audit.opening import Sources
 from migsafe.audit.readers import database
 from migsafe.audit.report import Asked, Report, order
 from migsafe.audit.rules import RULES
-from migsafe.journal import errors
 
 #: Told how many instances are done, and of how many.
 Progress = Callable[[int, int], None]
@@ -80,7 +78,7 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
         clock = clock_of_cloud(look, spans, local)
         report.now = clock.now
         cases = _cases(look, notes, clock, asked, report)
-        report.lost = sources.cinder is not None and look.cinder is None
+        report.lost = sources.cinder_label is not None and look.cinder is None
         done, total = report.counts['instances'], (len(cases.only.instances) if cases.only else
                                                    sum(nova.count() for nova in look.cells))
         try:
@@ -104,16 +102,15 @@ def _confirm(sources: Sources, asked: Asked, spans: Spans, local: datetime.datet
     again = Only(frozenset(one[1] for one in found if one[1]),
                  frozenset(one[2] for one in found if one[2]))
     if report.lost:
-        sources = dataclasses.replace(sources, cinder=None)
+        sources = sources.without_cinder()
     try:
         _again(sources, asked, again, spans, local, found, report)
     except database.Unreadable as error:
-        if sources.cinder is None or error.kwargs.get('label') != errors.label(sources.cinder):
+        if sources.cinder_label is None or error.kwargs.get('label') != sources.cinder_label:
             raise
         opening.lost(report, 'Cinder, which was to be looked at again', error)
         report.findings.clear()
-        _again(dataclasses.replace(sources, cinder=None), asked, again, spans, local, found,
-               report)
+        _again(sources.without_cinder(), asked, again, spans, local, found, report)
     report.findings.sort(key=order)
     report.doubts = len(found) - len(report.findings)
 

@@ -23,7 +23,7 @@ from migsafe.audit import page, report
 from migsafe.audit.checkpoint import Checkpoint
 from migsafe.audit.findings import Finding
 from migsafe.audit.opening import Sources
-from migsafe.cli import audit_options, audit_services, audit_sources, codes, show
+from migsafe.cli import audit_cinder, audit_options, audit_services, audit_sources, codes, show
 from migsafe.journal import errors
 from migsafe.text import masked, shell
 
@@ -58,10 +58,10 @@ class Hosts(columns.FormattableColumn):
 class Audit(audit_options.Command):
     """Find what failed migrations have left in the databases of Nova and Cinder.
 
-    It reads, and only that: no service is asked unless --fleet or --exports is given, nothing has
-    to be armed, and the databases may be those of a live cloud, or copies, of any release from
-    Ocata on. What it finds it reads once more before it tells of it. Operations that are under way
-    are not residue.
+    It reads, and only that: no service is asked unless --fleet, --exports or --cinder-api is
+    given, nothing has to be armed, and the databases may be those of a live cloud, or copies, of
+    any release from Ocata on. What it finds it reads once more before it tells of it. Operations
+    that are under way are not residue.
 
     The exit code is 0 if nothing was found, 3 if something was, 1 if a database that was named
     could not be read whole and nothing was found in the rest, and 127 if the arguments are wrong.
@@ -74,6 +74,7 @@ class Audit(audit_options.Command):
         """Add the services and the page."""
         parser = super().get_parser(prog_name)
         audit_services.add_arguments(parser)
+        audit_cinder.add_argument(parser)
         parser.add_argument('--checkpoint', metavar='FILE', help='keep in this file how far it '
                             'is, and go on from there if it was interrupted; it is removed at the '
                             'end')
@@ -82,7 +83,8 @@ class Audit(audit_options.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Return one row for each finding."""
-        sources = audit_sources.chosen(parsed_args, self.config_files)
+        sources = audit_cinder.with_api(
+            audit_sources.chosen(parsed_args, self.config_files), parsed_args)
         ask = audit_services.asking(self.conf, parsed_args, sources) if \
             parsed_args.fleet is not None or parsed_args.exports is not None else None
         found = self.look(dataclasses.replace(sources, ask=ask), parsed_args,
@@ -101,7 +103,7 @@ class Audit(audit_options.Command):
             *sources.nova, sources.cinder, sources.placement, sources.neutron) if url]
         return Checkpoint(given.checkpoint, repr((
             databases, self.asked(given), audit_options.spans(given), given.fleet,
-            given.exports)))
+            given.exports, given.cinder_api)))
 
     def _tell(self, found: report.Report) -> None:
         """Say what was looked at, and what was not seen."""

@@ -150,17 +150,26 @@ class Cloud:
 
     def _adapter(self) -> Any:
         if self._made is None:
-            # NOTE: imported only where it is needed; Nova brings both into its environment.
-            from keystoneauth1 import adapter
-            from openstack.config import loader
-            region = loader.OpenStackConfig(app_name='migsafe').get_one(
-                self._name, api_timeout=EACH)
-            self._made = adapter.Adapter(
-                region.get_session(), service_type='compute', connect_retries=0,
-                interface=region.get_interface('compute'),
-                region_name=region.get_region_name('compute'),
-                endpoint_override=region.get_endpoint('compute'))
+            self._made = adapter(self._name, 'compute', EACH)
         return self._made
+
+
+def adapter(name: str | None, service: str, seconds: int) -> Any:
+    """What asks a service of a cloud.
+
+    :param name: of the cloud in clouds.yaml; None is that of the environment
+    :param service: its type
+    :param seconds: for one connection or answer
+    :raises Exception: anything that the libraries raise
+    """
+    # NOTE: imported only where it is needed; Nova brings both into its environment.
+    from keystoneauth1 import adapter as keystone
+    from openstack.config import loader
+    region = loader.OpenStackConfig(app_name='migsafe').get_one(name, api_timeout=seconds)
+    return keystone.Adapter(
+        region.get_session(), service_type=service, connect_retries=0,
+        interface=region.get_interface(service), region_name=region.get_region_name(service),
+        endpoint_override=region.get_endpoint(service))
 
 
 def bounded(question: Callable[[], T]) -> T:

@@ -20,7 +20,7 @@ import prometheus_client
 
 from migsafe import exceptions
 from migsafe.audit.opening import Sources
-from migsafe.cli import audit_options, audit_services, audit_sources, fleet, show
+from migsafe.cli import audit_cinder, audit_options, audit_services, audit_sources, fleet, show
 from migsafe.exporter.collector import Host, Metrics
 
 #: Where it listens: nobody has registered the port, see
@@ -42,6 +42,7 @@ class Exporter(audit_options.Command):
         """Add where it listens, and how often it looks."""
         parser = super().get_parser(prog_name)
         audit_services.add_arguments(parser)
+        audit_cinder.add_argument(parser)
         parser.add_argument('--listen', default=ADDRESS, metavar='ADDRESS',
                             help='where it listens; there is no password (default: %(default)s)')
         parser.add_argument('--port', type=int, default=PORT, help='(default: %(default)d)')
@@ -57,7 +58,8 @@ class Exporter(audit_options.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Look and serve until it is ended."""
-        sources = audit_sources.chosen(parsed_args, self.config_files)
+        sources = audit_cinder.with_api(
+            audit_sources.chosen(parsed_args, self.config_files), parsed_args)
         registry, metrics = prometheus_client.CollectorRegistry(), Metrics()
         registry.register(metrics)
         if not parsed_args.once:

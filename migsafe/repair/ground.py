@@ -28,6 +28,7 @@ from migsafe.audit.findings import Finding
 from migsafe.audit.notes import Notes
 from migsafe.audit.opening import Sources
 from migsafe.audit.readers import database
+from migsafe.audit.readers.cinder import Cinder
 from migsafe.audit.readers.database import columns, live
 from migsafe.audit.report import Asked, Report
 
@@ -121,7 +122,8 @@ def _rows(look: Look, case: Case) -> dict[int, str | None]:
 
 
 def _given(look: Look, case: Case) -> dict[str, str | None]:
-    if look.cinder is None or not case.attachments:
+    # NOTE: a repair is not offered the API, which does not show all that it needs.
+    if not isinstance(look.cinder, Cinder) or not case.attachments:
         return {}
     snapshot = look.cinder.snapshot
     table = snapshot.must('volume_attachment')

@@ -14,6 +14,7 @@
 import base64
 import csv
 import hashlib
+import http.server
 import io
 import json
 import os
@@ -28,12 +29,55 @@ import migsafe
 from migsafe import exceptions
 from migsafe.cli import audit_progress, audit_services, bus, fleet
 from migsafe.journal import residue
+from migsafe.tests import api_server
 from migsafe.tests.unit.audit import cloud
 from migsafe.tests.unit.cli import base as cli_base
 from migsafe.tests.unit.journal import base as journal_base
 
 SECRET = cli_base.NOVA_PASSWORD
 VM = '66009d94-114f-4062-99b'
+
+
+class Api(fixtures.Fixture):
+    """Cinder's API in cloud t of a clouds.yaml, with one attachment."""
+
+    def _setUp(self):
+        self.status, self.versions = 200, set()
+        self.server = api_server.Server(_Handler)
+        self.server.fixture = self
+        self.server.start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+        for name in [name for name in os.environ if name.startswith('OS_')]:
+            self.useFixture(fixtures.EnvironmentVariable(name))
+        endpoint = f'http://127.0.0.1:{self.server.server_port}/v3'
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'clouds.yaml')
+        with open(path, 'w') as handle:
+            json.dump({'clouds': {'t': {
+                'auth_type': 'none', 'block_storage_endpoint_override': endpoint,
+                'auth': {'endpoint': endpoint}}}}, handle)
+        self.useFixture(fixtures.EnvironmentVariable('OS_CLIENT_CONFIG_FILE', path))
+
+    def answer(self, path):
+        held = {'id': 'a', 'volume_id': 'v', 'instance': VM, 'status': 'reserved'}
+        key = path.split('/')[-1 if path.endswith('os-services') else -2]
+        first = 'marker=' not in path
+        return {key: [{'attachments': held, 'volumes': {'id': 'v'}}[key]]
+                if key in ('attachments', 'volumes') and first else []}
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        api = self.server.fixture
+        api.versions.add(self.headers['OpenStack-API-Version'])
+        text = json.dumps(api.answer(self.path)).encode()
+        self.send_response(api.status)
+        self.send_header('Content-Length', str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_args):
+        """Say nothing."""
 
 
 class TestAudit(cli_base.CommandTestCase):
@@ -64,6 +108,29 @@ class TestAudit(cli_base.CommandTestCase):
                      '2017-06-05 03:30:04 UTC.',
                      'Found: R1 2, R3 2, R10 2.', 'Not seen: Placement was not given'):
             self.assertIn(word, err)
+
+    def test_the_api_of_cinder(self):
+        """As an administrator, as somebody else, and beside its database."""
+        api = self.useFixture(Api())
+        given = ('--nova-database', self.database, '--cinder-api', 't')
+        code, _out, err = self.audit(*given)
+        self.assertEqual(3, code, err)
+        self.assertIn('attachments 1.', err)
+        self.assertIn("Cinder's API does not tell for which host", err)
+        self.assertEqual({'volume 3.27'}, api.versions)
+        code, out, err = self.run_command('exporter', '--once', *given)
+        self.assertEqual(0, code, err)
+        self.assertIn('migsafe_audit_complete 1.0', out)
+        for wrong, words in ((403, 'Cinder refuses the account (403)'),
+                             (503, 'was answered with 503')):
+            api.status = wrong
+            code, _out, err = self.audit(*given)
+            self.assertEqual(3, code, err)
+            self.assertIn(words, err)
+            self.assertIn('attachments 0.', err)
+        code, _out, err = self.audit(*self.both, '--cinder-api')
+        self.assertEqual(127, code)
+        self.assertIn('--cinder-database is given, too', err)
 
     def test_what_the_documentation_shows_of_it(self):
         root = pathlib.Path(migsafe.__file__).parent.parent
