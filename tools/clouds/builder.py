@@ -14,6 +14,7 @@
 import dataclasses
 import datetime
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tools.clouds import addresses
@@ -21,6 +22,7 @@ from tools.clouds.rows import NOW, Rows
 
 #: (rule, instance, volume or nothing)
 Expected = tuple[str, str, str]
+Exported = Callable[[str, str, str], None]
 
 
 @dataclasses.dataclass
@@ -43,10 +45,15 @@ class Builder(Rows):
     """Collects rows by table.
 
     :param hosts: how many
+    :param exported: told of each attachment that is exported: volume, host, attachment
+    :param ports: whether instances have ports
     """
 
-    def __init__(self, seed: str, hosts: int) -> None:
+    def __init__(
+        self, seed: str, hosts: int, exported: Exported | None = None, ports: bool = False
+    ) -> None:
         super().__init__(seed)
+        self.exported, self.ports = exported, ports
         self.expected: set[Expected] = set()
         #: instance -> the host that its guest really runs on, and its disks
         self.guests: dict[str, str] = {}
@@ -124,6 +131,8 @@ class Builder(Rows):
         )
         if host:
             self.allocation(made.uuid, host)
+            if self.ports:
+                self.port(made, (host, "ACTIVE"))
             if values.get("power_state", 1) == 1:
                 self.guests[made.uuid] = host
         return made
@@ -138,6 +147,15 @@ class Builder(Rows):
                 resource_class_id=kind,
                 used=1,
             )
+
+    def port(
+        self, machine: Machine, *bindings: tuple[str, str], owner: str = "compute:nova"
+    ) -> None:
+        """A port with its bindings: pairs of a host and a status."""
+        made = self.uuid()
+        self.add("ports", id=made, device_id=machine.uuid, device_owner=owner)
+        for host, status in bindings:
+            self.add("ml2_port_bindings", port_id=made, host=host, status=status)
 
     def disk(self, *kinds: addresses.Kind, **values: Any) -> Disk:
         """A volume; by default of any kind."""
@@ -185,6 +203,8 @@ class Builder(Rows):
                 **values,
             },
         )
+        if self.exported and host and not values.get("deleted"):
+            self.exported(disk.uuid, host, made)
         return made
 
     def row(

@@ -13,6 +13,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -22,7 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tools.clouds import schema
+from tools.clouds import schema, views
 from tools.clouds.builder import Builder, Expected
 from tools.clouds.healthy import HEALTHY
 from tools.clouds.residue import RESIDUE
@@ -31,15 +32,18 @@ from tools.clouds.residue import RESIDUE
 BATCH = 2000
 #: Of how many instances one has residue; each kind is there at least once.
 ONE_OF = 200
+#: Of a thousand that are healthy, how many have each kind of noise in views of services.
+OF_VIEWS = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Databases:
-    """Where the cloud goes; they may be one."""
+    """Where the cloud goes; they may be one. Without Neutron there are no ports."""
 
     nova: sa.Engine
     cinder: sa.Engine
     placement: sa.Engine
+    neutron: sa.Engine | None = None
 
 
 def fill(
@@ -48,33 +52,48 @@ def fill(
     seed: str = "0",
     hosts: int = 0,
     of_cinder: Callable[[], sa.MetaData] = schema.cinder,
+    seen: views.Seen | None = None,
 ) -> set[Expected]:
     """Make the tables and their rows; return what an audit has to find.
 
     :param hosts: by default one for each hundred instances, and four at least
     :param of_cinder: makes its schema
+    :param seen: gets what services say; without it they say nothing
     """
     tables: dict[str, tuple[sa.Engine, sa.Table]] = {}
     for engine, found in (
         (databases.nova, schema.nova()),
         (databases.cinder, of_cinder()),
         (databases.placement, schema.placement()),
+        (databases.neutron, schema.neutron()),
     ):
+        if engine is None:
+            continue
         found.create_all(engine)
         for name, table in found.tables.items():
             tables.setdefault(name, (engine, table))
-    made = Builder(seed, hosts or max(4, instances // 100))
-    kinds = list(HEALTHY)
-    weights = list(HEALTHY.values())
-    planted = max(len(RESIDUE), instances // ONE_OF)
+    made = Builder(
+        seed,
+        hosts or max(4, instances // 100),
+        seen.export if seen else None,
+        databases.neutron is not None,
+    )
+    weighted, residue = dict(HEALTHY), list(RESIDUE)
+    if seen is not None and databases.neutron is not None:
+        weighted |= {functools.partial(one, seen): OF_VIEWS for one in views.HEALTHY}
+        residue += [functools.partial(one, seen) for one in views.RESIDUE]
+    kinds, weights = list(weighted), list(weighted.values())
+    planted = max(len(residue), instances // ONE_OF)
     at = {
-        instances * number // planted: RESIDUE[number % len(RESIDUE)] for number in range(planted)
+        instances * number // planted: residue[number % len(residue)] for number in range(planted)
     }
     for number in range(instances):
         at.get(number, made.random.choices(kinds, weights)[0])(made)
         if number % BATCH == BATCH - 1:
             write(made, tables)
     write(made, tables)
+    if seen is not None:
+        seen.runs.update((uuid, (host,)) for uuid, host in made.guests.items())
     return made.expected
 
 

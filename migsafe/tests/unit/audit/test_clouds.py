@@ -19,21 +19,25 @@ import sqlalchemy as sa
 from migsafe.audit import activity, opening, report, scan
 from migsafe.tests import sampling
 from migsafe.tests.unit.audit.cloud import CloudTestCase
-from tools.clouds import addresses, builder, fill, residue, rows, schema
+from tools.clouds import addresses, builder, fill, residue, rows, schema, views
 from tools.suite import steps
 
 
 class TestClouds(CloudTestCase):
     """The environment audit-clouds of tox has large ones, on MariaDB and PostgreSQL."""
 
-    def made(self, instances, seed):
-        """A cloud in one file, and what has to be found in it."""
+    def made(self, instances, seed, seen=None):
+        """A cloud in one file, and what has to be found in it.
+
+        :param seen: gets what its services say, and there are ports
+        """
         path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'cloud.sqlite')
         url = sa.URL.create('sqlite', database=path)
         engine = sa.create_engine(url)
         self.addCleanup(engine.dispose)
-        expected = fill.fill(fill.Databases(engine, engine, engine), instances, seed,
-                             of_cinder=schema.kept)
+        expected = fill.fill(
+            fill.Databases(engine, engine, engine, engine if seen else None), instances, seed,
+            of_cinder=schema.kept, seen=seen)
         return url, expected
 
     def test_all_that_is_planted_and_nothing_else(self):
@@ -46,6 +50,17 @@ class TestClouds(CloudTestCase):
         self.assertNotIn(addresses.SECRET, repr(found))
         self.assertGreaterEqual(len(expected), len(residue.RESIDUE))
         self.assertEqual({'R1', 'R2', 'R3', 'R5', 'R6', 'R7', 'R10', 'R12'},
+                         {rule for rule, _instance, _volume in expected})
+
+    def test_what_neutron_hosts_and_backends_have(self):
+        """With them each rule is planted, beside their noise."""
+        seed, seen = sampling.seed_of(steps.ROOT), views.Seen()
+        url, expected = self.made(400, seed, seen)
+        found = scan.audit(opening.Sources([url], url, url, url, seen.told), report.Asked(),
+                           activity.Spans(), rows.NOW, lambda _done, _total: None)
+        self.assertEqual(expected, {(one.rule, one.instance or '', one.volume or '')
+                                    for one in found.findings}, seed)
+        self.assertEqual({f'R{number}' for number in range(1, 13)},
                          {rule for rule, _instance, _volume in expected})
 
     def test_the_same_seed_makes_the_same_cloud(self):
