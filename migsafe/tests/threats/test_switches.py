@@ -26,6 +26,8 @@ from migsafe.conf import migsafe as migsafe_conf
 ROOT = pathlib.Path(migsafe.__file__).parent
 #: Where the environment is read, and what for.
 READ = {'lvm/client.py': 'PATH for the programs of LVM',
+        'fencing/ipmi.py': 'PATH for ipmitool',
+        'fencing/probes/libvirt.py': 'what the client of libvirt finds its keys by',
         'cli/base.py': 'SUDO_USER, for whom to name as the operator',
         'conf/environment.py': 'options of migsafe, to refuse them'}
 
