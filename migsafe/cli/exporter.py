@@ -20,7 +20,15 @@ import prometheus_client
 
 from migsafe import exceptions
 from migsafe.audit.opening import Sources
-from migsafe.cli import audit_cinder, audit_options, audit_services, audit_sources, fleet, show
+from migsafe.cli import (
+    audit_cinder,
+    audit_options,
+    audit_services,
+    audit_sources,
+    fleet,
+    migrations,
+    show,
+)
 from migsafe.exporter.collector import Host, Metrics
 
 #: Where it listens: nobody has registered the port, see
@@ -70,8 +78,9 @@ class Exporter(audit_options.Command):
                 raise audit_sources.BadArgument(
                     option='--listen', reason=f'{show.text(parsed_args.listen)} port '
                     f'{parsed_args.port} cannot be listened on: {error}') from None
-        due = {self._audit: 0.0, self._hosts: 0.0}
-        every = {self._audit: parsed_args.audit_every, self._hosts: parsed_args.hosts_every}
+        every = {self._audit: parsed_args.audit_every, self._hosts: parsed_args.hosts_every,
+                 self._migrations: parsed_args.hosts_every}
+        due = dict.fromkeys(every, 0.0)
         while True:
             for look, when in due.items():
                 if time.monotonic() >= when or not when:
@@ -111,6 +120,13 @@ class Exporter(audit_options.Command):
         found = tuple(Host(one.host, one.state, one.unsettled, one.held)
                       for one in fleet.asked(self.conf, given.fleet))
         metrics.seen = dataclasses.replace(metrics.seen, hosts=found, asked=time.time())
+
+    def _migrations(self, _sources: Sources, given: argparse.Namespace, metrics: Metrics) -> None:
+        if given.fleet is None:
+            return
+        found = migrations.counted(self.conf, given.fleet)
+        metrics.seen = dataclasses.replace(metrics.seen, migrations=found,
+                                           migrations_asked=time.time())
 
 
 def _blind(sources: Sources, fleet_asked: bool) -> frozenset[str]:

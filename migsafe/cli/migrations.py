@@ -12,6 +12,7 @@
 """The live migrations of the cloud: those that run, are stuck, and are not settled."""
 
 import argparse
+import collections
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -78,8 +79,7 @@ class Migrations(base.Command):
         """Ask, put together, and return one row for each."""
         conf, named = self.conf, parsed_args.hosts
         names = sorted(set(named or fleet.hosts(conf)))
-        answers = {one.host: one for one in fleet.each(
-            bus.Bus(conf), names, _ask, lambda name, error: Answer(name, (), masked(error)))}
+        answers = asked(conf, names)
         self.found([f'{show.text(one.host)}: nothing is known: {one.problem}'
                     for one in answers.values() if one.problem])
         found = [one for one in together(answers, self._records(conf, bool(named)))
@@ -98,6 +98,32 @@ class Migrations(base.Command):
                 raise
             self.say(f"What Nova's records alone have is not shown: {show.text(error)}")
             return []
+
+
+def asked(conf: cfg.ConfigOpts, names: list[str]) -> dict[str, Answer]:
+    """What each of some hosts says.
+
+    :raises Unreachable: the message bus is away
+    """
+    return {one.host: one for one in fleet.each(
+        bus.Bus(conf), names, _ask, lambda name, error: Answer(name, (), masked(error)))}
+
+
+def counted(conf: cfg.ConfigOpts, named: list[str]) -> dict[tuple[str, str], int]:
+    """(host, state) -> how many live migrations; see :meth:`Migrations.take_action`.
+
+    A host that has not answered has what Nova's records say of it, and no zero.
+
+    :param named: none means those that Nova knows
+    :raises NoHosts: Nova's database cannot be read
+    :raises Unreachable: the message bus is away
+    """
+    answers = asked(conf, sorted(set(named or fleet.hosts(conf))))
+    records = compute_services.Services(conf).going_on()
+    found = collections.Counter(
+        (one.host or one.source, one.state) for one in together(answers, records))
+    heard = [host for host, answer in answers.items() if not answer.problem]
+    return dict.fromkeys(((host, state) for host in heard for state in ORDER), 0) | found
 
 
 def together(answers: dict[str, Answer], records: Iterable[Migration]) -> list[Migration]:

@@ -50,6 +50,8 @@ class Seen:
     :ivar audited: when the last audit ended, seconds since the epoch
     :ivar asked: when the hosts were last asked, the same
     :ivar blind: rules of which the audit could not see anything
+    :ivar migrations: (host, state) -> number of live migrations
+    :ivar migrations_asked: when that was counted, the same
     """
 
     report: Report | None = None
@@ -57,6 +59,8 @@ class Seen:
     hosts: tuple[Host, ...] | None = None
     asked: float | None = None
     blind: frozenset[str] = frozenset()
+    migrations: dict[tuple[str, str], int] | None = None
+    migrations_asked: float | None = None
 
 
 STATES = ('armed', 'unarmed', 'unknown')
@@ -79,6 +83,8 @@ class Metrics(Collector):
             yield from _of_audit(seen.report, seen.audited, seen.blind)
         if seen.hosts is not None and seen.asked is not None:
             yield from _of_hosts(seen.hosts, seen.asked)
+        if seen.migrations is not None and seen.migrations_asked is not None:
+            yield from _of_migrations(seen.migrations, seen.migrations_asked)
 
 
 def _of_audit(report: Report, audited: float, blind: frozenset[str]) -> Iterator[Metric]:
@@ -119,3 +125,14 @@ def _of_hosts(hosts: tuple[Host, ...], asked: float) -> Iterator[Metric]:
             if value is not None:
                 family.add_metric([one.name], value)
     yield from (state, unsettled, held)
+
+
+def _of_migrations(counts: dict[tuple[str, str], int], asked: float) -> Iterator[Metric]:
+    yield GaugeMetricFamily('migsafe_live_migrations_timestamp_seconds',
+                            'When the live migrations were last counted.', value=asked)
+    found = GaugeMetricFamily(
+        'migsafe_live_migrations', 'Live migrations by what migsafe migrations says of them.',
+        labels=['host', 'state'])
+    for labels, count in sorted(counts.items()):
+        found.add_metric(list(labels), count)
+    yield found

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from nova.db.main import models
 from oslo_utils import timeutils
 
-from migsafe.cli import bus, migrations
+from migsafe.cli import bus, compute_services, config, migrations
 from migsafe.tests.unit.cli import base
 
 GOOD = {'state': 'running', 'migration': 'm-1', 'instance': 'i-1', 'host': 'cn1',
@@ -144,6 +144,23 @@ class TestList(MigrationsCase):
         self.assertIn("What Nova's records alone have is not shown",
                       self.run_command('migrations', 'cn1')[2])
         self.assertEqual(1, self.run_command('migrations')[0])
+
+    def test_counted(self):
+        """For metrics: a host that does not answer has no zero, and what runs there is unknown."""
+        self.answers['cn2'] = answer('cn2', {**GOOD, 'migration': 'm-2', 'state': 'stuck',
+                                             'source': 'cn2', 'destination': 'cn1'})
+        self.record('m-1', seconds=500)
+        self.answers['cn1'] = bus.Silent
+        conf = config.load([self.nova_conf])
+        states = ('stuck', 'unsettled', 'unknown', 'running')
+        self.assertEqual(
+            {('cn1', 'unknown'): 1, **{('cn2', state): int(state == 'stuck') for state in states}},
+            migrations.counted(conf, []))
+        self.answers['cn1'] = answer('cn1')
+        self.assertEqual(1, migrations.counted(conf, [])['cn1', 'stuck'])
+        self.write_conf()
+        self.assertRaises(compute_services.NoHosts, migrations.counted,
+                          config.load([self.nova_conf]), ['cn1'])
 
     def test_a_bus_that_is_away(self):
         self.answers = dict.fromkeys(self.answers, bus.Unreachable)

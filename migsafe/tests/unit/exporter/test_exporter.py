@@ -27,7 +27,7 @@ import migsafe
 from migsafe.audit.facts import Export
 from migsafe.audit.report import Report
 from migsafe.audit.told import Told
-from migsafe.cli import audit_services, exporter, fleet
+from migsafe.cli import audit_services, exporter, fleet, migrations
 from migsafe.exporter import collector
 from migsafe.journal.residue import Piece
 from migsafe.tests.unit.audit import cloud
@@ -53,9 +53,11 @@ class TestExporter(base.CommandTestCase):
         self.both = ('--nova-database', self.database, '--cinder-database', self.database)
         self.asked = [fleet.Overview('node13', 'armed', unsettled=3, held=1),
                       fleet.Overview('node11', 'unknown')]
-        patch = mock.patch.object(fleet, 'asked', lambda conf, named: self.asked)
-        patch.start()
-        self.addCleanup(patch.stop)
+        self.counted = {('node13', 'stuck'): 2, ('node13', 'running'): 0}
+        for patch in (mock.patch.object(fleet, 'asked', lambda conf, named: self.asked),
+                      mock.patch.object(migrations, 'counted', lambda conf, named: self.counted)):
+            patch.start()
+            self.addCleanup(patch.stop)
         self.told = {'_hosts': Told(), '_backends': Told()}
         for name in self.told:
             patch = mock.patch.object(audit_services, name,
@@ -80,6 +82,8 @@ class TestExporter(base.CommandTestCase):
                 ('audit_complete', {}, 1), ('audit_instances', {}, 1),
                 ('transactions_unsettled', {'host': 'node13'}, 3),
                 ('transactions_held', {'host': 'node13'}, 1),
+                ('live_migrations', {'host': 'node13', 'state': 'stuck'}, 2),
+                ('live_migrations', {'host': 'node13', 'state': 'running'}, 0),
                 ('host_state', {'host': 'node13', 'state': 'armed'}, 1),
                 ('host_state', {'host': 'node11', 'state': 'armed'}, 0),
                 ('host_state', {'host': 'node11', 'state': 'unknown'}, 1)):
@@ -117,7 +121,8 @@ class TestExporter(base.CommandTestCase):
         names = {name for expr in asked for name in NAME.findall(expr)}
         self.assertEqual(set(), names - told)
         self.assertLessEqual({'migsafe_findings', 'migsafe_transactions_held',
-                              'migsafe_host_state', 'migsafe_audit_timestamp_seconds'}, names)
+                              'migsafe_host_state', 'migsafe_audit_timestamp_seconds',
+                              'migsafe_live_migrations'}, names)
 
     def test_what_was_not_seen_has_no_sample(self):
         self.assertFalse([name for name, _labels in self.samples() if 'host' in name])
