@@ -20,9 +20,10 @@ from migsafe.preflight import report
 from migsafe.preflight.decision import Request
 from migsafe.preflight.facts import Facts, Plugin, Server, Side
 from migsafe.preflight.path import Path
+from migsafe.preflight.surroundings import Surroundings
 from migsafe.text import masked
 
-SINCE, PATH_SINCE = '1.2', '1.3'
+SINCE, PATH_SINCE, AROUND_SINCE = '1.2', '1.3', '1.6'
 
 
 def facts(api: cloud.Cloud, transport: bus.Bus, seconds: float, server: str, destination: str,
@@ -87,8 +88,21 @@ def _side(api: cloud.Cloud, transport: bus.Bus, host: str, uuid: str) -> Side:
     if found.host != host:
         return Side(show.text(host), service, service_problem=problem,
                     problem=f'its answer is that of {found.host}')
+    around, silent = _around(transport, asked, uuid)
     return Side(host, service, service_problem=problem, plugin=Plugin.ARMED, report=found,
-                offset=found.now - (began + ended) / 2, margin=(ended - began) / 2)
+                offset=found.now - (began + ended) / 2, margin=(ended - began) / 2,
+                around=around, around_problem=silent)
+
+
+def _around(transport: bus.Bus, asked: bus.Service, uuid: str) -> tuple[Surroundings | None, str]:
+    """What a host finds around itself, and why it says nothing."""
+    try:
+        return report.read(Surroundings, transport.call(
+            asked, 'surroundings', AROUND_SINCE, instance_uuid=uuid)), ''
+    except bus.NoAnswer as error:
+        return None, show.text(error)
+    except report.NotUnderstood as error:
+        return None, f'its answer is not to be understood ({show.text(error)})'
 
 
 def _without(transport: bus.Bus, service: bus.Service, error: bus.NoAnswer) -> tuple[Plugin, str]:

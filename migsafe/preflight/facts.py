@@ -20,6 +20,7 @@ from migsafe.preflight import report
 from migsafe.preflight.decision import Request, Situation
 from migsafe.preflight.path import Path
 from migsafe.preflight.report import Report
+from migsafe.preflight.surroundings import Surroundings
 
 
 class Plugin(enum.Enum):
@@ -66,6 +67,8 @@ class Side:
     :param problem: why there is no report
     :param offset: seconds by which its clock is ahead of the one that runs the command
     :param margin: by how many seconds that may be wrong
+    :param around: what it finds around itself; None if it has not said
+    :param around_problem: why not
     """
 
     name: str
@@ -77,6 +80,8 @@ class Side:
     problem: str = ''
     offset: float = 0.0
     margin: float = 0.0
+    around: Surroundings | None = None
+    around_problem: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

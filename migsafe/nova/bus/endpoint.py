@@ -40,7 +40,7 @@ from migsafe.transaction import answers, evidence
 from migsafe.transaction.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
-VERSION = '1.5'
+VERSION = '1.6'
 MAX_UUID = 36
 #: Pieces of residue in one overview.
 MAX_PIECES = 100
@@ -49,9 +49,9 @@ Answer = dict[str, Any]
 
 
 class Endpoint:
-    """RPC namespace ``migsafe``, version 1.5: 1.0 for other hosts; ``overview`` (1.1),
-    ``preflight`` (1.2), ``path``, ``inbound`` and ``migrations`` (1.3) ``guest_facts`` (1.4)
-    and ``guests`` (1.5) for the command ``migsafe``.
+    """RPC namespace ``migsafe``, version 1.6: 1.0 for other hosts; ``overview`` (1.1),
+    ``preflight`` (1.2), ``path``, ``inbound`` and ``migrations`` (1.3) ``guest_facts`` (1.4),
+    ``guests`` (1.5) and ``surroundings`` (1.6) for the command ``migsafe``.
 
     :param participant: this host's participant
     """
@@ -150,6 +150,13 @@ class Endpoint:
         found = self._participant.survey(instance_uuid)
         self._participant.journal.check_answered()
         return payload(found)
+
+    @discreet
+    def surroundings(self, context: Any, instance_uuid: Any, **_later: Any) -> Answer:
+        """What ``migsafe preflight`` asks beside that, which takes longer: whether this host
+        reaches the arrays by Nova's rows, for example. It sends nothing there."""
+        _check(instance_uuid=instance_uuid)
+        return payload(self._participant.surroundings(instance_uuid))
 
     @discreet
     def guest_facts(self, context: Any, instance_uuid: Any, **_later: Any) -> Answer:

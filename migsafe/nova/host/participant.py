@@ -26,6 +26,7 @@ from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import release
 from migsafe.preflight.path import Path
 from migsafe.preflight.report import Report
+from migsafe.preflight.surroundings import Surroundings
 from migsafe.resources.instance_record import TERMINAL
 from migsafe.text import shell
 from migsafe.transaction import closing
@@ -78,6 +79,7 @@ class Participant:
         self.left_devices: Any = None
         self.forget: Callable[[str], None] = lambda instance_uuid: None
         self.survey: Callable[[str], Report]
+        self.surroundings: Callable[[str], Surroundings]
         self.guest_facts: Callable[[str], dict[str, Any]]
         self.guests: Callable[[], list[str]]
         self.way: Callable[[str, str], Path]

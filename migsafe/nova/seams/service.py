@@ -29,7 +29,15 @@ from migsafe.fencing import probes
 from migsafe.journal.api import Journal
 from migsafe.nova import clients
 from migsafe.nova.bus import endpoint, peer
-from migsafe.nova.clients import guest_facts, hosts, identities, jobs, survey, way
+from migsafe.nova.clients import (
+    guest_facts,
+    hosts,
+    identities,
+    jobs,
+    surroundings,
+    survey,
+    way,
+)
 from migsafe.nova.deferred import exports
 from migsafe.nova.host import (
     heartbeat,
@@ -114,6 +122,8 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.forget = functools.partial(incoming_state.forget, manager)
     participant.survey = functools.partial(
         survey.of_host, manager.driver, manager.host, journal)
+    participant.surroundings = functools.partial(
+        surroundings.of_host, manager.driver, manager.host)
     participant.guest_facts = functools.partial(
         guest_facts.of_guest, manager.driver, journal, cloud.guests)
     participant.guests = functools.partial(guest_facts.running, manager.driver)

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from migsafe.preflight.checks import disks, hosts, path, settings
+from migsafe.preflight.checks import around, disks, hosts, path, settings
 from migsafe.preflight.checks.base import Check, Finding, Result
 from migsafe.preflight.facts import Facts
 
@@ -23,7 +23,8 @@ CHECKS: tuple[Check, ...] = (
     hosts.ServerState(), hosts.DestinationService(), hosts.Armed(), hosts.SameVersion(),
     hosts.Guest(), hosts.Residue(), hosts.LeftDirectory(), hosts.Clocks(), disks.Disks(),
     disks.Connectors(), disks.Multipath(), disks.Identities(), settings.ServiceToken(),
-    settings.Timeouts(), settings.Retries(), path.Route(), path.Certificates(), path.Speed())
+    settings.Timeouts(), settings.Retries(), path.Route(), path.Certificates(), path.Speed(),
+    around.DirtyMemory(), around.Array())
 
 
 def look(facts: Facts) -> list[Finding]:

@@ -32,7 +32,7 @@ from migsafe.transaction import answers
 from migsafe.watch import migration
 
 METHODS = ('describe', 'guest_evidence', 'release', 'inspect', 'overview', 'preflight', 'inbound',
-           'path', 'migrations', 'guest_facts', 'guests')
+           'path', 'migrations', 'guest_facts', 'guests', 'surroundings')
 #: Calls of the cloud that change nothing.
 ASKING = ('attachments', 'connection_info', 'instance', 'moves', 'moving_to', 'volumes', 'paths',
           'find_directory', 'bindings', 'held', 'provider', 'evidence', 'peer.evidence',
@@ -96,6 +96,12 @@ class TestCalls(hosts.TwoHosts):
         self.dst.participant.survey = lambda uuid: cases.made(
             'node11', cases.GUEST, residue=(uuid,))
         self.check('preflight', {'instance_uuid': instance, 'later': later})
+
+    @examples.settings()
+    @given(values.UUIDS, values.ANYTHING)
+    def test_surroundings(self, instance, later):
+        self.dst.participant.surroundings = lambda uuid: cases.around('node11')
+        self.check('surroundings', {'instance_uuid': instance, 'later': later})
 
     @examples.settings()
     @given(strategies.dictionaries(

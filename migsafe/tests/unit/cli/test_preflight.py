@@ -73,6 +73,7 @@ class PreflightCase(base.CommandTestCase):
         self.hosts = {SRC: self.payload(cases.made(SRC, GUEST)),
                       DST: self.payload(cases.made(DST))}
         self.path = self.payload(cases.PATH)
+        self.around = {host: self.payload(cases.around(host)) for host in self.hosts}
         self.calls = []
         self.useFixture(fixtures.MonkeyPatch('migsafe.cli.bus.Bus.__init__', lambda *_: None))
         self.useFixture(fixtures.MonkeyPatch(
@@ -109,7 +110,10 @@ class PreflightCase(base.CommandTestCase):
         self.calls.append((service.server, method))
         if method == 'path':
             self.assertEqual((SRC, '1.3', DST), (service.server, since, arguments['destination']))
-        answer = self.path if method == 'path' else self.hosts[service.server]
+        if method == 'surroundings':
+            self.assertEqual('1.6', since)
+        answer = {'path': self.path, 'surroundings': self.around.get(service.server)}.get(
+            method, self.hosts[service.server])
         if method == 'describe' and answer is bus.TooOld:
             raise bus.Unknown(service=service.name, armed=service.armed)
         if isinstance(answer, dict | list | str):
@@ -145,6 +149,17 @@ class TestAnswers(PreflightCase):
                     'path', 'certificates', 'speed')})
                 self.assertIn(words, found['path']['Detail'])
 
+    def test_surroundings_that_are_not_known(self):
+        for wrong, words in ((bus.Refused, 'answered that it cannot'), (bus.TooOld, 'older'),
+                             ({'host': 7}, 'not to be understood'),
+                             (bus.Silent, 'did not answer')):
+            with self.subTest(str(wrong)):
+                self.around[DST] = wrong
+                found = self.checks(self.preflight(code=3))
+                self.assertEqual(('unknown', 'ok'), (
+                    found['array']['Result'], found['dirty-rate']['Result']))
+                self.assertIn(words, found['array']['Detail'])
+
     def test_by_name(self):
         self.assertEqual(0, self.run_command('preflight', 'db1', '--host', DST, '--os-cloud',
                                              't')[0])
@@ -152,7 +167,8 @@ class TestAnswers(PreflightCase):
     def test_it_only_reads(self):
         self.preflight(code=0)
         self.assertEqual({'GET'}, set(self.api.asked))
-        self.assertEqual({(SRC, 'preflight'), (DST, 'preflight'), (SRC, 'path')},
+        self.assertEqual({(SRC, 'preflight'), (DST, 'preflight'), (SRC, 'path'),
+                          (SRC, 'surroundings'), (DST, 'surroundings')},
                          set(self.calls))
 
     def test_incident_002(self):

@@ -13,7 +13,7 @@
 
 import dataclasses
 
-from migsafe.preflight import facts, path, report
+from migsafe.preflight import facts, path, report, surroundings
 from migsafe.preflight.decision import Asked, Request
 from migsafe.preflight.guest import Disk, Guest, Storage, Volume
 
@@ -36,11 +36,19 @@ def made(host, guest=None, **changes):
         (), guest, '' if guest else 'libvirt has no such guest'), **changes)
 
 
+def around(host, **changes):
+    """What a healthy host finds."""
+    return dataclasses.replace(surroundings.Surroundings(
+        host, (surroundings.Way(VOLUME.id, 'iscsi', '192.0.2.7 3260', 'open'),),
+        surroundings.DirtyRate(100 << 20, 30.0)), **changes)
+
+
 def side(name, found=None, **changes):
     """A host that has answered."""
     return dataclasses.replace(facts.Side(
         name, facts.ComputeService(name, True, True), plugin=facts.Plugin.ARMED,
-        report=found or made(name, GUEST if name == SRC else None)), **changes)
+        report=found or made(name, GUEST if name == SRC else None),
+        around=around(name)), **changes)
 
 
 #: The way from one to the other.
@@ -59,6 +67,12 @@ def good(**changes):
 def way(**changes):
     """The same, with another way."""
     return good(path=dataclasses.replace(PATH, **changes))
+
+
+def finds(name, **changes):
+    """The same, where one host finds something else."""
+    return good(**{'source' if name == SRC else 'destination':
+                   side(name, around=around(name, **changes))})
 
 
 def with_options(host, **changes):

@@ -19,6 +19,7 @@ import unittest
 from migsafe.preflight import checks, facts, path, report
 from migsafe.preflight.checks import CHECKS, Result
 from migsafe.preflight.guest import Volume
+from migsafe.preflight.surroundings import DirtyRate, Way
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.preflight.cases import DST, GUEST, ISO, SRC, UUID
 
@@ -146,6 +147,25 @@ FOUND = {
         (cases.way(speed=None), R.UNKNOWN, 'bond1'),
         (cases.way(memory=None), R.UNKNOWN, 'how large'),
         (cases.way(speed=10, memory=8 << 30), R.WARNING, 'ends it after 6400')],
+    'dirty-rate': [
+        (cases.finds(SRC, written=None), R.UNKNOWN, 'does not say how fast'),
+        (cases.finds(SRC, written=DirtyRate()), R.NOTE, f'domdirtyrate-calc {UUID}'),
+        (cases.finds(SRC, written=DirtyRate(5, 4000.0)), R.NOTE, 'the last hour'),
+        (cases.finds(SRC, written=DirtyRate(1250 * 10 ** 6, 9.0)), R.WARNING, 'an end by itself'),
+        (cases.way(speed=840, memory=8 << 30), R.WARNING, 'ends it after 6400'),
+        (cases.way(speed=None), R.UNKNOWN, 'the way there'),
+        (cases.good(path=None), R.UNKNOWN, 'the way there'),
+        (cases.good(source=cases.side(SRC, around=None, around_problem='older')), R.UNKNOWN,
+         f'{SRC}: older')],
+    'array': [
+        (cases.finds(DST, ways=None), R.UNKNOWN, 'rows'),
+        (cases.finds(DST, ways=(Way('v', 'fibre_channel'),)), R.UNKNOWN, 'fibre_channel'),
+        (cases.finds(DST, ways=(Way('v', 'iscsi', '::1 3260', 'silent'),)), R.REFUSED,
+         'no other of 1 volume(s), such as v. nc -zv ::1 3260'),
+        (cases.finds(DST, ways=(Way('v', 'iscsi', 'a 1', 'open'), Way('v', 'iscsi', 'b 1',
+                                                                      'refused'))),
+         R.WARNING, 'b 1 (refused), so that volumes have fewer paths'),
+        (cases.finds(DST, ways=(Way('v', 'iscsi', 'a 1'),)), R.UNKNOWN, 'too many')],
 }
 
 
@@ -164,7 +184,7 @@ class TestChecks(unittest.TestCase):
             for given, result, words in tried:
                 found = self.found(given, code)
                 self.assertIn(result, [one.result for one in found], found)
-                self.assertIn(words, ' '.join(f'{one.detail} {one.remedy}' for one in found))
+                self.assertIn(words, ' '.join(f'{one.detail}. {one.remedy}' for one in found))
 
     def test_what_was_not_asked_is_never_fine(self):
         unheard = {'source': cases.side(SRC, report=None, problem='silent'),
@@ -199,6 +219,24 @@ class TestChecks(unittest.TestCase):
         # without a time-out of Nova's there is none to be too short
         self.assertIs(R.OK, self.found(dataclasses.replace(
             options(SRC, completion_timeout=0), path=cases.way(speed=10).path), 'speed')[0].result)
+
+    def test_how_long_it_takes_with_what_is_written(self):
+        self.assertEqual('the guest wrote 105 MB/s to its memory 30 seconds ago: about 8 seconds',
+                         self.found(cases.good(), 'dirty-rate')[0].detail)
+        self.assertIs(R.OK, self.found(dataclasses.replace(
+            options(SRC, completion_timeout=0), path=cases.way(speed=840).path),
+            'dirty-rate')[0].result)
+
+    def test_volumes_that_share_portals(self):
+        """A portal is named once, and the worst of what it means for a volume counts."""
+        ways = tuple(Way(volume, 'iscsi', portal, reached) for volume in ('v', 'w')
+                     for portal, reached in (('a 1', 'silent'), ('b 1', 'open')))
+        self.assertEqual([R.WARNING], [one.result for one in self.found(
+            cases.finds(DST, ways=ways), 'array')])
+        self.assertEqual([R.REFUSED], [one.result for one in self.found(
+            cases.finds(DST, ways=(*ways, Way('x', 'iscsi', 'a 1', 'silent'))), 'array')])
+        self.assertEqual('there are no volumes',
+                         self.found(cases.finds(DST, ways=()), 'array')[0].detail)
 
     def test_the_document_has_each(self):
         text = DOC.read_text('utf-8')

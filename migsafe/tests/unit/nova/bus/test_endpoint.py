@@ -22,6 +22,7 @@ import fixtures
 from migsafe import exceptions
 from migsafe.nova.bus import endpoint
 from migsafe.preflight import report
+from migsafe.preflight.surroundings import Surroundings
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.resources import cloud as fake
@@ -140,6 +141,13 @@ class TestPreflight(hosts.TwoHosts):
         self.dst.participant.survey = {cases.UUID: said}.__getitem__
         found = self.endpoint.preflight({}, cases.UUID, later='x')
         self.assertEqual(said, report.read(report.Report, json.loads(json.dumps(found))))
+
+    def test_what_it_finds_around_itself(self):
+        said = cases.around('node11')
+        self.dst.participant.surroundings = {cases.UUID: said}.__getitem__
+        found = self.endpoint.surroundings({}, cases.UUID, later='x')
+        self.assertEqual(said, report.read(Surroundings, json.loads(json.dumps(found))))
+        self.assertRaises(exceptions.MigsafeError, self.endpoint.surroundings, {}, '../x')
 
     def test_no_instance(self):
         for name in (None, 5, '../x', cases.UUID * 2):

@@ -1,0 +1,82 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What this nova-compute finds around itself and a guest. It changes nothing.
+
+How fast a guest writes is read and not measured: to measure is a job of QEMU within the guest's
+process, which whoever is answerable for the guest begins (virsh domdirtyrate-calc).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from nova import context as nova_context
+from nova import objects
+from oslo_log import log as logging
+
+from migsafe.nova.clients.records import connection_info
+from migsafe.preflight import portals
+from migsafe.preflight.surroundings import DirtyRate, Surroundings, Way
+from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
+T = TypeVar('T')
+#: VIR_DOMAIN_STATS_DIRTYRATE, since libvirt 7.2; an older one leaves it out.
+DIRTYRATE = 1 << 9
+#: VIR_DOMAIN_DIRTYRATE_MEASURED.
+MEASURED = 2
+MIB = 1 << 20
+
+
+def of_host(driver: Any, host: str, instance_uuid: str) -> Surroundings:
+    """What this host finds; what cannot be found out is None.
+
+    :param driver: Nova's libvirt driver
+    """
+    return Surroundings(host, _asked(lambda: ways(instance_uuid)),
+                        _asked(lambda: written(driver, instance_uuid)))
+
+
+def _asked(question: Callable[[], T]) -> T | None:
+    try:
+        return question()
+    except Exception as error:
+        LOG.debug('The preflight does not know this: %s', masked(error))
+        return None
+
+
+def ways(instance_uuid: str) -> tuple[Way, ...]:
+    """Whether this host reaches the portals of an instance's volumes, by Nova's rows.
+
+    They are those that Cinder gave to the source; an array gives the same to other hosts, unless
+    it is told to mask them.
+    """
+    rows = objects.BlockDeviceMappingList.get_by_instance_uuid(
+        nova_context.get_admin_context(), instance_uuid)
+    return portals.look((str(row.volume_id), info) for row in rows if row.is_volume
+                        and (info := connection_info(row.connection_info)))
+
+
+def written(driver: Any, instance_uuid: str) -> DirtyRate | None:
+    """What was measured last; None if libvirt does not say."""
+    connection = driver._host.get_connection()
+    domain = connection.lookupByUUIDString(instance_uuid)
+    (_domain, found), = connection.domainListGetStats([domain], DIRTYRATE, 0)
+    if 'dirtyrate.calc_status' not in found:
+        return None
+    if found['dirtyrate.calc_status'] != MEASURED:
+        return DirtyRate()
+    # QEMU takes the time from CLOCK_MONOTONIC, in seconds (get_clock()).
+    return DirtyRate(int(found['dirtyrate.megabytes_per_second']) * MIB,
+                     max(0.0, time.monotonic() - found['dirtyrate.calc_start_time']))

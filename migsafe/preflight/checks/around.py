@@ -1,0 +1,163 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Checks of what the hosts find around themselves and the guest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import ClassVar
+
+from migsafe.preflight.checks.base import Check, Finding, Result
+from migsafe.preflight.facts import Facts
+from migsafe.preflight.path import Reached
+from migsafe.preflight.surroundings import DirtyRate, Way
+from migsafe.text import shell
+
+R = Result
+GIB = 1 << 30
+#: Seconds after which a guest may write quite differently.
+OLD = 3600
+
+
+class AroundCheck(Check):
+    """One that needs what hosts find around themselves.
+
+    :cvar needs: the sides that have to have said it
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ('source', 'destination')
+
+    def findings(self, facts: Facts) -> Iterator[Finding]:
+        """Unknown where one of them has not."""
+        silent = [side for name in self.needs if (side := getattr(facts, name)).report
+                  and side.around is None]
+        if silent and facts.source.report and facts.destination.report:
+            yield self.made(R.UNKNOWN, '; '.join(
+                f'{side.name}: {side.around_problem}' for side in silent))
+            return
+        yield from super().findings(facts)
+
+
+class Array(AroundCheck):
+    """Whether the destination reaches the arrays that the volumes are on."""
+
+    code = 'array'
+    needs = ('destination',)
+
+    def look(self, facts: Facts) -> Iterator[Finding]:
+        """Each volume by its portals."""
+        there = facts.destination.around
+        assert there is not None
+        if there.ways is None:
+            yield self.made(R.UNKNOWN, "Nova's rows of the volumes could not be read")
+            return
+        ways: dict[str, list[Way]] = defaultdict(list)
+        for one in there.ways:
+            ways[one.volume].append(one)
+        silent: dict[str, int] = defaultdict(int)
+        for found in ways.values():
+            if not found[0].portal:
+                silent[found[0].protocol or 'nothing'] += 1
+        for protocol, count in sorted(silent.items()):
+            yield self.made(
+                R.UNKNOWN, f'{count} volume(s) are connected by {protocol}, which names no TCP '
+                'portal, so that it was not tried')
+        yield from self._portals(facts.destination.name, ways)
+
+    def _portals(self, host: str, ways: dict[str, list[Way]]) -> Iterator[Finding]:
+        """What was not reached, once for each portal; worse if a volume has no other."""
+        cut: dict[str, tuple[str, list[str]]] = {}
+        for volume, found in ways.items():
+            alone = not any(one.reached == Reached.OPEN.value for one in found)
+            for one in found:
+                if one.portal and one.reached != Reached.OPEN.value:
+                    _how, hurt = cut.setdefault(one.portal, (one.reached, []))
+                    hurt.extend([volume] if alone else [])
+        for portal, (how, hurt) in sorted(cut.items()):
+            if not how:
+                yield self.made(R.UNKNOWN, f'{portal} was not tried, there are too many')
+                continue
+            yield self.made(
+                R.REFUSED if hurt else R.WARNING,
+                f'{host} does not reach the portal {portal} ({how})' + (
+                    f', and no other of {len(hurt)} volume(s), such as {hurt[0]}' if hurt else
+                    ', so that volumes have fewer paths there'),
+                f'nc -zv {portal} on {shell(host)}; look at the interface of the storage network, '
+                'and at firewalls')
+
+    def fine(self, facts: Facts) -> str:
+        """Which were reached."""
+        there = facts.destination.around
+        found = sorted({one.portal for one in there.ways or ()}) if there else []
+        return 'reached: ' + ', '.join(found[:8]) if found else 'there are no volumes'
+
+
+class DirtyMemory(AroundCheck):
+    """Whether the network is faster than the guest writes."""
+
+    code = 'dirty-rate'
+    needs = ('source',)
+
+    def look(self, facts: Facts) -> Iterator[Finding]:
+        """What was measured, against the speed of the interface."""
+        here, way = facts.source.around, facts.path
+        assert here is not None
+        assert facts.source.report is not None
+        if here.written is None:
+            yield self.made(R.UNKNOWN, f'libvirt on {facts.source.name} does not say how fast the '
+                            'guest writes to its memory')
+        elif here.written.rate is None or here.written.age > OLD:
+            yield self.made(
+                R.NOTE, 'how fast the guest writes to its memory was not measured within the '
+                'last hour, so that it is not known whether the migration gets to an end',
+                f'virsh domdirtyrate-calc {shell(facts.server.uuid)} --seconds 10 on '
+                f'{shell(facts.source.name)}, and this again; it looks at samples of the memory')
+        elif way is None or not way.speed or not way.memory:
+            yield self.made(R.UNKNOWN, f'{_rate(here.written)}, and how fast the way there is, or '
+                            'how large the guest, is not known')
+        else:
+            yield from self._judged(
+                here.written, way.speed * 125_000, way.memory,
+                facts.source.report.options.completion_timeout * max(2, way.memory / GIB))
+
+    def _judged(self, found: DirtyRate, speed: int, memory: int,
+                allowed: float) -> Iterator[Finding]:
+        """:param speed: bytes a second
+
+        :param allowed: seconds; 0 for ever
+        """
+        rate = found.rate or 0
+        if rate >= speed:
+            yield self.made(
+                R.WARNING, f'{_rate(found)}, and the network takes {speed / 1e6:.0f} MB/s: the '
+                'migration does not get to an end by itself', 'migrate it when it writes less, or '
+                'let Nova help: [libvirt] live_migration_permit_auto_converge or '
+                'live_migration_permit_post_copy')
+        elif 0 < allowed < memory / (speed - rate):
+            yield self.made(
+                R.WARNING, f'{_rate(found)}, so that {memory / GIB:.1f} GiB take about '
+                f'{memory / (speed - rate):.0f} seconds, and [libvirt] '
+                f'live_migration_completion_timeout ends it after {allowed:.0f}',
+                'a faster network, or a longer live_migration_completion_timeout')
+
+    def fine(self, facts: Facts) -> str:
+        """How long it takes."""
+        here, way = facts.source.around, facts.path
+        assert here and here.written and way and way.speed and way.memory
+        left = way.speed * 125_000 - (here.written.rate or 0)
+        return f'{_rate(here.written)}: about {way.memory / left:.0f} seconds'
+
+
+def _rate(found: DirtyRate) -> str:
+    return (f'the guest wrote {(found.rate or 0) / 1e6:.0f} MB/s to its memory '
+            f'{found.age:.0f} seconds ago')

@@ -1,0 +1,84 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which portals a connection_info names, and whether this host reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from migsafe.brick.kernel import bounded
+from migsafe.preflight import path
+from migsafe.preflight.path import Reached
+from migsafe.preflight.report import MAX_ITEMS
+from migsafe.preflight.surroundings import Way
+
+#: Seconds for all portals of a guest together.
+WHOLE = 5.0
+#: More different portals than this are not tried.
+MOST = 64
+
+
+def named(info: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Address and port of each portal of a connection_info, as os-brick's connectors read it.
+
+    :raises ValueError, TypeError: it is not what Cinder gives
+    """
+    data = info.get('data') or {}
+    kind = info.get('driver_volume_type')
+    if kind in ('iscsi', 'iser'):
+        return [_split(one) for one in data.get('target_portals') or [data['target_portal']]]
+    if kind == 'nvmeof':
+        found = data.get('portals') or [
+            (data['target_portal'], data['target_port'], data.get('transport_type', ''))]
+        return [(str(address), int(port)) for address, port, transport in found
+                if str(transport).lower() == 'tcp']
+    if kind == 'rbd':
+        return [(str(host).strip('[]'), int(port))
+                for host, port in zip(data['hosts'], data['ports'], strict=True)]
+    return []
+
+
+def _split(portal: str) -> tuple[str, int]:
+    address, _colon, port = portal.rpartition(':')
+    return address.strip('[]'), int(port)
+
+
+def look(connections: Iterable[tuple[str, Mapping[str, Any]]],
+         seconds: float = WHOLE) -> tuple[Way, ...]:
+    """Connect to each portal once, to all at the same time; nothing is sent.
+
+    :param connections: a volume's id, and its connection_info
+    """
+    found: list[tuple[Way, tuple[str, int] | None]] = []
+    for volume, info in connections:
+        kind = str(info.get('driver_volume_type') or '')
+        try:
+            portals = named(info)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            portals = []
+        found += [(Way(volume, kind, f'{address} {port}'), (address, port))
+                  for address, port in portals] or [(Way(volume, kind), None)]
+    tried = list(dict.fromkeys(portal for _way, portal in found if portal))[:MOST]
+    answers = bounded.ask({('portal', *portal): _question(*portal) for portal in tried}, seconds)
+    return tuple(
+        Way(way.volume, way.protocol, way.portal, _said(answers.get(('portal', *portal)))
+            if portal in tried else '') if portal else way
+        for way, portal in found[:MAX_ITEMS])
+
+
+def _question(address: str, port: int) -> Any:
+    return lambda: path.reach(address, port)
+
+
+def _said(answer: Any) -> str:
+    return (answer if isinstance(answer, Reached) else Reached.SILENT).value

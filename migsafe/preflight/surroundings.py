@@ -1,0 +1,59 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a nova-compute finds around itself and a guest when the command asks for it.
+
+It takes longer than what :mod:`migsafe.preflight.report` has, since other hosts are asked for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """A portal by which a host would reach a volume.
+
+    :param protocol: driver_volume_type of the connection
+    :param portal: address and port; empty if the connection names none that TCP leads to
+    :param reached: a value of :class:`migsafe.preflight.path.Reached`; empty if it was not tried
+    """
+
+    volume: str
+    protocol: str
+    portal: str = ''
+    reached: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class DirtyRate:
+    """What libvirt has measured last of what a guest writes to its memory.
+
+    :param rate: bytes a second; None if nothing was measured, or it goes on
+    :param age: seconds since that began
+    """
+
+    rate: int | None = None
+    age: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What one host finds.
+
+    :param ways: to all volumes of the guest; None if Nova's rows could not be read
+    :param written: None if libvirt does not say, or has no such guest
+    """
+
+    host: str
+    ways: tuple[Way, ...] | None = None
+    written: DirtyRate | None = None
