@@ -32,6 +32,9 @@ PORTS = {'tcp': 16509, 'tls': 16514, 'ssh': 22, 'libssh': 22, 'libssh2': 22}
 #: The first and the last port that QEMU listens on for a guest that comes in (migration_port_min
 #: and migration_port_max of qemu.conf, as they are without one).
 QEMU_PORTS = (49152, 49215)
+#: Who listens there, where qemu.conf of the destination says which ports, and where it was not
+#: read.
+QEMU, QEMU_ASSUMED = 'QEMU', 'QEMU (as its ports are without a qemu.conf, which was not read)'
 #: Seconds for one connection.
 CONNECT = 2.0
 #: Certificates that libvirt's client uses, and with which it is told from others.
@@ -54,13 +57,18 @@ class Reached(enum.Enum):
 class Port:
     """A port of the destination.
 
-    :param what: who listens there: libvirt or QEMU
+    :param what: who listens there: libvirt, :data:`QEMU` or :data:`QEMU_ASSUMED`
     :param reached: a value of :class:`Reached`
     """
 
     what: str
     port: int
     reached: str
+
+    @property
+    def qemu(self) -> bool:
+        """Whether it is one of QEMU's."""
+        return self.what in (QEMU, QEMU_ASSUMED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +104,11 @@ def target(uri: str) -> tuple[str, str, int | None]:
 
 
 def look(uri: str, memory: int | None, qemu: Iterable[int] = QEMU_PORTS,
-         pki: tuple[str, str, str] = PKI) -> Path:
+         pki: tuple[str, str, str] = PKI, who: str = QEMU) -> Path:
     """Resolve, connect, and look at the way; nothing is sent but what begins TLS.
 
     :param qemu: ports of QEMU's; empty if the data goes through libvirt
+    :param who: :data:`QEMU` or :data:`QEMU_ASSUMED`
     """
     transport, host, port = target(uri)
     try:
@@ -108,7 +117,7 @@ def look(uri: str, memory: int | None, qemu: Iterable[int] = QEMU_PORTS,
         return Path(uri, host, problem=str(error), memory=memory)
     address = found[0][4][0]
     ports = [Port(f'libvirt ({transport})', port, reach(address, port).value)] if port else []
-    ports += [Port('QEMU', one, reach(address, one).value) for one in qemu]
+    ports += [Port(who, one, reach(address, one).value) for one in qemu]
     used = transport == 'tls' and ports[0].reached == Reached.OPEN.value
     interface = leaves_by(str(address))
     return Path(uri, host, '', tuple(ports), tls(host, str(address), port or 0, pki)

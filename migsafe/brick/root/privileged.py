@@ -26,7 +26,7 @@ from migsafe.brick import errors
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import kinds, openers
 from migsafe.brick.kernel import sysfs as kernel_sysfs
-from migsafe.brick.root import claims, disks
+from migsafe.brick.root import claims, disks, qemu_conf
 from migsafe.conf import privileged
 from migsafe.text import masked
 
@@ -131,6 +131,15 @@ def remove_lv(name: str, uuid: str) -> dict[str, Any]:
     if sysfs.exists(name) and sysfs.attribute(name, 'dm', 'uuid') == uuid:
         return {'done': False, 'reason': 'it is still there, or it came back at once'}
     return {'done': True}
+
+
+@default.entrypoint
+def qemu_settings() -> dict[str, str]:
+    """What libvirt's qemu.conf says of migrations, and no more of it.
+
+    :raises OSError: it cannot be read
+    """
+    return qemu_conf.settings()
 
 
 def _texts(words: Any) -> list[str]:

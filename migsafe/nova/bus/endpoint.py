@@ -173,8 +173,9 @@ class Endpoint:
 
     @discreet
     def inbound(self, context: Any, **_later: Any) -> Answer:
-        """At which address this host expects guests."""
-        return {'host': self.host, 'inbound': way.inbound()}
+        """At which address, and which ports, this host expects guests."""
+        return {'host': self.host, 'inbound': way.inbound(),
+                'qemu_ports': self._participant.qemu_ports()}
 
     @discreet
     def path(self, context: Any, instance_uuid: Any, destination: Any, **_later: Any) -> Answer:

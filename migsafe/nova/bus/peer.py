@@ -190,11 +190,16 @@ class Peer:
     def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
         return self._ask(host, 'describe', within=within, uuid=uuid)[1].endswith(f'({WITHOUT})')
 
-    def inbound(self, host: str) -> str | None:
-        """The address at which a host expects guests; None without an answer."""
+    def inbound(self, host: str) -> tuple[str, tuple[int, int] | None] | None:
+        """The address and the ports of QEMU at which a host expects guests.
+
+        :returns: None without an answer; no ports if the host does not know them
+        """
         reply = self._ask(host, 'inbound', since=COMMANDS)[0]
         found = reply.get('inbound') if isinstance(reply, Mapping) else None
-        return found[:MAX_ADDRESS] if isinstance(found, str) and found.isprintable() else None
+        if not isinstance(found, str) or not found.isprintable():
+            return None
+        return found[:MAX_ADDRESS], _ports(reply.get('qemu_ports'))
 
     def let_go(self, host: str, instance_uuid: str, volume_id: str) -> None:
         # Nova's own message, which it sends when it rolls back.
@@ -209,3 +214,11 @@ class Peer:
         if reply is None:
             return {'state': 'refused', 'reason': why}
         return parse_release(reply)
+
+
+def _ports(value: Any) -> tuple[int, int] | None:
+    """Two numbers of ports, or None."""
+    if isinstance(value, list | tuple) and len(value) == 2 and all(
+            type(one) is int and 0 < one < 1 << 16 for one in value):
+        return value[0], value[1]
+    return None

@@ -18,6 +18,7 @@ from typing import Any
 from nova.conf import CONF
 from oslo_log import log as logging
 
+from migsafe.brick.root import privileged, qemu_conf
 from migsafe.preflight import path
 from migsafe.preflight.path import Path
 from migsafe.text import masked
@@ -34,16 +35,40 @@ def inbound() -> str:
         CONF.libvirt.live_migration_inbound_addr or '')
 
 
-def find(driver: Any, instance_uuid: str, destination: str, address: str) -> Path:
+def qemu_settings() -> dict[str, str] | None:
+    """What qemu.conf of this host says of migrations; None if it cannot be read."""
+    try:
+        try:
+            return qemu_conf.settings()
+        except PermissionError:
+            found: dict[str, str] = privileged.qemu_settings()
+            return found
+    except Exception as error:
+        LOG.debug('%s cannot be read: %s', qemu_conf.FILE, masked(error))
+        return None
+
+
+def qemu_ports() -> tuple[int, int] | None:
+    """The first and the last port at which QEMU of this host expects guests; None if qemu.conf
+    cannot be read."""
+    found = qemu_settings()
+    return None if found is None else qemu_conf.ports(found)
+
+
+def find(driver: Any, instance_uuid: str, destination: str, address: str,
+         ports: tuple[int, int] | None = None) -> Path:
     """Look at the way from here to a host.
 
     :param driver: Nova's libvirt driver
     :param address: what the destination has said, see :func:`inbound`
+    :param ports: the same, see :func:`qemu_ports`
     :raises nova.exception.LiveMigrationURINotAvailable: there is none for this hypervisor
     """
     uri = driver._live_migration_uri(address or destination)
     tunnelled = CONF.libvirt.live_migration_tunnelled
-    return path.look(uri, _memory(driver, instance_uuid), () if tunnelled else path.QEMU_PORTS)
+    return path.look(
+        uri, _memory(driver, instance_uuid), () if tunnelled else ports or path.QEMU_PORTS,
+        who=path.QEMU if ports else path.QEMU_ASSUMED)
 
 
 def _memory(driver: Any, instance_uuid: str) -> int | None:

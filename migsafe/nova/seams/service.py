@@ -127,6 +127,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.guest_facts = functools.partial(
         guest_facts.of_guest, manager.driver, journal, cloud.guests)
     participant.guests = functools.partial(guest_facts.running, manager.driver)
+    participant.qemu_ports = way.qemu_ports
     participant.way = functools.partial(_way, manager, others)
     participant.patrol = _patrol(manager, conf, journal)
     participant.watch = watch.Watch(participant, jobs.Jobs(manager))
@@ -158,12 +159,12 @@ def _way(manager: Any, others: peer.Peer, instance_uuid: str, destination: str) 
         raise exceptions.MigsafeError(
             f'Nova has no nova-compute on {destination}; "openstack compute service list" shows '
             'those that it has')
-    address = others.inbound(destination)
-    if address is None:
+    found = others.inbound(destination)
+    if found is None:
         raise exceptions.MigsafeError(
             f'{destination} does not say at which address it expects guests; it has to run, with '
             'migsafe of this version: migsafe status --fleet')
-    return way.find(manager.driver, instance_uuid, destination, address)
+    return way.find(manager.driver, instance_uuid, destination, *found)
 
 
 def _open(journal: host_journal.HostJournal) -> None:

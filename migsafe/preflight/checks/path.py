@@ -66,7 +66,7 @@ class Route(PathCheck):
                 f'getent hosts {shell(found.address)} on {shell(facts.source.name)}; [libvirt] '
                 f'live_migration_inbound_addr on {shell(facts.destination.name)}')
             return
-        if not any(one.what != 'QEMU' for one in found.ports):
+        if all(one.qemu for one in found.ports):
             yield self.made(R.UNKNOWN, f'which port {found.uri} leads to is not known here')
         for one in found.ports:
             result, why = _judged(one)
@@ -76,8 +76,10 @@ class Route(PathCheck):
 
     def _remedy(self, facts: Facts, one: Port) -> str:
         there = shell(facts.destination.name)
-        if one.what == 'QEMU':
-            return f'let ports {path.QEMU_PORTS[0]} to {path.QEMU_PORTS[1]} through to {there}'
+        if one.qemu:
+            assert facts.path is not None
+            ports = [each.port for each in facts.path.ports if each.qemu]
+            return f'let ports {min(ports)} to {max(ports)} through to {there}'
         return (f'ss -ltn sport = :{one.port} on {there} shows the addresses that libvirt listens '
                 'on; that of [libvirt] live_migration_inbound_addr has to be one of them')
 
@@ -89,7 +91,7 @@ class Route(PathCheck):
 
 def _judged(one: Port) -> tuple[Result, str]:
     return next(((result, why) for qemu, reached, result, why in REACHED
-                 if (qemu, reached.value) == (one.what == 'QEMU', one.reached)),
+                 if (qemu, reached.value) == (one.qemu, one.reached)),
                 (R.UNKNOWN, 'the answer is not to be understood'))
 
 

@@ -25,6 +25,7 @@ from nova.conf import CONF
 from nova.db.main import api as nova_database
 
 from migsafe import exceptions
+from migsafe.brick.root import qemu_conf
 from migsafe.nova.bus import endpoint
 from migsafe.preflight import answers, checks, facts, path, report
 from migsafe.preflight.checks import Result
@@ -99,7 +100,8 @@ class TestPreflight(scenarios.ScenarioTest):
         """By the address that the destination gives, over the bus, to real ports of loopback."""
         server = self.guest()
         with socket.create_server(('127.0.0.1', 0)) as libvirt, \
-                mock.patch.dict(path.PORTS, tcp=libvirt.getsockname()[1]):
+                mock.patch.dict(path.PORTS, tcp=libvirt.getsockname()[1]), \
+                mock.patch.object(qemu_conf, 'settings', lambda: {'migration_port_min': '49160'}):
             self.expect_at('localhost')
             asked = self.endpoint(SOURCE)
             with self.lab.world.entered(self.lab.parts.processes[SOURCE]):
@@ -110,7 +112,7 @@ class TestPreflight(scenarios.ScenarioTest):
                                       instance_uuid=server.uuid, destination=other)
         self.assertEqual(('qemu+tcp://localhost/system', 'open', 'lo'),
                          (found.uri, found.ports[0].reached, found.interface))
-        self.assertEqual([49152, 49215], [one.port for one in found.ports[1:]])
+        self.assertEqual([49160, 49215], [one.port for one in found.ports[1:]])
         self.assertLess(0, found.memory)
 
     def expect_at(self, address):

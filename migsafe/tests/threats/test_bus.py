@@ -203,6 +203,7 @@ class TestAnswers(hosts.TwoHosts):
     def test_of_any_shape(self, reply):
         answers.parse('node11', reply)
         peer.parse_description(reply)
+        peer._ports(reply)
         with contextlib.suppress(report.NotUnderstood):
             report.read(report.Report, reply)
         self.assertIn(peer.parse_release(reply)['state'], ('done', 'busy', 'refused'))

@@ -23,7 +23,7 @@ from oslo_concurrency import processutils
 from migsafe.brick import errors
 from migsafe.brick.guard import release
 from migsafe.brick.kernel import holders, kinds, openers
-from migsafe.brick.root import claims, disks, privileged
+from migsafe.brick.root import claims, disks, privileged, qemu_conf
 from migsafe.tests.threats import examples, values
 from migsafe.tests.unit.brick.root import test_privileged
 
@@ -132,6 +132,13 @@ class TestPrivileged(test_privileged.PrivilegedCase):
     @given(values.PLAIN)
     def test_let_go(self, number):
         self.check(privileged.let_go, number)
+
+    def test_qemu_settings(self):
+        """It takes nothing, and gives nothing else of the file."""
+        path = self.tree.root / 'qemu.conf'
+        path.write_text('spice_password = "hush"\nmigration_port_min = 7\n')
+        with mock.patch.object(qemu_conf.settings, '__defaults__', (str(path),)):
+            self.assertEqual({'migration_port_min': '7'}, privileged.qemu_settings())
 
     def test_every_function_is_here(self):
         """What a client may call is what privsep has made a partial of."""

@@ -135,6 +135,8 @@ FOUND = {
          'let ports 49152 to 49215 through'),
         (cases.way(ports=(*cases.PATH.ports, path.Port('QEMU', 49215, 'no way there'))),
          R.REFUSED, 'firewall refuses it'),
+        (cases.way(ports=(*cases.PATH.ports, path.Port(path.QEMU_ASSUMED, 61000, 'silent'))),
+         R.REFUSED, 'which was not read) on r2202086compute, port 61000'),
         (cases.way(ports=()), R.UNKNOWN, 'which port'),
         (cases.good(path=None, path_problem='silent'), R.UNKNOWN, 'silent')],
     'certificates': [
