@@ -47,13 +47,41 @@ class DirtyRate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Queueing:
+    """What multipathd does without a path.
+
+    :param seconds: for which writes wait at the most; None for ever
+    """
+
+    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Cpu:
+    """What Nova's own comparison says of this host's CPU and the guest's.
+
+    :param problem: why it refuses; empty if it does not
+    :param compared: whether it compares at all
+    :param numa: whether the guest has a NUMA topology, which only a claim on the host tries
+    """
+
+    problem: str = ''
+    compared: bool = True
+    numa: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Surroundings:
     """What one host finds.
 
     :param ways: to all volumes of the guest; None if Nova's rows could not be read
     :param written: None if libvirt does not say, or has no such guest
+    :param queueing: None if multipathd does not say, or is not used
+    :param cpu: None if it could not be compared
     """
 
     host: str
     ways: tuple[Way, ...] | None = None
     written: DirtyRate | None = None
+    queueing: Queueing | None = None
+    cpu: Cpu | None = None

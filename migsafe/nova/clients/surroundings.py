@@ -17,17 +17,20 @@ process, which whoever is answerable for the guest begins (virsh domdirtyrate-ca
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nova import context as nova_context
-from nova import objects
+from nova import exception, objects, utils
+from nova.conf import CONF
+from os_brick.privileged import rootwrap
 from oslo_log import log as logging
 
 from migsafe.nova.clients.records import connection_info
-from migsafe.preflight import portals
-from migsafe.preflight.surroundings import DirtyRate, Surroundings, Way
+from migsafe.preflight import multipath, portals
+from migsafe.preflight.surroundings import Cpu, DirtyRate, Queueing, Surroundings, Way
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ DIRTYRATE = 1 << 9
 #: VIR_DOMAIN_DIRTYRATE_MEASURED.
 MEASURED = 2
 MIB = 1 << 20
+#: Seconds for multipathd to answer.
+MULTIPATHD = 3
 
 
 def of_host(driver: Any, host: str, instance_uuid: str) -> Surroundings:
@@ -44,8 +49,10 @@ def of_host(driver: Any, host: str, instance_uuid: str) -> Surroundings:
 
     :param driver: Nova's libvirt driver
     """
-    return Surroundings(host, _asked(lambda: ways(instance_uuid)),
-                        _asked(lambda: written(driver, instance_uuid)))
+    return Surroundings(
+        host, _asked(lambda: ways(instance_uuid)), _asked(lambda: written(driver, instance_uuid)),
+        _asked(queueing) if CONF.libvirt.volume_use_multipath else None,
+        _asked(lambda: cpu(driver, host, instance_uuid)))
 
 
 def _asked(question: Callable[[], T]) -> T | None:
@@ -80,3 +87,41 @@ def written(driver: Any, instance_uuid: str) -> DirtyRate | None:
     # QEMU takes the time from CLOCK_MONOTONIC, in seconds (get_clock()).
     return DirtyRate(int(found['dirtyrate.megabytes_per_second']) * MIB,
                      max(0.0, time.monotonic() - found['dirtyrate.calc_start_time']))
+
+
+def queueing() -> Queueing:
+    """What multipathd of this host does without a path.
+
+    :raises Exception: it does not say
+    """
+    out, _err = rootwrap.execute('multipathd', 'show', 'config', 'local', run_as_root=True,
+                                 root_helper=utils.get_root_helper(), timeout=MULTIPATHD)
+    if 'defaults {' not in out:
+        raise ValueError('multipathd does not show its configuration')
+    seconds = multipath.longest(out)
+    return Queueing(None if math.isinf(seconds) else seconds)
+
+
+def cpu(driver: Any, host: str, instance_uuid: str) -> Cpu | None:
+    """What Nova will say of this host's CPU, by the comparison that it makes itself
+    (LibvirtDriver.check_can_live_migrate_destination); it asks libvirt and changes nothing.
+
+    :returns: None on the source
+    :raises Exception: it cannot be compared
+    """
+    context = nova_context.get_admin_context()
+    instance = objects.Instance.get_by_uuid(
+        context, instance_uuid, expected_attrs=['vcpu_model', 'numa_topology'])
+    if instance.host == host:
+        return None
+    numa = bool(instance.numa_topology)
+    if CONF.workarounds.skip_cpu_compare_on_dest or CONF.libvirt.virt_type != 'kvm':
+        return Cpu(compared=False, numa=numa)
+    guest = instance.vcpu_model if instance.vcpu_model and instance.vcpu_model.model else None
+    source = None if guest else objects.ComputeNode.get_by_host_and_nodename(
+        context, instance.host, instance.node).cpu_info
+    try:
+        driver._compare_cpu(guest, source, instance)
+    except exception.InvalidCPUInfo as error:
+        return Cpu(masked(error), numa=numa)
+    return Cpu(numa=numa)

@@ -24,7 +24,7 @@ CHECKS: tuple[Check, ...] = (
     hosts.Guest(), hosts.Residue(), hosts.LeftDirectory(), hosts.Clocks(), disks.Disks(),
     disks.Connectors(), disks.Multipath(), disks.Identities(), settings.ServiceToken(),
     settings.Timeouts(), settings.Retries(), path.Route(), path.Certificates(), path.Speed(),
-    around.DirtyMemory(), around.Array())
+    around.DirtyMemory(), around.Array(), around.NoPath(), around.SameCpu())
 
 
 def look(facts: Facts) -> list[Finding]:

@@ -92,14 +92,75 @@ class Array(AroundCheck):
                 f'{host} does not reach the portal {portal} ({how})' + (
                     f', and no other of {len(hurt)} volume(s), such as {hurt[0]}' if hurt else
                     ', so that volumes have fewer paths there'),
-                f'nc -zv {portal} on {shell(host)}; look at the interface of the storage network, '
-                'and at firewalls')
+                f'nc -zv {" ".join(map(shell, portal.split()))} on {shell(host)}; look at the '
+                'interface of the storage network, and at firewalls')
 
     def fine(self, facts: Facts) -> str:
         """Which were reached."""
         there = facts.destination.around
         found = sorted({one.portal for one in there.ways or ()}) if there else []
         return 'reached: ' + ', '.join(found[:8]) if found else 'there are no volumes'
+
+
+class NoPath(AroundCheck):
+    """Whether writes end at all when all paths of a disk are gone."""
+
+    code = 'no-path-retry'
+
+    def look(self, facts: Facts) -> Iterator[Finding]:
+        """For how long multipathd has them wait, against the longest call of a migration."""
+        for side in facts.sides:
+            if not side.report or not side.around or not side.report.options.multipath:
+                continue
+            longest, found = side.report.options.long_rpc_timeout, side.around.queueing
+            if found is None:
+                yield self.made(R.UNKNOWN, f'{side.name}: multipathd does not show its '
+                                'configuration', 'multipathd show config local, as root')
+            elif found.seconds is None or found.seconds > longest:
+                how = 'for ever' if found.seconds is None else f'{found.seconds:.0f} seconds'
+                yield self.made(
+                    R.WARNING, f'{side.name} has reads and writes wait {how} when all paths of a '
+                    'disk are gone (no_path_retry), and no call of a migration waits longer than '
+                    f'long_rpc_timeout ({longest}): what looks at such a disk hangs, and the '
+                    'migration fails elsewhere', 'no_path_retry 12 for these devices in '
+                    f'/etc/multipath.conf on {shell(side.name)}, and multipathd reconfigure')
+
+    def fine(self, facts: Facts) -> str:
+        """For how long."""
+        said = [f'{side.name}: {side.around.queueing.seconds:.0f} seconds'
+                for side in facts.sides if side.around and side.around.queueing
+                and side.around.queueing.seconds is not None]
+        return ', '.join(said) or 'multipath is not used'
+
+
+class SameCpu(AroundCheck):
+    """Whether Nova finds the guest's CPU on the destination."""
+
+    code = 'cpu'
+    needs = ('destination',)
+
+    def look(self, facts: Facts) -> Iterator[Finding]:
+        """Nova's own comparison, asked of the destination."""
+        name, there = facts.destination.name, facts.destination.around
+        assert there is not None
+        if there.cpu is None:
+            yield self.made(R.UNKNOWN, f'{name} could not compare its CPU with that of the guest')
+            return
+        if there.cpu.problem:
+            yield self.made(
+                R.REFUSED, f'Nova would refuse it (MigrationPreCheckError): {there.cpu.problem}',
+                'another --host; for guests that are built from now on, [libvirt] cpu_mode = '
+                'custom with a cpu_models that all hosts have')
+        if there.cpu.numa:
+            yield self.made(
+                R.NOTE, 'the guest has a NUMA topology, pinned CPUs or huge pages; whether '
+                f'{name} has room for that is known only when Nova claims it')
+
+    def fine(self, facts: Facts) -> str:
+        """Whether it was compared."""
+        there = facts.destination.around
+        return ('Nova accepts it' if there and there.cpu and there.cpu.compared else
+                'Nova does not compare it: [workarounds] skip_cpu_compare_on_dest, or no KVM')
 
 
 class DirtyMemory(AroundCheck):

@@ -69,8 +69,10 @@ class Timeouts(Check):
                             'the hosts', 'give both hosts the same values')
 
     def fine(self, facts: Facts) -> str:
-        """What was not asked."""
-        return "those of a load balancer and multipath's no_path_retry are not looked at"
+        """What cannot be seen from here, and what to compare."""
+        return ('those of a load balancer cannot be seen: "timeout client" and "timeout server" '
+                'of haproxy have to be longer than the longest call to the API behind it takes, '
+                'and than heartbeat_timeout_threshold for RabbitMQ')
 
 
 class ServiceToken(Check):

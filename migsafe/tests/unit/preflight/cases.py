@@ -40,7 +40,8 @@ def around(host, **changes):
     """What a healthy host finds."""
     return dataclasses.replace(surroundings.Surroundings(
         host, (surroundings.Way(VOLUME.id, 'iscsi', '192.0.2.7 3260', 'open'),),
-        surroundings.DirtyRate(100 << 20, 30.0)), **changes)
+        surroundings.DirtyRate(100 << 20, 30.0), surroundings.Queueing(60.0),
+        surroundings.Cpu()), **changes)
 
 
 def side(name, found=None, **changes):

@@ -19,7 +19,7 @@ import unittest
 from migsafe.preflight import checks, facts, path, report
 from migsafe.preflight.checks import CHECKS, Result
 from migsafe.preflight.guest import Volume
-from migsafe.preflight.surroundings import DirtyRate, Way
+from migsafe.preflight.surroundings import Cpu, DirtyRate, Queueing, Way
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.preflight.cases import DST, GUEST, ISO, SRC, UUID
 
@@ -48,6 +48,13 @@ def guest(**changes):
 def options(host, **changes):
     return cases.good(**{'source' if host == SRC else 'destination':
                          cases.with_options(host, **changes)})
+
+
+def no_path(host, queueing):
+    """A host that uses multipath, with what multipathd does without a path."""
+    side = cases.with_options(host, multipath=True)
+    return cases.good(**{'source' if host == SRC else 'destination': dataclasses.replace(
+        side, around=cases.around(host, queueing=queueing))})
 
 
 UNNOTED = dataclasses.replace(cases.VOLUME, identified=False)
@@ -159,6 +166,14 @@ FOUND = {
         (cases.good(path=None), R.UNKNOWN, 'the way there'),
         (cases.good(source=cases.side(SRC, around=None, around_problem='older')), R.UNKNOWN,
          f'{SRC}: older')],
+    'no-path-retry': [
+        (no_path(SRC, None), R.UNKNOWN, 'does not show'),
+        (no_path(DST, Queueing()), R.WARNING, 'for ever'),
+        (no_path(SRC, Queueing(1801.0)), R.WARNING, '1801 seconds')],
+    'cpu': [
+        (cases.finds(DST, cpu=None), R.UNKNOWN, 'could not compare'),
+        (cases.finds(DST, cpu=Cpu('ret 0')), R.REFUSED, 'ret 0'),
+        (cases.finds(DST, cpu=Cpu(numa=True)), R.NOTE, 'NUMA')],
     'array': [
         (cases.finds(DST, ways=None), R.UNKNOWN, 'rows'),
         (cases.finds(DST, ways=(Way('v', 'fibre_channel'),)), R.UNKNOWN, 'fibre_channel'),
@@ -228,6 +243,10 @@ class TestChecks(unittest.TestCase):
         self.assertIs(R.OK, self.found(dataclasses.replace(
             options(SRC, completion_timeout=0), path=cases.way(speed=840).path),
             'dirty-rate')[0].result)
+
+    def test_cpus_that_are_not_compared(self):
+        self.assertIn('does not compare', self.found(
+            cases.finds(DST, cpu=Cpu(compared=False)), 'cpu')[0].detail)
 
     def test_volumes_that_share_portals(self):
         """A portal is named once, and the worst of what it means for a volume counts."""

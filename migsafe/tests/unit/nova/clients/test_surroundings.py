@@ -12,16 +12,17 @@
 """What nova-compute finds around itself, where its libvirt and Nova's rows answer as told."""
 
 import json
+import math
 import time
 import types
 import unittest
 from unittest import mock
 
-from nova import objects
+from nova import exception, objects
 
 from migsafe.nova.clients import surroundings
-from migsafe.preflight import report
-from migsafe.preflight.surroundings import DirtyRate, Surroundings, Way
+from migsafe.preflight import multipath, report
+from migsafe.preflight.surroundings import Cpu, DirtyRate, Queueing, Surroundings, Way
 from migsafe.tests.unit.preflight.cases import UUID
 from migsafe.tests.unit.preflight.test_path import HERE, listening
 
@@ -49,6 +50,79 @@ class TestWritten(unittest.TestCase):
             self.assertEqual(DirtyRate(), surroundings.written(driver({
                 'dirtyrate.calc_status': status}), UUID))
         self.assertIsNone(surroundings.written(driver({}), UUID))
+
+
+CONFIG = """defaults {
+\tpolling_interval 5
+\tno_path_retry "fail"
+}
+devices {
+\tdevice {
+\t\tvendor "PURE"
+\t\tno_path_retry %s
+\t}
+}
+"""
+
+
+class TestQueueing(unittest.TestCase):
+
+    def test_each_section_counts(self):
+        for text, wanted in (
+                (CONFIG % 12, 60), (CONFIG % '"queue"', math.inf), (CONFIG % 'queue', math.inf),
+                (CONFIG % 'fail', 0), ('features "1 queue_if_no_path"', math.inf),
+                ('features "0"', 0), ('features "1 queue_if_no_path"\nno_path_retry 3', 15),
+                ('# no_path_retry queue', 0), ('', 0)):
+            self.assertEqual(wanted, multipath.longest(text), text)
+
+    def test_what_multipathd_says(self):
+        with mock.patch.object(surroundings.rootwrap, 'execute') as execute:
+            for text, seconds in ((CONFIG % 12, 60.0), (CONFIG % 'queue', None)):
+                execute.return_value = text, ''
+                self.assertEqual(Queueing(seconds), surroundings.queueing())
+            execute.return_value = 'error receiving packet', ''
+            self.assertRaises(ValueError, surroundings.queueing)
+
+
+class TestCpu(unittest.TestCase):
+
+    def setUp(self):
+        objects.register_all()
+        model = types.SimpleNamespace(model='Haswell')
+        self.instance = types.SimpleNamespace(
+            host='cn1', node='cn1', vcpu_model=model, numa_topology=None)
+        self.driver = mock.Mock()
+        self.enterContext(mock.patch.object(
+            objects.Instance, 'get_by_uuid', return_value=self.instance))
+        self.conf = surroundings.CONF
+        self.addCleanup(self.conf.clear_override, 'virt_type', 'libvirt')
+        self.conf.set_override('virt_type', 'kvm', 'libvirt')
+
+    def ask(self, host='cn2'):
+        return surroundings.cpu(self.driver, host, UUID)
+
+    def test_by_the_guest(self):
+        self.assertEqual(Cpu(), self.ask())
+        self.driver._compare_cpu.assert_called_once_with(
+            self.instance.vcpu_model, None, self.instance)
+        self.assertIsNone(self.ask('cn1'))
+
+    def test_by_the_source(self):
+        self.instance.vcpu_model, self.instance.numa_topology = None, object()
+        node = types.SimpleNamespace(cpu_info='{}')
+        with mock.patch.object(objects.ComputeNode, 'get_by_host_and_nodename',
+                               return_value=node):
+            self.assertEqual(Cpu(numa=True), self.ask())
+        self.driver._compare_cpu.assert_called_once_with(None, '{}', self.instance)
+
+    def test_refused(self):
+        self.driver._compare_cpu.side_effect = exception.InvalidCPUInfo(reason='ret 0')
+        self.assertIn('ret 0', self.ask().problem)
+
+    def test_not_compared(self):
+        self.conf.set_override('virt_type', 'qemu', 'libvirt')
+        self.assertEqual(Cpu(compared=False), self.ask())
+        self.assertFalse(self.driver._compare_cpu.called)
 
 
 class TestOfHost(unittest.TestCase):
