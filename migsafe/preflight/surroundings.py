@@ -71,6 +71,40 @@ class Cpu:
 
 
 @dataclasses.dataclass(frozen=True)
+class Certificate:
+    """One of QEMU's certificates.
+
+    :param problem: what is wrong with it; empty if nothing is
+    :param absent: whether it is not there
+    :param unread: whether this process may not read it
+    :param names: and addresses that it is for
+    """
+
+    file: str
+    problem: str = ''
+    absent: bool = False
+    unread: bool = False
+    names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class NativeTls:
+    """What a host has for [libvirt] live_migration_with_native_tls.
+
+    :param used: whether that is set
+    :param directory: where the certificates are
+    :param known: whether qemu.conf was read for that
+    :param authority: fingerprint of the authority's certificate; empty if it was not read
+    """
+
+    used: bool
+    directory: str = ''
+    known: bool = False
+    authority: str = ''
+    certificates: tuple[Certificate, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Surroundings:
     """What one host finds.
 
@@ -78,6 +112,7 @@ class Surroundings:
     :param written: None if libvirt does not say, or has no such guest
     :param queueing: None if multipathd does not say, or is not used
     :param cpu: None if it could not be compared
+    :param tls: None if the files could not be looked at
     """
 
     host: str
@@ -85,3 +120,4 @@ class Surroundings:
     written: DirtyRate | None = None
     queueing: Queueing | None = None
     cpu: Cpu | None = None
+    tls: NativeTls | None = None

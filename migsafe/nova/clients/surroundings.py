@@ -28,6 +28,7 @@ from nova.conf import CONF
 from os_brick.privileged import rootwrap
 from oslo_log import log as logging
 
+from migsafe.nova.clients import native_tls
 from migsafe.nova.clients.records import connection_info
 from migsafe.preflight import multipath, portals
 from migsafe.preflight.surroundings import Cpu, DirtyRate, Queueing, Surroundings, Way
@@ -52,7 +53,7 @@ def of_host(driver: Any, host: str, instance_uuid: str) -> Surroundings:
     return Surroundings(
         host, _asked(lambda: ways(instance_uuid)), _asked(lambda: written(driver, instance_uuid)),
         _asked(queueing) if CONF.libvirt.volume_use_multipath else None,
-        _asked(lambda: cpu(driver, host, instance_uuid)))
+        _asked(lambda: cpu(driver, host, instance_uuid)), _asked(native_tls.look))
 
 
 def _asked(question: Callable[[], T]) -> T | None:

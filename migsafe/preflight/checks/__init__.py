@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from migsafe.preflight.checks import around, disks, hosts, path, settings
+from migsafe.preflight.checks import around, disks, hosts, native_tls, path, settings
 from migsafe.preflight.checks.base import Check, Finding, Result
 from migsafe.preflight.facts import Facts
 
@@ -24,7 +24,8 @@ CHECKS: tuple[Check, ...] = (
     hosts.Guest(), hosts.Residue(), hosts.LeftDirectory(), hosts.Clocks(), disks.Disks(),
     disks.Connectors(), disks.Multipath(), disks.Identities(), settings.ServiceToken(),
     settings.Timeouts(), settings.Retries(), path.Route(), path.Certificates(), path.Speed(),
-    around.DirtyMemory(), around.Array(), around.NoPath(), around.SameCpu())
+    around.DirtyMemory(), around.Array(), around.NoPath(), around.SameCpu(),
+    native_tls.NativeCertificates())
 
 
 def look(facts: Facts) -> list[Finding]:

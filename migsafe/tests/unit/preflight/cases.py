@@ -41,7 +41,15 @@ def around(host, **changes):
     return dataclasses.replace(surroundings.Surroundings(
         host, (surroundings.Way(VOLUME.id, 'iscsi', '192.0.2.7 3260', 'open'),),
         surroundings.DirtyRate(100 << 20, 30.0), surroundings.Queueing(60.0),
-        surroundings.Cpu()), **changes)
+        surroundings.Cpu(), surroundings.NativeTls(False)), **changes)
+
+
+def native(**changes):
+    """The certificates of a host, by the name of each file that is not in order."""
+    return surroundings.NativeTls(True, '/etc/pki/qemu', True, 'aa', tuple(
+        changes.get(name) or surroundings.Certificate(
+            f'{name}-cert.pem', names=(DST,) if name == 'server' else ())
+        for name in ('ca', 'server', 'client')))
 
 
 def side(name, found=None, **changes):

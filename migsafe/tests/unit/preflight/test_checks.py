@@ -19,7 +19,7 @@ import unittest
 from migsafe.preflight import checks, facts, path, report
 from migsafe.preflight.checks import CHECKS, Result
 from migsafe.preflight.guest import Volume
-from migsafe.preflight.surroundings import Cpu, DirtyRate, Queueing, Way
+from migsafe.preflight.surroundings import Certificate, Cpu, DirtyRate, Queueing, Way
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.preflight.cases import DST, GUEST, ISO, SRC, UUID
 
@@ -55,6 +55,15 @@ def no_path(host, queueing):
     side = cases.with_options(host, multipath=True)
     return cases.good(**{'source' if host == SRC else 'destination': dataclasses.replace(
         side, around=cases.around(host, queueing=queueing))})
+
+
+def tls(source=None, destination=None, **changes):
+    """Two hosts that use QEMU's own TLS."""
+    return cases.good(
+        source=cases.side(SRC, around=cases.around(SRC, tls=dataclasses.replace(
+            cases.native(**source or {}), **changes))),
+        destination=cases.side(DST, around=cases.around(DST, tls=cases.native(
+            **destination or {}))))
 
 
 UNNOTED = dataclasses.replace(cases.VOLUME, identified=False)
@@ -166,6 +175,20 @@ FOUND = {
         (cases.good(path=None), R.UNKNOWN, 'the way there'),
         (cases.good(source=cases.side(SRC, around=None, around_problem='older')), R.UNKNOWN,
          f'{SRC}: older')],
+    'native-tls': [
+        (cases.finds(SRC, tls=None), R.UNKNOWN, 'does not say'),
+        (cases.finds(SRC, tls=cases.native()), R.UNKNOWN, f'{DST} does not use it'),
+        (tls(source={'client': Certificate('client-cert.pem', 'it is not there', True)}),
+         R.WARNING, 'migrate_tls_x509_verify = 0'),
+        (tls(destination={'server': Certificate('server-cert.pem', 'it expired')}), R.REFUSED,
+         f'{DST}: /etc/pki/qemu/server-cert.pem: it expired'),
+        (tls(destination={'ca': Certificate('ca-cert.pem', unread=True)}), R.UNKNOWN,
+         'cannot be read'),
+        (tls(destination={'server': Certificate('server-cert.pem', names=('cn9', '*.x'))}),
+         R.WARNING, 'is for cn9, *.x, and'),
+        (tls(known=False, source={'ca': Certificate('ca-cert.pem', 'it is not there', True)}),
+         R.UNKNOWN, 'without a qemu.conf'),
+        (tls(authority='bb'), R.WARNING, 'not the same')],
     'no-path-retry': [
         (no_path(SRC, None), R.UNKNOWN, 'does not show'),
         (no_path(DST, Queueing()), R.WARNING, 'for ever'),
@@ -247,6 +270,18 @@ class TestChecks(unittest.TestCase):
     def test_cpus_that_are_not_compared(self):
         self.assertIn('does not compare', self.found(
             cases.finds(DST, cpu=Cpu(compared=False)), 'cpu')[0].detail)
+
+    def test_certificates_of_qemu(self):
+        self.assertEqual('the certificates in /etc/pki/qemu fit',
+                         self.found(tls(), 'native-tls')[0].detail)
+        # what the other side of a certificate is for does not matter
+        self.assertIs(R.OK, self.found(tls(
+            source={'server': Certificate('server-cert.pem', 'it expired')}),
+            'native-tls')[0].result)
+        for name, address, wanted in (
+                ('cn1', 'CN1', True), ('*.x.org', 'cn1.x.org', True), ('*.x.org', 'x.org', False),
+                ('*.x.org', 'a.b.x.org', False), ('*.', 'cn1', False)):
+            self.assertIs(wanted, checks.native_tls.fits(name, address), name)
 
     def test_volumes_that_share_portals(self):
         """A portal is named once, and the worst of what it means for a volume counts."""

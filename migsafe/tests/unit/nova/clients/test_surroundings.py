@@ -22,7 +22,7 @@ from nova import exception, objects
 
 from migsafe.nova.clients import surroundings
 from migsafe.preflight import multipath, report
-from migsafe.preflight.surroundings import Cpu, DirtyRate, Queueing, Surroundings, Way
+from migsafe.preflight.surroundings import Cpu, DirtyRate, NativeTls, Queueing, Surroundings, Way
 from migsafe.tests.unit.preflight.cases import UUID
 from migsafe.tests.unit.preflight.test_path import HERE, listening
 
@@ -146,5 +146,5 @@ class TestOfHost(unittest.TestCase):
         objects.register_all()
         with mock.patch.object(objects.BlockDeviceMappingList, 'get_by_instance_uuid',
                                side_effect=RuntimeError('away')):
-            self.assertEqual(Surroundings('cn1'),
+            self.assertEqual(Surroundings('cn1', tls=NativeTls(False)),
                              surroundings.of_host(driver(None), 'cn1', UUID))
