@@ -23,7 +23,7 @@ from migsafe.preflight.report import MAX_ITEMS
 from migsafe.preflight.surroundings import Way
 
 #: Seconds for all portals of a guest together.
-WHOLE = 5.0
+WHOLE = 3.0
 #: More different portals than this are not tried.
 MOST = 64
 

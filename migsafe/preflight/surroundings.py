@@ -105,6 +105,18 @@ class NativeTls:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lvm:
+    """What ``migsafe lvm check`` says of a host.
+
+    :param verdict: a value of :class:`migsafe.lvm.rules.Verdict`; empty if it could not tell
+    :param reason: why, or why it could not
+    """
+
+    verdict: str = ''
+    reason: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
 class Surroundings:
     """What one host finds.
 
@@ -113,6 +125,7 @@ class Surroundings:
     :param queueing: None if multipathd does not say, or is not used
     :param cpu: None if it could not be compared
     :param tls: None if the files could not be looked at
+    :param lvm: None if the helper that is root did not answer in time
     """
 
     host: str
@@ -121,3 +134,4 @@ class Surroundings:
     queueing: Queueing | None = None
     cpu: Cpu | None = None
     tls: NativeTls | None = None
+    lvm: Lvm | None = None

@@ -22,12 +22,15 @@ from typing import Any
 from oslo_concurrency import processutils
 from oslo_privsep import priv_context
 
+from migsafe import exceptions
 from migsafe.brick import errors
 from migsafe.brick.identity import designators
 from migsafe.brick.kernel import kinds, openers
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.brick.root import claims, disks, qemu_conf
 from migsafe.conf import privileged
+from migsafe.lvm import checking, client, facts, rules
+from migsafe.lvm import errors as lvm_errors
 from migsafe.text import masked
 
 default = priv_context.PrivContext(
@@ -140,6 +143,31 @@ def qemu_settings() -> dict[str, str]:
     :raises OSError: it cannot be read
     """
     return qemu_conf.settings()
+
+
+@default.entrypoint
+def lvm_advice(named: list[list[str]], seconds: float) -> dict[str, str]:
+    """What "migsafe lvm check" says of this host; nothing is changed.
+
+    :param named: [volume group, who says so] of services' configurations
+    :param seconds: for each command of LVM
+    :returns: ``verdict`` and ``reason``, or ``problem``
+    :raises ValueError: these are no names
+    """
+    if not isinstance(named, list) or len(named) > MOST:
+        raise ValueError('volume groups are a list')
+    pairs = [_texts(pair) for pair in named]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError('volume groups are pairs of texts')
+    check = checking.Check(client=client.Client(timeout=float(seconds)),
+                           named=tuple(facts.Named(*pair) for pair in pairs))
+    try:
+        _found, advice = check.look()
+    except lvm_errors.NoLvm as error:
+        return {'verdict': rules.Verdict.UNNEEDED.value, 'reason': str(error)}
+    except (exceptions.MigsafeError, OSError) as error:
+        return {'problem': masked(error)}
+    return {'verdict': advice.verdict.value, 'reason': ' '.join(advice.reasons)}
 
 
 def _texts(words: Any) -> list[str]:

@@ -17,6 +17,7 @@ process, which whoever is answerable for the guest begins (virsh domdirtyrate-ca
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -28,10 +29,14 @@ from nova.conf import CONF
 from os_brick.privileged import rootwrap
 from oslo_log import log as logging
 
+from migsafe.brick.kernel import bounded
+from migsafe.brick.root import privileged
+from migsafe.conf import files
+from migsafe.lvm import services
 from migsafe.nova.clients import native_tls
 from migsafe.nova.clients.records import connection_info
 from migsafe.preflight import multipath, portals
-from migsafe.preflight.surroundings import Cpu, DirtyRate, Queueing, Surroundings, Way
+from migsafe.preflight.surroundings import Cpu, DirtyRate, Lvm, Queueing, Surroundings, Way
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -43,6 +48,8 @@ MEASURED = 2
 MIB = 1 << 20
 #: Seconds for multipathd to answer.
 MULTIPATHD = 3
+#: Seconds for one command of LVM, and for the whole check. A pvs that a disk keeps is left.
+LVM, LVM_WHOLE = 4, 6
 
 
 def of_host(driver: Any, host: str, instance_uuid: str) -> Surroundings:
@@ -53,7 +60,8 @@ def of_host(driver: Any, host: str, instance_uuid: str) -> Surroundings:
     return Surroundings(
         host, _asked(lambda: ways(instance_uuid)), _asked(lambda: written(driver, instance_uuid)),
         _asked(queueing) if CONF.libvirt.volume_use_multipath else None,
-        _asked(lambda: cpu(driver, host, instance_uuid)), _asked(native_tls.look))
+        _asked(lambda: cpu(driver, host, instance_uuid)), _asked(native_tls.look),
+        _asked(lvm))
 
 
 def _asked(question: Callable[[], T]) -> T | None:
@@ -126,3 +134,14 @@ def cpu(driver: Any, host: str, instance_uuid: str) -> Cpu | None:
     except exception.InvalidCPUInfo as error:
         return Cpu(masked(error), numa=numa)
     return Cpu(numa=numa)
+
+
+def lvm() -> Lvm:
+    """What "migsafe lvm check" says of this host.
+
+    :raises Exception: the configuration, or the helper that is root, does not answer
+    """
+    named = [[group.vg_name, group.who] for group in services.both(files.read_by(CONF))]
+    found = bounded.one(
+        'lvm', functools.partial(privileged.lvm_advice, named, LVM), LVM_WHOLE)
+    return Lvm(found.get('verdict', ''), found.get('reason') or found.get('problem', ''))

@@ -25,7 +25,7 @@ CHECKS: tuple[Check, ...] = (
     disks.Connectors(), disks.Multipath(), disks.Identities(), settings.ServiceToken(),
     settings.Timeouts(), settings.Retries(), path.Route(), path.Certificates(), path.Speed(),
     around.DirtyMemory(), around.Array(), around.NoPath(), around.SameCpu(),
-    native_tls.NativeCertificates())
+    native_tls.NativeCertificates(), around.KeptFromLvm())
 
 
 def look(facts: Facts) -> list[Finding]:

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import ClassVar
 
+from migsafe.lvm.rules import Verdict
 from migsafe.preflight.checks.base import Check, Finding, Result
 from migsafe.preflight.facts import Facts
 from migsafe.preflight.path import Reached
@@ -27,6 +28,7 @@ R = Result
 GIB = 1 << 30
 #: Seconds after which a guest may write quite differently.
 OLD = 3600
+UNNEEDED = Verdict.UNNEEDED.value
 
 
 class AroundCheck(Check):
@@ -131,6 +133,31 @@ class NoPath(AroundCheck):
                 for side in facts.sides if side.around and side.around.queueing
                 and side.around.queueing.seconds is not None]
         return ', '.join(said) or 'multipath is not used'
+
+
+class KeptFromLvm(AroundCheck):
+    """Whether LVM of both hosts keeps away from what is in guests' disks."""
+
+    code = 'lvm'
+
+    def look(self, facts: Facts) -> Iterator[Finding]:
+        """What "migsafe lvm check" says of each."""
+        for side in facts.sides:
+            found = side.around.lvm if side.around else None
+            if found is None or not found.verdict:
+                yield self.made(
+                    R.UNKNOWN, f'{side.name}: ' + (found.reason if found else 'LVM was not asked'),
+                    f'migsafe lvm check on {shell(side.name)}, as root')
+            elif found.verdict != UNNEEDED:
+                yield self.made(
+                    R.WARNING, f'{side.name}: LVM may activate what is in the disks of guests, '
+                    f'which keeps devices after a migration ({found.verdict}). {found.reason}',
+                    f'migsafe lvm check on {shell(side.name)}, as root')
+
+    def fine(self, facts: Facts) -> str:
+        """Why not."""
+        return '; '.join(f'{side.name}: {side.around.lvm.reason}' for side in facts.sides
+                         if side.around and side.around.lvm)
 
 
 class SameCpu(AroundCheck):

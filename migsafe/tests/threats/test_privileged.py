@@ -133,6 +133,17 @@ class TestPrivileged(test_privileged.PrivilegedCase):
     def test_let_go(self, number):
         self.check(privileged.let_go, number)
 
+    @examples.settings()
+    @given(values.ANYTHING, values.PLAIN)
+    def test_lvm_advice(self, named, seconds):
+        """What it is given are names of a comment, and never words of a command."""
+        asked = []
+        with mock.patch.object(privileged.client.Client, '_run', lambda _self, *words: (
+                asked.extend(words), 'nonsense')[1]):
+            self.check(privileged.lvm_advice, named, seconds)
+            self.check(privileged.lvm_advice, [['--config', '; reboot']], 5)
+        self.assertFalse({'--config', '; reboot'} & set(asked))
+
     def test_qemu_settings(self):
         """It takes nothing, and gives nothing else of the file."""
         path = self.tree.root / 'qemu.conf'

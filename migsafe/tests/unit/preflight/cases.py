@@ -41,7 +41,8 @@ def around(host, **changes):
     return dataclasses.replace(surroundings.Surroundings(
         host, (surroundings.Way(VOLUME.id, 'iscsi', '192.0.2.7 3260', 'open'),),
         surroundings.DirtyRate(100 << 20, 30.0), surroundings.Queueing(60.0),
-        surroundings.Cpu(), surroundings.NativeTls(False)), **changes)
+        surroundings.Cpu(), surroundings.NativeTls(False),
+        surroundings.Lvm('UNNEEDED', 'there is no LVM')), **changes)
 
 
 def native(**changes):

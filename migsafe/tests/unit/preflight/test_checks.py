@@ -19,7 +19,7 @@ import unittest
 from migsafe.preflight import checks, facts, path, report
 from migsafe.preflight.checks import CHECKS, Result
 from migsafe.preflight.guest import Volume
-from migsafe.preflight.surroundings import Certificate, Cpu, DirtyRate, Queueing, Way
+from migsafe.preflight.surroundings import Certificate, Cpu, DirtyRate, Lvm, Queueing, Way
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.preflight.cases import DST, GUEST, ISO, SRC, UUID
 
@@ -175,6 +175,11 @@ FOUND = {
         (cases.good(path=None), R.UNKNOWN, 'the way there'),
         (cases.good(source=cases.side(SRC, around=None, around_problem='older')), R.UNKNOWN,
          f'{SRC}: older')],
+    'lvm': [
+        (cases.finds(SRC, lvm=None), R.UNKNOWN, f'migsafe lvm check on {SRC}'),
+        (cases.finds(DST, lvm=Lvm('', 'pvs does not answer')), R.UNKNOWN, 'pvs does not'),
+        (cases.finds(DST, lvm=Lvm('CONFIGURE', 'It sees vg1.')), R.WARNING,
+         '(CONFIGURE). It sees vg1')],
     'native-tls': [
         (cases.finds(SRC, tls=None), R.UNKNOWN, 'does not say'),
         (cases.finds(SRC, tls=cases.native()), R.UNKNOWN, f'{DST} does not use it'),

@@ -13,6 +13,7 @@
 
 import json
 import math
+import threading
 import time
 import types
 import unittest
@@ -20,9 +21,22 @@ from unittest import mock
 
 from nova import exception, objects
 
+from migsafe.brick.kernel import bounded
+from migsafe.brick.root import privileged
+from migsafe.lvm import errors as lvm_errors
+from migsafe.lvm import facts as lvm_facts
+from migsafe.lvm import rules
 from migsafe.nova.clients import surroundings
 from migsafe.preflight import multipath, report
-from migsafe.preflight.surroundings import Cpu, DirtyRate, NativeTls, Queueing, Surroundings, Way
+from migsafe.preflight.surroundings import (
+    Cpu,
+    DirtyRate,
+    Lvm,
+    NativeTls,
+    Queueing,
+    Surroundings,
+    Way,
+)
 from migsafe.tests.unit.preflight.cases import UUID
 from migsafe.tests.unit.preflight.test_path import HERE, listening
 
@@ -125,7 +139,45 @@ class TestCpu(unittest.TestCase):
         self.assertFalse(self.driver._compare_cpu.called)
 
 
+class TestLvm(unittest.TestCase):
+    """The real check, on an LVM that is not there or says nonsense; the helper is this process."""
+
+    def setUp(self):
+        self.enterContext(mock.patch.object(privileged.default, 'client_mode', False))
+        self.enterContext(mock.patch.object(surroundings.files, 'read_by', return_value=[]))
+        self.enterContext(mock.patch.object(
+            surroundings.services, 'both', return_value=[lvm_facts.Named('vg0', 'nova.conf')]))
+
+    def test_without_lvm(self):
+        with mock.patch.object(privileged.client.Client, 'run', side_effect=lvm_errors.NoLvm):
+            self.assertEqual('UNNEEDED', surroundings.lvm().verdict)
+
+    def test_what_cannot_be_told(self):
+        with mock.patch.object(privileged.client.Client, 'run', side_effect=(
+                lvm_errors.CommandFailed(command='lvm pvs', reason='no answer'))):
+            found = surroundings.lvm()
+        self.assertEqual('', found.verdict)
+        self.assertIn('no answer', found.reason)
+
+    def test_a_verdict(self):
+        advice = rules.Advice(rules.Verdict.RECOMMEND, ('One.', 'Two.'))
+        with mock.patch.object(privileged.checking.Check, 'look', return_value=(None, advice)):
+            self.assertEqual(Lvm('RECOMMEND', 'One. Two.'), surroundings.lvm())
+
+    def test_a_disk_that_keeps_it(self):
+        """It is not waited for; the next one does not wait for the same again."""
+        ended = threading.Event()
+        self.addCleanup(ended.set)
+        with mock.patch.object(privileged, 'lvm_advice', lambda *_: ended.wait(60)), \
+                mock.patch.object(surroundings, 'LVM_WHOLE', 0.01):
+            for _ in range(2):
+                self.assertRaises(bounded.Silent, surroundings.lvm)
+
+
 class TestOfHost(unittest.TestCase):
+
+    def setUp(self):
+        self.enterContext(mock.patch.object(surroundings, 'lvm', lambda: Lvm('UNNEEDED')))
 
     def test_rows(self):
         objects.register_all()
@@ -146,5 +198,5 @@ class TestOfHost(unittest.TestCase):
         objects.register_all()
         with mock.patch.object(objects.BlockDeviceMappingList, 'get_by_instance_uuid',
                                side_effect=RuntimeError('away')):
-            self.assertEqual(Surroundings('cn1', tls=NativeTls(False)),
+            self.assertEqual(Surroundings('cn1', tls=NativeTls(False), lvm=Lvm('UNNEEDED')),
                              surroundings.of_host(driver(None), 'cn1', UUID))
