@@ -144,6 +144,8 @@ class TestLvm(unittest.TestCase):
 
     def setUp(self):
         self.enterContext(mock.patch.object(privileged.default, 'client_mode', False))
+        # a question that another test has left open
+        self.enterContext(mock.patch.dict(bounded._OPEN, clear=True))
         self.enterContext(mock.patch.object(surroundings.files, 'read_by', return_value=[]))
         self.enterContext(mock.patch.object(
             surroundings.services, 'both', return_value=[lvm_facts.Named('vg0', 'nova.conf')]))
