@@ -28,6 +28,8 @@ R = Result
 GIB = 1 << 30
 #: Seconds after which a guest may write quite differently.
 OLD = 3600
+#: What has no portal by its nature, so that there is nothing to be known (driver_volume_type).
+PORTALLESS = frozenset(('fibre_channel', 'nfs', 'smbfs', 'vzstorage', 'local', 'gpfs'))
 UNNEEDED = Verdict.UNNEEDED.value
 
 
@@ -72,7 +74,8 @@ class Array(AroundCheck):
                 silent[found[0].protocol or 'nothing'] += 1
         for protocol, count in sorted(silent.items()):
             yield self.made(
-                R.UNKNOWN, f'{count} volume(s) are connected by {protocol}, which names no TCP '
+                R.NOTE if protocol in PORTALLESS else R.UNKNOWN,
+                f'{count} volume(s) are connected by {protocol}, which names no TCP '
                 'portal, so that it was not tried')
         yield from self._portals(facts.destination.name, ways)
 

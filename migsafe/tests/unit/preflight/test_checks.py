@@ -204,7 +204,8 @@ FOUND = {
         (cases.finds(DST, cpu=Cpu(numa=True)), R.NOTE, 'NUMA')],
     'array': [
         (cases.finds(DST, ways=None), R.UNKNOWN, 'rows'),
-        (cases.finds(DST, ways=(Way('v', 'fibre_channel'),)), R.UNKNOWN, 'fibre_channel'),
+        (cases.finds(DST, ways=(Way('v', 'fibre_channel'),)), R.NOTE, 'fibre_channel'),
+        (cases.finds(DST, ways=(Way('v', ''),)), R.UNKNOWN, 'nothing'),
         (cases.finds(DST, ways=(Way('v', 'iscsi', '::1 3260', 'silent'),)), R.REFUSED,
          'no other of 1 volume(s), such as v. nc -zv ::1 3260'),
         (cases.finds(DST, ways=(Way('v', 'iscsi', 'a 1', 'open'), Way('v', 'iscsi', 'b 1',
