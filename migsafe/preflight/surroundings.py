@@ -40,10 +40,14 @@ class DirtyRate:
 
     :param rate: bytes a second; None if nothing was measured, or it goes on
     :param age: seconds since that began
+    :param auto_converge: whether Nova lets QEMU slow the guest down
+    :param post_copy: whether Nova lets QEMU send the rest when the guest runs on the other side
     """
 
     rate: int | None = None
     age: float = 0.0
+    auto_converge: bool = False
+    post_copy: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,11 +73,13 @@ _LOCK = threading.Lock()
 
 
 def ask(questions: dict[Hashable, Callable[[], Any]], seconds: float,
-        unwanted: Callable[[Any], object] = lambda answer: None) -> dict[Hashable, Any]:
+        unwanted: Callable[[Any], object] = lambda answer: None,
+        join: bool = False) -> dict[Hashable, Any]:
     """Ask all at once.
 
     :param questions: what is asked of whom -> what does it
     :param seconds: for all together
+    :param join: whether to wait for what somebody else asks already; else that is Silent at once
     :param unwanted: gets an answer that comes too late, to close what is open for instance
     :returns: the answers; an exception that was raised, Silent where none came, stands for one
     """
@@ -86,7 +88,7 @@ def ask(questions: dict[Hashable, Callable[[], Any]], seconds: float,
         with _LOCK:
             before = _OPEN.get(key)
             if before is not None and not before.ended.is_set():
-                asked[key] = None
+                asked[key] = before if join else None
                 continue
             asked[key] = _OPEN[key] = question = _Question(function, unwanted)
         try:
@@ -109,12 +111,12 @@ def ask(questions: dict[Hashable, Callable[[], Any]], seconds: float,
 
 
 def one(key: Hashable, function: Callable[[], Any], seconds: float,
-        unwanted: Callable[[Any], object] = lambda answer: None) -> Any:
+        unwanted: Callable[[Any], object] = lambda answer: None, join: bool = False) -> Any:
     """Ask one; see ask().
 
     :raises Silent: if no answer comes in time
     """
-    answer = ask({key: function}, seconds, unwanted)[key]
+    answer = ask({key: function}, seconds, unwanted, join)[key]
     if isinstance(answer, Exception):
         raise answer
     return answer

@@ -29,7 +29,7 @@ from migsafe.brick.kernel import kinds, openers
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.brick.root import claims, disks, qemu_conf
 from migsafe.conf import privileged
-from migsafe.lvm import checking, client, facts, rules
+from migsafe.lvm import checking, client, facts
 from migsafe.lvm import errors as lvm_errors
 from migsafe.text import masked
 
@@ -164,7 +164,9 @@ def lvm_advice(named: list[list[str]], seconds: float) -> dict[str, str]:
     try:
         _found, advice = check.look()
     except lvm_errors.NoLvm as error:
-        return {'verdict': rules.Verdict.UNNEEDED.value, 'reason': str(error)}
+        # In a container it says nothing of the host, whose LVM comes to the same disks.
+        return {'problem': f'{masked(error)} Where nova-compute is in a container, run "migsafe '
+                           'lvm check" on the host itself'}
     except (exceptions.MigsafeError, OSError) as error:
         return {'problem': masked(error)}
     return {'verdict': advice.verdict.value, 'reason': ' '.join(advice.reasons)}

@@ -88,14 +88,18 @@ def written(driver: Any, instance_uuid: str) -> DirtyRate | None:
     """What was measured last; None if libvirt does not say."""
     connection = driver._host.get_connection()
     domain = connection.lookupByUUIDString(instance_uuid)
+    # Under eventlet it comes in a tpool.Proxy, and libvirt asks what class those in a list are.
+    domain = getattr(domain, '_obj', domain)
     (_domain, found), = connection.domainListGetStats([domain], DIRTYRATE, 0)
     if 'dirtyrate.calc_status' not in found:
         return None
+    helped = (CONF.libvirt.live_migration_permit_auto_converge,
+              CONF.libvirt.live_migration_permit_post_copy)
     if found['dirtyrate.calc_status'] != MEASURED:
-        return DirtyRate()
+        return DirtyRate(None, 0.0, *helped)
     # QEMU takes the time from CLOCK_MONOTONIC, in seconds (get_clock()).
     return DirtyRate(int(found['dirtyrate.megabytes_per_second']) * MIB,
-                     max(0.0, time.monotonic() - found['dirtyrate.calc_start_time']))
+                     max(0.0, time.monotonic() - found['dirtyrate.calc_start_time']), *helped)
 
 
 def queueing() -> Queueing:
@@ -143,5 +147,5 @@ def lvm() -> Lvm:
     """
     named = [[group.vg_name, group.who] for group in services.both(files.read_by(CONF))]
     found = bounded.one(
-        'lvm', functools.partial(privileged.lvm_advice, named, LVM), LVM_WHOLE)
+        'lvm', functools.partial(privileged.lvm_advice, named, LVM), LVM_WHOLE, join=True)
     return Lvm(found.get('verdict', ''), found.get('reason') or found.get('problem', ''))

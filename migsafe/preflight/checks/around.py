@@ -229,11 +229,17 @@ class DirtyMemory(AroundCheck):
         """
         rate = found.rate or 0
         if rate >= speed:
+            helped = [name for name, given in (
+                ('live_migration_permit_post_copy', found.post_copy),
+                ('live_migration_permit_auto_converge', found.auto_converge)) if given]
             yield self.made(
-                R.WARNING, f'{_rate(found)}, and the network takes {speed / 1e6:.0f} MB/s: the '
-                'migration does not get to an end by itself', 'migrate it when it writes less, or '
-                'let Nova help: [libvirt] live_migration_permit_auto_converge or '
-                'live_migration_permit_post_copy')
+                R.NOTE if helped else R.WARNING,
+                f'{_rate(found)}, and the network takes {speed / 1e6:.0f} MB/s: the migration '
+                'does not get to an end by itself' + (
+                    f', but Nova helps it by {" and ".join(helped)}' if helped else ''),
+                'migrate it when it writes less' + ('' if helped else (
+                    ', or let Nova help: [libvirt] live_migration_permit_auto_converge or '
+                    'live_migration_permit_post_copy')))
         elif 0 < allowed < memory / (speed - rate):
             yield self.made(
                 R.WARNING, f'{_rate(found)}, so that {memory / GIB:.1f} GiB take about '

@@ -27,7 +27,7 @@ from nova.db.main import api as nova_database
 from migsafe import exceptions
 from migsafe.brick.root import qemu_conf
 from migsafe.nova.bus import endpoint
-from migsafe.preflight import answers, checks, facts, path, report
+from migsafe.preflight import answers, checks, facts, path, report, surroundings
 from migsafe.preflight.checks import Result
 from migsafe.preflight.decision import Asked, Request
 from migsafe.preflight.fate import Fate
@@ -132,6 +132,11 @@ class TestPreflight(scenarios.ScenarioTest):
         began = time.monotonic()
         found = self.facts(server)
         self.assertEqual(26, len(found.source.report.guest.disks))
+        for host in (SOURCE, DESTINATION):
+            with self.lab.world.entered(self.lab.parts.processes[host]):
+                around = report.read(surroundings.Surroundings, json.loads(json.dumps(
+                    self.endpoint(host).surroundings({}, instance_uuid=server.uuid))))
+            self.assertEqual(set(server.volumes), {one.volume for one in around.ways})
         self.addDetail('seconds', scenarios.testtools.content.text_content(
             str(time.monotonic() - began)))
         self.assertEqual(before, self.everything())

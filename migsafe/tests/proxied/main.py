@@ -41,7 +41,7 @@ def plans(args: argparse.Namespace, calls: int) -> Iterator[tuple[str, Plan]]:
             for number, fault in bridge.everywhere(calls):
                 yield f'call {number}, {times} times {fault}', bridge.at(number, fault, times)
     for number in range(args.first, args.first + args.drawn):
-        yield f'drawn {number}', bridge.drawn(f'{args.seed}/{number}')
+        yield f'drawn {args.seed}/{number}', bridge.drawn(f'{args.seed}/{number}')
 
 
 def count(args: argparse.Namespace) -> bool:
@@ -58,7 +58,7 @@ def count(args: argparse.Namespace) -> bool:
                 if tally.total % EVERY == 0:
                     tally.say()
     tally.say()
-    return not tally.bad
+    return not tally.bad and tally.total > 0
 
 
 class Tally:
@@ -75,6 +75,8 @@ class Tally:
         self._to, self.known = pathlib.Path(args.to or '/dev/null'), set()
         for line in self._to.read_text().splitlines() if args.to and self._to.exists() else ():
             one = json.loads(line)
+            if one['side'] != self._name:
+                raise ValueError(f'{self._to} has migrations that were {one["side"]}')
             self.known.add(one['name'])
             self._count(runs.Ended(**{**one['ended'], 'fired': collections.Counter(
                 one['ended']['fired'])}))
@@ -85,7 +87,8 @@ class Tally:
         with self._to.open('a') as to:
             # a Counter does not survive asdict()
             plain = dataclasses.replace(ended, fired=dict(ended.fired))
-            to.write(json.dumps({'name': name, 'ended': dataclasses.asdict(plain)}) + '\n')
+            to.write(json.dumps({'name': name, 'side': self._name,
+                                 'ended': dataclasses.asdict(plain)}) + '\n')
         if not ended.good:
             print(f'{name}: {ended.how} {ended.left} {ended.twice} {ended.harms} {ended.waited}',
                   flush=True)

@@ -170,6 +170,8 @@ FOUND = {
         (cases.finds(SRC, written=DirtyRate()), R.NOTE, f'domdirtyrate-calc {UUID}'),
         (cases.finds(SRC, written=DirtyRate(5, 4000.0)), R.NOTE, 'the last hour'),
         (cases.finds(SRC, written=DirtyRate(1250 * 10 ** 6, 9.0)), R.WARNING, 'an end by itself'),
+        (cases.finds(SRC, written=DirtyRate(1250 * 10 ** 6, 9.0, post_copy=True)), R.NOTE,
+         'helps it by live_migration_permit_post_copy'),
         (cases.way(speed=840, memory=8 << 30), R.WARNING, 'ends it after 6400'),
         (cases.way(speed=None), R.UNKNOWN, 'the way there'),
         (cases.good(path=None), R.UNKNOWN, 'the way there'),

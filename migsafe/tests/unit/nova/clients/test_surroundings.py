@@ -44,7 +44,7 @@ from migsafe.tests.unit.preflight.test_path import HERE, listening
 def driver(stats):
     """Nova's, with a libvirt that says this of a guest."""
     connection = mock.Mock()
-    domain = connection.lookupByUUIDString.return_value
+    connection.lookupByUUIDString.return_value = domain = object()
     connection.domainListGetStats.side_effect = lambda domains, kinds, flags: [
         (domains[0], stats)] if (domains, kinds, flags) == ([domain], 512, 0) else []
     return types.SimpleNamespace(_host=mock.Mock(get_connection=lambda: connection))
@@ -58,6 +58,37 @@ class TestWritten(unittest.TestCase):
             'dirtyrate.calc_period': 1, 'dirtyrate.megabytes_per_second': 3}), UUID)
         self.assertEqual(3 << 20, found.rate)
         self.assertLessEqual(60, found.age)
+
+    def test_libvirt_asks_what_it_is_given(self):
+        """virConnect.domainListGetStats takes a virDomain only, and eventlet wraps those."""
+        class Domain:
+            pass
+
+        class Proxy:
+            def __init__(self, wrapped):
+                self._obj = wrapped
+
+        def stats(domains, _stats, _flags):
+            if not all(isinstance(one, Domain) for one in domains):
+                raise ValueError('domain list contains non-domain elements')
+            return [(domains[0], {'dirtyrate.calc_status': 0})]
+
+        for domain in (Domain(), Proxy(Domain())):
+            found = mock.Mock()
+            connection = found._host.get_connection.return_value
+            connection.lookupByUUIDString.return_value = domain
+            connection.domainListGetStats = stats
+            self.assertEqual(DirtyRate(), surroundings.written(found, UUID))
+
+    def test_how_nova_helps(self):
+        for name, wanted in (('auto_converge', DirtyRate(auto_converge=True)),
+                             ('post_copy', DirtyRate(post_copy=True))):
+            option = f'live_migration_permit_{name}'
+            surroundings.CONF.set_override(option, True, 'libvirt')
+            self.addCleanup(surroundings.CONF.clear_override, option, 'libvirt')
+            self.assertEqual(wanted, surroundings.written(driver({
+                'dirtyrate.calc_status': 0}), UUID))
+            surroundings.CONF.clear_override(option, 'libvirt')
 
     def test_not_measured(self):
         for status in (0, 1):
@@ -152,7 +183,31 @@ class TestLvm(unittest.TestCase):
 
     def test_without_lvm(self):
         with mock.patch.object(privileged.client.Client, 'run', side_effect=lvm_errors.NoLvm):
-            self.assertEqual('UNNEEDED', surroundings.lvm().verdict)
+            found = surroundings.lvm()
+        self.assertEqual('', found.verdict)
+        self.assertIn('on the host itself', found.reason)
+
+    def test_two_that_ask_at_once_get_the_same_answer(self):
+        going_on, go_on, found = threading.Event(), threading.Event(), []
+
+        def look(_check):
+            going_on.set()
+            go_on.wait(60)
+            return None, rules.Advice(rules.Verdict.RECOMMEND, ('One.',))
+
+        def ask():
+            found.append(surroundings.lvm())
+
+        with mock.patch.object(privileged.checking.Check, 'look', look), \
+                mock.patch.object(surroundings, 'LVM_WHOLE', 60):
+            asking = [threading.Thread(target=ask) for _ in range(2)]
+            asking[0].start()
+            going_on.wait(60)
+            asking[1].start()
+            go_on.set()
+            for one in asking:
+                one.join()
+        self.assertEqual([Lvm('RECOMMEND', 'One.')] * 2, found)
 
     def test_what_cannot_be_told(self):
         with mock.patch.object(privileged.client.Client, 'run', side_effect=(
