@@ -83,6 +83,8 @@ class Path:
     :param interface: of this host, by which it leaves
     :param speed: Mbit/s of that; None if it does not say
     :param memory: bytes of the guest; None if it is not known
+    :param inbound: the address that Nova tells QEMU to go to; empty if the destination's libvirt
+        says where
     """
 
     uri: str
@@ -94,6 +96,7 @@ class Path:
     interface: str = ''
     speed: int | None = None
     memory: int | None = None
+    inbound: str = ''
 
 
 def target(uri: str) -> tuple[str, str, int | None]:

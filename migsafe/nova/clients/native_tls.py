@@ -14,8 +14,10 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import pathlib
+from collections.abc import Iterable
 
 from cryptography import exceptions, x509
 from cryptography.hazmat.primitives import hashes
@@ -52,15 +54,21 @@ def directory(settings: dict[str, str]) -> str:
 
 
 def certificates(top: str) -> tuple[str, tuple[Certificate, ...]]:
-    """The fingerprint of the authority, empty if there is none, and each certificate."""
-    authority, found = _read(top, AUTHORITY)
-    mark = authority.fingerprint(hashes.SHA256()).hex() if authority else ''
-    return mark, (found, *(_pair(top, name, key, authority) for name, key in PAIRS.items()))
+    """One fingerprint of all authorities, empty if there is none, and each certificate."""
+    trusted, found = _read(top, AUTHORITY)
+    mark = _mark(trusted) if trusted else ''
+    return mark, (found, *(_pair(top, name, key, trusted) for name, key in PAIRS.items()))
 
 
-def _pair(top: str, name: str, key: str, authority: x509.Certificate | None) -> Certificate:
-    made, found = _read(top, name)
-    if made is None:
+def _mark(trusted: Iterable[x509.Certificate]) -> str:
+    """The same for the same authorities, in whatever order they stand."""
+    return hashlib.sha256(b''.join(sorted(
+        {one.fingerprint(hashes.SHA256()) for one in trusted}))).hexdigest()
+
+
+def _pair(top: str, name: str, key: str, trusted: tuple[x509.Certificate, ...]) -> Certificate:
+    chain, found = _read(top, name)
+    if not chain:
         return found
     try:
         os.stat(os.path.join(top, key))
@@ -68,30 +76,67 @@ def _pair(top: str, name: str, key: str, authority: x509.Certificate | None) -> 
         return Certificate(name, f'{key} is not there')
     except OSError:
         pass  # its directory is not ours to look at; whether QEMU can read it only QEMU knows
-    if authority is not None:
-        try:
-            made.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, exceptions.InvalidSignature):
-            return Certificate(name, f'it is not signed by the {AUTHORITY} beside it')
-    return Certificate(name, names=_names(made))
+    if trusted and not _leads(chain, trusted):
+        return Certificate(name, f'it is not signed by the {AUTHORITY} beside it, nor does a '
+                           'chain through both files lead there')
+    return Certificate(name, names=_names(chain[0]))
 
 
-def _read(top: str, name: str) -> tuple[x509.Certificate | None, Certificate]:
-    """One file, and what is wrong with it."""
+def _leads(chain: tuple[x509.Certificate, ...], trusted: tuple[x509.Certificate, ...]) -> bool:
+    """Whether the first of a file is signed, through any others of both files that are in force,
+    by an authority."""
+    roots = {one for one in trusted if not _dated(one)}
+    known = roots.union(one for one in chain if not _dated(one))
+    reached: set[x509.Certificate] = set()
+    ahead = {chain[0]}
+    while ahead and not ahead & roots:
+        reached |= ahead
+        ahead = {one for one in known - reached if any(_issued(last, one) for last in ahead)}
+    return bool(ahead)
+
+
+def _issued(made: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
-        made = x509.load_pem_x509_certificate(pathlib.Path(top, name).read_bytes())
+        made.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, exceptions.InvalidSignature):
+        return False
+    return True
+
+
+def _read(top: str, name: str) -> tuple[tuple[x509.Certificate, ...], Certificate]:
+    """All certificates of one file, none if it is of no use, and what is wrong with it.
+
+    QEMU takes each block of PEM. The first counts, the others lead from it to an authority; of
+    authorities one that is in force is enough.
+    """
+    try:
+        made = tuple(x509.load_pem_x509_certificates(pathlib.Path(top, name).read_bytes()))
     except FileNotFoundError:
-        return None, Certificate(name, 'it is not there', absent=True)
+        return (), Certificate(name, 'it is not there', absent=True)
     except OSError:
-        return None, Certificate(name, unread=True)
+        return (), Certificate(name, unread=True)
     except ValueError:
-        return None, Certificate(name, 'it is no certificate in PEM')
-    now = datetime.datetime.now(datetime.UTC)
-    if now > made.not_valid_after_utc:
-        return None, Certificate(name, f'it expired on {made.not_valid_after_utc:%Y-%m-%d}')
-    if now < made.not_valid_before_utc:
-        return None, Certificate(name, f'it is valid from {made.not_valid_before_utc:%Y-%m-%d} on')
+        return (), Certificate(name, 'it is no certificate in PEM')
+    problems = [_dated(one) for one in (made if name == AUTHORITY else made[:1])]
+    if all(problems):
+        return (), Certificate(name, problems[0])
     return made, Certificate(name)
+
+
+def _dated(made: x509.Certificate) -> str:
+    """Why it is not in force today; empty if it is."""
+    now = datetime.datetime.now(datetime.UTC)
+    first, last = _utc(made, 'not_valid_before'), _utc(made, 'not_valid_after')
+    if now > last:
+        return f'it expired on {last:%Y-%m-%d}'
+    return f'it is valid from {first:%Y-%m-%d} on' if now < first else ''
+
+
+def _utc(made: x509.Certificate, name: str) -> datetime.datetime:
+    """A date of a certificate; cryptography before 42 has it without a zone alone."""
+    found: datetime.datetime = getattr(made, f'{name}_utc', None) or getattr(made, name).replace(
+        tzinfo=datetime.UTC)
+    return found
 
 
 def _names(made: x509.Certificate) -> tuple[str, ...]:

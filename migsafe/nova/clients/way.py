@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from nova.conf import CONF
@@ -66,9 +67,9 @@ def find(driver: Any, instance_uuid: str, destination: str, address: str,
     """
     uri = driver._live_migration_uri(address or destination)
     tunnelled = CONF.libvirt.live_migration_tunnelled
-    return path.look(
+    return dataclasses.replace(path.look(
         uri, _memory(driver, instance_uuid), () if tunnelled else ports or path.QEMU_PORTS,
-        who=path.QEMU if ports else path.QEMU_ASSUMED)
+        who=path.QEMU if ports else path.QEMU_ASSUMED), inbound=address)
 
 
 def _memory(driver: Any, instance_uuid: str) -> int | None:

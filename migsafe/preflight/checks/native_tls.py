@@ -76,12 +76,21 @@ class NativeCertificates(AroundCheck):
                 'another only if each is a bundle that has the other', 'give both hosts the same')
         names = next((one.names for one in there.certificates if one.file == 'server-cert.pem'),
                      ())
-        if names and facts.path and not any(fits(name, facts.path.address) for name in names):
+        if names and facts.path:
+            yield from self._named(facts.destination.name, names, facts.path.inbound)
+
+    def _named(self, host: str, names: tuple[str, ...], inbound: str) -> Iterator[Finding]:
+        """LibvirtDriver._live_migration_operation gives a migrate_uri only with an inbound
+        address; else the destination's libvirt makes one (qemuMigrationDstPrepareDirect)."""
+        told = f'server-cert.pem of {host} is for {", ".join(names[:5])}'
+        if not inbound:
             yield self.made(
-                R.WARNING, f'server-cert.pem of {facts.destination.name} is for '
-                f'{", ".join(names[:5])}, and the source expects it to be for '
-                f'{facts.path.address}: QEMU refuses it',
-                'make it anew with that name as a subjectAltName')
+                R.NOTE, f'{told}; as {host} has no live_migration_inbound_addr, one of them must '
+                'be what `virsh hostname` says there, or migration_host of its qemu.conf')
+        elif not any(fits(name, inbound) for name in names):
+            yield self.made(
+                R.WARNING, f'{told}, and the source expects it to be for {inbound}: QEMU refuses '
+                'it', 'make it anew with that name as a subjectAltName')
 
     def fine(self, facts: Facts) -> str:
         """Whether it is used."""

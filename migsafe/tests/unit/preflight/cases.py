@@ -64,7 +64,7 @@ def side(name, found=None, **changes):
 #: The way from one to the other.
 PATH = path.Path('qemu+tcp://r2202086compute/system', DST, ports=(
     path.Port('libvirt (tcp)', 16509, 'open'), path.Port('QEMU', 49152, 'refused')),
-    interface='bond1', speed=10000, memory=8 << 30)
+    interface='bond1', speed=10000, memory=8 << 30, inbound=DST)
 
 
 def good(**changes):

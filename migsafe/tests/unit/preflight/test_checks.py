@@ -192,7 +192,11 @@ FOUND = {
         (tls(destination={'ca': Certificate('ca-cert.pem', unread=True)}), R.UNKNOWN,
          'cannot be read'),
         (tls(destination={'server': Certificate('server-cert.pem', names=('cn9', '*.x'))}),
-         R.WARNING, 'is for cn9, *.x, and'),
+         R.WARNING, f'is for cn9, *.x, and the source expects it to be for {DST}'),
+        (dataclasses.replace(tls(destination={
+            'server': Certificate('server-cert.pem', names=('cn9', '*.x'))}),
+            path=dataclasses.replace(cases.PATH, inbound='')),
+         R.NOTE, 'is for cn9, *.x; as '),
         (tls(known=False, source={'ca': Certificate('ca-cert.pem', 'it is not there', True)}),
          R.UNKNOWN, 'without a qemu.conf'),
         (tls(authority='bb'), R.WARNING, 'not the same')],

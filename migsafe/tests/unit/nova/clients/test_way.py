@@ -69,3 +69,12 @@ class TestQemuConf(unittest.TestCase):
                 self.assertEqual(('192.0.2.1', ports), asked.inbound('cn1'))
         with mock.patch.object(asked, '_ask', return_value=({'inbound': 5}, '')):
             self.assertIsNone(asked.inbound('cn1'))
+
+    def test_whose_name_it_is(self):
+        """Without an address of the destination's Nova gives QEMU none, whatever the URI has."""
+        driver = mock.Mock()
+        for address in ('192.0.2.1', ''):
+            with mock.patch.object(way.path, 'look', return_value=way.Path('u', 'cn1.x')):
+                found = way.find(driver, 'uuid', 'cn1', address)
+            self.assertEqual(address, found.inbound)
+            driver._live_migration_uri.assert_called_with(address or 'cn1')
