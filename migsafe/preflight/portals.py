@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,6 +28,8 @@ from migsafe.preflight.surroundings import Way
 WHOLE = 3.0
 #: More different portals than this are not tried.
 MOST = 64
+#: Numbers of questions, so that what one guest asks is never in the way of another.
+_NUMBER = itertools.count()
 
 
 def named(info: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -38,14 +42,30 @@ def named(info: Mapping[str, Any]) -> list[tuple[str, int]]:
     if kind in ('iscsi', 'iser'):
         return [_split(one) for one in data.get('target_portals') or [data['target_portal']]]
     if kind == 'nvmeof':
-        found = data.get('portals') or [
-            (data['target_portal'], data['target_port'], data.get('transport_type', ''))]
-        return [(str(address), int(port)) for address, port, transport in found
+        return [(str(address), int(port)) for address, port, transport in _nvme(data)
                 if str(transport).lower() == 'tcp']
     if kind == 'rbd':
         return [(str(host).strip('[]'), int(port))
                 for host, port in zip(data['hosts'], data['ports'], strict=True)]
     return []
+
+
+def _nvme(data: Mapping[str, Any]) -> Any:
+    return data.get('portals') or [
+        (data['target_portal'], data['target_port'], data.get('transport_type', ''))]
+
+
+def _protocol(info: Mapping[str, Any]) -> str:
+    """driver_volume_type, with the transports of an NVMe-oF that has none of TCP.
+
+    :raises KeyError, ValueError, TypeError: it is not what Cinder gives
+    """
+    kind = str(info.get('driver_volume_type') or '')
+    if kind != 'nvmeof':
+        return kind
+    transports = {str(transport) for _address, _port, transport in _nvme(info.get('data') or {})}
+    return kind if {'', 'tcp'} & set(map(str.lower, transports)) else (
+        f'{kind} over {" and ".join(sorted(transports))}')
 
 
 def _split(portal: str) -> tuple[str, int]:
@@ -57,23 +77,35 @@ def look(connections: Iterable[tuple[str, Mapping[str, Any]]],
          seconds: float = WHOLE) -> tuple[Way, ...]:
     """Connect to each portal once, to all at the same time; nothing is sent.
 
-    :param connections: a volume's id, and its connection_info
+    :param connections: a volume's id, and its connection_info; empty if there is none
+    :returns: for each volume, without a portal if its connection names none; one that was not
+        tried in place of what does not fit into a report
     """
     found: list[tuple[Way, tuple[str, int] | None]] = []
     for volume, info in connections:
         kind = str(info.get('driver_volume_type') or '')
         try:
-            portals = named(info)
+            portals, kind = named(info), _protocol(info)
         except (KeyError, TypeError, ValueError, AttributeError):
             portals = []
         found += [(Way(volume, kind, f'{address} {port}'), (address, port))
                   for address, port in portals] or [(Way(volume, kind), None)]
     tried = list(dict.fromkeys(portal for _way, portal in found if portal))[:MOST]
-    answers = bounded.ask({('portal', *portal): _question(*portal) for portal in tried}, seconds)
-    return tuple(
-        Way(way.volume, way.protocol, way.portal, _said(answers.get(('portal', *portal)))
-            if portal in tried else '') if portal else way
-        for way, portal in found[:MAX_ITEMS])
+    number = next(_NUMBER)
+    answers = bounded.ask({(number, 'portal', *portal): _question(*portal) for portal in tried},
+                          seconds)
+    return _fitting([dataclasses.replace(way, reached=_said(answers.get(
+        (number, 'portal', *portal)))) if portal else way for way, portal in found])
+
+
+def _fitting(ways: list[Way]) -> tuple[Way, ...]:
+    """What a report takes: a volume is in it with all of its portals, or is among the untried."""
+    if len(ways) <= MAX_ITEMS:
+        return tuple(ways)
+    rest = {way.volume for way in ways[MAX_ITEMS - 1:]}
+    untold = next(way for way in ways if way.volume in rest)
+    return (*(way for way in ways if way.volume not in rest),
+            Way(untold.volume, untold.protocol, f'of {len(rest)} more volumes'))
 
 
 def _question(address: str, port: int) -> Any:
@@ -81,4 +113,7 @@ def _question(address: str, port: int) -> Any:
 
 
 def _said(answer: Any) -> str:
-    return (answer if isinstance(answer, Reached) else Reached.SILENT).value
+    """Silent is what let the time go by; what could not be asked is not tried."""
+    if isinstance(answer, bounded.Silent):
+        return Reached.SILENT.value
+    return answer.value if isinstance(answer, Reached) else ''

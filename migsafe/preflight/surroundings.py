@@ -23,7 +23,8 @@ import dataclasses
 class Way:
     """A portal by which a host would reach a volume.
 
-    :param protocol: driver_volume_type of the connection
+    :param protocol: driver_volume_type of the connection, with its transport if that is not TCP
+        and the protocol could have it
     :param portal: address and port; empty if the connection names none that TCP leads to
     :param reached: a value of :class:`migsafe.preflight.path.Reached`; empty if it was not tried
     """
@@ -55,9 +56,13 @@ class Queueing:
     """What multipathd does without a path.
 
     :param seconds: for which writes wait at the most; None for ever
+    :param least: and at the least, where entries of its configuration differ
+    :param differ: those entries; empty if it is the same for all
     """
 
     seconds: float | None = None
+    least: float | None = None
+    differ: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

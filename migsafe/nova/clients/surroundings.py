@@ -18,7 +18,6 @@ process, which whoever is answerable for the guest begins (virsh domdirtyrate-ca
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -80,8 +79,8 @@ def ways(instance_uuid: str) -> tuple[Way, ...]:
     """
     rows = objects.BlockDeviceMappingList.get_by_instance_uuid(
         nova_context.get_admin_context(), instance_uuid)
-    return portals.look((str(row.volume_id), info) for row in rows if row.is_volume
-                        and (info := connection_info(row.connection_info)))
+    return portals.look((str(row.volume_id), connection_info(row.connection_info) or {})
+                        for row in rows if row.is_volume)
 
 
 def written(driver: Any, instance_uuid: str) -> DirtyRate | None:
@@ -111,8 +110,7 @@ def queueing() -> Queueing:
                                  root_helper=utils.get_root_helper(), timeout=MULTIPATHD)
     if 'defaults {' not in out:
         raise ValueError('multipathd does not show its configuration')
-    seconds = multipath.longest(out)
-    return Queueing(None if math.isinf(seconds) else seconds)
+    return multipath.queueing(out)
 
 
 def cpu(driver: Any, host: str, instance_uuid: str) -> Cpu | None:

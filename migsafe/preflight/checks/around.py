@@ -28,8 +28,9 @@ R = Result
 GIB = 1 << 30
 #: Seconds after which a guest may write quite differently.
 OLD = 3600
-#: What has no portal by its nature, so that there is nothing to be known (driver_volume_type).
-PORTALLESS = frozenset(('fibre_channel', 'nfs', 'smbfs', 'vzstorage', 'local', 'gpfs'))
+#: What has a portal always (driver_volume_type, NVMe-oF over TCP); without one, its connection was
+#: not understood.
+WITH_PORTALS = frozenset(('', 'iscsi', 'iser', 'nvmeof', 'rbd'))
 UNNEEDED = Verdict.UNNEEDED.value
 
 
@@ -71,26 +72,31 @@ class Array(AroundCheck):
         silent: dict[str, int] = defaultdict(int)
         for found in ways.values():
             if not found[0].portal:
-                silent[found[0].protocol or 'nothing'] += 1
+                silent[found[0].protocol] += 1
         for protocol, count in sorted(silent.items()):
-            yield self.made(
-                R.NOTE if protocol in PORTALLESS else R.UNKNOWN,
-                f'{count} volume(s) are connected by {protocol}, which names no TCP '
-                'portal, so that it was not tried')
+            if protocol in WITH_PORTALS:
+                yield self.made(R.UNKNOWN, f"Nova's rows of {count} volume(s) have " + (
+                    f'a connection by {protocol} in which no portal was found' if protocol else
+                    'nothing of a connection'))
+            else:
+                yield self.made(R.NOTE, f'{count} volume(s) are connected by {protocol}, which '
+                                'names no TCP portal, so that it was not tried')
         yield from self._portals(facts.destination.name, ways)
 
     def _portals(self, host: str, ways: dict[str, list[Way]]) -> Iterator[Finding]:
         """What was not reached, once for each portal; worse if a volume has no other."""
         cut: dict[str, tuple[str, list[str]]] = {}
         for volume, found in ways.items():
-            alone = not any(one.reached == Reached.OPEN.value for one in found)
+            # one that was not tried may be open
+            alone = not any(one.reached in (Reached.OPEN.value, '') for one in found)
             for one in found:
                 if one.portal and one.reached != Reached.OPEN.value:
                     _how, hurt = cut.setdefault(one.portal, (one.reached, []))
                     hurt.extend([volume] if alone else [])
         for portal, (how, hurt) in sorted(cut.items()):
             if not how:
-                yield self.made(R.UNKNOWN, f'{portal} was not tried, there are too many')
+                yield self.made(R.UNKNOWN, f'not tried, as there are too many or {host} could '
+                                f'not ask: the portal {portal}')
                 continue
             yield self.made(
                 R.REFUSED if hurt else R.WARNING,
@@ -121,7 +127,15 @@ class NoPath(AroundCheck):
             if found is None:
                 yield self.made(R.UNKNOWN, f'{side.name}: multipathd does not show its '
                                 'configuration', 'multipathd show config local, as root')
-            elif found.seconds is None or found.seconds > longest:
+            elif found.seconds is not None and found.seconds <= longest:
+                continue
+            elif found.differ and found.least is not None and found.least <= longest:
+                yield self.made(
+                    R.NOTE, f'{side.name}: how long reads and writes wait when all paths of a '
+                    f'disk are gone depends on the disk, against long_rpc_timeout ({longest}): '
+                    f'{found.differ}', 'no_path_retry 12 in overrides of /etc/multipath.conf on '
+                    f'{shell(side.name)}, and multipathd reconfigure')
+            else:
                 how = 'for ever' if found.seconds is None else f'{found.seconds:.0f} seconds'
                 yield self.made(
                     R.WARNING, f'{side.name} has reads and writes wait {how} when all paths of a '

@@ -203,7 +203,10 @@ FOUND = {
     'no-path-retry': [
         (no_path(SRC, None), R.UNKNOWN, 'does not show'),
         (no_path(DST, Queueing()), R.WARNING, 'for ever'),
-        (no_path(SRC, Queueing(1801.0)), R.WARNING, '1801 seconds')],
+        (no_path(SRC, Queueing(1801.0)), R.WARNING, '1801 seconds'),
+        (no_path(SRC, Queueing(None, 60.0, 'device A: for ever, device B: 60 seconds')), R.NOTE,
+         'device A: for ever, device B: 60 seconds'),
+        (no_path(SRC, Queueing(None, 1801.0, 'A, B')), R.WARNING, 'for ever')],
     'cpu': [
         (cases.finds(DST, cpu=None), R.UNKNOWN, 'could not compare'),
         (cases.finds(DST, cpu=Cpu('ret 0')), R.REFUSED, 'ret 0'),
@@ -211,7 +214,11 @@ FOUND = {
     'array': [
         (cases.finds(DST, ways=None), R.UNKNOWN, 'rows'),
         (cases.finds(DST, ways=(Way('v', 'fibre_channel'),)), R.NOTE, 'fibre_channel'),
-        (cases.finds(DST, ways=(Way('v', ''),)), R.UNKNOWN, 'nothing'),
+        *((cases.finds(DST, ways=(Way('v', kind),)), R.NOTE, f'by {kind}, which') for kind in (
+            'scaleio', 'storpool', 'quobyte', 'lightos', 'nvmeof over RDMA')),
+        *((cases.finds(DST, ways=(Way('v', kind),)), R.UNKNOWN, f'by {kind} in which no portal')
+          for kind in ('iscsi', 'iser', 'nvmeof', 'rbd')),
+        (cases.finds(DST, ways=(Way('v', ''),)), R.UNKNOWN, 'nothing of a connection'),
         (cases.finds(DST, ways=(Way('v', 'iscsi', '::1 3260', 'silent'),)), R.REFUSED,
          'no other of 1 volume(s), such as v. nc -zv ::1 3260'),
         (cases.finds(DST, ways=(Way('v', 'iscsi', 'a 1', 'open'), Way('v', 'iscsi', 'b 1',
@@ -305,6 +312,11 @@ class TestChecks(unittest.TestCase):
             cases.finds(DST, ways=(*ways, Way('x', 'iscsi', 'a 1', 'silent'))), 'array')])
         self.assertEqual('there are no volumes',
                          self.found(cases.finds(DST, ways=()), 'array')[0].detail)
+
+    def test_a_portal_that_was_not_tried(self):
+        """It may be open, so that its volume is not cut off for sure."""
+        self.assertEqual({R.WARNING, R.UNKNOWN}, {one.result for one in self.found(cases.finds(
+            DST, ways=(Way('v', 'iscsi', 'a 1', 'silent'), Way('v', 'iscsi', 'b 1'))), 'array')})
 
     def test_the_document_has_each(self):
         text = DOC.read_text('utf-8')

@@ -12,7 +12,6 @@
 """What nova-compute finds around itself, where its libvirt and Nova's rows answer as told."""
 
 import json
-import math
 import threading
 import time
 import types
@@ -110,21 +109,67 @@ devices {
 """
 
 
+def section(name, *lines):
+    return '\n'.join((f'{name} {{', *lines, '}')) + '\n'
+
+
+def device(vendor, *lines):
+    return section('devices', 'device {', f'vendor "{vendor}"', *lines, '}')
+
+
 class TestQueueing(unittest.TestCase):
 
-    def test_each_section_counts(self):
+    def test_the_section_that_applies_counts(self):
+        """In the order of multipathd; a device entry that may not be the guest's is named."""
+        queue = 'no_path_retry "queue"'
+        features = 'features "1 queue_if_no_path"'
         for text, wanted in (
-                (CONFIG % 12, 60), (CONFIG % '"queue"', math.inf), (CONFIG % 'queue', math.inf),
-                (CONFIG % 'fail', 0), ('features "1 queue_if_no_path"', math.inf),
-                ('features "0"', 0), ('features "1 queue_if_no_path"\nno_path_retry 3', 15),
-                ('# no_path_retry queue', 0), ('', 0)):
-            self.assertEqual(wanted, multipath.longest(text), text)
+                (CONFIG % 12, (60, 60)), (CONFIG % '"queue"', (None, None)),
+                (CONFIG % 'fail', (0, 0)),
+                (CONFIG % '"queue"' + section('overrides', 'no_path_retry 3'), (15, 15)),
+                (CONFIG % 3 + section('overrides', queue), (None, None)),
+                (CONFIG % 3 + section('overrides', features), (None, None)),
+                (CONFIG % 3 + section('overrides', 'features "0"'), (15, 15)),
+                (section('defaults', queue) + device('A', 'no_path_retry 2'), (10, 10)),
+                (section('defaults', queue) + device('A'), (None, None)),
+                (section('defaults', features) + device('A'), (None, None)),
+                (section('defaults', features) + device('A', 'features "0"'), (0, 0)),
+                (device('A', features), (None, None)), (device('A'), (0, 0)),
+                (device('A', f'{features}\nno_path_retry 3'), (15, 15)),
+                (device('A', queue) + device('A', 'no_path_retry 1'), (5, 5)),
+                (device('A', queue) + device('A'), (None, None)),
+                (device('A') + section('blacklist', 'device {', queue, '}'), (0, 0)),
+                (device('A') + f'# {queue}', (0, 0))):
+            found = multipath.queueing(text)
+            self.assertEqual((*wanted, ''), (found.seconds, found.least, found.differ), text)
+
+    def test_what_depends_on_the_disk(self):
+        retries = device('A', 'no_path_retry queue') + device('B', 'no_path_retry 12')
+        self.assertEqual(Queueing(None, 60.0, 'device A: for ever, device B: 60 seconds'),
+                         multipath.queueing(retries))
+        self.assertEqual(
+            Queueing(None, 15.0, 'multipath 36: for ever, overrides: 15 seconds'),
+            multipath.queueing(retries + section('overrides', 'no_path_retry 3') + section(
+                'multipaths', 'multipath {', 'wwid "36"', 'no_path_retry queue', '}')))
+        many = ''.join(device(str(number), f'no_path_retry {number}') for number in range(9))
+        self.assertEqual('device 8: 40 seconds, device 7: 35 seconds, device 6: 30 seconds, '
+                         'device 0: 0 seconds, and others', multipath.queueing(many).differ)
+
+    def test_no_disk_yet(self):
+        """The built-in entry of an array is shown when there is a disk of it."""
+        for retry in ('fail', 'queue'):
+            found = multipath.queueing(section('defaults', f'no_path_retry {retry}'))
+            self.assertEqual((None, 0.0), (found.seconds, found.least))
+            self.assertIn('no disk here', found.differ)
+
+    def test_what_is_no_number(self):
+        self.assertRaises(ValueError, multipath.queueing, CONFIG % 'sometimes')
 
     def test_what_multipathd_says(self):
         with mock.patch.object(surroundings.rootwrap, 'execute') as execute:
             for text, seconds in ((CONFIG % 12, 60.0), (CONFIG % 'queue', None)):
                 execute.return_value = text, ''
-                self.assertEqual(Queueing(seconds), surroundings.queueing())
+                self.assertEqual(Queueing(seconds, seconds), surroundings.queueing())
             execute.return_value = 'error receiving packet', ''
             self.assertRaises(ValueError, surroundings.queueing)
 
@@ -248,7 +293,7 @@ class TestOfHost(unittest.TestCase):
             with mock.patch.object(objects.BlockDeviceMappingList, 'get_by_instance_uuid',
                                    return_value=rows):
                 found = surroundings.of_host(driver({}), 'cn1', UUID)
-        self.assertEqual((Way('v', 'iscsi', f'{HERE} {port}', 'open'),), found.ways)
+        self.assertEqual((Way('v', 'iscsi', f'{HERE} {port}', 'open'), Way('w', '')), found.ways)
         self.assertEqual(found, report.read(Surroundings, report.payload(found)))
 
     def test_what_does_not_answer(self):
