@@ -35,7 +35,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cinder-api', nargs='?', const='', metavar='CLOUD', help="ask Cinder's API in place of "
         'its database, with the account of an administrator or of a service in this cloud of '
-        'clouds.yaml, or in the environment (OS_...). It does not tell for which host an '
+        'clouds.yaml, or in the environment (OS_CLOUD). It does not tell for which host an '
         'attachment is that was never completed')
 
 

@@ -264,7 +264,8 @@ class DirtyMemory(AroundCheck):
     def fine(self, facts: Facts) -> str:
         """How long it takes."""
         here, way = facts.source.around, facts.path
-        assert here and here.written and way and way.speed and way.memory
+        if not (here and here.written and way and way.speed and way.memory):
+            return ''
         left = way.speed * 125_000 - (here.written.rate or 0)
         return f'{_rate(here.written)}: about {way.memory / left:.0f} seconds'
 
