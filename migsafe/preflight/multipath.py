@@ -42,7 +42,7 @@ def queueing(config: str) -> Queueing:
     sections = _sections(config)
     defaults = _merged(found for name, found in sections if name == 'defaults')
     interval = int(defaults.get('polling_interval', INTERVAL))
-    checks = {f'multipath {found.get("wwid", "?")}': retries for name, found in sections
+    checks = {f'the entry for {found.get("wwid", "?")}': retries for name, found in sections
               if name == 'multipaths/multipath' and (retries := _retries(found)) is not None}
     retries = _retries(_merged(found for name, found in sections if name == 'overrides'))
     devices = {} if retries is not None else _devices(sections, defaults)

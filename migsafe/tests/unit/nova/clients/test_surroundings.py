@@ -148,7 +148,7 @@ class TestQueueing(unittest.TestCase):
         self.assertEqual(Queueing(None, 60.0, 'device A: for ever, device B: 60 seconds'),
                          multipath.queueing(retries))
         self.assertEqual(
-            Queueing(None, 15.0, 'multipath 36: for ever, overrides: 15 seconds'),
+            Queueing(None, 15.0, 'the entry for 36: for ever, overrides: 15 seconds'),
             multipath.queueing(retries + section('overrides', 'no_path_retry 3') + section(
                 'multipaths', 'multipath {', 'wwid "36"', 'no_path_retry queue', '}')))
         many = ''.join(device(str(number), f'no_path_retry {number}') for number in range(9))
