@@ -11,12 +11,13 @@
 # under the License.
 """Recovery of many unsettled transactions: how long, and how much memory.
 
-    python benchmarks/recovery.py [--counts 100,1000] [--json]
+    python benchmarks/recovery.py [--counts 10,30] [--json]
 
 An armed laboratory with real Nova: so many guests fail to migrate while Cinder refuses to delete
 any attachment, so that each leaves a transaction on hold. Then Cinder works again, and one pass
 settles them all, each by evidence from both hosts and by reading everything back. Memory must
-not grow with their number, and the API of nova-compute must answer meanwhile.
+not grow with their number, and nova-compute must answer meanwhile. The array of the laboratory has
+numbers for 34 guests.
 """
 
 import argparse
@@ -141,7 +142,7 @@ def measure(lab, count):
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--counts', default='100,1000')
+    parser.add_argument('--counts', default='10,30')
     parser.add_argument('--json', action='store_true')
     args = parser.parse_args()
     warnings.simplefilter('ignore')
