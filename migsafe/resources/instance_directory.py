@@ -52,8 +52,8 @@ class InstanceDirectory(base.Resource):
 
     def capture(self, subject: Subject) -> dict[str, Any]:
         found = {'exists': subject.directory_exists, 'shared': subject.directory_shared}
-        if subject.directory_half_deleted:
-            found['half_deleted'] = True
+        if subject.directory_half_deleted is not None:
+            found['half_deleted'] = subject.directory_half_deleted
         return {'': found}
 
     def commit(self, move: Move, point: Point) -> None:
@@ -73,9 +73,10 @@ class InstanceDirectory(base.Resource):
         return move.clients.directories.find(move.tx.instance_uuid, self._novas(move))
 
     def _novas(self, move: Move) -> bool:
-        """Whether a half deleted one would be of this migration: of one that was there before it
-        began nobody knows what it holds."""
-        return not move.history.capture(self.name).get('half_deleted')
+        """Whether a half deleted one is of this migration. On a destination it has to have been
+        looked for before anything was made: of an older one nobody knows what it holds."""
+        return move.local == move.tx.source_host \
+            or move.history.capture(self.name).get('half_deleted') is False
 
     def _ours(self, move: Move) -> bool:
         if (self.name, '') in move.history.settled:

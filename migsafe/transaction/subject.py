@@ -26,7 +26,8 @@ class Subject:
     :param instance: its columns
     :param volumes: its volume rows, with the source's connection_info
     :param directory_exists: whether this host has its directory
-    :param directory_half_deleted: whether Nova's removal of an earlier one was not finished
+    :param directory_half_deleted: whether Nova's removal of an earlier one was not finished; None
+        if nobody has looked
     :param directory_shared: whether that directory is on storage that both
         hosts share; None when that is not known
     :param request_id: of the request for the migration, by which Nova's API notes it
@@ -36,5 +37,5 @@ class Subject:
     volumes: Sequence[VolumeRow] = ()
     directory_exists: bool = False
     directory_shared: bool | None = None
-    directory_half_deleted: bool = False
+    directory_half_deleted: bool | None = None
     request_id: str = ''

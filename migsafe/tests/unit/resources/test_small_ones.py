@@ -166,12 +166,12 @@ class TestInstanceDirectory(Case):
 
     def test_half_deleted_one(self):
         """It goes, unless it was there before the migration began."""
-        for before in (False, True):
+        for before, stays in ((False, False), (True, True), (None, True)):
             with self.subTest(before):
                 self.cloud = fake.Cloud(local=DST)
                 self.cloud.directories.there, self.cloud.directories.half_deleted = False, True
                 self.revert(half_deleted=before)
-                self.assertIs(before, self.cloud.directories.half_deleted)
+                self.assertIs(stays, self.cloud.directories.half_deleted)
 
     def test_capture(self):
         row = InstanceRow('u', SRC, SRC, None, 'active')
