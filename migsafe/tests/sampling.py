@@ -49,11 +49,14 @@ class Share:
     :param always: regular expressions of groups that are in every sample.
     :param quick: groups that take less than so many seconds are in every sample, and are not
         counted against the others.
+    :param kinds: of so large a part of the kinds one group at least is in a sample; which kinds
+        these are is drawn, too.
     """
 
     seconds: float
     always: tuple[str, ...] = ()
     quick: float = 0.0
+    kinds: float = 1.0
 
 
 def seed_of(top: pathlib.Path) -> str:
@@ -74,7 +77,7 @@ def draw(groups: Iterable[Group], share: Share, seed: str) -> list[Group]:
     """The sample: what is always in it, one of each kind, and others until the time is used up."""
     ranked = sorted(groups, key=lambda group: rank(seed, group.name))
     drawn = [group for group in ranked if group.seconds < share.quick]
-    kinds = {group.kind for group in drawn}
+    kinds = {group.kind for group in drawn} | _left_out(ranked, share, seed)
     rest = [group for group in ranked if group.seconds >= share.quick]
     spent = 0.0
     for group in _in_turn(rest, share, kinds):
@@ -84,6 +87,12 @@ def draw(groups: Iterable[Group], share: Share, seed: str) -> list[Group]:
             kinds.add(group.kind)
             spent += group.seconds
     return drawn
+
+
+def _left_out(ranked: Sequence[Group], share: Share, seed: str) -> set[str]:
+    """The kinds of which nothing need be in the sample of this seed."""
+    bound = int(share.kinds * 16**8)
+    return {g.kind for g in ranked if int(rank(seed, g.kind)[:8], 16) >= bound}
 
 
 def _in_turn(ranked: Sequence[Group], share: Share, kinds: set[str]) -> list[Group]:

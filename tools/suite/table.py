@@ -48,9 +48,16 @@ TIERS = (
     Tier("cinder", Share(25, quick=1)),
     Tier("search"),
     Tier("durability"),
-    Tier("functional", Share(38, always=("test_scenarios_incident_000", "test_matrix.Enough"))),
+    Tier(
+        "functional",
+        Share(38, always=("test_scenarios_incident_000", "test_matrix.Enough"), kinds=0.6),
+    ),
     Tier("threats"),
-    Tier("storage", Share(45, always=("test_incidents.*_iscsi$",)), needs="storage-image"),
+    Tier(
+        "storage",
+        Share(45, always=("test_incidents.*_iscsi$",), kinds=0.8),
+        needs="storage-image",
+    ),
 )
 
 STEPS = (
@@ -63,7 +70,7 @@ STEPS = (
         "nova-armed",
         "nova_armed",
         *("--workers", "1"),
-        sample=("--sample", "36", "--seed", "{seed}"),
+        sample=("--sample", "28", "--seed", "{seed}"),
     ),
     storage_image(),
 )

@@ -63,6 +63,13 @@ class TestDraw(testtools.TestCase):
             drawn = sampling.draw(groups(), Share(0), seed)
             self.assertEqual((kinds, len(kinds)), ({group.kind for group in drawn}, len(drawn)))
 
+    def test_a_part_of_the_kinds_is_in_each_sample_and_none_is_left_out_for_good(self):
+        among = [Group(f"m.test_{n}.T.test_it", ("x",), 10.0) for n in range(100)]
+        drawn = [self.names(seed, Share(0, kinds=0.6), among) for seed in COMMITS]
+        for found in drawn:
+            self.assertTrue(40 < len(found) < 80, len(found))
+        self.assertEqual({group.name for group in among}, set.union(*drawn))
+
     def test_what_is_always_in_it_is_in_each_sample(self):
         share = Share(0, always=("test_1$", r"\.pair\..*:7"))
         for seed in COMMITS:
