@@ -11,6 +11,7 @@
 # under the License.
 """Incident 000, out of the records of its cloud."""
 
+import json
 import os
 import sqlite3
 
@@ -18,6 +19,7 @@ import fixtures
 import sqlalchemy as sa
 
 from migsafe.audit import activity, opening, report, scan
+from migsafe.replay.lab import san
 from migsafe.tests.unit.audit import cloud
 
 ROOT, DATA = 'e0c8da7e-baff-4530-a512-a67f71018e3f', '3de94ee8-30b8-4faf-82eb-24e1df144337'
@@ -37,6 +39,16 @@ class TestIncident000(cloud.CloudTestCase):
         url = sa.URL.create('sqlite', database=self.path)
         return scan.audit(opening.Sources([url], url), report.Asked(**asked), activity.Spans(),
                           cloud.NOW, lambda _done, _total: None)
+
+    def test_the_rows_are_those_of_the_report(self):
+        recorded = json.loads(san.INCIDENT.read_text(encoding='utf-8'))
+        rows = self.connection.execute('SELECT connection_info FROM block_device_mapping')
+        self.assertCountEqual(recorded['bdm_connection_info_found_in_nova_db'],
+                              [json.loads(text) for text, in rows])
+        last = self.connection.execute(
+            'SELECT id, source_compute, dest_compute, status FROM migrations ORDER BY id DESC')
+        names = ('migration_id', 'source_host', 'destination_host', 'migration_status')
+        self.assertEqual(tuple(recorded[name] for name in names), last.fetchone())
 
     def test_both_rows_and_the_double_mapping(self):
         found = self.look()
