@@ -21,7 +21,7 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.cli import database, deadline, show
-from migsafe.fencing.probes.base import Record
+from migsafe.fencing.probes.base import Record, of_late
 from migsafe.journal import engine, errors
 from migsafe.watch.migration import GOING_ON, Migration, State
 
@@ -128,10 +128,11 @@ class Services:
         """As Nova judges it, see nova/servicegroup/drivers/db.py."""
         now, heard = timeutils.utcnow(), row.last_seen_up
         since = _since(heard or row.created_at, now)
-        forced = bool(row.forced_down)
+        forced, seconds = bool(row.forced_down), self._conf.service_down_time
         return Record(
             forced_down=forced, age=_since(heard, now), reports=int(row.report_count or 0),
-            up=not forced and since is not None and abs(since) <= self._conf.service_down_time)
+            up=not forced and since is not None and abs(since) <= seconds,
+            heard=of_late(since, seconds))
 
     def _rows(self) -> list[Any]:
         found = self._read()

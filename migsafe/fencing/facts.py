@@ -20,9 +20,6 @@ from collections.abc import Iterable, Sequence
 
 from migsafe.fencing.signs import Checker, Meaning, Observation, Sign, Strength
 
-#: Seconds after which a sign tells nothing of now, and by which a clock may be ahead.
-MAX_AGE, MAX_AHEAD = 60.0, 5.0
-
 
 class Life(enum.Enum):
     """Signs of life."""
@@ -87,16 +84,14 @@ def gather(seen: Sequence[Observation], checker: Checker, limits: Limits) -> Fac
 
     :param seen: of all probes and all looks
     """
-    fresh = [one if -MAX_AHEAD <= one.age <= MAX_AGE or one.sign is Sign.STALE
-             else dataclasses.replace(one, sign=Sign.NOTHING) for one in seen]
     looks: dict[str, set[int]] = collections.defaultdict(set)
-    for one in fresh:
+    for one in seen:
         looks[one.probe].add(one.sample)
     return Facts(
-        guest=_guest(fresh, limits.samples), life=_life(fresh), silent=_silent(fresh),
-        off=_held(Sign.OFF, fresh, limits.samples),
-        declared=_held(Sign.DECLARED, fresh, limits.samples),
-        cut=_held(Sign.CUT, fresh, limits.samples), believed=limits.believe_forced_down,
+        guest=_guest(seen, limits.samples), life=_life(seen), silent=_silent(seen),
+        off=_held(Sign.OFF, seen, limits.samples),
+        declared=_held(Sign.DECLARED, seen, limits.samples),
+        cut=_held(Sign.CUT, seen, limits.samples), believed=limits.believe_forced_down,
         enough=bool(looks) and all(len(one) >= limits.samples for one in looks.values()),
         blind=checker.sees_others is False,
         storm=checker.lost * 100 > checker.others * limits.loss_percent)

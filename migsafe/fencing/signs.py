@@ -45,6 +45,7 @@ class Sign(enum.Enum):
     ANSWERS = 'answers'
     REACHABLE = 'reachable'
     OPENED = 'has volumes open'
+    HEARD = 'heartbeat of late'
     POWERED = 'power on'
     SILENT = 'silent'
     STALE = 'heartbeat stale'
@@ -62,6 +63,7 @@ MEANINGS: dict[Sign, tuple[Meaning, Strength, str]] = {
     Sign.ANSWERS: (A, Strength.PROOF, "the host's own software answers"),
     Sign.REACHABLE: (A, Strength.HINT, 'something answers at its address'),
     Sign.OPENED: (A, Strength.HINT, 'a storage has a session of it; those of the dead linger'),
+    Sign.HEARD: (A, Strength.HINT, 'Nova has a heartbeat of late; it may have died since'),
     Sign.POWERED: (A, Strength.HINT, 'its power is on; a host that hangs has power, too'),
     Sign.SILENT: (D, Strength.HINT, 'no answer in time; a partition looks the same'),
     Sign.STALE: (D, Strength.HINT, 'Nova has no heartbeat of late; a stopped service looks the '
@@ -80,7 +82,6 @@ class Observation:
     :param probe: its name
     :param sign: what it saw
     :param detail: in words for an operator
-    :param age: seconds since what it tells of; negative if the clock of who tells it is ahead
     :param boot_id: of the host, if it said that
     :param sequence: a number that only a living host counts up
     :param sample: which look of this verdict it is, from 0
@@ -89,7 +90,6 @@ class Observation:
     probe: str
     sign: Sign
     detail: str = ''
-    age: float = 0.0
     boot_id: str = ''
     sequence: int | None = None
     sample: int = 0

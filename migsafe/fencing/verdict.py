@@ -77,11 +77,14 @@ TABLE: tuple[Row, ...] = (
         'the host shows that it lives', 'do not evacuate its guests; if they have to go although '
         'it lives, migrate them'),
     Row('contradiction-off', {'life': Life.HINTED, 'off': True}, V.UNKNOWN,
-        'its BMC says that it is off, but something answers in its name',
-        'find out which machine answers, and which machine that BMC belongs to'),
+        'its BMC says that it is off, but there is a sign that it runs',
+        'if it was heard a moment ago, ask again once that is older than [DEFAULT] '
+        'service_down_time; else find out which machine answers, and which that BMC belongs to'),
     Row('contradiction-word', {'life': Life.HINTED, 'declared': True}, V.UNKNOWN,
         'it was forced down, but there is a sign that it runs',
-        'power it off, or start its nova-compute, which can say where the guest is'),
+        'if it was heard before it was fenced, ask again once its last heartbeat is older than '
+        '[DEFAULT] service_down_time; else power it off, or, if it is well, "openstack compute '
+        'service set --up HOST nova-compute"'),
     Row('host-may-live', {'life': Life.HINTED}, V.ALIVE,
         'there is a sign that it lives', f'if it hangs, {FENCE}'),
     Row('blind', {'blind': True}, V.UNKNOWN,

@@ -20,6 +20,9 @@ from typing import Any
 
 from migsafe.fencing.signs import Observation, Sign
 
+#: Seconds by which the clock of who asks may be ahead of that of who records heartbeats.
+CLOCKS = 5.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Record:
@@ -28,12 +31,25 @@ class Record:
     :param age: seconds since its last heartbeat by the clock of who asks; None if it never had one
     :param up: whether Nova takes it for up, see [DEFAULT] service_down_time
     :param reports: how many heartbeats it has sent
+    :param heard: whether the last one is of late, whatever was said of it; see :func:`of_late`
     """
 
     forced_down: bool
     up: bool
     age: float | None
     reports: int
+    heard: bool
+
+
+def of_late(age: float | None, service_down_time: float) -> bool:
+    """Whether a host that has sent a heartbeat may live by it.
+
+    One that is ahead of the own clock tells nothing of its age, and counts.
+
+    :param age: as :attr:`Record.age`
+    :param service_down_time: Nova's option, in seconds
+    """
+    return age is not None and age <= service_down_time + CLOCKS
 
 
 @dataclasses.dataclass(frozen=True)

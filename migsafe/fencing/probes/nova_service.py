@@ -22,8 +22,8 @@ from migsafe.fencing.signs import Observation, Sign
 class NovaService(Probe):
     """The heartbeat and ``forced_down``.
 
-    A heartbeat that is fresh is no sign of life by itself: the host may have died since. One that
-    comes between two looks is, whatever the clocks say.
+    A heartbeat of late is a hint: the host may have died since, and is silent for longer than
+    that soon. One that comes between two looks is proof, whatever the clocks say.
     """
 
     def look(self, host: str, instance_uuid: str) -> Sequence[Observation]:
@@ -33,9 +33,9 @@ class NovaService(Probe):
             return [self.saw(Sign.NOTHING, 'Nova has no nova-compute of this name')]
         told = ('no heartbeat yet' if record.age is None
                 else f'last heartbeat {record.age:.0f} seconds ago')
-        # NOTE: Nova takes one for down that was forced down, whatever its heartbeat says.
-        stale = not record.up and not record.forced_down
-        seen = [self.saw(Sign.STALE if stale else Sign.NOTHING, told, sequence=record.reports)]
+        # NOTE: not by "up": Nova takes one for down that was forced down, although it is heard.
+        seen = [self.saw(Sign.HEARD if record.heard else Sign.STALE, told,
+                         sequence=record.reports)]
         if record.forced_down:
             seen.append(self.saw(Sign.DECLARED))
         return seen

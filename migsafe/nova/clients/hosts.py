@@ -17,15 +17,18 @@ from typing import Any
 
 from nova import context as nova_context
 from nova import exception, objects, servicegroup
+from nova.conf import CONF
 from oslo_utils import timeutils
 
 from migsafe.fencing import examine
 from migsafe.fencing.examine import Fleet
-from migsafe.fencing.probes.base import Record, Site
+from migsafe.fencing.probes.base import Record, Site, of_late
 from migsafe.fencing.verdict import Judgement
 from migsafe.transaction.clients import Peer
 
 BINARY = 'nova-compute'
+#: What Nova's drivers of heartbeats read of a record.
+_BEATS = ('host', 'topic', 'binary', 'last_seen_up', 'created_at')
 
 
 def _service(host: str) -> Any:
@@ -41,11 +44,14 @@ def record(host: str) -> Record | None:
     if found is None:
         return None
     heard = found.last_seen_up
+    age = None if heard is None else timeutils.delta_seconds(
+        timeutils.normalize_time(heard), timeutils.utcnow())
+    # What is said of it is left out: Nova takes one for down that was forced down.
+    up = bool(servicegroup.API().service_is_up({'forced_down': False} | {
+        name: getattr(found, name) for name in _BEATS}))
     return Record(
-        forced_down=bool(found.forced_down), up=bool(servicegroup.API().service_is_up(found)),
-        age=None if heard is None else timeutils.delta_seconds(
-            timeutils.normalize_time(heard), timeutils.utcnow()),
-        reports=int(found.report_count))
+        forced_down=bool(found.forced_down), up=up and not found.forced_down, age=age,
+        reports=int(found.report_count), heard=up or of_late(age, CONF.service_down_time))
 
 
 def fleet(*apart: str) -> Fleet:

@@ -43,9 +43,9 @@ BMCS = ('true', 'true', 'true', 'dead', 'says-off', 'says-on', 'another-machine'
 WORDS = ('nobody', 'fencer', 'fencer', 'fencer', 'fencer', 'script')
 #: What is seen is kept as its place in this, which is quicker to compare than the sign.
 SIGNS = tuple(Sign)
-STALE_, DECLARED, RUNS, GONE, SILENT, REACHABLE, POWERED, OFF, NOTHING = map(SIGNS.index, (
-    Sign.STALE, Sign.DECLARED, Sign.GUEST_RUNS, Sign.GUEST_GONE, Sign.SILENT, Sign.REACHABLE,
-    Sign.POWERED, Sign.OFF, Sign.NOTHING))
+STALE_, HEARD, DECLARED, RUNS, GONE, SILENT, REACHABLE, POWERED, OFF, NOTHING = map(SIGNS.index, (
+    Sign.STALE, Sign.HEARD, Sign.DECLARED, Sign.GUEST_RUNS, Sign.GUEST_GONE, Sign.SILENT,
+    Sign.REACHABLE, Sign.POWERED, Sign.OFF, Sign.NOTHING))
 #: What each probe sees in each look, and whether a heartbeat came in between.
 Looks = tuple[tuple[tuple[int, ...], ...], bool]
 
@@ -182,7 +182,7 @@ class Cloud:
         else:
             over = tenant = storage = False
         return (
-            STALE_ if stale else NOTHING, DECLARED if self.declared(host, now) else NOTHING,
+            STALE_ if stale else HEARD, DECLARED if self.declared(host, now) else NOTHING,
             guest if over and host.up('out', now) and host.serves(now) else SILENT,
             guest if storage else SILENT, REACHABLE if tenant else SILENT,
             self.bmc(host, now) if sees else NOTHING)

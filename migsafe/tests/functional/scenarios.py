@@ -14,12 +14,14 @@
 from __future__ import annotations
 
 import collections
+import datetime
 import json
 import os
 from collections.abc import Callable
 from typing import Any
 
 import testtools
+from oslo_utils import timeutils
 
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import registry
@@ -107,7 +109,8 @@ class ScenarioTest(testtools.TestCase):
         self.lab.stack.reboot_host(host)
 
     def force_down(self, host: str) -> None:
-        """As an operator or masakari does who has fenced a host."""
+        """As an operator or masakari does who has fenced a host, when it was not heard for long."""
+        self.heard(host, datetime.timedelta(days=8))
         self.lab.stack.admin_api.put_service_force_down(
             self.lab.stack.computes[host].service_ref.uuid, True)
         self.addCleanup(self.force_up, host)
@@ -121,6 +124,18 @@ class ScenarioTest(testtools.TestCase):
         with self.lab.world.looking():
             service = objects.Service.get_by_compute_host(context, host)
             service.forced_down = False
+            service.last_seen_up = timeutils.utcnow(with_timezone=True)
+            service.save()
+
+    def heard(self, host: str, ago: datetime.timedelta) -> None:
+        """Set when Nova last heard of a host."""
+        from nova import context as nova_context
+        from nova import objects
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            service = objects.Service.get_by_compute_host(context, host)
+            service.last_seen_up = timeutils.utcnow(with_timezone=True) - ago
             service.save()
 
     def do(self, server: guests.Server, operation: str) -> case.NextStep:

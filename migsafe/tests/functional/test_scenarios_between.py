@@ -13,11 +13,13 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 
 from nova import context as nova_context
 from nova import objects
+from oslo_utils import timeutils
 
 from migsafe.replay.lab import steps
 from migsafe.tests.functional import scenarios
@@ -151,6 +153,8 @@ class TestInBetween(scenarios.ThirdHostTest):
             for host in (SOURCE, DESTINATION):
                 service = objects.Service.get_by_compute_host(context, host)
                 service.forced_down = down
+                service.last_seen_up = timeutils.utcnow(with_timezone=True) - (
+                    datetime.timedelta(days=8 * down))
                 service.save()
 
     def test_deletion(self):

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 import types
 import urllib.parse
@@ -71,6 +72,7 @@ class TestEvacuate(EvacuationTest):
         self.power_off(SOURCE)
         self.addCleanup(self.force_up, SOURCE)
         self.api.force_down(SOURCE)
+        self.heard(SOURCE, datetime.timedelta(days=8))
         self.assertEqual([server.uuid], [one.uuid for one in self.api.of_host(SOURCE)])
         self.assertEqual(('evacuated', f'to {DESTINATION}: ACTIVE'), self.run_it(server))
         self.assertEqual([DESTINATION], self.lab.observer(server).running_on())
@@ -93,6 +95,7 @@ class TestEvacuate(EvacuationTest):
         self.assertEqual([], self.lab.observer(server).running_on())
         self.addCleanup(self.force_up, SOURCE)
         self.api.force_down(SOURCE)
+        self.heard(SOURCE, datetime.timedelta(days=8))
         self.assertEqual('word', self.judge(SOURCE, server.uuid).row.name)
         self.assertEqual('evacuated', self.run_it(server, self.judge)[0])
         self.assertEqual([DESTINATION], self.lab.observer(server).running_on())

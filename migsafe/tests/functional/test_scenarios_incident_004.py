@@ -16,10 +16,7 @@ from __future__ import annotations
 import datetime
 
 import fixtures
-from nova import context as nova_context
-from nova import objects
 from nova.conf import CONF
-from oslo_utils import timeutils
 
 from migsafe.replay.lab import steps
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE, Meanwhile
@@ -50,15 +47,6 @@ class EvacuatedTest(EvacuationTest):
         self.heard(SOURCE, datetime.timedelta(days=8))
         self.addCleanup(self.heard, SOURCE, datetime.timedelta())
         return server
-
-    def heard(self, host, ago):
-        """Set when Nova last heard of a host."""
-        context = nova_context.get_admin_context()
-        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
-        with self.lab.world.looking():
-            service = objects.Service.get_by_compute_host(context, host)
-            service.last_seen_up = timeutils.utcnow(with_timezone=True) - ago
-            service.save()
 
 
 class TestStoppedNovaCompute(EvacuatedTest):

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from unittest import mock
 
@@ -209,6 +210,7 @@ class TestHeld(OwnerTest):
     def force_down(self, down):
         service = self.lab.stack.computes[SOURCE].service_ref.uuid
         self.lab.stack.admin_api.put_service_force_down(service, down)
+        self.heard(SOURCE, datetime.timedelta(days=8 * down))
 
     def image(self, server):
         """All that Nova knows of a guest's image, and of it the scheduler."""

@@ -235,7 +235,8 @@ def module(current):
 def service(host):
     """Nova's record of a nova-compute, which reports every ten seconds."""
     return types.SimpleNamespace(
-        host=host.name, forced_down=host.forced_down, report_count=int(host.heard // 10),
+        host=host.name, topic='compute', binary='nova-compute', created_at=EPOCH,
+        forced_down=host.forced_down, report_count=int(host.heard // 10),
         last_seen_up=EPOCH + datetime.timedelta(seconds=host.heard // 10 * 10))
 
 
@@ -249,8 +250,8 @@ class ServiceGroup:
         return self
 
     def service_is_up(self, found):
-        age = self._current().loop.now - self._current().hosts[found.host].heard
-        return not found.forced_down and age < 60
+        age = self._current().loop.now - self._current().hosts[found['host']].heard
+        return not found['forced_down'] and age < 60
 
 
 def _matches(row, filters):

@@ -17,6 +17,8 @@ from migsafe.tests.search import manager, neutron, world
 
 #: Seconds that lie between two things that are asked of one host.
 APART = 30
+#: Seconds that a host is silent for before it is evacuated; more than any two clocks are apart.
+SILENT = 9000
 
 
 class Requests:
@@ -226,7 +228,9 @@ class Requests:
         if row.get('deleted') or self.world.hosts[row['host']].powered or dest == row['host'] \
                 or not self._up(dest) or row['task_state'] not in (None, manager.MIGRATING):
             return
-        self.world.hosts[row['host']].forced_down = True
+        dead = self.world.hosts[row['host']]
+        # It is waited for until its last heartbeat is old, by each of the clocks.
+        dead.forced_down, dead.last_heard = True, dead.heard - SILENT
         instance = self._instance()
         instance.task_state = 'rebuilding'
         instance.save()

@@ -190,6 +190,14 @@ class TestRecords(HostTestCase):
         self.assertIsNone(self.services().record('cn7'))
         self.assertEqual(59, round(self.services().record('cn1').age))
 
+    def test_heard_of_late(self):
+        """Whatever was said of it; and nothing is old by a clock that is a little ahead."""
+        for number, (ago, forced, heard) in enumerate((
+                (5, True, True), (62, True, True), (62, False, True), (70, True, False),
+                (-900, True, True), (900, False, False))):
+            self.host(f'cn{number}', ago=ago, forced_down=forced)
+            self.assertIs(heard, self.services().record(f'cn{number}').heard, (ago, forced))
+
     def test_another_time_after_which_nova_takes_it_for_down(self):
         self.configure('service_down_time = 100')
         self.host('cn2', ago=70)

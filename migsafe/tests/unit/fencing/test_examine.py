@@ -18,7 +18,7 @@ import unittest
 from migsafe import exceptions
 from migsafe.fencing import examine, probes
 from migsafe.fencing.examine import Fleet
-from migsafe.fencing.probes.base import Answer, Record, Site
+from migsafe.fencing.probes.base import Answer, Record, Site, of_late
 from migsafe.fencing.signs import Sign
 
 HOST, INSTANCE = 'node13', 'b1f5a6c0-0000-4000-8000-000000000001'
@@ -31,7 +31,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.answers, self.asked = {HOST: Answer(Sign.SILENT)}, []
-        self.record = Record(True, False, 9.0, 7)
+        self.record = Record(True, False, 900.0, 7, heard=False)
         self.fleet = Fleet(('node11', 'node12'), 0)
 
     def ask(self, host, instance_uuid, seconds):
@@ -87,10 +87,24 @@ class TestExamine(Case):
             self.assertEqual(row, self.examine().row.name)
 
     def test_host_that_was_not_forced_down(self):
-        self.record = Record(False, False, 900.0, 7)
+        self.record = Record(False, False, 900.0, 7, heard=False)
         self.assertEqual('silence', self.examine().row.name)
         self.record = None
         self.assertEqual('silence', self.examine().row.name)
+
+    def test_word_about_a_host_that_was_heard_of_late(self):
+        """It is left from before, or false: the host may be restarted at this moment."""
+        for heard, row in ((True, 'contradiction-word'), (False, 'word')):
+            self.record = Record(True, False, 2.0, 7, heard)
+            self.assertEqual(row, self.examine().row.name)
+        self.record = Record(False, True, 2.0, 7, heard=True)
+        self.assertEqual('host-may-live', self.examine().row.name)
+
+    def test_of_late(self):
+        """A clock that is a little ahead of the recorder's makes no heartbeat old."""
+        for age, heard in ((None, False), (0.0, True), (60.0, True), (64.0, True), (66.0, False),
+                           (-1e6, True)):
+            self.assertIs(heard, of_late(age, 60))
 
     def test_probes_that_cannot_be_used(self):
         for names in (['no_such'], [], ['rpc', '']):
@@ -110,7 +124,8 @@ class TestSurvey(Case):
 
     def fleet_of(self, *, dead=(), forced=(), number=20):
         names = [f'node{one}' for one in range(number)]
-        self.records = {name: Record(name in forced, name not in (*dead, *forced), 5.0, 7)
+        self.records = {name: Record(name in forced, name not in (*dead, *forced), 5.0, 7,
+                                     heard=name not in (*dead, *forced))
                         for name in names}
         self.answers = {name: Answer(Sign.SILENT) for name in (*dead, *forced)}
 
@@ -136,7 +151,9 @@ class TestSurvey(Case):
     def test_nobody_answers_whoever_looks(self):
         self.fleet_of(forced=['node1'])
         self.answers = {host: Answer(Sign.SILENT) for host in self.records}
-        self.assertEqual({'blind'}, {one.row.name for one in self.survey().values()})
+        found = {host: one.row.name for host, one in self.survey().items()}
+        self.assertEqual('blind', found.pop('node1'))
+        self.assertEqual({'host-may-live'}, set(found.values()))
 
     def test_one_host_has_no_witness(self):
         self.fleet_of(forced=['node0'], number=1)

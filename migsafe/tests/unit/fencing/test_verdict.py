@@ -120,7 +120,7 @@ class TestFacts(unittest.TestCase):
     def test_one_look_that_differs(self):
         self.assertIs(HostVerdict.DEAD, judged(each(**self.DEAD)).verdict)
         for probe in self.DEAD:
-            for sign in (S.ANSWERS, S.REACHABLE, S.GUEST_RUNS, S.GUEST_GONE, S.POWERED):
+            for sign in (S.ANSWERS, S.HEARD, S.REACHABLE, S.GUEST_RUNS, S.GUEST_GONE, S.POWERED):
                 for place in range(SAMPLES):
                     signs = [self.DEAD[probe]] * SAMPLES
                     signs[place] = sign
@@ -134,16 +134,18 @@ class TestFacts(unittest.TestCase):
             self.assertEqual((False, False), (found.off, found.declared))
 
     def test_heartbeat_that_goes_on_whatever_the_clock_says(self):
-        seen = [Observation('nova', S.STALE, age=9000.0, sequence=7 + number // 2, sample=number)
+        seen = [Observation('nova', S.STALE, sequence=7 + number // 2, sample=number)
                 for number in range(SAMPLES)]
         self.assertEqual('host-lives', judged(
             seen + each(rpc=S.SILENT, word=S.DECLARED, bmc=S.OFF)).row.name)
 
-    def test_what_is_old_or_from_a_clock_that_is_ahead_tells_nothing(self):
-        for age, dead in ((0, True), (59, True), (61, False), (-4, True), (-6, False)):
-            seen = [dataclasses.replace(one, age=float(age))
-                    for one in each(rpc=S.SILENT, nova=S.DECLARED)]
-            self.assertIs(dead, judged(seen).verdict is HostVerdict.DEAD, age)
+    def test_heartbeat_of_late_speaks_against_each_proof(self):
+        for proofs in ({'word': S.DECLARED}, {'word': S.DECLARED, 'bmc': S.OFF},
+                       {'rbd': S.CUT, 'bmc': S.OFF}, {'rbd': S.CUT, 'word': S.DECLARED}):
+            self.assertIs(HostVerdict.DEAD, judged(each(rpc=S.SILENT, **proofs)).verdict)
+            found = judged(each(rpc=S.SILENT, nova=(S.STALE, S.HEARD, S.STALE), **proofs))
+            self.assertIs(HostVerdict.UNKNOWN, found.verdict, proofs)
+            self.assertIn('service_down_time', found.next)
 
     def test_another_boot_in_the_middle_is_no_word_of_the_guest(self):
         seen = [dataclasses.replace(one, boot_id=f'boot-{one.sample // 2}')
