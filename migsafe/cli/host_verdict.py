@@ -80,7 +80,7 @@ class HostExplain(base.One):
         parser.add_argument('judged_host', metavar='HOST', help='as "openstack compute service '
                             'list" names it')
         parser.add_argument('--instance', default='', metavar='UUID', help='judge it for this '
-                            'instance: a host that lives can say that it does not have the guest')
+                            'instance: the host is asked whether it has the guest')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:

@@ -27,10 +27,10 @@ OPTS: list[cfg.Opt] = [
         'dead, whoever asks for it. Nova itself takes one heartbeat that is late for proof; a '
         'stopped nova-compute or a partition then leads to a second copy of each guest, which '
         'destroys its disks. With the default probes a host is proven dead once its nova-compute '
-        'was forced down ("openstack compute service set --down") and does not answer any more, '
-        'which is what the tools for instance high availability do after they have fenced it, or '
-        'once it answers that the guest is not there. A tool that only disables the service has '
-        'to force it down, too.',
+        'was forced down ("openstack compute service set --down"), was not heard for [DEFAULT] '
+        'service_down_time and does not answer any more, which is what the tools for instance '
+        'high availability do after they have fenced it. A tool that only disables the service '
+        'has to force it down, too.',
     ),
     cfg.ListOpt(
         'probes',

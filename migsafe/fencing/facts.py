@@ -29,14 +29,6 @@ class Life(enum.Enum):
     NONE = 'none'
 
 
-class Guest(enum.Enum):
-    """The guest that is asked for, if one is."""
-
-    RUNS = 'runs'
-    GONE = 'gone'
-    UNKNOWN = 'unknown'
-
-
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """How much has to be seen.
@@ -55,7 +47,7 @@ class Limits:
 class Facts:
     """The columns of the table.
 
-    :param guest: where it was seen, by anybody; gone only if each look says so in one boot
+    :param guest: it was seen running there, by anybody
     :param life: the strongest sign of life in any look
     :param silent: at least one way to the host was tried, and each that was is silent
     :param off: its power was off in each look
@@ -67,7 +59,7 @@ class Facts:
     :param storm: too many hosts have fallen silent at once
     """
 
-    guest: Guest = Guest.UNKNOWN
+    guest: bool = False
     life: Life = Life.NONE
     silent: bool = False
     off: bool = False
@@ -88,7 +80,7 @@ def gather(seen: Sequence[Observation], checker: Checker, limits: Limits) -> Fac
     for one in seen:
         looks[one.probe].add(one.sample)
     return Facts(
-        guest=_guest(seen, limits.samples), life=_life(seen), silent=_silent(seen),
+        guest=any(one.sign is Sign.GUEST_RUNS for one in seen), life=_life(seen), silent=_silent(seen),
         off=_held(Sign.OFF, seen, limits.samples),
         declared=_held(Sign.DECLARED, seen, limits.samples),
         cut=_held(Sign.CUT, seen, limits.samples), believed=limits.believe_forced_down,
@@ -119,15 +111,6 @@ def _beats(seen: Sequence[Observation]) -> bool:
         if one.sequence is not None:
             counted[one.probe].add(one.sequence)
     return any(len(numbers) > 1 for numbers in counted.values())
-
-
-def _guest(seen: Sequence[Observation], samples: int) -> Guest:
-    if any(one.sign is Sign.GUEST_RUNS for one in seen):
-        return Guest.RUNS
-    boots = {one.boot_id for one in seen if one.boot_id}
-    if _held(Sign.GUEST_GONE, seen, samples) and len(boots) < 2:
-        return Guest.GONE
-    return Guest.UNKNOWN
 
 
 def _silent(seen: Sequence[Observation]) -> bool:

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from migsafe.fencing import facts
-from migsafe.fencing.facts import Facts, Guest, Life, Limits
+from migsafe.fencing.facts import Facts, Life, Limits
 from migsafe.fencing.signs import Checker, Observation
 from migsafe.text import shell
 
@@ -68,14 +68,13 @@ FENCE = ('power it off or fence it, look at its console, and say so with "openst
          'service set --down HOST nova-compute"')
 #: The first row that fits decides. The last one fits everything.
 TABLE: tuple[Row, ...] = (
-    Row('guest-runs', {'guest': Guest.RUNS}, V.ALIVE,
+    Row('guest-runs', {'guest': True}, V.ALIVE,
         'the guest was seen running there', 'do not evacuate it; start nova-compute there'),
-    Row('guest-gone', {'guest': Guest.GONE, 'declared': True, 'life': Life.PROVEN,
-                       'enough': True}, V.DEAD,
-        'the host itself says that this guest is not there, and its nova-compute was forced down'),
+    # One that lives can start a guest at any time: in the middle of a hard reboot it has none.
     Row('host-lives', {'life': Life.PROVEN}, V.ALIVE,
-        'the host shows that it lives', 'do not evacuate its guests; if they have to go although '
-        'it lives, migrate them'),
+        'the host shows that it lives', 'do not evacuate its guests: they can be started there, '
+        'or migrated, once "openstack compute service set --up HOST nova-compute" is said; to '
+        'have them started elsewhere power it off'),
     Row('contradiction-off', {'life': Life.HINTED, 'off': True}, V.UNKNOWN,
         'its BMC says that it is off, but there is a sign that it runs',
         'if it was heard a moment ago, ask again once that is older than [DEFAULT] '

@@ -105,12 +105,14 @@ class TestExplain(HostTestCase):
             self.answers['cn1'] = answer
             found = self.explained(3, 'cn1', '--instance', INSTANCE)
             self.assertEqual('ALIVE', found['Verdict'])
-            self.assertIn('migrate them' if answer != 'here' else 'start nova-compute',
+            self.assertIn('migrated' if answer != 'here' else 'start nova-compute',
                           found['Next'])
 
     def test_host_that_lives_says_that_the_guest_is_not_there(self):
         self.host('cn3', forced_down=True)
-        self.assertEqual('guest-gone', self.explained(0, 'cn3', '--instance', INSTANCE)['Row'])
+        found = self.explained(3, 'cn3', '--instance', INSTANCE)
+        self.assertEqual('host-lives', found['Row'])
+        self.assertIn('set --up cn3 nova-compute', found['Next'])
         self.assertIn(('compute', 'cn3', INSTANCE), self.asked)
 
     def test_unknown(self):

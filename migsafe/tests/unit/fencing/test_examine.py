@@ -81,7 +81,7 @@ class TestExamine(Case):
             self.assertIn(word, str(found))
 
     def test_guest_of_a_host_that_was_forced_down(self):
-        for sign, row in ((Sign.GUEST_GONE, 'guest-gone'), (Sign.GUEST_RUNS, 'guest-runs'),
+        for sign, row in ((Sign.GUEST_GONE, 'host-lives'), (Sign.GUEST_RUNS, 'guest-runs'),
                           (Sign.ANSWERS, 'host-lives')):
             self.answers[HOST] = Answer(sign, boot_id='boot-1')
             self.assertEqual(row, self.examine().row.name)
