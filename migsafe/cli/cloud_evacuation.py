@@ -56,13 +56,13 @@ class Evacuations(cloud.Cloud):
         self._send('POST', f'/servers/{uuid}/action',
                    {'evacuate': {'host': destination} if destination else {}}, MICROVERSION)
 
-    def force_down(self, host: str) -> None:
-        """Say that a host is fenced, in the one place that says it.
+    def force_down(self, host: str, down: bool = True) -> None:
+        """Say that a host is fenced, in the one place that says it, or take that back.
 
         :raises CloudError: with the cause
         """
         self._send('PUT', '/os-services/force-down', {
-            'host': host, 'binary': 'nova-compute', 'forced_down': True}, cloud.MICROVERSION)
+            'host': host, 'binary': 'nova-compute', 'forced_down': down}, cloud.MICROVERSION)
 
     def _send(self, method: str, path: str, body: dict[str, Any], version: str) -> None:
         response = cloud.bounded(lambda: self._adapter().request(

@@ -17,11 +17,12 @@ from typing import Any
 from oslo_utils import uuidutils
 
 from migsafe import exceptions
-from migsafe.cli import base, checker, cloud_evacuation, codes, evacuating, host_fence, show
+from migsafe.cli import base, checker, cloud, cloud_evacuation, codes, evacuating, host_fence, show
 from migsafe.fencing import fences
 from migsafe.fencing.turns import Turns
 from migsafe.fencing.verdict import HostVerdict, Judgement
 from migsafe.preflight.facts import Server
+from migsafe.text import shell
 
 WAIT = 600
 
@@ -98,8 +99,12 @@ class Evacuate(base.Command):
             self.say(f'{name}: {said}')
         if failed:
             raise _not_proven(found)
+        before = api.service(host)
         api.force_down(host)
         found = looks.explain(host, instance)
+        if found.verdict is HostVerdict.ALIVE:
+            raise _not_proven(found, _take_back(
+                api, host, before is not None and not before.forced_down))
         if found.verdict is not HostVerdict.DEAD:
             raise _not_proven(found)
 
@@ -111,6 +116,23 @@ def _wanted(api: cloud_evacuation.Evacuations,
         return wanted, sorted(api.of_host(wanted), key=lambda one: one.uuid), ''
     server = api.server(wanted)
     return server.host, [server], server.uuid
+
+
+def _take_back(api: cloud_evacuation.Evacuations, host: str, own: bool) -> str:
+    """Take the word back that a host is fenced, which lives, and say what became of that.
+
+    :param own: whether it is this run's; any other is its sayer's
+    """
+    why = 'it was forced down before, by whom is not known'
+    if own:
+        try:
+            api.force_down(host, down=False)
+        except cloud.CloudError as error:
+            why = f'this command has forced it down, and could not take that back ({error})'
+        else:
+            return '. That it is forced down, which this command had said, was taken back'
+    return (f'. IT IS FORCED DOWN IN NOVA, ALTHOUGH IT LIVES: {why}. Take it back: openstack '
+            f'compute service set --up {shell(host)} nova-compute')
 
 
 def _not_proven(found: Judgement, more: str = '') -> NotProven:

@@ -22,7 +22,8 @@ import migsafe.version
 from migsafe import journal as migsafe_journal
 from migsafe import process
 from migsafe.journal import separation
-from migsafe.text import masked
+from migsafe.nova.clients import hosts
+from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
 
@@ -55,13 +56,28 @@ def account(journal: migsafe_journal.Journal) -> None:
         gap(why)
 
 
+def word(host: str) -> str:
+    """What is to be done about it that this host, which lives, is said to be fenced; empty if it
+    is not, or that cannot be read now."""
+    try:
+        found = hosts.record(host)
+    except Exception as error:
+        LOG.debug('Whether %s is forced down cannot be read: %s', host, masked(error))
+        return ''
+    if found is None or not found.forced_down:
+        return ''
+    return (f'{host} LIVES AND IS FORCED DOWN in Nova, which is the word that it is fenced: its '
+            'guests may be evacuated, and started a second time, as soon as it is not heard. If '
+            f'it is well: openstack compute service set --up {shell(host)} nova-compute')
+
+
 def armed(journal: migsafe_journal.Journal, detail: str = '') -> None:
     """This host's live migrations are protected.
 
     :param detail: what an operator should know all the same
     :raises JournalError: it cannot be written
     """
-    _write(journal, True, _SEAMS, '; '.join(filter(None, (*_GAPS, detail))))
+    _write(journal, True, _SEAMS, '; '.join(filter(None, (*_GAPS, word(journal.host), detail))))
 
 
 def unarmed(conf: Any, host: str, why: str, create: bool = False) -> None:

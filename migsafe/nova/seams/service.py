@@ -192,6 +192,8 @@ def _report(journal: Journal) -> None:
     try:
         status.account(journal)
         status.armed(journal)
+        if word := status.word(journal.host):
+            LOG.error(word)
     except exceptions.JournalAway as error:
         LOG.error('The journal of %s can be read alone. No live migration begins until it can be '
                   'written (see [migsafe] enforce): %s', journal.host, masked(error))

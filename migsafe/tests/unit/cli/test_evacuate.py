@@ -11,7 +11,6 @@
 # under the License.
 """migsafe evacuate, with an API of Nova that is made up."""
 
-import contextlib
 import http.server
 import json
 import os
@@ -21,7 +20,7 @@ from unittest import mock
 import fixtures
 
 from migsafe import exceptions
-from migsafe.cli import evacuating
+from migsafe.cli import bus, evacuating
 from migsafe.fencing import fences, turns
 from migsafe.tests import api_server
 from migsafe.tests.unit.cli.test_host_fence import Fence
@@ -59,6 +58,8 @@ class EvacuateCase(HostTestCase):
             'id': uuid, 'name': f'vm{uuid[-1]}', 'status': 'ACTIVE', 'OS-EXT-STS:task_state': None,
             'OS-EXT-SRV-ATTR:host': 'cn3'} for uuid in (ONE, TWO)}
         self.sent, self.late = [], {}
+        #: what cn3 answers after it was forced down, and whether it was before
+        self.after, self.forced_down, self.takes_back = silent(), False, (200, {})
         #: what the API answers to an evacuation; what becomes of it
         self.accepts, self.outcome = (200, {}), self.arrives
         self.api = api_server.Server(Api)
@@ -94,11 +95,11 @@ class EvacuateCase(HostTestCase):
         path = path.removeprefix('/v2.1')
         if command == 'PUT':
             self.sent.append((path, body))
-            self.answers['cn3'] = silent()
+            self.answers['cn3'] = self.after
             with self.engine.begin() as connection:
-                connection.exec_driver_sql(
-                    "update services set forced_down = 1 where host = 'cn3'")
-            return 200, {}
+                connection.exec_driver_sql('update services set forced_down = '
+                                           f"{body['forced_down']:d} where host = 'cn3'")
+            return self.takes_back if not body['forced_down'] else (200, {})
         if command == 'POST':
             self.sent.append((path.split('/')[2], body['evacuate']))
             if self.accepts[0] != 409:
@@ -108,7 +109,7 @@ class EvacuateCase(HostTestCase):
         if path.startswith('/os-services'):
             return 200, {'services': [{
                 'host': 'cn3', 'binary': 'nova-compute', 'status': 'enabled', 'state': 'down',
-                'forced_down': False}] if 'host=cn3' in path else []}
+                'forced_down': self.forced_down}] if 'host=cn3' in path else []}
         if path.startswith('/servers/detail'):
             if 'name=' in path:
                 return 200, {'servers': [self.servers[ONE]]}
@@ -219,12 +220,12 @@ class TestHostThatIsNotProvenDead(EvacuateCase):
 
     def setUp(self):
         super().setUp()
-        self.fenced, self.said = [], 'its power is off'
+        self.fenced, self.outcome_of_fence = [], 'its power is off'
         self.enterContext(mock.patch.object(fences, 'load', lambda _conf: [Fence(self.act)]))
 
     def act(self):
         self.fenced.append('cn3')
-        return self.said
+        return self.outcome_of_fence
 
     def test_refused(self):
         self.host('cn3', silent(), ago=900)
@@ -246,20 +247,42 @@ class TestHostThatIsNotProvenDead(EvacuateCase):
 
     def test_fence_that_fails_evacuates_nothing(self):
         self.host('cn3', silent(), ago=900)
-        self.said = exceptions.MigsafeError('it says On')
+        self.outcome_of_fence = exceptions.MigsafeError('it says On')
         self.assertIn('it says On', self.refused('cn3', '--fence', '--yes'))
         self.assertEqual([], self.sent)
 
-    def test_bmc_that_says_off_while_the_host_lives(self):
-        self.host('cn3', silent(), ago=900)
+    def said(self):
+        return [body['forced_down'] for path, body in self.sent if 'force-down' in path]
 
-        def lies(*_args):
-            self.answers['cn3'] = 'here'
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(mock.patch(
-                'migsafe.cli.cloud_evacuation.Evacuations.force_down', lies))
-            self.assertIn('Nothing is evacuated', self.refused('cn3', '--fence', '--yes'))
-        self.assertEqual((['cn3'], []), (self.fenced, self.sent))
+    def test_bmc_that_says_off_while_the_host_lives(self):
+        """The word of this command would let its guests be started twice, later."""
+        self.host('cn3', silent(), ago=900)
+        self.after = 'here'
+        err = self.refused('cn3', '--fence', '--yes')
+        for word in ('Nothing is evacuated', 'was taken back'):
+            self.assertIn(word, err)
+        self.assertEqual((['cn3'], [True, False]), (self.fenced, self.said()))
+        self.assertEqual(2, len(self.sent))
+
+    def test_word_that_is_not_taken_back(self):
+        """It is another one's, or Nova does not do it."""
+        self.host('cn3', silent(), ago=900)
+        self.after = 'here'
+        for self.forced_down, self.takes_back, said in (
+                (True, (200, {}), [True]), (False, (403, {}), [True, False])):
+            self.answers['cn3'], self.sent = silent(), []
+            with self.engine.begin() as connection:
+                connection.exec_driver_sql('update services set forced_down = 0')
+            err = self.refused('cn3', '--fence', '--yes')
+            self.assertIn('ALTHOUGH IT LIVES', err)
+            self.assertIn('service set --up cn3 nova-compute', err)
+            self.assertEqual(said, self.said())
+
+    def test_host_that_is_not_known_to_live_keeps_the_word(self):
+        self.host('cn3', silent(), ago=900)
+        self.after = bus.Unreachable(bus='mq', seconds=1, reason='', service='x')
+        self.assertNotIn('--up', self.refused('cn3', '--fence', '--yes'))
+        self.assertEqual([True], self.said())
 
     def test_host_that_lives(self):
         self.host('cn3', 'here')

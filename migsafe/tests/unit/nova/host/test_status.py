@@ -17,6 +17,7 @@ import unittest
 from unittest import mock
 
 from migsafe import exceptions, process
+from migsafe.fencing.probes.base import Record
 from migsafe.nova.host import status as host_status
 from migsafe.nova.seams import service
 from migsafe.tests.unit.nova import hosts
@@ -75,6 +76,17 @@ class TestUnarmed(hosts.TwoHosts):
         self.assertTrue(self.status().armed)
         self.assertEqual('Devices are NOT guarded; transaction 7 hangs',
                          self.status().detail)
+
+    def test_living_host_that_is_said_to_be_fenced(self):
+        """Each report says so, as long as it is so, and the log of the start."""
+        for record, said in ((Record(True, False, 5.0, 7, heard=True), True),
+                             (Record(False, True, 5.0, 7, heard=True), False),
+                             (None, False), (OSError('away'), False)):
+            with mock.patch.object(host_status.hosts, 'record', side_effect=[record] * 2), \
+                    self.assertLogs(service.LOG.logger, 'INFO') as log:
+                service._report(self.journal)
+            for text in (self.status().detail, '\n'.join(log.output)):
+                self.assertIs(said, 'service set --up node13 nova-compute' in text, record)
 
     def test_an_account_for_the_rows_of_all_is_said(self):
         with mock.patch.object(self.journal, 'reach', return_value=None):
