@@ -89,9 +89,20 @@ class FenceLog:
         finally:
             os.close(handle)
 
-    def was_on(self, host: str) -> bool:
-        """Whether its BMC has said, within a cycle, that it had power."""
-        return host in self._lately('on')
+    def was_cut(self, host: str) -> bool:
+        """Whether its BMC was told to cut the power after it had said, within a cycle, that it had
+        some, and has not said so since.
+
+        What is dated later than now proves nothing; that it had power speaks against a cut before
+        that all the same.
+        """
+        on = cut = False
+        for said, timely in self._lines():
+            if said['host'] == host and said['what'] == 'on':
+                on, cut = timely, False
+            elif said['host'] == host and said['what'] == 'cut':
+                cut = on and timely
+        return cut
 
     def _open(self) -> int:
         os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
@@ -99,13 +110,18 @@ class FenceLog:
 
     def _lately(self, what: str) -> set[str]:
         """Hosts that have such a line of within a cycle; a clock that was ahead counts, too."""
-        found: set[str] = set()
+        return {said['host'] for said, timely in self._lines()
+                if said['what'] == what and (timely or said['at'] > time.time())}
+
+    def _lines(self) -> Iterator[tuple[dict[str, Any], bool]]:
+        """Each line that can be read, in the order in which they were written; and whether it is
+        of within a cycle, and not of later than now."""
         if not os.path.exists(self._path):
-            return found
+            return
         with open(self._path, encoding='utf-8', errors='replace') as handle:
             for line in handle:
                 with contextlib.suppress(ValueError, TypeError, KeyError):
                     said = jsonutils.loads(line)
-                    if said['what'] == what and float(said['at']) > time.time() - CYCLE:
-                        found.add(str(said['host']))
-        return found
+                    found = {'what': str(said['what']), 'host': str(said['host']),
+                             'at': float(said['at'])}
+                    yield found, time.time() - CYCLE < found['at'] <= time.time()

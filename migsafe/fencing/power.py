@@ -41,9 +41,9 @@ class WrongMachine(exceptions.MigsafeError):
 class StillOn(exceptions.MigsafeError):
     """It was told to switch off."""
 
-    message = ('The BMC %(address)s of host %(host)s does not say that the power is off, '
-               '%(seconds)d seconds after it was told to switch it off: %(found)s. Look at its '
-               'console; switch it off by hand.')
+    message = ('The BMC %(address)s of host %(host)s does not say %(looks)d times in a row that '
+               'the power is off, within %(seconds)d seconds: %(found)s. Look at its console; '
+               'switch it off by hand.')
 
 
 class Machine(abc.ABC):
@@ -54,6 +54,8 @@ class Machine(abc.ABC):
 
     def __init__(self, bmc: Bmc, seconds: float) -> None:
         self.bmc, self.seconds = bmc, seconds
+        #: what it said last while it was looked at whether it is off
+        self.last = ''
 
     @abc.abstractmethod
     def power(self) -> str:
@@ -71,36 +73,30 @@ class Machine(abc.ABC):
         :raises Exception: it does not answer, or refuses; it may have done it all the same
         """
 
-    def off(self, within: float) -> None:
-        """Switch it off by force, and see that it is.
+    def seen_off(self, looks: int, pause: float, within: float) -> None:
+        """See that it is off, and stays so.
 
-        :param within: seconds until it has to be off
-        :raises WrongMachine: it is another machine's; nothing was done
+        :param looks: how often in a row it has to say so
+        :param pause: seconds between two of them
+        :param within: seconds until it has to say so for the first time
+        :raises WrongMachine: it is another machine's
         :raises StillOn: it was not seen to be off
         """
-        found = ''
-        try:
-            self.cut()
-        except WrongMachine:
-            raise
-        except Exception as error:
-            # It may have done it all the same; what it says from now on tells.
-            found = masked(error)
-        end = time.monotonic() + within
-        while True:
+        end, times, found = time.monotonic() + within, 0, 'it says nothing'
+        while times < looks:
             try:
-                state = self.power()
-                if state == OFF:
-                    return
-                found = found or f'it says {state or "nothing"}'
+                self.last = self.power()
+                times = times + 1 if self.last == OFF else 0
+                found = f'it says {self.last or "nothing"}'
             except WrongMachine:
                 raise
             except Exception as error:
-                found = masked(error)
-            if time.monotonic() >= end:
+                times, found = 0, masked(error)
+            if not times and time.monotonic() >= end:
                 raise StillOn(address=self.bmc.address, host=self.bmc.host, seconds=within,
-                              found=found)
-            time.sleep(PAUSE)
+                              found=found, looks=looks)
+            if times < looks:
+                time.sleep(pause if times else PAUSE)
 
     def wrong(self, found: object) -> WrongMachine:
         """The error that it is another one."""

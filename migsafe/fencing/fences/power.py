@@ -16,12 +16,15 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
+from oslo_log import log as logging
+
 from migsafe import exceptions
 from migsafe.fencing import beats, bmc, power
 from migsafe.fencing.fence_log import FenceLog
 from migsafe.fencing.fences.base import Fence
 from migsafe.text import masked
 
+LOG = logging.getLogger(__name__)
 #: States in which a machine was seen with power.
 LIT = (power.ON, 'PoweringOn')
 
@@ -50,21 +53,23 @@ class OtherMachine(exceptions.MigsafeError):
                'remove the heartbeat.')
 
 
-class NeverSeenOn(exceptions.MigsafeError):
-    """What a BMC says that always says the same is no proof."""
+class NeverCut(exceptions.MigsafeError):
+    """What a BMC says that was not seen to switch anything is no proof."""
 
-    message = ('The BMC %(address)s says that host %(host)s is off, and nothing was switched: it '
-               'did not say before that it is on, and one that is wrong says the same. Look at '
-               'its console; if it is off, say so with "openstack compute service set --down '
+    message = ('The BMC %(address)s says that host %(host)s is off, and %(done)s: it was not seen '
+               'within the last hour, from this machine, to say that it is on and then to be '
+               'told to switch it off, and one that is wrong, or restarts, says the same. Look '
+               'at its console; if it is off, say so with "openstack compute service set --down '
                '%(shell:host)s nova-compute".')
 
 
 class PowerOff(Fence):
     """Power off by force.
 
-    It counts only if the same BMC has said, within the hour before, that the power was on: then it
-    does see this power. That is kept in the log of fences, so that a fence whose answer was lost
-    can be asked for again.
+    It counts only if the same BMC has said, within the hour before, that the power was on, was
+    told after that to cut it, and says several times in a row that it is off: then it does see
+    this power. That is kept in the log of fences, so that a fence whose answer was lost can be
+    asked for again.
     """
 
     #: as :attr:`migsafe.fencing.bmc.Bmc.protocol`
@@ -90,14 +95,43 @@ class PowerOff(Fence):
         machine = self.machine(known)
         try:
             state = machine.power()
-            if state in LIT:
-                log.add(host, 'on', fence=self.name)
-            if state != power.OFF:
-                machine.off(self.conf.fence_timeout)
         except exceptions.MigsafeError:
             raise
         except Exception as error:
             raise NotSwitched(host=host, address=known.address, reason=masked(error)) from None
-        if not log.was_on(host):
-            raise NeverSeenOn(host=host, address=known.address)
-        return f'{known.address} says that the power of machine {known.uuid} is off'
+        if state in LIT:
+            log.add(host, 'on', fence=self.name)
+        if state != power.OFF:
+            self._cut(machine, log)
+        if not log.was_cut(host):
+            raise NeverCut(host=host, address=known.address, done=(
+                'nothing was switched' if state == power.OFF else
+                f'it was told to switch it off when it said {state or "nothing"}'))
+        self._see(machine, log)
+        return (f'{known.address} says {self.conf.verdict_samples} times in a row that the power '
+                f'of machine {known.uuid} is off')
+
+    def _cut(self, machine: power.Machine, log: FenceLog) -> None:
+        """Tell it once, and log that it was told, whatever comes of that."""
+        told = True
+        try:
+            machine.cut()
+        except power.WrongMachine:
+            told = False
+            raise
+        except Exception as error:
+            # It may have done it all the same; what it says from now on tells.
+            LOG.warning('The BMC %s of host %s was told to switch it off: %s',
+                        machine.bmc.address, machine.bmc.host, masked(error))
+        finally:
+            if told:
+                log.add(machine.bmc.host, 'cut', fence=self.name)
+
+    def _see(self, machine: power.Machine, log: FenceLog) -> None:
+        try:
+            machine.seen_off(self.conf.verdict_samples, self.conf.verdict_interval,
+                             self.conf.fence_timeout)
+        finally:
+            if machine.last in LIT:
+                # It did not do it, and what it says later was not brought about by this.
+                log.add(machine.bmc.host, 'on', fence=self.name)

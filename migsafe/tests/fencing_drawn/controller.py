@@ -159,13 +159,13 @@ class Controller:
         if found.dead or not found.fenced or run.given >= GIVEN:
             return found.dead
         run.given += 1
-        believed = mock.patch.object(FenceLog, 'was_on', lambda _log, _host: True)
+        believed = mock.patch.object(FenceLog, 'was_cut', lambda _log, _host: True)
         with believed if self.credulous else contextlib.nullcontext():
             return any(run.command(self._conf(number)) for number in range(1 + run.cloud.two))
 
     def _conf(self, number: int) -> Any:
         return types.SimpleNamespace(
-            fence_timeout=0, fence_limit=LIMIT, state_path=str(self.state / str(number)),
+            fence_timeout=0, verdict_samples=3, verdict_interval=0, fence_limit=LIMIT, state_path=str(self.state / str(number)),
             evacuation_lock='', probe_timeout=0, heartbeat_directory='')
 
 

@@ -167,7 +167,7 @@ class Case(unittest.TestCase):
         path.chmod(0o600)
         return types.SimpleNamespace(
             bmc_file=str(path), probe_timeout=20.0, fence_timeout=60, fence_limit=3,
-            heartbeat_directory='',
+            heartbeat_directory='', verdict_samples=3, verdict_interval=0.1,
             state_path=str(self.base / 'migsafe'))
 
     def looks(self, **more):

@@ -111,7 +111,7 @@ class EmulatorTest(testtools.TestCase):
         os.chmod(path, 0o600)
         return types.SimpleNamespace(
             bmc_file=path, probe_timeout=30.0, fence_timeout=30, fence_limit=3,
-            heartbeat_directory='',
+            heartbeat_directory='', verdict_samples=3, verdict_interval=0.1,
             state_path=os.path.join(self.directory, 'state'))
 
     def looks(self, host=HOST, **more):
@@ -160,7 +160,7 @@ class TestFence(EmulatorTest):
         """It is off, as far as anybody can tell; the log that has seen it on is another's."""
         self.fence()
         shutil.rmtree(os.path.join(self.directory, 'state'))
-        error = self.assertRaises(power_fence.NeverSeenOn, self.fence)
+        error = self.assertRaises(power_fence.NeverCut, self.fence)
         self.assertIn('nothing was switched', str(error))
         self.assertEqual(1, len(self.requests.resets))
 

@@ -62,6 +62,34 @@ class TestFenceLog(unittest.TestCase):
         self.now -= 9 * fence_log.CYCLE
         self.assertRaises(fence_log.TooMany, self.fence, 'cn2', 1)
 
+    def test_power_that_was_cut(self):
+        """Only what was said on before, of late, and not since."""
+        for lines, cut in ((['on', 'cut'], True), (['cut', 'on'], False), (['cut'], False),
+                           (['on', 'cut', 'on'], False), (['on', 'cut', 'done', 'intent'], True),
+                           (['on', 'cut', 'on', 'cut'], True)):
+            host = '-'.join(lines)
+            for what in lines:
+                self.log().add(host, what)
+            self.assertIs(cut, self.log().was_cut(host), lines)
+        self.now += fence_log.CYCLE + 1
+        self.assertFalse(self.log().was_cut('on-cut'))
+
+    def test_lines_of_later_than_now_prove_nothing(self):
+        for ahead, cut in ((['on', 'cut'], False), (['cut'], False), (['on'], False)):
+            host = '-'.join(ahead)
+            for what in ('on', 'cut'):
+                self.now += 86400 * (what in ahead)
+                self.log().add(host, what)
+                self.now -= 86400 * (what in ahead)
+            self.assertIs(cut, self.log().was_cut(host), ahead)
+        for what in ('on', 'cut'):
+            self.log().add('cn1', what)
+        self.assertTrue(self.log().was_cut('cn1'))
+        self.now += 86400
+        self.log().add('cn1', 'on')
+        self.now -= 86400
+        self.assertFalse(self.log().was_cut('cn1'))
+
     def test_damaged_lines_hide_no_other(self):
         self.fence('cn1')
         path = os.path.join(self.directory, fence_log.NAME)

@@ -131,7 +131,7 @@ class TestFence(Case):
 
     def test_one_that_says_off_and_nothing_else(self):
         self.states = [OFF]
-        self.assertRaises(fence.NeverSeenOn, self.fence)
+        self.assertRaises(fence.NeverCut, self.fence)
         self.assertEqual([], self.downs)
 
     def test_not_off(self):

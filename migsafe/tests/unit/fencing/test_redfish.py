@@ -67,6 +67,7 @@ class Case(unittest.TestCase):
         os.chmod(path, mode)
         return types.SimpleNamespace(
             bmc_file=path, probe_timeout=3, fence_timeout=0, probes=['redfish'],
+            verdict_samples=3, verdict_interval=0,
             fences=['redfish'], state_path=os.path.join(self.directory, 'state'),
             fence_limit=3, heartbeat_directory='')
 
@@ -121,7 +122,7 @@ class TestFence(Case):
     def test_one_that_says_off_and_nothing_else(self):
         """It may be wrong, and the host on."""
         self.states = ['Off']
-        with self.assertRaises(fence.NeverSeenOn) as caught:
+        with self.assertRaises(fence.NeverCut) as caught:
             self.fence()
         for word in (HOST, 'nothing was switched', 'set --down node13 nova-compute'):
             self.assertIn(word, str(caught.exception))
@@ -134,7 +135,31 @@ class TestFence(Case):
         self.assertIn(MACHINE, self.fence())
         self.assertEqual(['ForceOff'], self.resets)
         with mock.patch.object(fence_log, 'CYCLE', 0):
-            self.assertRaises(fence.NeverSeenOn, self.fence)
+            self.assertRaises(fence.NeverCut, self.fence)
+
+    def test_bmc_that_does_nothing_and_says_off_while_it_restarts(self):
+        self.states = ['On']
+        self.assertRaises(power.StillOn, self.fence)
+        self.states = ['Off']
+        self.assertRaises(fence.NeverCut, self.fence)
+        self.assertEqual(['ForceOff'], self.resets)
+        self.states = ['On', 'On', 'Off']
+        self.fence()
+
+    def test_one_off_is_none(self):
+        self.states = ['On', 'On', 'Off', 'Off', 'On']
+        with self.assertRaises(power.StillOn) as caught:
+            self.fence()
+        self.assertIn('3 times in a row', str(caught.exception))
+        self.states = ['Off']
+        self.assertRaises(fence.NeverCut, self.fence)
+
+    def test_interrupt_once_it_was_told(self):
+        self.states, self.failure = ['On', 'On', 'Off'], KeyboardInterrupt()
+        self.assertRaises(KeyboardInterrupt, self.fence)
+        self.failure = None
+        self.assertIn(MACHINE, self.fence())
+        self.assertEqual(['ForceOff'], self.resets)
 
     def test_state_in_between_is_no_sight_of_its_power(self):
         for state, proof in (('PoweringOn', True), ('PoweringOff', False), (None, False)):
@@ -143,7 +168,10 @@ class TestFence(Case):
             if proof:
                 self.fence()
             else:
-                self.assertRaises(fence.NeverSeenOn, self.fence)
+                with self.assertRaises(fence.NeverCut) as caught:
+                    self.fence()
+                self.assertIn('was told to switch it off when', str(caught.exception))
+                self.assertEqual('ForceOff', self.resets[-1])
 
     def test_another_machine(self):
         """Also if it becomes another one in the middle."""
