@@ -12,18 +12,24 @@
 """This process as the one that looks at compute hosts: over Nova's database and message bus."""
 
 import functools
+from typing import TypeVar
 
 from oslo_config import cfg
+from oslo_log import log as logging
 from oslo_utils import uuidutils
 
 from migsafe.cli import bus, compute_services, fleet
 from migsafe.fencing import examine
 from migsafe.fencing.examine import Fleet
+from migsafe.fencing.machines import Machines
 from migsafe.fencing.probes.base import Answer, Record, Site
 from migsafe.fencing.signs import Sign
 from migsafe.fencing.verdict import Judgement
+from migsafe.text import masked
 from migsafe.transaction import answers
 
+LOG = logging.getLogger(__name__)
+T = TypeVar('T')
 #: Seconds to wait for Nova's database.
 DATABASE = 5.0
 #: Where nova-compute listens. From Nova 34 on the second is open while it is being stopped.
@@ -42,6 +48,9 @@ class Checker:
         self.services = compute_services.Services(conf, DATABASE)
         self._bus = bus.Bus(conf)
         self.site = Site(conf.migsafe, self.services.record, self._ask)
+        self._machines = Machines(conf.migsafe.state_path)
+        #: host -> which machine it says that it is
+        self._said: dict[str, str] = {}
 
     def explain(self, host: str, instance_uuid: str = '') -> Judgement:
         """Judge one host.
@@ -53,8 +62,8 @@ class Checker:
         """
         if self.services.record(host) is None:
             raise compute_services.NoSuchHost(host=host)
-        return examine.examine(host, instance_uuid, self.site,
-                               functools.partial(self._fleet, host))
+        return self._remember(examine.examine(host, instance_uuid, self.site,
+                                              functools.partial(self._fleet, host)))
 
     def survey(self) -> list[Judgement]:
         """Judge all hosts in one pass.
@@ -62,7 +71,16 @@ class Checker:
         :raises NoHosts: Nova's database cannot be read, or there are none
         :raises ConfigError: a probe cannot be used
         """
-        return examine.survey(self.services.records(), self.site)
+        return self._remember(examine.survey(self.services.records(), self.site))
+
+    def _remember(self, found: T) -> T:
+        """What hosts have said of themselves, for a fence once they say nothing any more."""
+        try:
+            self._machines.learn(self._said)
+        except OSError as error:
+            LOG.warning('Which machines hosts are could not be written to [migsafe] state_path, '
+                        'which "migsafe host fence" reads: %s', masked(error))
+        return found
 
     def _fleet(self, apart: str) -> Fleet:
         others: dict[str, Record] = {host: record for host, record in
@@ -82,7 +100,10 @@ class Checker:
                 reply = self._bus.call(
                     fleet.service_of(host, topic), 'guest_evidence',
                     seconds=seconds / len(TOPICS), uuid=asked, instance_uuid=asked)
-                return answers.sign(host, instance_uuid, reply)
+                answer = answers.sign(host, instance_uuid, reply)
+                if answer.machine:
+                    self._said[host] = answer.machine
+                return answer
             except bus.Silent:
                 continue
             except bus.NoAnswer as error:

@@ -100,7 +100,8 @@ OPTS: list[cfg.Opt] = [
         default='',
         help='File that says which BMC belongs to which host, for the probes and the fences '
         'redfish and ipmi: a section per host, with address, username, password, uuid, and if '
-        'needed system and ca_file of Redfish, or cipher_suite of IPMI. Mode 0600, and only '
+        'needed uuid_confirmed, system and ca_file of Redfish, or cipher_suite of IPMI. Mode '
+        '0600, and only '
         'where hosts are fenced: who reads it can switch hosts off.',
     ),
     cfg.ListOpt(

@@ -23,12 +23,20 @@ import os
 import stat
 import urllib.parse
 import uuid
+from collections.abc import Iterable
 
 from migsafe import exceptions
 
 NEEDED, MORE = ('address', 'username', 'password', 'uuid'), ('system', 'ca_file', 'cipher_suite')
+#: What an operator writes who has read the UUID on the host itself.
+CONFIRMED = 'uuid_confirmed'
+#: What boards have whose maker gave them no UUID, beside those in which all bytes are the same.
+PLACEHOLDERS = frozenset(map(uuid.UUID, (
+    '03000200-0400-0500-0006-000700080009', '00020003-0004-0005-0006-000700080009',
+    '12345678-1234-5678-90ab-cddeefaabbcc', '07090201-0103-0301-0807-060504030201')))
 #: The scheme of an address, and the name of its probe and fence.
 IPMI = 'ipmi'
+PORTS = {'https': 443, 'http': 80, IPMI: 623}
 #: Where passwords go over the wire in the clear, which is for simulators.
 LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 
@@ -42,6 +50,7 @@ class Bmc:
     :param system: path of the system in its Redfish service; empty if it has but one
     :param ca_file: certificates that it is checked by; empty: those of this machine
     :param cipher_suite: number of that of IPMI; empty: ipmitool asks for the best
+    :param confirmed: an operator has read the UUID on the host
     """
 
     host: str
@@ -52,6 +61,11 @@ class Bmc:
     system: str = ''
     ca_file: str = ''
     cipher_suite: str = ''
+    confirmed: bool = False
+
+    def is_machine(self, said: uuid.UUID) -> bool:
+        """Whether a UUID is that of this machine, in either order of the bytes."""
+        return said in (self.uuid, uuid.UUID(bytes_le=self.uuid.bytes))
 
     @property
     def where(self) -> urllib.parse.SplitResult:
@@ -81,12 +95,29 @@ def read(path: str) -> dict[str, Bmc]:
     except (OSError, ValueError, configparser.Error) as error:
         # NOTE: the text of an error of the parser quotes lines, passwords included.
         raise _refused(path, f'it cannot be read ({type(error).__name__})') from None
-    return {host: _bmc(path, host, dict(parser[host])) for host in parser.sections()}
+    found = {host: _bmc(path, host, dict(parser[host])) for host in parser.sections()}
+    _refuse_doubled(path, found.values())
+    return found
+
+
+def _refuse_doubled(path: str, found: Iterable[Bmc]) -> None:
+    """Two hosts that are one machine, or behind one BMC: one of them would be switched off for
+    the other."""
+    seen: dict[object, Bmc] = {}
+    for one in found:
+        where, swapped = one.where, uuid.UUID(bytes_le=one.uuid.bytes)
+        place = where.hostname, where.port or PORTS[where.scheme], one.system
+        for what, key in (('uuid', one.uuid), ('uuid', swapped), ('address', place)):
+            other = seen.setdefault(key, one)
+            if other is not one:
+                raise _refused(path, f'[{other.host}] and [{one.host}] have the same {what}. '
+                               'Correct the one that is wrong; a chassis with one BMC for both '
+                               'has a system of each')
 
 
 def _bmc(path: str, host: str, found: dict[str, str]) -> Bmc:
     missing = [name for name in NEEDED if not found.get(name)]
-    unknown = sorted(set(found) - {*NEEDED, *MORE})
+    unknown = sorted(set(found) - {*NEEDED, *MORE, CONFIRMED})
     if missing or unknown:
         raise _refused(path, f'[{host}] ' + (f'has no {missing[0]}' if missing else
                                              f'has {unknown[0]}, which is not known'))
@@ -97,10 +128,16 @@ def _bmc(path: str, host: str, found: dict[str, str]) -> Bmc:
         machine = uuid.UUID(found['uuid'])
     except ValueError:
         raise _refused(path, f'the uuid in [{host}] is none') from None
+    if machine in PLACEHOLDERS or len(set(machine.bytes)) == 1:
+        raise _refused(path, f'the uuid in [{host}] is a placeholder that many boards have, and '
+                       'tells no machine from another. Set one in its firmware, or leave the '
+                       'section out and fence the host in another way')
+    if found.get(CONFIRMED, 'no') not in ('yes', 'no'):
+        raise _refused(path, f'{CONFIRMED} in [{host}] must be yes or no')
     if not found.get('cipher_suite', '0').isdecimal():
         raise _refused(path, f'the cipher_suite in [{host}] is no number')
     return Bmc(host, found['address'], found['username'], found['password'], machine,
-               *(found.get(name, '') for name in MORE))
+               *(found.get(name, '') for name in MORE), found.get(CONFIRMED) == 'yes')
 
 
 def _usable(address: str) -> bool:

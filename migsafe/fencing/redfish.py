@@ -58,13 +58,10 @@ class Machine(power.Machine):
             verify=bmc.ca_file or True, server_side_retries=1, server_side_retries_delay=1,
             read_timeout=self.seconds, connect_timeout=self.seconds)
         system = root.get_system(bmc.system or None)
-        if not _same(bmc.uuid, system.uuid):
+        try:
+            same = bmc.is_machine(uuid.UUID(str(system.uuid)))
+        except ValueError:
+            same = False
+        if not same:
             raise self.wrong(system.uuid)
         return system
-
-
-def _same(machine: uuid.UUID, said: Any) -> bool:
-    try:
-        return uuid.UUID(str(said)) in (machine, uuid.UUID(bytes_le=machine.bytes))
-    except ValueError:
-        return False

@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from oslo_utils import uuidutils
+
 from migsafe.fencing.probes.base import Answer
 from migsafe.fencing.signs import Sign
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
@@ -73,4 +75,10 @@ def sign(host: str, instance_uuid: str, reply: Any) -> Answer:
     elif instance_uuid and found.guest is not GuestState.UNKNOWN:
         seen = Sign.GUEST_RUNS
     return Answer(seen, f'guest {found.guest.value}' if instance_uuid else '',
-                  found.boot_id or '')
+                  found.boot_id or '', _machine(host, reply))
+
+
+def _machine(host: str, reply: Any) -> str:
+    """Which machine a host says that it is; only of itself."""
+    said = reply.get('machine') if isinstance(reply, Mapping) and reply.get('host') == host else ''
+    return str(said) if isinstance(said, str) and uuidutils.is_uuid_like(said) else ''

@@ -14,14 +14,16 @@
 from __future__ import annotations
 
 import abc
+import os
 from typing import Any, ClassVar
 
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.fencing import beats, bmc, power
+from migsafe.fencing import beats, bmc, machines, power
 from migsafe.fencing.fence_log import FenceLog
 from migsafe.fencing.fences.base import Fence
+from migsafe.fencing.machines import Machines
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -47,10 +49,20 @@ class NotSwitched(exceptions.MigsafeError):
 class OtherMachine(exceptions.MigsafeError):
     """The file of BMCs and the host do not agree."""
 
-    message = ('Host %(host)s was not switched off: its heartbeat in [migsafe] '
-               'heartbeat_directory says that it is machine %(said)s, and [migsafe] bmc_file says '
-               'that it is %(wanted)s. Find out which of them is right, and correct the file or '
-               'remove the heartbeat.')
+    message = ('Host %(host)s was not switched off: it has said itself that it is machine '
+               '%(said)s (%(where)s), and [migsafe] bmc_file says that it is %(wanted)s. Find out '
+               'which of them is right, and correct the file, or remove what is old.')
+
+
+class NotConfirmed(exceptions.MigsafeError):
+    """A file that was filled from the BMCs proves nothing, if their cables or addresses are
+    mixed up."""
+
+    message = ('Host %(host)s was not switched off: which machine it is was never heard from '
+               'itself, here. "migsafe host list" on this machine hears it from all hosts that '
+               'live. For one that does not, compare /sys/class/dmi/id/product_uuid of the host, '
+               'from an inventory or its label, with %(wanted)s, and write uuid_confirmed = yes '
+               'into its section of [migsafe] bmc_file.')
 
 
 class NeverCut(exceptions.MigsafeError):
@@ -88,9 +100,7 @@ class PowerOff(Fence):
         known = self._bmcs.get(host)
         if known is None or known.protocol != self.PROTOCOL:
             raise NoBmc(host=host, protocol=self.PROTOCOL)
-        said = beats.machine_of(self.conf.heartbeat_directory, host, self.conf.probe_timeout)
-        if said not in (None, known.uuid):
-            raise OtherMachine(host=host, said=said, wanted=known.uuid)
+        self._check(known)
         log = FenceLog(self.conf.state_path, self.conf.fence_limit)
         machine = self.machine(known)
         try:
@@ -110,6 +120,25 @@ class PowerOff(Fence):
         self._see(machine, log)
         return (f'{known.address} says {self.conf.verdict_samples} times in a row that the power '
                 f'of machine {known.uuid} is off')
+
+    def _check(self, known: bmc.Bmc) -> None:
+        """See that the host has said itself which machine it is, and that it is this one.
+
+        A heartbeat, which more can forge, speaks only against that.
+
+        :raises OtherMachine: it has said something else
+        :raises NotConfirmed: it was not heard to say it
+        """
+        conf, host = self.conf, known.host
+        heard = Machines(conf.state_path).of(host)
+        for said, where in (
+                (heard, os.path.join(conf.state_path, machines.NAME)),
+                (beats.machine_of(conf.heartbeat_directory, host, conf.probe_timeout),
+                 'its heartbeat in [migsafe] heartbeat_directory')):
+            if said is not None and not known.is_machine(said):
+                raise OtherMachine(host=host, said=said, wanted=known.uuid, where=where)
+        if heard is None and not known.confirmed:
+            raise NotConfirmed(host=host, wanted=known.uuid)
 
     def _cut(self, machine: power.Machine, log: FenceLog) -> None:
         """Tell it once, and log that it was told, whatever comes of that."""

@@ -54,11 +54,15 @@ def of_late(age: float | None, service_down_time: float) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What came of a question to the plugin on a host."""
+    """What came of a question to the plugin on a host.
+
+    :param machine: which one it says that it is, by its own firmware; empty if it does not
+    """
 
     sign: Sign
     detail: str = ''
     boot_id: str = ''
+    machine: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

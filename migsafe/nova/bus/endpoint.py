@@ -85,11 +85,12 @@ class Endpoint:
     @discreet
     def guest_evidence(self, context: Any, uuid: Any, instance_uuid: Any,
                        **_later: Any) -> Answer:
-        """What this host's libvirt says of a guest."""
+        """What this host's libvirt says of a guest, and which machine the host is."""
         _check(uuid=uuid, instance_uuid=instance_uuid)
         p = self._participant
         found = p.clients.guests.evidence(instance_uuid).as_payload()
         found['rebooted'] = evidence.rebooted(p.journal.get(uuid), found['boot_id'])
+        found['machine'] = p.machine()
         # The source drives a migration from another thread of this process.
         found['job'] = found['job'] or (
             p.attempts.live(uuid)

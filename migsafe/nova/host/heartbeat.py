@@ -49,7 +49,7 @@ class Heartbeat:
             self._process = subprocess.Popen(
                 [sys.executable, '-I', beat_writer.__file__,
                  beats.path_of(conf.heartbeat_directory, self._host),
-                 str(conf.heartbeat_interval), self._host, self._machine(), process.boot_id()],
+                 str(conf.heartbeat_interval), self._host, machine_of(self._driver), process.boot_id()],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         except (OSError, ValueError) as error:
             LOG.error('The heartbeat of %s is not written ([migsafe] heartbeat_directory): %s',
@@ -61,11 +61,15 @@ class Heartbeat:
             self._process.stdin.close()
             self._process.poll()
 
-    def _machine(self) -> str:
-        try:
-            found = UUID.search(self._driver._host.get_connection().getSysinfo(0))
-            return str(uuid.UUID(found.group(1))) if found else ''
-        except Exception as error:
-            LOG.info('Which machine %s is, cannot be read from libvirt: %s', self._host,
-                     masked(error))
-            return ''
+
+def machine_of(driver: Any) -> str:
+    """Which machine this host is, by its own firmware; empty where libvirt does not tell.
+
+    :param driver: the libvirt driver
+    """
+    try:
+        found = UUID.search(driver._host.get_connection().getSysinfo(0))
+        return str(uuid.UUID(found.group(1))) if found else ''
+    except Exception as error:
+        LOG.debug('Which machine this is, cannot be read from libvirt: %s', masked(error))
+        return ''

@@ -82,6 +82,7 @@ class Participant:
         self.surroundings: Callable[[str], Surroundings]
         self.guest_facts: Callable[[str], dict[str, Any]]
         self.guests: Callable[[], list[str]]
+        self.machine: Callable[[], str] = lambda: ''
         self.qemu_ports: Callable[[], tuple[int, int] | None] = lambda: None
         self.way: Callable[[str, str], Path]
 

@@ -127,6 +127,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.guest_facts = functools.partial(
         guest_facts.of_guest, manager.driver, journal, cloud.guests)
     participant.guests = functools.partial(guest_facts.running, manager.driver)
+    participant.machine = functools.partial(heartbeat.machine_of, manager.driver)
     participant.qemu_ports = way.qemu_ports
     participant.way = functools.partial(_way, manager, others)
     participant.patrol = _patrol(manager, conf, journal)

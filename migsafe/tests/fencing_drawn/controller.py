@@ -35,6 +35,7 @@ from migsafe.fencing import bmc, fences, power
 from migsafe.fencing.fence_log import NAME, FenceLog
 from migsafe.fencing.fences.power import PowerOff
 from migsafe.fencing.verdict import Judgement
+from migsafe.preflight.facts import ComputeService
 from migsafe.tests.fencing_drawn import model, rules
 from migsafe.tests.fencing_drawn.model import Cloud, Host
 
@@ -43,7 +44,7 @@ FENCED, TOLD, AGAIN = 5, 10, 15
 GIVEN, LIMIT = 3, 2
 STATES = {model.OFF: power.OFF, model.POWERED: power.ON}
 MACHINE = uuid.UUID('4c4c4544-0051-3310-8054-b4c04f4d3132')
-BMC = bmc.Bmc('host', 'https://x', 'x', 'x', MACHINE)
+BMC = bmc.Bmc('host', 'https://x', 'x', 'x', MACHINE, confirmed=True)
 YES: Any = types.SimpleNamespace(fence=True, yes=True)
 QUIET: Any = types.SimpleNamespace(say=lambda text: None)
 
@@ -70,9 +71,14 @@ class Run:
         """What is seen now, or after the fence."""
         return self.table.judge(self.cloud, self.host, self.now + self.later).judgement
 
-    def force_down(self, _host: str) -> None:
-        """Say so in Nova."""
-        self.host.told = min(self.host.told, self.now + TOLD)
+    def service(self, _host: str) -> ComputeService:
+        """What Nova's API says of it."""
+        return ComputeService('host', True, False, self.cloud.declared(
+            self.host, self.now + self.later))
+
+    def force_down(self, _host: str, down: bool = True) -> None:
+        """Say so in Nova, or take it back."""
+        self.host.told = min(self.host.told, self.now + TOLD) if down else model.LENGTH * 2
         self.host.seen.clear()
         self.later = AGAIN
 

@@ -104,7 +104,7 @@ class EmulatorTest(testtools.TestCase):
 
     def conf(self, **more):
         values = {'address': f'http://127.0.0.1:{self.server.port}', 'username': USER,
-                  'password': PASSWORD, 'uuid': MACHINE, **more}
+                  'password': PASSWORD, 'uuid': MACHINE, 'uuid_confirmed': 'yes', **more}
         path = os.path.join(self.directory, 'bmcs')
         with open(path, 'w') as handle:
             handle.write(f'[{HOST}]\n' + ''.join(f'{k} = {v}\n' for k, v in values.items()))

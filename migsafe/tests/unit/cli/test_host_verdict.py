@@ -23,8 +23,10 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.cli import bus, checker, compute_services, config
+from migsafe.fencing import machines
 from migsafe.tests.unit.cli import base
 
+MACHINE = '4c4c4544-0051-3310-8054-b4c04f4d3132'
 INSTANCE = 'b1f5a6c0-0000-4000-8000-000000000001'
 PROBES = 'verdict_interval = 0\nprobe_timeout = 60'
 
@@ -67,7 +69,8 @@ class HostTestCase(base.CommandTestCase):
         self.asked.append((service.topic, service.server, arguments['instance_uuid']))
         answer = self.answers[service.server]
         if isinstance(answer, str):
-            return {'host': service.server, 'guest': answer, 'job': False, 'boot_id': 'b'}
+            return {'host': service.server, 'guest': answer, 'job': False, 'boot_id': 'b',
+                    'machine': MACHINE if service.server == 'cn1' else ''}
         raise answer
 
 
@@ -122,10 +125,11 @@ class TestExplain(HostTestCase):
         self.assertIn('service set --down cn3 nova-compute', found['Next'])
 
     def test_what_could_not_be_asked_is_no_silence(self):
+        self.host('cn3', ago=900)
         for error in (bus.Unreachable(bus='mq', seconds=1, reason='', service='x'),
                       bus.Refused(service='x', reason='', kind='OSError', remote=False)):
-            self.answers['cn2'] = error
-            self.assertEqual(5, self.run_command('host', 'explain', 'cn2')[0])
+            self.answers['cn3'] = error
+            self.assertEqual('nothing', self.explained(5, 'cn3')['Row'])
 
     def test_table_for_people(self):
         self.host('cn3', silent(), ago=900, forced_down=True)
@@ -163,6 +167,22 @@ class TestList(HostTestCase):
         rows = {row['Host']: row for row in self.rows('host', 'list', code=3)}
         self.assertEqual(('UNKNOWN', 'DEAD', 'ALIVE'), tuple(
             rows[name]['Verdict'] for name in ('cn6', 'cn7', 'cn5')))
+
+    def test_which_machines_they_are(self):
+        """It is remembered for a fence, after they have died."""
+        self.configure(f'[migsafe]\nstate_path = {self.state}')
+        known = machines.Machines(self.state)
+        for name in ('cn1', 'cn2'):
+            self.host(name)
+        for command in (('host', 'list'), ('host', 'explain', 'cn1')):
+            self.run_command(*command)
+            self.assertEqual(MACHINE, str(known.of('cn1')))
+            self.assertIsNone(known.of('cn2'))
+            known.learn({'cn1': 'x'})
+            self.assertIsNone(known.of('cn1'))
+        with open(os.path.join(self.state, machines.NAME), 'w') as handle:
+            handle.write('[')
+        self.assertIsNone(known.of('cn1'))
 
     def test_none(self):
         code, _out, err = self.run_command('host', 'list')

@@ -20,13 +20,14 @@ import uuid
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.fencing import bmc, fence_log, fences, power, probes
+from migsafe.fencing import bmc, fence_log, fences, machines, power, probes
 from migsafe.fencing.fences import power as fence
 from migsafe.fencing.signs import Sign
 
 HOST, MACHINE = 'node13', '4c4c4544-0051-3310-8054-b4c04f4d3132'
 OTHER = '4c4c4544-0051-3310-8054-b4c04f4d3133'
-GOOD = {'address': 'https://10.0.0.13', 'username': 'admin', 'password': 'hush', 'uuid': MACHINE}
+GOOD = {'address': 'https://10.0.0.13', 'username': 'admin', 'password': 'hush', 'uuid': MACHINE,
+        'uuid_confirmed': 'yes'}
 
 
 class Case(unittest.TestCase):
@@ -181,6 +182,26 @@ class TestFence(Case):
         self.assertRaises(power.WrongMachine, self.fence)
         self.assertEqual([], self.resets)
 
+    def test_machine_that_the_host_has_said(self):
+        """Or an operator; a file that was filled from the BMCs says the same as they do."""
+        self.states = ['On', 'On', 'Off']
+        conf = self.conf(uuid_confirmed='')
+        with mock.patch.object(self, 'conf', lambda: conf):
+            with self.assertRaises(fence.NotConfirmed) as caught:
+                self.fence()
+            for word in (HOST, MACHINE, 'uuid_confirmed = yes', 'migsafe host list'):
+                self.assertIn(word, str(caught.exception))
+            known = machines.Machines(conf.state_path)
+            known.learn({HOST: OTHER, 'node14': MACHINE})
+            with self.assertRaises(fence.OtherMachine) as caught:
+                self.fence()
+            for word in (HOST, MACHINE, OTHER, 'machines.json'):
+                self.assertIn(word, str(caught.exception))
+            self.assertEqual([], self.resets)
+            known.learn({HOST: MACHINE})
+            self.assertEqual(uuid.UUID(MACHINE), known.of('node14'))
+            self.fence()
+
     def test_lost_answer(self):
         self.failure, self.states = TimeoutError('no answer'), ['On', 'On', 'Off']
         self.fence()
@@ -227,7 +248,7 @@ class TestFile(Case):
     def test_refused(self):
         for mode in (0o640, 0o604, 0o660):
             self.assertIn('chmod 600', self.refused(mode=mode))
-        for name in GOOD:
+        for name in bmc.NEEDED:
             self.assertIn(f'has no {name}', self.refused(**{name: ''}))
         self.assertIn('has colour', self.refused(colour='blue'))
         self.assertIn('uuid', self.refused(uuid='4711'))
@@ -240,6 +261,33 @@ class TestFile(Case):
             self.assertIn('cannot be read', self.refused(text))
         with self.assertRaises(exceptions.ConfigError):
             bmc.read('/nonexistent/bmcs')
+
+    def test_uuid_that_many_have(self):
+        for machine in ('00000000-0000-0000-0000-000000000000',
+                        'ffffffff-ffff-ffff-ffff-ffffffffffff',
+                        'FEFEFEFE-FEFE-FEFE-FEFE-FEFEFEFEFEFE',
+                        '03000200-0400-0500-0006-000700080009',
+                        '00020003-0004-0005-0006-000700080009'):
+            self.assertIn(f'[{HOST}] is a placeholder', self.refused(uuid=machine))
+        self.assertIn('must be yes or no', self.refused(uuid_confirmed='maybe'))
+
+    def test_two_hosts_that_are_one(self):
+        """By their UUID in either order of the bytes, or by where their BMC is."""
+        swapped = str(uuid.UUID(bytes_le=uuid.UUID(MACHINE).bytes))
+        for more, what in (({'address': 'https://10.0.0.14'}, 'uuid'),
+                           ({'address': 'https://10.0.0.14', 'uuid': swapped}, 'uuid'),
+                           ({'uuid': OTHER}, 'address'),
+                           ({'uuid': OTHER, 'address': 'https://10.0.0.13:443/'}, 'address'),
+                           ({'uuid': OTHER, 'system': '/1'}, ''),
+                           ({'uuid': OTHER, 'address': 'https://10.0.0.13:444'}, ''),
+                           ({'uuid': OTHER, 'address': 'https://10.0.0.14'}, '')):
+            text = ''.join(f'[{host}]\n' + ''.join(
+                f'{name} = {value}\n' for name, value in section.items())
+                for host, section in ((HOST, GOOD), ('node14', GOOD | more)))
+            if what:
+                self.assertIn(f'[{HOST}] and [node14] have the same {what}', self.refused(text))
+            else:
+                self.assertEqual({HOST, 'node14'}, set(bmc.read(self.conf(text).bmc_file)))
 
     def test_clear_text_is_for_simulators(self):
         found = bmc.read(self.conf(address='http://127.0.0.1:8000').bmc_file)

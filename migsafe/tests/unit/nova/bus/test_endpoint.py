@@ -26,8 +26,10 @@ from migsafe.preflight.surroundings import Surroundings
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.preflight import cases
 from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import answers
 
 SECRET = 'AQBhush4711=='
+MACHINE = '4c4c4544-0051-3310-8054-b4c04f4d3132'
 ASKED = {'uuid': fake.MIGRATION, 'instance_uuid': fake.INSTANCE,
          'verdict': 'ABORT'}
 
@@ -54,6 +56,16 @@ class TestDiscreet(hosts.TwoHosts):
             getattr(self.endpoint, method)(None, **ASKED)
         return caught.exception, ''.join(
             traceback.format_exception(caught.exception))
+
+    def test_which_machine_it_is(self):
+        self.dst.participant.machine = lambda: MACHINE
+        asked = {name: ASKED[name] for name in ('uuid', 'instance_uuid')}
+        for machine, heard in ((MACHINE, MACHINE), ('', ''), ('x' * 9000, ''), (7, '')):
+            self.dst.participant.machine = lambda machine=machine: machine
+            reply = self.endpoint.guest_evidence(None, **asked)
+            self.assertEqual(heard, answers.sign(fake.DST, '', reply).machine)
+            # only of itself
+            self.assertEqual('', answers.sign(fake.SRC, '', reply).machine)
 
     def test_no_error_brings_a_secret_along(self):
         for name in ('migsafe.journal.Journal.get',
