@@ -22,7 +22,7 @@ from migsafe.cli import bus, compute_services, fleet
 from migsafe.fencing import examine
 from migsafe.fencing.examine import Fleet
 from migsafe.fencing.machines import Machines
-from migsafe.fencing.probes.base import Answer, Record, Site
+from migsafe.fencing.probes.base import Answer, Site
 from migsafe.fencing.signs import Sign
 from migsafe.fencing.verdict import Judgement
 from migsafe.text import masked
@@ -83,11 +83,7 @@ class Checker:
         return found
 
     def _fleet(self, apart: str) -> Fleet:
-        others: dict[str, Record] = {host: record for host, record in
-                                     self.services.records().items()
-                                     if host != apart and not record.forced_down}
-        up = tuple(host for host, record in others.items() if record.up)
-        return Fleet(up, len(others) - len(up))
+        return examine.fleet(self.services.records(), apart)
 
     def _ask(self, host: str, instance_uuid: str, seconds: float) -> Answer:
         """Ask the plugin on a host, wherever its nova-compute listens.

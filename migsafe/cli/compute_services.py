@@ -33,7 +33,8 @@ OPTS = (cfg.IntOpt('service_down_time', default=60),
         cfg.StrOpt('servicegroup_driver', default='db'))
 TABLE = sa.table(
     'services', *map(sa.column, ('host', 'binary', 'deleted', 'forced_down', 'report_count')),
-    sa.column('last_seen_up', sa.DateTime), sa.column('created_at', sa.DateTime))
+    sa.column('last_seen_up', sa.DateTime), sa.column('created_at', sa.DateTime),
+    sa.column('updated_at', sa.DateTime))
 _RUNS = sa.table('migrations', *map(sa.column, (
     'id', 'uuid', 'instance_uuid', 'status', 'source_compute', 'dest_compute', 'migration_type',
     'deleted')), sa.column('created_at', sa.DateTime))
@@ -132,7 +133,7 @@ class Services:
         return Record(
             forced_down=forced, age=_since(heard, now), reports=int(row.report_count or 0),
             up=not forced and since is not None and abs(since) <= seconds,
-            heard=of_late(since, seconds))
+            heard=of_late(since, seconds), changed=_since(row.updated_at, now))
 
     def _rows(self) -> list[Any]:
         found = self._read()

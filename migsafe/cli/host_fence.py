@@ -12,17 +12,17 @@
 """``migsafe host fence``: power off a host that is not known to live."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from migsafe import exceptions
 from migsafe.cli import base, checker, codes, show
 from migsafe.fencing import fences
-from migsafe.fencing.facts import Life
+from migsafe.fencing.facts import Facts, Life
 from migsafe.fencing.fence_log import FenceLog
 from migsafe.fencing.fences.base import Fence
 from migsafe.fencing.turns import Turns
-from migsafe.fencing.verdict import HostVerdict, Judgement
+from migsafe.fencing.verdict import MORE_LOOKS, TABLE, HostVerdict, Judgement
 
 WARNING = """\
 You are about to fence {host}: what runs there ends at once, whether it is well or not.
@@ -111,12 +111,28 @@ def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, st
     return done, failed
 
 
+#: What speaks against a fence, and the row of the table of verdicts that says so in words.
+AGAINST: tuple[tuple[Callable[[Facts], bool], str], ...] = (
+    (lambda found: found.life is Life.PROVEN, 'host-lives'),
+    (lambda found: found.blind, 'blind'),
+    (lambda found: found.storm, 'storm'),
+    (lambda found: found.alone, 'alone'),
+    (lambda found: not found.enough, MORE_LOOKS),
+)
+
+
 def check(found: Judgement) -> None:
     """Fence only what does not show that it lives, and only with open eyes.
 
     :raises NotFenced: with the reason
     """
-    if found.found.life is Life.PROVEN or found.found.blind or found.found.storm:
-        raise NotFenced(host=found.host, why=found.row.why, seen='; '.join(found.told),
-                        next=f'Next: {found.next}' if found.next else
-                        'Nothing has to be fenced for this guest')
+    for speaks, name in AGAINST:
+        if speaks(found.found):
+            row = next(row for row in TABLE if row.name == name)
+            raise NotFenced(host=found.host, why=row.why, seen='; '.join(found.told),
+                            next=f'Next: {row.to_do(found.host)}')
+    if not found.found.stale and not found.found.declared:
+        raise NotFenced(host=found.host, seen='; '.join(found.told), why=(
+            'Nova has a heartbeat of it of late, or was not asked for one'), next=(
+            'Next: wait until that is older than [DEFAULT] service_down_time; [migsafe] probes '
+            'has to name nova_service. If it hangs and goes on reporting, switch it off by hand'))

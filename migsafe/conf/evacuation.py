@@ -64,8 +64,17 @@ OPTS: list[cfg.Opt] = [
         min=0,
         max=100,
         help='Share of the other compute hosts, in percent, that may be without a heartbeat at '
-        'the same time. With more than that no silent host is called dead: a broken network or '
-        'message bus looks just so. Hosts that are forced down do not count.',
+        'the same time, and share of those with one that may not answer. With more than that no '
+        'silent host is called dead: a broken network or message bus looks just so. Hosts that '
+        'were forced down count for an hour.',
+    ),
+    cfg.BoolOpt(
+        'evacuate_without_witness',
+        default=False,
+        help='Whether a host may be dead although there is no other one that could show that it '
+        'is not whoever looks that is cut off. A cloud of two compute hosts needs it, where the '
+        'second one looks at the first. Then nothing but the word of who has fenced a host keeps '
+        'one that is cut off itself from starting the guests of the other one.',
     ),
     cfg.ListOpt(
         'reach',

@@ -28,7 +28,7 @@ from migsafe.fencing.verdict import Judgement
 from migsafe.text import masked
 
 #: Others that are asked, to see whether it is not whoever asks that is cut off.
-WITNESSES = 3
+WITNESSES = 10
 #: Hosts that are looked at at the same time, with a thread for each look.
 AT_ONCE = 100
 #: Seconds more than its own time-out that a probe has.
@@ -38,14 +38,25 @@ OTHER = 'other'
 
 @dataclasses.dataclass(frozen=True)
 class Fleet:
-    """The other compute hosts, but for those that are forced down.
+    """The other compute hosts.
 
     :param up: names of those that Nova takes for up
-    :param lost: how many it takes for down
+    :param lost: how many have fallen silent, see :attr:`Record.lost`
     """
 
     up: tuple[str, ...] = ()
     lost: int = 0
+
+
+def fleet(records: Mapping[str, Record], *apart: str) -> Fleet:
+    """The other hosts by Nova's records.
+
+    :param records: host -> its record, of all that there are
+    :param apart: hosts that do not count: the one that is judged, and the one that judges
+    """
+    others = {host: one for host, one in records.items() if host not in apart}
+    return Fleet(tuple(host for host, one in others.items() if one.up),
+                 sum(one.lost for one in others.values()))
 
 
 def examine(host: str, instance_uuid: str, site: Site, fleet: Callable[[], Fleet],
@@ -73,8 +84,9 @@ def examine(host: str, instance_uuid: str, site: Site, fleet: Callable[[], Fleet
             (OTHER, host, instance_uuid, name): _question(site, name) for name in witnesses},
         _seconds(conf, len(samples)))
     if witnesses:
-        checker = dataclasses.replace(checker, sees_others=any(
-            _lives(answers[OTHER, host, instance_uuid, name]) for name in witnesses))
+        seen = sum(_lives(answers[OTHER, host, instance_uuid, name]) for name in witnesses)
+        checker = dataclasses.replace(checker, sees_others=seen > 0, asked=len(witnesses),
+                                      unheard=len(witnesses) - seen)
     return verdict.judge(host, _seen(host, instance_uuid, made, samples, answers), checker,
                          _limits(conf, confirmed))
 
@@ -112,19 +124,20 @@ def _judged(records: Mapping[str, Record], seen: Mapping[str, Sequence[Observati
     """Judge each host, with all others as the fleet."""
     living = {host for host, looks in seen.items() if any(
         one.meaning is Meaning.ALIVE and one.strength is Strength.PROOF for one in looks)}
-    counted = {host: record.up for host, record in records.items() if not record.forced_down}
-    up = [host for host, is_up in counted.items() if is_up]
+    everybody = fleet(records)
+    up = set(everybody.up)
+    unheard = up - living
 
     def checker(host: str) -> Checker:
-        sees = bool(living - {host}) if len(up) > up.count(host) else None
-        others = len(counted) - (host in counted)
-        return Checker(sees, others, others - len(up) + up.count(host))
+        asked, lost = len(up - {host}), everybody.lost - records[host].lost
+        return Checker(bool(living - {host}) if asked else None, asked + lost, lost, asked,
+                       len(unheard - {host}))
     return [verdict.judge(host, seen[host], checker(host), _limits(conf)) for host in records]
 
 
 def _limits(conf: Any, confirmed: bool = False) -> Limits:
     return Limits(conf.verdict_samples, conf.fleet_loss_percent,
-                  conf.believe_forced_down or confirmed)
+                  conf.believe_forced_down or confirmed, conf.evacuate_without_witness)
 
 
 def _seconds(conf: Any, samples: int) -> float:

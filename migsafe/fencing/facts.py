@@ -34,13 +34,15 @@ class Limits:
     """How much has to be seen.
 
     :param samples: looks of each probe
-    :param loss_percent: share of the other hosts that may lose their heartbeat at the same time
+    :param loss_percent: share of the other hosts that may fall silent at the same time
     :param believe_forced_down: whether a word is enough where all is silent
+    :param without_witness: whether nobody has to show that who looks is not cut off
     """
 
     samples: int = 3
     loss_percent: int = 30
     believe_forced_down: bool = True
+    without_witness: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +56,11 @@ class Facts:
     :param declared: it was forced down in each look
     :param cut: the storage accepts nothing of it, in each look
     :param believed: whether a word is enough where all is silent
+    :param stale: Nova had no heartbeat of late, in each look
     :param enough: each probe has looked often enough
     :param blind: whoever looks sees no other host either
-    :param storm: too many hosts have fallen silent at once
+    :param alone: there is no other host that could be seen, and has to be
+    :param storm: too many hosts have fallen silent at once, by their records or when asked
     """
 
     guest: bool = False
@@ -66,8 +70,10 @@ class Facts:
     declared: bool = False
     cut: bool = False
     believed: bool = True
+    stale: bool = False
     enough: bool = True
     blind: bool = False
+    alone: bool = False
     storm: bool = False
 
 
@@ -85,8 +91,10 @@ def gather(seen: Sequence[Observation], checker: Checker, limits: Limits) -> Fac
         declared=_held(Sign.DECLARED, seen, limits.samples),
         cut=_held(Sign.CUT, seen, limits.samples), believed=limits.believe_forced_down,
         enough=bool(looks) and all(len(one) >= limits.samples for one in looks.values()),
-        blind=checker.sees_others is False,
-        storm=checker.lost * 100 > checker.others * limits.loss_percent)
+        stale=_held(Sign.STALE, seen, limits.samples), blind=checker.sees_others is False,
+        alone=checker.sees_others is None and not limits.without_witness,
+        storm=any(silent * 100 > all_ * limits.loss_percent for silent, all_ in (
+            (checker.lost, checker.others), (checker.unheard, checker.asked))))
 
 
 def _held(sign: Sign, seen: Iterable[Observation], samples: int) -> bool:

@@ -110,10 +110,14 @@ class Checker:
     """Who looks, and what else it sees.
 
     :param sees_others: whether another host answered; None if there is none that could
-    :param others: other hosts that nobody has forced down
+    :param others: other hosts, but for those that were forced down long ago
     :param lost: how many of these have no heartbeat of late
+    :param asked: how many of these were asked now, of those that have one
+    :param unheard: how many of those did not answer
     """
 
     sees_others: bool | None = None
     others: int = 0
     lost: int = 0
+    asked: int = 0
+    unheard: int = 0

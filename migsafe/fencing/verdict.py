@@ -59,6 +59,10 @@ class Row:
         """Whether all columns have these values."""
         return all(getattr(found, column) == value for column, value in self.when.items())
 
+    def to_do(self, host: str) -> str:
+        """What would change the verdict; empty if nothing has to."""
+        return self.next.replace('HOST', shell(host))
+
 
 V = HostVerdict
 #: The one row that more looks would change.
@@ -91,8 +95,12 @@ TABLE: tuple[Row, ...] = (
         'look at the network and the message bus of this host, or ask from another one'),
     Row('storm', {'storm': True}, V.UNKNOWN,
         'too many hosts have fallen silent at once, which is how a broken network or message bus '
-        'looks', 'find the cause; hosts that are really off count no more once they are forced '
-        'down'),
+        'looks', 'find the cause; hosts that are really off count no more an hour after they '
+        'were forced down. If so many are really off, raise [migsafe] fleet_loss_percent'),
+    Row('alone', {'alone': True}, V.UNKNOWN,
+        'there is no other host that could show that whoever looks is not the one that is cut '
+        'off', 'ask from a machine that sees another compute host; in a cloud of two, see [migsafe] '
+        'evacuate_without_witness'),
     Row(MORE_LOOKS, {'enough': False}, V.UNKNOWN,
         'not every probe has looked often enough', 'ask again'),
     Row('off-and-word', {'silent': True, 'off': True, 'declared': True}, V.DEAD,
@@ -141,7 +149,7 @@ class Judgement:
     @property
     def next(self) -> str:
         """What would change the verdict; empty if nothing has to."""
-        return self.row.next.replace('HOST', shell(self.host))
+        return self.row.to_do(self.host)
 
     @property
     def told(self) -> list[str]:

@@ -22,6 +22,8 @@ from migsafe.fencing.signs import Observation, Sign
 
 #: Seconds by which the clock of who asks may be ahead of that of who records heartbeats.
 CLOCKS = 5.0
+#: Seconds for which a silent host that was forced down counts as one that has just fallen silent.
+LATELY = 3600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Record:
     :param up: whether Nova takes it for up, see [DEFAULT] service_down_time
     :param reports: how many heartbeats it has sent
     :param heard: whether the last one is of late, whatever was said of it; see :func:`of_late`
+    :param changed: seconds since anything was changed in it; None if that is not known. Of a
+        silent host that is when it was forced down, or later
     """
 
     forced_down: bool
@@ -39,6 +43,15 @@ class Record:
     age: float | None
     reports: int
     heard: bool
+    changed: float | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it counts among those that have fallen silent at the same time: also one that
+        was forced down for that."""
+        if self.forced_down:
+            return not self.heard and (self.changed is None or self.changed <= LATELY)
+        return not self.up
 
 
 def of_late(age: float | None, service_down_time: float) -> bool:

@@ -41,30 +41,30 @@ def _service(host: str) -> Any:
 def record(host: str) -> Record | None:
     """Nova's record of a nova-compute; None if there is none."""
     found = _service(host)
-    if found is None:
-        return None
-    heard = found.last_seen_up
-    age = None if heard is None else timeutils.delta_seconds(
-        timeutils.normalize_time(heard), timeutils.utcnow())
+    return None if found is None else _record(found, servicegroup.API())
+
+
+def _record(found: Any, api: Any) -> Record:
+    age = _since(found.last_seen_up)
     # What is said of it is left out: Nova takes one for down that was forced down.
-    up = bool(servicegroup.API().service_is_up({'forced_down': False} | {
+    up = bool(api.service_is_up({'forced_down': False} | {
         name: getattr(found, name) for name in _BEATS}))
     return Record(
         forced_down=bool(found.forced_down), up=up and not found.forced_down, age=age,
-        reports=int(found.report_count), heard=up or of_late(age, CONF.service_down_time))
+        reports=int(found.report_count), heard=up or of_late(age, CONF.service_down_time),
+        changed=_since(found.updated_at))
+
+
+def _since(moment: Any) -> float | None:
+    return None if moment is None else float(timeutils.delta_seconds(
+        timeutils.normalize_time(moment), timeutils.utcnow()))
 
 
 def fleet(*apart: str) -> Fleet:
-    """The hosts that are not forced down.
-
-    :param apart: hosts that do not count: the one that is judged, and the one that judges
-    """
+    """The other hosts, see :func:`migsafe.fencing.examine.fleet`."""
     api = servicegroup.API()
-    found = [one for one in objects.ServiceList.get_by_binary(
-        nova_context.get_admin_context(), BINARY, include_disabled=True)
-        if one.host not in apart and not one.forced_down]
-    up = tuple(one.host for one in found if api.service_is_up(one))
-    return Fleet(up, len(found) - len(up))
+    return examine.fleet({one.host: _record(one, api) for one in objects.ServiceList.get_by_binary(
+        nova_context.get_admin_context(), BINARY, include_disabled=True)}, *apart)
 
 
 def site(conf: Any, peer: Peer) -> Site:

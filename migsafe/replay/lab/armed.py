@@ -71,7 +71,9 @@ class Armed(fixtures.Fixture):
         conf = nova_conf.CONF
         migsafe.conf.register_opts(conf)
         state = self.useFixture(fixtures.TempDir()).path
-        for name, value in (('enabled', True), ('enforce', True), ('state_path', state)):
+        for name, value in (('enabled', True), ('enforce', True), ('state_path', state),
+                            # of two or three hosts, most of which are dead
+                            ('evacuate_without_witness', True), ('fleet_loss_percent', 100)):
             conf.set_override(name, value, group='migsafe')
             self.addCleanup(conf.clear_override, name, group='migsafe')
         self.useFixture(fixtures.MonkeyPatch(

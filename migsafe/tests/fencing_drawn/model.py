@@ -138,11 +138,12 @@ class Cloud:
         return host.beats[now // 10]
 
     def silent_others(self, now: int) -> int:
-        """How many other hosts have no heartbeat of late."""
+        """How many other hosts have no heartbeat of late; one that was forced down for that counts
+        for longer than any schedule lasts."""
         if len(self.restart) > STALE and self.restart.start + STALE < now < self.restart.stop:
             return HOSTS - 1
         return sum(1 for host in self.hosts if now - self.last_beat(host, now) > STALE
-                   and not self.declared(host, now)) * max(1, self.lost // len(self.hosts))
+                   ) * max(1, self.lost // len(self.hosts))
 
     def declared(self, host: Host, now: int) -> bool:
         """Whether it is forced down by now."""

@@ -11,11 +11,13 @@
 # under the License.
 """migsafe host fence, with a fence that does as it is told."""
 
+import dataclasses
 import json
 import os
 from unittest import mock
 
 from migsafe import exceptions
+from migsafe.cli import checker
 from migsafe.fencing import fence_log, fences, turns
 from migsafe.tests.unit.cli import test_host_verdict
 from migsafe.tests.unit.cli.test_host_verdict import silent
@@ -95,6 +97,29 @@ class TestFence(test_host_verdict.HostTestCase):
             self.assertEqual(1, code)
             self.assertIn(word, err)
         self.assertEqual([], self.fenced)
+
+    def test_host_that_nova_has_heard_of_late(self):
+        """Its nova-compute may be restarted at this moment."""
+        self.host('cn9', silent(), ago=5)
+        code, _out, err = self.fence('cn9', '--yes')
+        self.assertEqual((1, []), (code, self.fenced))
+        for word in ('a heartbeat of it of late', 'service_down_time'):
+            self.assertIn(word, err)
+        # the control: somebody says that it is fenced
+        self.host('cn10', silent(), ago=5, forced_down=True)
+        self.assertEqual(4, self.fence('cn10', '--yes')[0])
+
+    def test_too_few_looks(self):
+        looked = checker.Checker.explain
+
+        def once(looks, host):
+            found = looked(looks, host)
+            return dataclasses.replace(found, found=dataclasses.replace(
+                found.found, enough=False))
+        with mock.patch.object(checker.Checker, 'explain', once):
+            code, _out, err = self.fence('cn3', '--yes')
+        self.assertEqual((1, []), (code, self.fenced))
+        self.assertIn('not every probe has looked often enough', err)
 
     def test_fence_that_fails(self):
         self.answer = exceptions.MigsafeError('it says On')

@@ -95,7 +95,8 @@ class TestExplain(HostTestCase):
         found = self.explained(0, 'cn3')
         self.assertEqual(('cn3', 'DEAD', 'word', None), (
             found['Host'], found['Verdict'], found['Row'], found['Next']))
-        self.assertEqual({'sees_others': True, 'others': 2, 'lost': 0}, found['Checker'])
+        self.assertEqual({'sees_others': True, 'others': 2, 'lost': 0, 'asked': 2, 'unheard': 0},
+                         found['Checker'])
         self.assertEqual(('none', True), (found['Facts']['life'], found['Facts']['declared']))
         self.assertEqual([0, 1, 2], [one['look'] for one in found['Seen']
                                      if (one['probe'], one['sign']) == ('rpc', 'silent')])
@@ -211,6 +212,11 @@ class TestRecords(HostTestCase):
             found['cn4'].forced_down, found['cn5'].reports, found['cn6'].age))
         self.assertIsNone(self.services().record('cn7'))
         self.assertEqual(59, round(self.services().record('cn1').age))
+
+    def test_forced_down_since(self):
+        self.host('cn1', ago=900, forced_down=True, updated_at=timeutils.utcnow(
+            ) - datetime.timedelta(seconds=70))
+        self.assertEqual(70, round(self.services().record('cn1').changed))
 
     def test_heard_of_late(self):
         """Whatever was said of it; and nothing is old by a clock that is a little ahead."""

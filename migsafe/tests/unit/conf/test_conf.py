@@ -48,7 +48,7 @@ class TestConf(base.BaseTestCase):
              'cinder_conf': '', 'fences': ['redfish'],
              'fence_timeout': 60, 'fence_limit': 3,
              'evacuation_limit': 50, 'evacuation_lock': '',
-             'believe_forced_down': True},
+             'believe_forced_down': True, 'evacuate_without_witness': False},
             dict(group))
 
     def test_registering_again_is_harmless(self):

@@ -24,7 +24,8 @@ from migsafe.fencing.signs import Sign
 HOST, INSTANCE = 'node13', 'b1f5a6c0-0000-4000-8000-000000000001'
 #: Nothing waits for so long but what hangs; a machine that is slow has the time.
 CONF = {'probes': ['nova_service', 'rpc'], 'probe_timeout': 60.0, 'verdict_samples': 3,
-        'verdict_interval': 0.0, 'fleet_loss_percent': 30, 'believe_forced_down': True}
+        'verdict_interval': 0.0, 'fleet_loss_percent': 30, 'believe_forced_down': True,
+        'evacuate_without_witness': False}
 
 
 class Case(unittest.TestCase):
@@ -62,7 +63,28 @@ class TestExamine(Case):
 
     def test_nobody_else_is_there(self):
         self.fleet = Fleet()
+        self.assertEqual('alone', self.examine().row.name)
+        self.assertEqual('word', self.examine(evacuate_without_witness=True).row.name)
+
+    def test_some_of_those_that_are_asked_do_not_answer(self):
+        """Whose records still say that they are up."""
+        self.fleet = Fleet(tuple(f'node{one}' for one in range(20, 30)), 0)
+        for number in range(20, 23):
+            self.answers[f'node{number}'] = Answer(Sign.SILENT)
         self.assertEqual('word', self.examine().row.name)
+        self.answers['node23'] = Answer(Sign.SILENT)
+        self.assertEqual('storm', self.examine().row.name)
+
+    def test_the_others_by_their_records(self):
+        """One that was forced down within the hour has fallen silent as well."""
+        def record(forced, heard, changed=None):
+            return Record(forced, heard and not forced, 1.0, 7, heard, changed)
+        found = examine.fleet({
+            HOST: record(False, False), 'me': record(False, True), 'well': record(False, True),
+            'silent': record(False, False), 'now': record(True, False, 60.0),
+            'unknown': record(True, False), 'long ago': record(True, False, 3700.0),
+            'left': record(True, True, 60.0)}, HOST, 'me')
+        self.assertEqual(Fleet(('well',), 3), found)
 
     def test_records_that_cannot_be_read(self):
         self.fleet = OSError('database away')
@@ -125,7 +147,7 @@ class TestSurvey(Case):
     def fleet_of(self, *, dead=(), forced=(), number=20):
         names = [f'node{one}' for one in range(number)]
         self.records = {name: Record(name in forced, name not in (*dead, *forced), 5.0, 7,
-                                     heard=name not in (*dead, *forced))
+                                     heard=name not in (*dead, *forced), changed=9000.0)
                         for name in names}
         self.answers = {name: Answer(Sign.SILENT) for name in (*dead, *forced)}
 
@@ -158,7 +180,7 @@ class TestSurvey(Case):
     def test_one_host_has_no_witness(self):
         self.fleet_of(forced=['node0'], number=1)
         found = self.survey()['node0']
-        self.assertEqual((None, 'word'), (found.checker.sees_others, found.row.name))
+        self.assertEqual((None, 'alone'), (found.checker.sees_others, found.row.name))
 
     def test_one_that_hangs_keeps_nobody_else_waiting(self):
         self.addCleanup((over := threading.Event()).set)

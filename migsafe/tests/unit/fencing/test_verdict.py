@@ -54,6 +54,7 @@ ROWS = {
     'host-may-live': (each(rpc=S.SILENT, net=(S.SILENT, S.REACHABLE, S.SILENT)), WELL, {}),
     'blind': (each(rpc=S.SILENT, nova=S.DECLARED, bmc=S.OFF), Checker(False, 9, 0), {}),
     'storm': (each(rpc=S.SILENT, nova=S.DECLARED, bmc=S.OFF), Checker(True, 10, 4), {}),
+    'alone': (each(rpc=S.SILENT, nova=S.DECLARED, bmc=S.OFF), Checker(None, 0, 0), {}),
     'too-few-looks': (each(rpc=(S.SILENT, S.SILENT), nova=S.DECLARED), WELL, {}),
     'off-and-word': (each(rpc=S.SILENT, bmc=S.OFF, nova=S.DECLARED), WELL,
                      {'believe_forced_down': False}),
@@ -84,6 +85,7 @@ class TestTable(unittest.TestCase):
             witnesses = [found.off, found.cut, found.declared].count(True)
             proven = (found.life is Life.NONE and not found.guest and found.silent
                       and found.enough and not found.blind and not found.storm
+                      and not found.alone
                       and (witnesses > 1 or (found.declared and found.believed)))
             self.assertIs(proven, row.verdict is HostVerdict.DEAD, found)
             if found.guest:
@@ -155,10 +157,14 @@ class TestFacts(unittest.TestCase):
         for others, lost, storm in ((0, 0, False), (1, 0, False), (1, 1, True), (10, 3, False),
                                     (10, 4, True), (999, 299, False), (999, 300, True)):
             self.assertIs(storm, gather([], Checker(True, others, lost), Limits()).storm)
+            # the same share of those that were asked, whatever their records say
+            self.assertIs(storm, gather([], Checker(True, 999, 0, others, lost), Limits()).storm)
 
     def test_nobody_else_there_to_see(self):
-        for sees, row in ((None, 'word'), (True, 'word'), (False, 'blind')):
-            found = judged(each(rpc=S.SILENT, nova=S.DECLARED), Checker(sees, 0, 0))
+        for sees, without, row in ((None, False, 'alone'), (None, True, 'word'),
+                                   (True, False, 'word'), (False, True, 'blind')):
+            found = judged(each(rpc=S.SILENT, nova=S.DECLARED), Checker(sees, 0, 0),
+                           without_witness=without)
             self.assertEqual(row, found.row.name)
 
     def test_in_words(self):
