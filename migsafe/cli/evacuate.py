@@ -18,7 +18,7 @@ from oslo_utils import uuidutils
 
 from migsafe import exceptions
 from migsafe.cli import base, checker, cloud, cloud_evacuation, codes, evacuating, host_fence, show
-from migsafe.fencing import fences
+from migsafe.fencing import fences, verdict
 from migsafe.fencing.turns import Turns
 from migsafe.fencing.verdict import HostVerdict, Judgement
 from migsafe.preflight.facts import Server
@@ -37,8 +37,8 @@ class Evacuate(base.Command):
     """Evacuate a server, or all servers of a host, once the host is proven dead.
 
     The host is judged as by "migsafe host explain", and again before each server. With --fence one
-    that is not proven dead is fenced first, as by "migsafe host fence", and then forced down in
-    Nova. Then Nova's API is asked, and watched. An interrupt ends the watching; Nova goes on, and
+    that is not proven dead, or only by the word that it was forced down, is fenced first, as by
+    "migsafe host fence", and then forced down in Nova. Then Nova's API is asked, and watched. An interrupt ends the watching; Nova goes on, and
     the same command can be given again. The exit code is 4 if all are evacuated, 3 if not.
     """
 
@@ -49,8 +49,9 @@ class Evacuate(base.Command):
                             'its id or name; if both have this name, it is the host')
         parser.add_argument('--to', metavar='DEST', dest='evacuated_to',
                             help='host to start them on; default: the scheduler chooses')
-        parser.add_argument('--fence', action='store_true', help='fence the host if it is not '
-                            'proven dead, and does not show that it lives')
+        parser.add_argument('--fence', action='store_true', help='fence the host, with all that '
+                            'runs there, if it is not proven dead by more than a word, and does '
+                            'not show that it lives')
         parser.add_argument('--yes', action='store_true', help='do not ask for the name of the '
                             'host before it is fenced')
         parser.add_argument('--wait', type=int, default=WAIT, metavar='SECONDS', help='seconds '
@@ -83,7 +84,8 @@ class Evacuate(base.Command):
         :raises NotProven: it is not
         """
         found = looks.explain(host, instance)
-        if found.verdict is HostVerdict.DEAD:
+        if found.verdict is HostVerdict.DEAD and not (
+                parsed_args.fence and found.row.name == verdict.WORD):
             return
         if not parsed_args.fence:
             raise _not_proven(found, ' (or let it be fenced: --fence)')
@@ -92,13 +94,13 @@ class Evacuate(base.Command):
         if not parsed_args.yes:
             self.confirm(host_fence.WARNING.format(
                 host=show.text(host), verdict=show.text(found)), host)
-            # It may have come back while somebody thought about it.
-            host_fence.check(looks.explain(host, instance))
-        done, failed = host_fence.carry_out(conf, made, host)
+        done, failed = host_fence.carry_out(conf, made, host,
+                                            lambda: looks.explain(host, instance))
         for name, said in done.items():
             self.say(f'{name}: {said}')
         if failed:
-            raise _not_proven(found)
+            raise _not_proven(found, '. Without --fence it counts as fenced already' if
+                              found.verdict is HostVerdict.DEAD else '')
         before = api.service(host)
         api.force_down(host)
         found = looks.explain(host, instance)

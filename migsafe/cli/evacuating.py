@@ -68,7 +68,7 @@ class Run:
         if sum(result == UNDER_WAY for result, _ in self.results.values()) >= self.limit:
             return False
         try:
-            held.enter_context(turns.of(server.uuid))
+            still = held.enter_context(turns.of(server.uuid))
             # It may be gone, or under way, since it was listed; and the host may be back.
             now = self.api.server(server.uuid)
             if now.host != server.host or now.task:
@@ -78,6 +78,7 @@ class Run:
             if found.verdict is not HostVerdict.DEAD:
                 self.results[server.uuid] = REFUSED, show.text(found)
                 return False
+            still()
             self.results[server.uuid] = UNDER_WAY, f'openstack server show {shell(server.uuid)}'
             self.api.evacuate(server.uuid, self.destination)
         except cloud.Silent:

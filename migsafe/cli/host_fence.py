@@ -21,7 +21,7 @@ from migsafe.fencing import fences
 from migsafe.fencing.facts import Facts, Life
 from migsafe.fencing.fence_log import FenceLog
 from migsafe.fencing.fences.base import Fence
-from migsafe.fencing.turns import Turns
+from migsafe.fencing.turns import Lost, Turns
 from migsafe.fencing.verdict import MORE_LOOKS, TABLE, HostVerdict, Judgement
 
 WARNING = """\
@@ -68,10 +68,7 @@ class HostFence(base.One):
         check(before)
         if not parsed_args.yes:
             self.confirm(WARNING.format(host=show.text(host), verdict=show.text(before)), host)
-            # It may have come back while somebody thought about it.
-            before = looks.explain(host)
-            check(before)
-        done, failed = carry_out(conf.migsafe, made, host)
+        done, failed = carry_out(conf.migsafe, made, host, lambda: looks.explain(host))
         after = looks.explain(host)
         self.exit_code = codes.ERROR if failed else codes.REPAIRED
         if after.verdict is not HostVerdict.DEAD:
@@ -82,11 +79,17 @@ class HostFence(base.One):
                  after.verdict.value, after.row.name, after.next or None))
 
 
-def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, str], bool]:
+def carry_out(conf: Any, made: Iterable[Fence], host: str,
+              look: Callable[[], Judgement]) -> tuple[dict[str, str], bool]:
     """Try each fence on a host, one command at a time, and log it.
+
+    The host is looked at once no other command is at it any more, and again before each further
+    fence: while a name was typed or a lock was waited for, it may have come back.
 
     :param conf: the options of [migsafe]
     :returns: name of the fence -> what came of it; whether none has seen that it is fenced
+    :raises NotFenced: it must not be fenced by now; nothing was done
+    :raises Lost: another command may be at it by now; nothing was done
     :raises Busy: another command fences from this machine
     :raises Fenced: another command fences this host, wherever it runs
     :raises Interrupted: by its operator
@@ -94,11 +97,19 @@ def carry_out(conf: Any, made: Iterable[Fence], host: str) -> tuple[dict[str, st
     """
     done, failed = {}, True
     log = FenceLog(conf.state_path, conf.fence_limit)
-    with Turns(conf.evacuation_lock, conf.state_path) as turns, turns.at(host), \
+    with Turns(conf.evacuation_lock, conf.state_path) as turns, turns.at(host) as still, \
             log.turn(host, base.operator()):
         for one in made:
             try:
+                check(look())
+                still()
                 said = one.fence(host)
+            except (NotFenced, Lost) as error:
+                log.add(host, 'left', fence=one.name, detail=show.text(error))
+                if not done:
+                    raise
+                done[one.name] = f'FAILED: {show.text(error)}'
+                continue
             except exceptions.MigsafeError as error:
                 log.add(host, 'failed', fence=one.name, detail=show.text(error))
                 done[one.name] = f'FAILED: {show.text(error)}'

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -39,6 +39,20 @@ class Fenced(exceptions.MigsafeError):
     message = ('Host %(host)s is not fenced: another command is fencing it now, or what [migsafe] '
                'evacuation_lock names does not answer. Wait until that has ended and look again '
                'with "migsafe host explain %(shell:host)s", or look at the option.')
+
+
+class Lost(exceptions.MigsafeError):
+    """Somebody else may be at it by now."""
+
+    message = ('The lock %(lock)s was lost, and what it is for was not begun: another command may '
+               'be at it. Look at what [migsafe] evacuation_lock names; then look with "migsafe '
+               'host explain", and give the same command again.')
+
+
+#: Looks whether a lock is still held.
+#:
+#: :raises Lost: it is not, or that cannot be known
+Still = Callable[[], None]
 
 
 class Turns:
@@ -79,25 +93,26 @@ class Turns:
             self._coordinator.stop()
 
     @contextlib.contextmanager
-    def of(self, instance_uuid: str) -> Iterator[None]:
+    def of(self, instance_uuid: str) -> Iterator[Still]:
         """While this instance is evacuated.
 
         :raises Taken: another process is at it, or that cannot be known
         """
-        with self._lock(f'migsafe-evacuation-{instance_uuid}', Taken(instance=instance_uuid)):
-            yield
+        with self._lock(f'migsafe-evacuation-{instance_uuid}',
+                        Taken(instance=instance_uuid)) as still:
+            yield still
 
     @contextlib.contextmanager
-    def at(self, host: str) -> Iterator[None]:
+    def at(self, host: str) -> Iterator[Still]:
         """While this host is fenced.
 
         :raises Fenced: another process is at it, or that cannot be known
         """
-        with self._lock(f'migsafe-fence-{quote(host, safe="")}', Fenced(host=host)):
-            yield
+        with self._lock(f'migsafe-fence-{quote(host, safe="")}', Fenced(host=host)) as still:
+            yield still
 
     @contextlib.contextmanager
-    def _lock(self, name: str, taken: exceptions.MigsafeError) -> Iterator[None]:
+    def _lock(self, name: str, taken: exceptions.MigsafeError) -> Iterator[Still]:
         lock = self._coordinator.get_lock(name.encode())
         try:
             mine = lock.acquire(blocking=False)
@@ -105,9 +120,30 @@ class Turns:
             mine = False
         if not mine:
             raise taken
+
+        def still() -> None:
+            if not self._holds(lock):
+                raise Lost(lock=name)
         try:
-            yield
+            yield still
         finally:
             # One that was lost meanwhile cannot be released, and has not to be.
             with contextlib.suppress(Exception):
                 lock.release()
+
+    def _holds(self, lock: Any) -> bool:
+        import tooz
+        try:
+            return bool(lock.is_still_owner())
+        except tooz.NotImplemented:
+            pass
+        except Exception:
+            return False
+        try:
+            self._coordinator.heartbeat()
+            # NOTE: tooz does not look whether a lease of etcd is over when it makes it longer.
+            lease = getattr(lock, '_lease', None)
+            return bool(getattr(lock, 'acquired', True)) and (
+                lease is None or lease.refresh() >= 0)
+        except Exception:
+            return False

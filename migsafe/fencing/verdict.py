@@ -67,6 +67,8 @@ class Row:
 V = HostVerdict
 #: The one row that more looks would change.
 MORE_LOOKS = 'too-few-looks'
+#: The one row in which nothing but a word says that it is dead.
+WORD = 'word'
 #: HOST in what is to be done next stands for the name of the host.
 FENCE = ('power it off or fence it, look at its console, and say so with "openstack compute '
          'service set --down HOST nova-compute"')
@@ -109,7 +111,7 @@ TABLE: tuple[Row, ...] = (
         'its power is off, the storage accepts nothing of it, and it is silent'),
     Row('cut-and-word', {'silent': True, 'cut': True, 'declared': True}, V.DEAD,
         'the storage accepts nothing of it, it was forced down, and it is silent'),
-    Row('word', {'silent': True, 'declared': True, 'believed': True}, V.DEAD,
+    Row(WORD, {'silent': True, 'declared': True, 'believed': True}, V.DEAD,
         'it was forced down, which is the word of who has fenced it, and nothing speaks against '
         'it'),
     Row('word-alone', {'silent': True, 'declared': True}, V.UNKNOWN,

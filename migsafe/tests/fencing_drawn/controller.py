@@ -31,7 +31,7 @@ from unittest import mock
 from migsafe import exceptions
 from migsafe.cli import host_fence
 from migsafe.cli.evacuate import Evacuate
-from migsafe.fencing import bmc, fences, power
+from migsafe.fencing import bmc, fences, power, turns
 from migsafe.fencing.fence_log import NAME, FenceLog
 from migsafe.fencing.fences.power import PowerOff
 from migsafe.fencing.verdict import Judgement
@@ -196,5 +196,5 @@ class _Turns(contextlib.nullcontext['_Turns']):
     def __init__(self, *_where: str) -> None:
         super().__init__(self)
 
-    def at(self, _host: str) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    def at(self, _host: str) -> contextlib.AbstractContextManager[turns.Still]:
+        return contextlib.nullcontext(lambda: None)

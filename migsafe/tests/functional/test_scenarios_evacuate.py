@@ -88,6 +88,7 @@ class TestEvacuate(EvacuationTest):
         server = self.guest()
         self.assertEqual('refused', self.run_it(server, self.judge)[0])
         self.power_off(SOURCE)
+        self.heard(SOURCE, datetime.timedelta(days=8))
         result, detail = self.run_it(server, self.judge)
         self.assertEqual('refused', result)
         for word in ('UNKNOWN', 'rpc: silent'):
@@ -95,7 +96,6 @@ class TestEvacuate(EvacuationTest):
         self.assertEqual([], self.lab.observer(server).running_on())
         self.addCleanup(self.force_up, SOURCE)
         self.api.force_down(SOURCE)
-        self.heard(SOURCE, datetime.timedelta(days=8))
         self.assertEqual('word', self.judge(SOURCE, server.uuid).row.name)
         self.assertEqual('evacuated', self.run_it(server, self.judge)[0])
         self.assertEqual([DESTINATION], self.lab.observer(server).running_on())

@@ -245,6 +245,25 @@ class TestHostThatIsNotProvenDead(EvacuateCase):
         return {row['Server']: (row['Result'], row['Detail']) for row in self.rows(
             'evacuate', wanted, '--os-cloud', 't', *args, code=code, typed=typed)}
 
+    def test_host_that_is_dead_by_a_word_alone_is_fenced(self):
+        self.host('cn3', silent(), ago=900, forced_down=True)
+        self.outcome_of_fence = exceptions.MigsafeError('it says On')
+        err = self.refused('cn3', '--fence', '--yes')
+        for word in ('it says On', 'Without --fence it counts as fenced already'):
+            self.assertIn(word, err)
+        self.assertEqual((['cn3'], []), (self.fenced, self.sent))
+        self.outcome_of_fence = 'its power is off'
+        self.evacuate('cn3', '--fence', '--yes', code=4)
+        self.assertEqual(['cn3'] * 2, self.fenced)
+
+    def test_lock_that_is_lost(self):
+        """Of the instance, before Nova is asked."""
+        self.host('cn3', silent(), ago=900, forced_down=True)
+        with mock.patch('tooz.drivers.file.FileLock.is_still_owner', lambda _lock: False):
+            found = self.evacuate('cn3', code=3)
+        self.assertEqual({'refused'}, {result for result, _detail in found.values()})
+        self.assertEqual([], self.sent)
+
     def test_fence_that_fails_evacuates_nothing(self):
         self.host('cn3', silent(), ago=900)
         self.outcome_of_fence = exceptions.MigsafeError('it says On')

@@ -16,6 +16,8 @@ import json
 import os
 from unittest import mock
 
+import tooz
+
 from migsafe import exceptions
 from migsafe.cli import checker
 from migsafe.fencing import fence_log, fences, turns
@@ -159,6 +161,56 @@ class TestFence(test_host_verdict.HostTestCase):
             self.assertEqual((1, []), (code, self.fenced))
             self.assertIn('cn3 is not fenced: another command is fencing it now', err)
         self.assertEqual(4, self.fence('cn3', '--yes')[0])
+
+    def test_host_that_comes_back_while_the_lock_is_waited_for(self):
+        take = turns.Turns.at
+
+        def at(held, host):
+            self.answers['cn3'] = 'here'
+            return take(held, host)
+        with mock.patch.object(turns.Turns, 'at', at):
+            code, _out, err = self.fence('cn3', '--yes')
+        self.assertEqual((1, []), (code, self.fenced))
+        self.assertIn('cn3 is not fenced: the host shows that it lives', err)
+        self.assertEqual(['intent', 'left'], [line['what'] for line in self.lines()])
+
+    def test_host_that_comes_back_between_two_fences(self):
+        def first():
+            self.answers['cn3'] = 'here'
+            return 'its power is off'
+        ways = [Fence(first), Fence(self.act)]
+        ways[1].name = 'storage'
+        with mock.patch.object(fences, 'load', lambda _conf: ways):
+            code, out, _err = self.fence('cn3', '--yes')
+        self.assertEqual((4, []), (code, self.fenced))
+        for word in ('bmc: its power is off', 'storage: FAILED', 'shows that it lives'):
+            self.assertIn(word, json.loads(out)['Fences'])
+
+    def test_lock_that_is_lost(self):
+        with mock.patch('tooz.drivers.file.FileLock.is_still_owner', lambda _lock: False):
+            code, _out, err = self.fence('cn3', '--yes')
+        self.assertEqual((1, []), (code, self.fenced))
+        for word in ('was lost', 'evacuation_lock'):
+            self.assertIn(word, err)
+
+    def test_whether_a_lock_is_held(self):
+        """As the drivers of tooz tell, or do not."""
+        def raises(error):
+            def fail():
+                raise error
+            return fail
+        silent_about_it = raises(tooz.NotImplemented())
+        for owner, beat, lease, held in (
+                (lambda: True, None, None, True), (lambda: False, None, None, False),
+                (raises(OSError()), None, None, False),
+                (silent_about_it, lambda: None, None, True),
+                (silent_about_it, raises(OSError()), None, False),
+                (silent_about_it, lambda: None, mock.Mock(refresh=lambda: 30), True),
+                (silent_about_it, lambda: None, mock.Mock(refresh=lambda: -1), False)):
+            taken = turns.Turns('', self.state)
+            taken._coordinator = mock.Mock(heartbeat=beat)
+            self.assertIs(held, taken._holds(
+                mock.Mock(is_still_owner=owner, acquired=True, _lease=lease)))
 
     def test_limit(self):
         self.host('cn9', silent(), ago=900)
