@@ -38,8 +38,9 @@ class Evacuate(base.Command):
 
     The host is judged as by "migsafe host explain", and again before each server. With --fence one
     that is not proven dead, or only by the word that it was forced down, is fenced first, as by
-    "migsafe host fence", and then forced down in Nova. Then Nova's API is asked, and watched. An interrupt ends the watching; Nova goes on, and
-    the same command can be given again. The exit code is 4 if all are evacuated, 3 if not.
+    "migsafe host fence", and then forced down in Nova. Then Nova's API is asked, and watched. An
+    interrupt ends the watching; Nova goes on, and the same command can be given again. The exit
+    code is 4 if all are evacuated, 3 if not.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

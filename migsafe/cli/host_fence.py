@@ -95,7 +95,8 @@ def carry_out(conf: Any, made: Iterable[Fence], host: str,
     :raises Interrupted: by its operator
     :raises TooMany: no more hosts may be fenced now
     """
-    done, failed = {}, True
+    done: dict[str, str] = {}
+    failed = True
     log = FenceLog(conf.state_path, conf.fence_limit)
     with Turns(conf.evacuation_lock, conf.state_path) as turns, turns.at(host) as still, \
             log.turn(host, base.operator()):

@@ -63,10 +63,6 @@ class Bmc:
     cipher_suite: str = ''
     confirmed: bool = False
 
-    def is_machine(self, said: uuid.UUID) -> bool:
-        """Whether a UUID is that of this machine, in either order of the bytes."""
-        return said in (self.uuid, uuid.UUID(bytes_le=self.uuid.bytes))
-
     @property
     def where(self) -> urllib.parse.SplitResult:
         """The address in its parts."""
@@ -76,6 +72,16 @@ class Bmc:
     def protocol(self) -> str:
         """The name of the probe and of the fence that can talk to it."""
         return IPMI if self.where.scheme == IPMI else 'redfish'
+
+
+def swapped(machine: uuid.UUID) -> uuid.UUID:
+    """The same UUID with the other order of the bytes in its first three fields."""
+    return uuid.UUID(bytes_le=machine.bytes)
+
+
+def same(machine: uuid.UUID, said: uuid.UUID) -> bool:
+    """Whether two UUIDs are of one machine, in either order of the bytes."""
+    return said in (machine, swapped(machine))
 
 
 def read(path: str) -> dict[str, Bmc]:
@@ -105,9 +111,9 @@ def _refuse_doubled(path: str, found: Iterable[Bmc]) -> None:
     the other."""
     seen: dict[object, Bmc] = {}
     for one in found:
-        where, swapped = one.where, uuid.UUID(bytes_le=one.uuid.bytes)
+        where = one.where
         place = where.hostname, where.port or PORTS[where.scheme], one.system
-        for what, key in (('uuid', one.uuid), ('uuid', swapped), ('address', place)):
+        for what, key in (('uuid', one.uuid), ('uuid', swapped(one.uuid)), ('address', place)):
             other = seen.setdefault(key, one)
             if other is not one:
                 raise _refused(path, f'[{other.host}] and [{one.host}] have the same {what}. '
@@ -137,7 +143,8 @@ def _bmc(path: str, host: str, found: dict[str, str]) -> Bmc:
     if not found.get('cipher_suite', '0').isdecimal():
         raise _refused(path, f'the cipher_suite in [{host}] is no number')
     return Bmc(host, found['address'], found['username'], found['password'], machine,
-               *(found.get(name, '') for name in MORE), found.get(CONFIRMED) == 'yes')
+               found.get('system', ''), found.get('ca_file', ''), found.get('cipher_suite', ''),
+               found.get(CONFIRMED) == 'yes')
 
 
 def _usable(address: str) -> bool:

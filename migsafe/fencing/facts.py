@@ -86,8 +86,8 @@ def gather(seen: Sequence[Observation], checker: Checker, limits: Limits) -> Fac
     for one in seen:
         looks[one.probe].add(one.sample)
     return Facts(
-        guest=any(one.sign is Sign.GUEST_RUNS for one in seen), life=_life(seen), silent=_silent(seen),
-        off=_held(Sign.OFF, seen, limits.samples),
+        guest=any(one.sign is Sign.GUEST_RUNS for one in seen), life=_life(seen),
+        silent=_silent(seen), off=_held(Sign.OFF, seen, limits.samples),
         declared=_held(Sign.DECLARED, seen, limits.samples),
         cut=_held(Sign.CUT, seen, limits.samples), believed=limits.believe_forced_down,
         enough=bool(looks) and all(len(one) >= limits.samples for one in looks.values()),

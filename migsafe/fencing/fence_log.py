@@ -122,6 +122,6 @@ class FenceLog:
             for line in handle:
                 with contextlib.suppress(ValueError, TypeError, KeyError):
                     said = jsonutils.loads(line)
-                    found = {'what': str(said['what']), 'host': str(said['host']),
-                             'at': float(said['at'])}
-                    yield found, time.time() - CYCLE < found['at'] <= time.time()
+                    at, now = float(said['at']), time.time()
+                    yield ({'what': str(said['what']), 'host': str(said['host']), 'at': at},
+                           now - CYCLE < at <= now)

@@ -49,13 +49,14 @@ class Machines:
         :raises OSError: it cannot be written
         """
         before = self._read()
-        if before | said == before:
+        now = before | dict(said)
+        if now == before:
             return
         os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
         beside = f'{self._path}.{os.getpid()}'
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(jsonutils.dumps(before | said))
+            file.write(jsonutils.dumps(now))
         os.replace(beside, self._path)
 
     def _read(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ import uuid
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.fencing import power
+from migsafe.fencing import bmc, power
 
 
 def library() -> Any:
@@ -51,15 +51,15 @@ class Machine(power.Machine):
 
     def _system(self) -> Any:
         """The system, which is the host."""
-        bmc, sushy = self.bmc, library()
+        known, sushy = self.bmc, library()
         # NOTE: with 0 sushy sends what was not answered three times, a reset too.
         root = sushy.Sushy(
-            bmc.address, auth=sushy.auth.BasicAuth(bmc.username, bmc.password),
-            verify=bmc.ca_file or True, server_side_retries=1, server_side_retries_delay=1,
+            known.address, auth=sushy.auth.BasicAuth(known.username, known.password),
+            verify=known.ca_file or True, server_side_retries=1, server_side_retries_delay=1,
             read_timeout=self.seconds, connect_timeout=self.seconds)
-        system = root.get_system(bmc.system or None)
+        system = root.get_system(known.system or None)
         try:
-            same = bmc.is_machine(uuid.UUID(str(system.uuid)))
+            same = bmc.same(known.uuid, uuid.UUID(str(system.uuid)))
         except ValueError:
             same = False
         if not same:

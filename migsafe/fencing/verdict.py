@@ -101,8 +101,8 @@ TABLE: tuple[Row, ...] = (
         'were forced down. If so many are really off, raise [migsafe] fleet_loss_percent'),
     Row('alone', {'alone': True}, V.UNKNOWN,
         'there is no other host that could show that whoever looks is not the one that is cut '
-        'off', 'ask from a machine that sees another compute host; in a cloud of two, see [migsafe] '
-        'evacuate_without_witness'),
+        'off', 'ask from a machine that sees another compute host; in a cloud of two, see '
+        '[migsafe] evacuate_without_witness'),
     Row(MORE_LOOKS, {'enough': False}, V.UNKNOWN,
         'not every probe has looked often enough', 'ask again'),
     Row('off-and-word', {'silent': True, 'off': True, 'declared': True}, V.DEAD,

@@ -135,7 +135,7 @@ class PowerOff(Fence):
                 (heard, os.path.join(conf.state_path, machines.NAME)),
                 (beats.machine_of(conf.heartbeat_directory, host, conf.probe_timeout),
                  'its heartbeat in [migsafe] heartbeat_directory')):
-            if said is not None and not known.is_machine(said):
+            if said is not None and not bmc.same(known.uuid, said):
                 raise OtherMachine(host=host, said=said, wanted=known.uuid, where=where)
         if heard is None and not known.confirmed:
             raise NotConfirmed(host=host, wanted=known.uuid)

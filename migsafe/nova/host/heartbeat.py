@@ -49,7 +49,8 @@ class Heartbeat:
             self._process = subprocess.Popen(
                 [sys.executable, '-I', beat_writer.__file__,
                  beats.path_of(conf.heartbeat_directory, self._host),
-                 str(conf.heartbeat_interval), self._host, machine_of(self._driver), process.boot_id()],
+                 str(conf.heartbeat_interval), self._host, machine_of(self._driver),
+                 process.boot_id()],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         except (OSError, ValueError) as error:
             LOG.error('The heartbeat of %s is not written ([migsafe] heartbeat_directory): %s',

@@ -171,8 +171,9 @@ class Controller:
 
     def _conf(self, number: int) -> Any:
         return types.SimpleNamespace(
-            fence_timeout=0, verdict_samples=3, verdict_interval=0, fence_limit=LIMIT, state_path=str(self.state / str(number)),
-            evacuation_lock='', probe_timeout=0, heartbeat_directory='')
+            fence_timeout=0, verdict_samples=3, verdict_interval=0, fence_limit=LIMIT,
+            state_path=str(self.state / str(number)), evacuation_lock='', probe_timeout=0,
+            heartbeat_directory='')
 
 
 @contextlib.contextmanager

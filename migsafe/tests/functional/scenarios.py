@@ -109,7 +109,7 @@ class ScenarioTest(testtools.TestCase):
         self.lab.stack.reboot_host(host)
 
     def force_down(self, host: str) -> None:
-        """As an operator or masakari does who has fenced a host, when it was not heard for long."""
+        """As an operator or masakari does who has fenced a host that is silent since."""
         self.heard(host, datetime.timedelta(days=8))
         self.lab.stack.admin_api.put_service_force_down(
             self.lab.stack.computes[host].service_ref.uuid, True)

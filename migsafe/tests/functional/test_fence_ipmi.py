@@ -161,7 +161,8 @@ class Case(unittest.TestCase):
 
     def conf(self, **more):
         values = {'address': f'ipmi://127.0.0.1:{self.sim.port}', 'username': USER,
-                  'password': PASSWORD, 'uuid': MACHINE, 'cipher_suite': 3, 'uuid_confirmed': 'yes', **more}
+                  'password': PASSWORD, 'uuid': MACHINE, 'cipher_suite': 3,
+                  'uuid_confirmed': 'yes', **more}
         path = self.base / 'bmcs'
         path.write_text(f'[{HOST}]\n' + ''.join(f'{k} = {v}\n' for k, v in values.items()))
         path.chmod(0o600)
