@@ -91,7 +91,7 @@ class Endpoint:
         found = p.clients.guests.evidence(instance_uuid).as_payload()
         found['rebooted'] = evidence.rebooted(p.journal.get(uuid), found['boot_id'])
         # The source drives a migration from another thread of this process.
-        found['job'] = found['job'] or (
+        found['job'] = found['job'] or instance_uuid in p.evacuating or (
             p.attempts.live(uuid)
             and p.journal.get(uuid, SOURCE) is not None)
         p.journal.check_answered()

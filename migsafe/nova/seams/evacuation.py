@@ -91,9 +91,11 @@ def refusal(participant: Participant, instance: Any) -> str | None:
 def under_way(participant: Participant, instance: Any) -> Iterator[None]:
     """While one that was let through is carried out."""
     token = _CURRENT.set(_Evacuation(participant, instance, time.monotonic()))
+    participant.evacuating.add(instance.uuid)
     try:
         yield
     finally:
+        participant.evacuating.discard(instance.uuid)
         _CURRENT.reset(token)
 
 

@@ -147,7 +147,7 @@ class TestSecondLook(Case):
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: None)
         self.participant = types.SimpleNamespace(
             host=THIRD, clients=self.clients(peer), attempts=self.attempts,
-            conf=types.SimpleNamespace(evacuation='enforce', enforce=True))
+            conf=types.SimpleNamespace(evacuation='enforce', enforce=True), evacuating=set())
         self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
 
     def start(self, instance=None):
@@ -190,6 +190,11 @@ class TestSecondLook(Case):
             except exception.InstanceFaultRollback as error:
                 self.assertNotIn('hush', str(error.inner_exception))
             self.assertEqual(enforce, not self.made)
+
+    def test_others_are_told_while_it_is_carried_out(self):
+        with evacuation.under_way(self.participant, self.instance):
+            self.assertEqual({fake.INSTANCE}, self.participant.evacuating)
+        self.assertEqual(set(), self.participant.evacuating)
 
     def test_any_other_start_is_not_looked_at(self):
         self.signs[SRC] = (Sign.GUEST_RUNS,)
