@@ -20,15 +20,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import stat
+import sys
 import uuid
 from typing import Any
 from urllib.parse import quote
 
-from migsafe.brick.kernel import bounded
-
-#: Bytes; a file that is longer is none of ours.
-LONGEST = 4096
+from migsafe.fencing import beat_reader, programs
+from migsafe.masking import mask
 
 
 class NotABeat(Exception):
@@ -57,24 +55,36 @@ def path_of(directory: str, host: str) -> str:
     return os.path.join(directory, f'{quote(host, safe="")}.beat')
 
 
-def read(directory: str, host: str) -> Beat:
-    """The last one of a host.
+def read(directory: str, host: str, seconds: float, watched: float = 0) -> list[Beat]:
+    """The last one of a host, and the next one if that comes while it is watched.
 
-    :raises NotABeat: there is something else
-    :raises OSError: it cannot be read
+    It is read by a process of its own, which is ended when the time is over.
+
+    :param seconds: for all of it
+    :param watched: seconds for which it is watched
+    :raises NotABeat: there is something else, or nothing that can be read in time
     """
-    handle = os.open(path_of(directory, host),
-                     os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    done = programs.run([sys.executable, '-I', beat_reader.__file__, path_of(directory, host),
+                         str(watched)], os.environ, seconds)
+    if done.code is None:
+        raise NotABeat('no answer of the storage in time')
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise NotABeat('it is no file')
-        text = os.read(handle, LONGEST + 1)
-    finally:
-        os.close(handle)
-    if len(text) > LONGEST:
+        said = [json.loads(line) for line in done.out.splitlines()]
+    except ValueError:
+        said = []
+    if done.code or not said:
+        raise NotABeat(f'it could not be read ({mask(done.err)[-200:].strip()})')
+    failed = next((one['error'] for one in said if 'error' in one), None)
+    if failed:
+        raise NotABeat(failed)
+    return [_parsed(one['text'], host) for one in said]
+
+
+def _parsed(text: str, host: str) -> Beat:
+    if len(text) > beat_reader.LONGEST:
         raise NotABeat('it is too long')
     try:
-        said = json.loads(text)
+        said = json.loads(text.encode('latin-1'))
     except (ValueError, RecursionError):
         raise NotABeat('it is not to be understood') from None
     return _beat(said, host)
@@ -99,7 +109,6 @@ def machine_of(directory: str, host: str, seconds: float) -> uuid.UUID | None:
     if not directory:
         return None
     try:
-        return bounded.one(('machine', directory, host), lambda: read(directory, host),  # type: ignore[no-any-return]
-                           seconds).machine
+        return read(directory, host, seconds)[-1].machine
     except Exception:
         return None

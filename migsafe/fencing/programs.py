@@ -24,6 +24,10 @@ from collections.abc import Mapping, Sequence
 
 #: Seconds between two looks whether a program has ended.
 PAUSE = 0.02
+#: Seconds that one which was ended has to be gone. A disk that hangs keeps it in the kernel for
+#: longer, and then it is left behind.
+GONE = 1.0
+_LEFT: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,21 +45,34 @@ class Ended:
 def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float) -> Ended:
     """Run one, and end it and all that it has started when the time is over.
 
+    It is not started again while an earlier one, with the same arguments, cannot be ended.
+
     :raises OSError: it cannot be started
     """
+    left = _LEFT.get(tuple(arguments))
+    if left is not None and left.poll() is None:
+        return Ended(None, '', '')
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=err, start_new_session=True)
-        # NOTE: the time-out of Popen is another class with eventlet than without it.
-        end = time.monotonic() + seconds
+        code = None
         try:
-            while (code := child.poll()) is None and time.monotonic() < end:
-                time.sleep(PAUSE)
+            code = _waited(child, seconds)
         finally:
             if child.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+                if _waited(child, GONE) is None:
+                    _LEFT[tuple(arguments)] = child
         out.seek(0)
         err.seek(0)
         return Ended(code, *(one.read().decode(errors='replace') for one in (out, err)))
+
+
+def _waited(child: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """Its exit code; None if it goes on."""
+    # NOTE: the time-out of Popen is another class with eventlet than without it.
+    end = time.monotonic() + seconds
+    while (code := child.poll()) is None and time.monotonic() < end:
+        time.sleep(PAUSE)
+    return code

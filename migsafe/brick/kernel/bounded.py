@@ -14,6 +14,9 @@
 A command to a disk whose array is gone waits in the kernel until the transport gives up, 120
 seconds for iSCSI as it comes, and nothing ends it. So whoever asks waits as long as he wants to.
 Nothing is asked a second time while the first question is open.
+
+Where eventlet has made the threads green, that bounds only what yields: what may wait in the
+kernel is asked by a process of its own there (:mod:`migsafe.fencing.programs`).
 """
 
 from __future__ import annotations

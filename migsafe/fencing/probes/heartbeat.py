@@ -13,8 +13,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 
 from migsafe import exceptions
@@ -22,12 +20,12 @@ from migsafe.fencing import beats
 from migsafe.fencing.probes.base import Probe, Site
 from migsafe.fencing.signs import Observation, Sign
 
-#: Share of the time of a look in which it reads, and seconds between two readings.
-SHARE, PAUSE = 0.8, 0.2
+#: Share of the time of a look for which it watches; the rest is for the process that does.
+SHARE = 0.8
 
 
 class Heartbeat(Probe):
-    """Reads the file of the host until it changes, or the time is over.
+    """Watches the file of the host until it changes, or the time is over.
 
     The clock is that of whoever reads, and nothing is compared with a clock of the host. A file
     that does not change is no silence: the storage, or nova-compute alone, may stand still.
@@ -45,18 +43,13 @@ class Heartbeat(Probe):
 
     def look(self, host: str, instance_uuid: str) -> Sequence[Observation]:
         """Watch it once."""
-        end = time.monotonic() + self.site.conf.probe_timeout * SHARE
+        seconds = self.site.conf.probe_timeout
         try:
-            first = now = beats.read(self._directory, host)
-            while not now.after(first):
-                if time.monotonic() >= end:
-                    return [self.saw(Sign.STALE, f'it stands at {first.sequence} of boot '
-                                     f'{first.boot_id}')]
-                time.sleep(PAUSE)
-                now = beats.read(self._directory, host)
+            first, *later = beats.read(self._directory, host, seconds, seconds * SHARE)
         except beats.NotABeat as error:
             return [self.saw(Sign.NOTHING, f'{beats.path_of(self._directory, host)}: {error}')]
-        except OSError as error:
-            return [self.saw(Sign.NOTHING, os.strerror(error.errno or 0))]
+        if not (later and later[0].after(first)):
+            return [self.saw(Sign.STALE, f'it stands at {first.sequence} of boot '
+                             f'{first.boot_id}')]
         return [self.saw(Sign.ANSWERS, f'its heartbeat goes on, {first.sequence} to '
-                         f'{now.sequence}', boot_id=now.boot_id)]
+                         f'{later[0].sequence}', boot_id=later[0].boot_id)]

@@ -92,7 +92,7 @@ class Endpoint:
         found['rebooted'] = evidence.rebooted(p.journal.get(uuid), found['boot_id'])
         found['machine'] = p.machine()
         # The source drives a migration from another thread of this process.
-        found['job'] = found['job'] or (
+        found['job'] = found['job'] or instance_uuid in p.evacuating or (
             p.attempts.live(uuid)
             and p.journal.get(uuid, SOURCE) is not None)
         p.journal.check_answered()

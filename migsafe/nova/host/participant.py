@@ -67,6 +67,8 @@ class Participant:
         self.looked = False
         #: instances that were ever to be evacuated from here; None until it was asked for
         self.evacuated: set[str] | None = None
+        #: instances whose evacuation to here is being carried out
+        self.evacuating: set[str] = set()
         #: what recovery has to do first, by the uuid of the migration: the other host is without
         #: migsafe, and what has been seen of the attempt is written nowhere
         self.unwritten: dict[str, Callable[[], None]] = {}

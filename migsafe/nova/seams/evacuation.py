@@ -91,9 +91,11 @@ def refusal(participant: Participant, instance: Any) -> str | None:
 def under_way(participant: Participant, instance: Any) -> Iterator[None]:
     """While one that was let through is carried out."""
     token = _CURRENT.set(_Evacuation(participant, instance, time.monotonic()))
+    participant.evacuating.add(instance.uuid)
     try:
         yield
     finally:
+        participant.evacuating.discard(instance.uuid)
         _CURRENT.reset(token)
 
 
@@ -118,20 +120,34 @@ def _refusal_now(going: _Evacuation) -> str | None:
     try:
         return refusal(going.participant, going.instance)
     except Exception as error:
-        return masked(error) if going.participant.conf.enforce else None
+        return unknown(going.participant, going.instance, error)
+
+
+def unknown(participant: Participant, instance: Any, error: Exception) -> str | None:
+    """What it means that something cannot be looked at.
+
+    An outage is when evacuations are asked for: [migsafe] enforce says nothing about them.
+    """
+    return _as_far_as_it_counts(participant, instance, (
+        f'whether {instance.host} is dead, and where instance {instance.uuid} is, cannot be told '
+        f'({masked(error)}). Evacuate it again once that is over. [migsafe] evacuation decides '
+        'about this'))
+
+
+def _as_far_as_it_counts(participant: Participant, instance: Any, why: str | None) -> str | None:
+    """The reason, if it is to stop anything."""
+    policy = participant.conf.evacuation
+    if why and policy == 'warn':
+        LOG.warning('Evacuation goes on although it may start a second copy of the guest '
+                    '([migsafe] evacuation is warn): %s', why, instance=instance)
+    return why if policy == 'enforce' else None
 
 
 def _not_dead(participant: Participant, instance: Any) -> str | None:
     """Why the host that is evacuated may be alive, as far as that is to stop anything."""
-    policy, host = participant.conf.evacuation, instance.host
-    if policy == 'off' or host in (None, '', participant.host):
+    if participant.conf.evacuation == 'off' or instance.host in (None, '', participant.host):
         return None
-    why = _judged(participant, instance)
-    if why and policy == 'warn':
-        LOG.warning('Evacuation goes on although it may start a second copy of the guest '
-                    '([migsafe] evacuation is warn): %s', why, instance=instance)
-        return None
-    return why
+    return _as_far_as_it_counts(participant, instance, _judged(participant, instance))
 
 
 def _judged(participant: Participant, instance: Any) -> str | None:

@@ -126,6 +126,10 @@ def _nothing(participant: Participant, instance: Any) -> None:
     another one."""
 
 
+def _refused_by_enforce(participant: Participant, instance: Any, error: Exception) -> str | None:
+    return masked(error) if participant.conf.enforce else None
+
+
 def _plain(participant: Participant, instance: Any) -> AbstractContextManager[None]:
     """Nothing has to be known of it later on."""
     return contextlib.nullcontext()
@@ -143,6 +147,7 @@ class Gate:
     :param here: whether it may be done while only the other host is not settled
     :param stays: whether it leaves the instance on this host, see :func:`gates.blocked`
     :param further: what else may speak against it, once nothing here is unsettled
+    :param unknown: what it means that this cannot be looked at
     :param around: what holds while it is carried out
     """
 
@@ -154,6 +159,7 @@ class Gate:
     here: bool = False
     stays: bool = False
     further: Callable[[Participant, Any], str | None] = left.refusal
+    unknown: Callable[[Participant, Any, Exception], str | None] = _refused_by_enforce
     around: Callable[[Participant, Any], AbstractContextManager[None]] = _plain
 
     def __call__(self, wrapped: Any, manager: Any, args: Any,
@@ -179,7 +185,7 @@ class Gate:
         try:
             return self.further(participant, instance)
         except Exception as error:
-            return masked(error) if participant.conf.enforce else None
+            return self.unknown(participant, instance, error)
 
 
 #: ComputeManager's method -> its leading parameters and its gate.
@@ -218,5 +224,6 @@ GATES: dict[str, tuple[str, Gate]] = {
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',
         Gate('evacuation', _in_place, bdms='bdms', when=('evacuate', True),
-             further=evacuation.refusal, around=evacuation.under_way)),
+             further=evacuation.refusal, unknown=evacuation.unknown,
+             around=evacuation.under_way)),
 }

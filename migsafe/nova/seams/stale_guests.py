@@ -32,7 +32,7 @@ from oslo_log import log as logging
 from migsafe.nova.clients import devices
 from migsafe.nova.host import own_devices, registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import deletion, effects
+from migsafe.nova.seams import deletion, effects, kept_guests
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ def destroy_evacuated(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any
     participant = registry.of(manager)
     if participant is None:
         return wrapped(*args, **kwargs)
-    with _by(participant):
-        return wrapped(*args, **kwargs)
+    with _by(participant), kept_guests.looking(participant) as left:
+        return {**wrapped(*args, **kwargs), **left}
 
 
 def shut_down(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:

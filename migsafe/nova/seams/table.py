@@ -38,6 +38,7 @@ from migsafe.nova.seams import (
     evacuation,
     gates,
     identity,
+    kept_guests,
     precheck,
     preflight,
     preparation,
@@ -141,6 +142,8 @@ SEAMS: tuple[Seam, ...] = (
     # guests that are not this host's any more
     _manager('_destroy_evacuated_instances', 'context node_cache',
              stale_guests.destroy_evacuated),
+    _seam('nova.objects.migration', 'MigrationList.get_by_filters', 'context filters',
+          kept_guests.evacuations),
     _manager('_shutdown_instance', 'context instance bdms', stale_guests.shut_down),
     _seam(DRIVER, f'{_LD}.destroy', 'context instance network_info block_device_info',
           stale_guests.destroy),

@@ -70,6 +70,27 @@ class TestStoppedNovaCompute(EvacuatedTest):
         self.force_down(SOURCE)
         self.assertEqual([DESTINATION], self.evacuated(server))
 
+    def evacuated_unseen(self, policy):
+        """Nova's database fails while the new host looks, where evacuations alone are enforced."""
+        server = self.stopped()
+        CONF.set_override('enforce', False, group='migsafe')
+        self.addCleanup(CONF.clear_override, 'enforce', group='migsafe')
+        self.policy(policy)
+        moves = self.useFixture(fixtures.MockPatchObject(
+            self.participant(DESTINATION).clients.records, 'moves',
+            side_effect=OSError('database is away'))).mock
+        running = sorted(self.evacuated(server))
+        moves.assert_called()
+        return server, running
+
+    def test_control_what_cannot_be_looked_at_with_warn(self):
+        self.assertEqual([DESTINATION, SOURCE], self.evacuated_unseen('warn')[1])
+
+    def test_what_cannot_be_looked_at_is_refused(self):
+        server, running = self.evacuated_unseen('enforce')
+        self.assertEqual([SOURCE], running)
+        self.assertIn('database is away', self.fault_messages(server))
+
 
 class TestCutOff(EvacuatedTest):
     """It was cut off, somebody forced it down who had not fenced it, and it is heard again while

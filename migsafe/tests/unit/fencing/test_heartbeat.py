@@ -11,6 +11,8 @@
 # under the License.
 """Heartbeats on shared storage: the process that writes them, and what may lie there."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -23,9 +25,8 @@ import uuid
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.fencing import beat_writer, beats, probes
+from migsafe.fencing import beat_reader, beat_writer, beats, probes, programs
 from migsafe.fencing.fences import power as fence
-from migsafe.fencing.probes import heartbeat as probe
 from migsafe.fencing.signs import Sign
 from migsafe.nova.host import heartbeat
 from migsafe.tests.unit.fencing import test_redfish
@@ -47,7 +48,23 @@ class Case(unittest.TestCase):
         with open(beats.path_of(self.directory, host), 'wb') as handle:
             handle.write(text)
 
-    def look(self, seconds=0.0, host=HOST):
+    def look(self, seconds=0.0, host=HOST, meanwhile=lambda: None):
+        """What is seen, by what the process of its own does.
+
+        :param meanwhile: what happens between two readings
+        """
+        def run(arguments, _environment, _seconds):
+            self.assertEqual(beat_reader.__file__, arguments[2])
+            with mock.patch.object(sys, 'argv', arguments[2:]), \
+                    mock.patch.object(beat_reader.time, 'sleep', lambda _seconds: meanwhile()), \
+                    contextlib.redirect_stdout(io.StringIO()) as out:
+                beat_reader.main()
+            return programs.Ended(0, out.getvalue(), '')
+        with mock.patch.object(programs, 'run', run):
+            return self.really(seconds, host)
+
+    def really(self, seconds=60.0, host=HOST):
+        """The same with that process."""
         one, = probes.load(types.SimpleNamespace(conf=types.SimpleNamespace(
             probes=['heartbeat'], heartbeat_directory=self.directory, probe_timeout=seconds)))
         found, = one.look(host, '')
@@ -58,8 +75,8 @@ class TestProbe(Case):
     def changes(self, **more):
         """What is seen if this is there once it has waited."""
         self.put()
-        with mock.patch.object(probe.time, 'sleep', lambda _seconds: self.put(**more)):
-            return self.look(1.0)[0]
+        return self.look(1e-9 if more.get('sequence') == 7 else 60.0,
+                         meanwhile=lambda: self.put(**more))[0]
 
     def test_goes_on(self):
         self.assertIs(Sign.ANSWERS, self.changes(sequence=8))
@@ -72,7 +89,9 @@ class TestProbe(Case):
         self.assertEqual((Sign.STALE, f'it stands at 6 of boot {BOOT}'), self.look())
 
     def test_what_may_lie_there(self):
-        self.assertEqual((Sign.NOTHING, 'No such file or directory'), self.look())
+        sign, detail = self.look()
+        self.assertIs(Sign.NOTHING, sign)
+        self.assertIn('No such file', detail)
         for text in (b'', b'x' * 9000, b'[' * 4000, b'[]', b'{}', b'\xff', b'null', b'"x"', b'7'):
             self.raw(text)
             self.assertIs(Sign.NOTHING, self.look()[0], text[:9])
@@ -85,10 +104,37 @@ class TestProbe(Case):
 
     def test_what_is_no_file(self):
         path = beats.path_of(self.directory, HOST)
-        for make in (os.mkfifo, os.mkdir, lambda path: os.symlink('/etc/passwd', path)):
+        for make in (os.mkdir, lambda path: os.symlink('/etc/passwd', path)):
             make(path)
             self.assertIs(Sign.NOTHING, self.look()[0])
             (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+
+    def test_storage_that_hangs(self):
+        """A pipe nobody writes to, which is waited for in the kernel."""
+        os.mkfifo(beats.path_of(self.directory, HOST))
+        sign, detail = self.really(0.2)
+        self.assertIs(Sign.NOTHING, sign)
+        self.assertIn('in time', detail)
+
+    def test_process_that_the_kernel_keeps(self):
+        """It is left behind, and there is one at most."""
+        kept = mock.Mock(returncode=None, pid=1 << 30)
+        kept.poll.return_value = None
+        with mock.patch.object(programs.subprocess, 'Popen', return_value=kept) as started, \
+                mock.patch.object(programs, 'GONE', 0), \
+                mock.patch.object(programs, '_LEFT', {}):
+            for _ in range(2):
+                self.assertIs(Sign.NOTHING, self.really(0)[0])
+            started.assert_called_once()
+            kept.poll.return_value = kept.returncode = -9
+            self.really(0)
+            self.assertEqual(2, started.call_count)
+
+    def test_process_that_fails(self):
+        for done in (programs.Ended(1, '', 'Traceback'), programs.Ended(0, '', ''),
+                     programs.Ended(0, 'x', '')):
+            with mock.patch.object(programs, 'run', return_value=done):
+                self.assertIs(Sign.NOTHING, self.really()[0])
 
     def test_names(self):
         for host in ('../x', '/etc/x', '.', '', 'a b', 'n' * 300):
@@ -119,7 +165,7 @@ class TestWriter(Case):
             threading.Event().wait(0.02)
 
     def now(self):
-        return beats.read(self.directory, HOST)
+        return beats.read(self.directory, HOST, 60.0)[0]
 
     def test_beats_until_it_is_stopped(self):
         made = self.writer(lambda _flags: "<sysinfo type='smbios'><system><entry name='uuid'>"
@@ -128,7 +174,7 @@ class TestWriter(Case):
         first = self.now()
         self.assertEqual(uuid.UUID(MACHINE), first.machine)
         self.wait(lambda: self.now().after(first))
-        self.assertIs(Sign.ANSWERS, self.look(60.0)[0])
+        self.assertIs(Sign.ANSWERS, self.really()[0])
         made.stop()
         self.assertEqual(0, made._process.wait())
         self.assertEqual([f'{HOST}.beat'], os.listdir(self.directory))

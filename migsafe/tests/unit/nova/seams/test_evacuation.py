@@ -23,7 +23,7 @@ from migsafe.fencing.facts import Limits
 from migsafe.fencing.signs import Checker, Observation, Sign
 from migsafe.nova.clients import hosts, records
 from migsafe.nova.host import attempt
-from migsafe.nova.seams import evacuation, moves
+from migsafe.nova.seams import evacuation, moves, refusals
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
@@ -150,7 +150,7 @@ class TestSecondLook(Case):
         peer = types.SimpleNamespace(evidence=self.evidence, describe=lambda *_args: None)
         self.participant = types.SimpleNamespace(
             host=THIRD, clients=self.clients(peer), attempts=self.attempts,
-            conf=types.SimpleNamespace(evacuation='enforce', enforce=True))
+            conf=types.SimpleNamespace(evacuation='enforce', enforce=True), evacuating=set())
         self.instance = types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC)
 
     def start(self, instance=None):
@@ -184,21 +184,46 @@ class TestSecondLook(Case):
         self.assertNotIn(SRC, inner.format_message())
 
     def test_what_cannot_be_looked_at(self):
+        """The policy is that of evacuations alone."""
         self.signs[SRC] = OSError('password=hush')
-        for enforce in (True, False):
-            self.participant.conf.enforce = enforce
-            self.made.clear()
-            try:
-                self.evacuate(600)
-            except exception.InstanceFaultRollback as error:
-                self.assertNotIn('hush', str(error.inner_exception))
-            self.assertEqual(enforce, not self.made)
+        for policy, goes_on in (('enforce', False), ('warn', True), ('off', True)):
+            for enforce in (True, False):
+                self.participant.conf = types.SimpleNamespace(
+                    evacuation=policy, enforce=enforce)
+                self.made.clear()
+                try:
+                    self.evacuate(600)
+                except exception.InstanceFaultRollback as error:
+                    self.assertNotIn('hush', str(error.inner_exception))
+                self.assertIs(goes_on, bool(self.made), (policy, enforce))
+
+    def test_others_are_told_while_it_is_carried_out(self):
+        with evacuation.under_way(self.participant, self.instance):
+            self.assertEqual({fake.INSTANCE}, self.participant.evacuating)
+        self.assertEqual(set(), self.participant.evacuating)
 
     def test_any_other_start_is_not_looked_at(self):
         self.signs[SRC] = (Sign.GUEST_RUNS,)
         self.start()
         self.evacuate(600, types.SimpleNamespace(uuid='another', host=SRC))
         self.assertEqual(([fake.INSTANCE, 'another'], []), (self.made, self.judged))
+
+
+class TestUnknown(Case):
+    """Of the gate itself."""
+
+    def test_policies(self):
+        gate = refusals.GATES['_do_rebuild_instance_with_claim'][1]
+        self.signs[SRC] = OSError('down')
+        for policy in ('enforce', 'warn', 'off'):
+            for enforce in (True, False):
+                why = gate._further(types.SimpleNamespace(
+                    host=THIRD, clients=self.clients(), attempts=self.attempts,
+                    conf=types.SimpleNamespace(evacuation=policy, enforce=enforce)),
+                    types.SimpleNamespace(uuid=fake.INSTANCE, host=SRC))
+                self.assertIs(policy == 'enforce', why is not None, (policy, enforce))
+                for word in (SRC, fake.INSTANCE, 'down', '[migsafe] evacuation') if why else ():
+                    self.assertIn(word, why)
 
 
 class TestRefusal(Case):
