@@ -11,9 +11,9 @@
 # under the License.
 """Whether an operation is under way, in which records rightfully disagree.
 
-The clock is that of the cloud. A dump is as old as its newest heartbeat; the clock of the machine
-that reads it says nothing. In a live database the earlier of both is taken: a service whose clock
-is ahead would make what others have just written look old.
+The clock is that of the cloud (``clocks``). A dump is as old as the heartbeats in it; the clock of
+the machine that reads it says nothing. In a live database the earlier of both is taken: a service
+whose clock is ahead would make what others have just written look old.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from migsafe.audit.facts import Case, Instance, Migration, Moment
+from migsafe.audit.facts import Case, Instance, Life, Migration, Moment
 
 #: In these a migration has ended: migration_get_in_progress_by_host_and_node() of
 #: nova/db/main/api.py.
@@ -66,15 +66,6 @@ class Clock:
         return moment is not None and moment > self.now - span
 
 
-def clock_of(heartbeat: Moment, local: datetime.datetime, spans: Spans) -> Clock:
-    """The clock to judge by.
-
-    :param heartbeat: the newest time that a service of the cloud has written
-    :param local: this machine's, UTC
-    """
-    return Clock(min(heartbeat, local) if heartbeat else local, spans)
-
-
 def under_way(migration: Migration, clock: Clock) -> bool:
     """Whether a migration goes on."""
     return migration.status not in ENDED and (
@@ -98,7 +89,8 @@ def _busy(case: Case, clock: Clock) -> bool:
     if any(under_way(one, clock) and (one.status != WAITS or waits_for_owner(instance, one))
            for one in case.migrations):
         return True
-    moments = (instance.updated if instance.task_state else None,
+    moments = (instance.updated if instance.task_state or instance.life is Life.DELETED else None,
+               *case.gone,
                *(one.updated for one in case.rows), *(one.updated for one in case.attachments),
                *(one.updated for one in case.migrations))
     return any(map(clock.recent, moments))

@@ -18,6 +18,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from migsafe.audit import questions
 from migsafe.audit.activity import Clock
 from migsafe.audit.address import Compact
 from migsafe.audit.facts import (
@@ -39,7 +40,6 @@ from migsafe.audit.readers.nova import Nova
 from migsafe.audit.readers.placement import Placement
 from migsafe.audit.shelf import Said, Shelf
 from migsafe.audit.told import Told
-from migsafe.audit.whereabouts import disputed
 
 #: Who is told that a database has failed while it was read, and what is not known then.
 Lost = Callable[[str, Exception], None]
@@ -75,6 +75,12 @@ class Look:
                      self.cinder is not None and self.cinder.records_hosts,
                      self.placement is not None, self.neutron is not None)
 
+    @property
+    def dated(self) -> list[Nova | Cinder | CinderApi | Neutron]:
+        """What has services that report, the cells first."""
+        return [*self.cells, *((self.cinder,) if self.cinder else ()),
+                *((self.neutron,) if self.neutron else ())]
+
     def widened(self, instances: Iterable[str], volumes: Iterable[str]) -> Only:
         """Instances and volumes, with the volumes of these and the users of those."""
         users, theirs = set(instances), set(volumes)
@@ -94,14 +100,17 @@ class Cases:
     """All cases of a look.
 
     :param notes: gets what cannot be judged
-    :param clock: to find records from the future
+    :param clock: for what can be of any cell
+    :param clocks: label of a cell -> the clock for what is of that cell
+    :ivar clock: by which the page that was taken last is judged
     :param lost: told of a database that fails on the way, of which the rest is done without;
         None: it is an error
     """
 
     def __init__(self, look: Look, notes: Notes, clock: Clock, only: Only | None = None,
-                 lost: Lost | None = None) -> None:
+                 lost: Lost | None = None, clocks: Mapping[str, Clock] | None = None) -> None:
         self.look, self.notes, self.clock, self.only = look, notes, clock, only
+        self._clock, self._clocks = clock, clocks or {}
         self._lost = lost
         #: label of a cell -> its last instance of the pages that were taken
         self.read: dict[str, int] = {}
@@ -128,6 +137,7 @@ class Cases:
         wanted = None if self.only is None else sorted(self.only.instances)
         for nova, nodes in zip(list(self.look.cells), self.nodes, strict=True):
             before = (after or {}).get(nova.label)
+            self.clock = self._clocks.get(nova.label, self._clock)
             try:
                 if before is not None:
                     self._skip(nova, before)
@@ -149,8 +159,7 @@ class Cases:
         for uuid in nova.until(last):
             self._told_of(Case(Instance(0, uuid), attachments=self.shelf.take(uuid)))
 
-    def _optional(self, name: str, ask: Callable[[Any], dict[str, list[T]]]) -> dict[
-            str, list[T]]:
+    def _optional(self, name: str, ask: Callable[[Any], dict[str, T]]) -> dict[str, T]:
         """What a database says without which an audit can go on; nothing if it is not there."""
         reader = getattr(self.look, name)
         if reader is None:
@@ -183,7 +192,9 @@ class Cases:
                 tuple(held for name in names for held in allocations.get(name, ())),
                 self.volumes, self.look.views, bindings=tuple(bindings.get(one.uuid, ())),
                 comparable=one.host not in others)))
-        self._ask_for_unshelves(nova, made)
+        questions.unshelved(nova, made)
+        questions.unlinked(nova, made)
+        self._optional('cinder', lambda reader: questions.gone(reader, made))
         for case in made:
             self.notes.look_at(case, self.clock)
         return made
@@ -196,20 +207,9 @@ class Cases:
             one.volume for one in case.attachments)})
         return case
 
-    @staticmethod
-    def _ask_for_unshelves(nova: Nova, cases: list[Case]) -> None:
-        """Find out which of the disputed instances were unshelved since."""
-        questioned = {case.instance.uuid: (case, newest) for case in cases
-                      if (newest := disputed(case))}
-        if not questioned:
-            return
-        times = nova.unshelved(sorted(questioned))
-        for uuid, (case, newest) in questioned.items():
-            began = times.get(uuid)
-            case.brought = bool(began and newest.updated and began > newest.updated)
-
     def _left(self) -> Iterator[list[Case]]:
         """What names an instance that does not live."""
+        self.clock = max(self._clocks.values(), key=lambda one: one.now, default=self._clock)
         moves: dict[str, list[Migration]] = collections.defaultdict(list)
         for nova in self.look.cells:
             for one in nova.unended():

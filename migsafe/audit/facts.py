@@ -182,6 +182,7 @@ class Case:
     :ivar exports: of the volumes of this instance
     :ivar pieces: residue of this instance that hosts say they have
     :ivar runs: hosts that say that the guest is there
+    :ivar gone: when attachments that rows name, or rows that named an attachment, were deleted
     :ivar comparable: connectors of this hypervisor have the name of the host
     :ivar known: what several rules ask of a case and the clock, worked out once
     """
@@ -199,6 +200,7 @@ class Case:
     exports: tuple[Export, ...] = ()
     pieces: tuple[Piece, ...] = ()
     runs: tuple[str, ...] = ()
+    gone: tuple[Moment, ...] = ()
     comparable: bool = True
     known: dict[object, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 

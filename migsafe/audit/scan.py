@@ -23,11 +23,12 @@ import functools
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 
-from migsafe.audit import opening
-from migsafe.audit.activity import Clock, Spans, clock_of
+from migsafe.audit import clocks, opening
+from migsafe.audit.activity import Clock, Spans
 from migsafe.audit.cases import Cases, Look, Only
 from migsafe.audit.checkpoint import Checkpoint, Identity
 from migsafe.audit.checkpoint import Progress as Before
+from migsafe.audit.clocks import Clocks
 from migsafe.audit.facts import Case
 from migsafe.audit.findings import Finding
 from migsafe.audit.notes import Notes
@@ -75,9 +76,10 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
     """The first look, in which addresses are only compared: what is found, page by page."""
     with contextlib.ExitStack() as stack:
         look = opening.look(stack, sources, report, hash)
-        clock = clock_of_cloud(look, spans, local)
-        report.now = clock.now
-        cases = _cases(look, notes, clock, asked, report)
+        told = clocks.of_cloud(look, spans, local)
+        report.now = told.oldest.now
+        report.unseen += told.sentences()
+        cases = _cases(look, notes, told, asked, report)
         report.lost = sources.cinder_label is not None and look.cinder is None
         done, total = report.counts['instances'], (len(cases.only.instances) if cases.only else
                                                    sum(nova.count() for nova in look.cells))
@@ -88,7 +90,7 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
                     done += case.instance.life.value == 'live'
                     report.counts.update(instances=1, rows=len(case.rows),
                                          attachments=len(case.attachments))
-                    found.update(one.identity for one in judged(case, clock, asked))
+                    found.update(one.identity for one in judged(case, cases.clock, asked))
                 yield Before(dict(cases.read), found)
                 progress(done, max(total, done))
         except database.Unreadable as error:
@@ -115,23 +117,24 @@ def _confirm(sources: Sources, asked: Asked, spans: Spans, local: datetime.datet
     report.doubts = len(found) - len(report.findings)
 
 
-def _cases(look: Look, notes: Notes, clock: Clock, asked: Asked, report: Report) -> Cases:
+def _cases(look: Look, notes: Notes, told: Clocks, asked: Asked, report: Report) -> Cases:
     """The cases; without Cinder if that fails while its attachments are read."""
     try:
-        return _of(look, notes, clock, asked, report)
+        return _of(look, notes, told, asked, report)
     except database.Unreadable as error:
         if look.cinder is None or error.kwargs.get('label') != look.cinder.label:
             raise
         opening.lost(report, 'Cinder', error)
         look.cinder = None
-        return _of(look, notes, clock, asked, report)
+        return _of(look, notes, told, asked, report)
 
 
-def _of(look: Look, notes: Notes, clock: Clock, asked: Asked, report: Report) -> Cases:
+def _of(look: Look, notes: Notes, told: Clocks, asked: Asked, report: Report) -> Cases:
     only = None
     if asked.instances or asked.volumes:
         only = look.widened(asked.instances, asked.volumes)
-    return Cases(look, notes, clock, only, functools.partial(opening.lost, report))
+    return Cases(look, notes, told.oldest, only, functools.partial(opening.lost, report),
+                 told.cells)
 
 
 def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: datetime.datetime,
@@ -142,13 +145,14 @@ def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: date
         look = opening.look(stack, sources, seen, None)
         report.unseen += [one for one in seen.unseen if one not in report.unseen]
         report.failed = report.failed or seen.failed
-        clock = clock_of_cloud(look, spans, local)
+        now = clocks.of_cloud(look, spans, local)
         wide = look.widened(only.instances, only.volumes)
         told = set()
-        for page in Cases(look, Notes(), clock, wide, functools.partial(
-                opening.lost, report)).pages():
+        cases = Cases(look, Notes(), now.oldest, wide,
+                      functools.partial(opening.lost, report), now.cells)
+        for page in cases.pages():
             for case in page:
-                for one in judged(case, clock, asked):
+                for one in judged(case, cases.clock, asked):
                     if one.identity in first and one.identity not in told:
                         told.add(one.identity)
                         report.findings.append(one)
@@ -164,5 +168,4 @@ def judged(case: Case, clock: Clock, asked: Asked) -> Iterator[Finding]:
 
 def clock_of_cloud(look: Look, spans: Spans, local: datetime.datetime) -> Clock:
     """The clock of all cells."""
-    beats = [beat for nova in look.cells if (beat := nova.heartbeat())]
-    return clock_of(max(beats, default=None), local, spans)
+    return clocks.of_cloud(look, spans, local).oldest

@@ -17,6 +17,7 @@ has changed. What is not told is not judged.
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,6 +60,14 @@ class CinderApi:
     def missing(self) -> list[str]:
         """What it does not have and rules need: it has all of it."""
         return []
+
+    def beats(self) -> list[datetime.datetime]:
+        """Nothing: it is asked now, and is no copy."""
+        return []
+
+    def gone(self, _attachments: Iterable[str]) -> dict[str, Moment]:
+        """Nothing: it does not tell of what is deleted."""
+        return {}
 
     def attachments(self, compact: address.Compact | None = None,
                     worth: Callable[[Moment], bool] = bool) -> Iterator[Attachment]:

@@ -129,6 +129,19 @@ def moment(value: object) -> datetime.datetime | None:
         return None
 
 
+def beats(snapshot: Snapshot, name: str, column: str) -> list[datetime.datetime]:
+    """When services have last reported that they are alive.
+
+    :param name: of the table of services; some, such as nova-api, are in it and never report
+    """
+    table = snapshot.table(name)
+    if table is None or column not in table.c:
+        return []
+    query = sa.select(*columns(table, column, 'report_count')).where(live(table))
+    return [found for beat, count in snapshot.rows(query)
+            if count != 0 and (found := moment(beat))]
+
+
 @contextlib.contextmanager
 def opened(url: sa.URL) -> Iterator[Snapshot]:
     """Open a database and begin a snapshot.

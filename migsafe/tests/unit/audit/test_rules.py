@@ -392,33 +392,3 @@ class TestBusy(CloudTestCase):
         report = self.audit(cloud)
         self.assertEqual({'R7'}, {one.rule for one in report.findings})
         self.assertIn('1 instances are on hosts of a hypervisor', ' '.join(report.unseen))
-
-
-class TestClocks(CloudTestCase):
-    """By whose time it is recent."""
-
-    def recent(self, heartbeat, moment):
-        """A wrong row of ``moment`` in a cloud whose newest heartbeat is given."""
-        cloud = self.cloud()
-        cloud.connection.execute('UPDATE services SET updated_at = ?', (str(heartbeat),))
-        cloud.instance()
-        cloud.volume()
-        cloud.row(nova_info(OTHER), attachment='gone', updated_at=moment)
-        return cloud
-
-    def test_a_dump_is_as_old_as_its_newest_heartbeat(self):
-        cloud = self.recent(OLD, OLD - (NOW - JUST_NOW))
-        self.assertEqual([], self.found(cloud))
-        cloud = self.recent(OLD, OLD - (NOW - OLD))
-        self.assertEqual([('R2', 'vol')], self.found(cloud))
-
-    def test_a_service_whose_clock_is_ahead(self):
-        """What others have just written would look old by it."""
-        cloud = self.recent(NOW + (NOW - OLD), JUST_NOW)
-        self.assertEqual([], self.found(cloud))
-
-    def test_records_from_the_future(self):
-        cloud = self.recent(NOW, NOW + (NOW - OLD))
-        report = self.audit(cloud)
-        self.assertEqual([], report.findings)
-        self.assertIn('1 instances have records from the future', ' '.join(report.unseen))

@@ -105,7 +105,7 @@ class TestAudit(cli_base.CommandTestCase):
         for word in ('R1 ', 'critical', VM, 'LUN 4 of iqn'):
             self.assertIn(word, out)
         for word in ('instances 1, rows of volumes 2, attachments 2. The records are of '
-                     '2017-06-05 03:30:04 UTC.',
+                     '2017-06-05 03:30:00 UTC.',
                      'Found: R1 2, R3 2, R10 2.', 'Not seen: Placement was not given'):
             self.assertIn(word, err)
 
