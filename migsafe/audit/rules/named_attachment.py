@@ -30,6 +30,9 @@ from migsafe.text import shell
 #: In these an instance that has a host is connected to its volumes.
 CONNECTED = frozenset(('active', 'paused', 'suspended', 'rescued', 'stopped', 'shelved'))
 
+#: In this one it has no host and will be connected again by its rows: unshelve.
+OFFLOADED = 'shelved_offloaded'
+
 
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Each row with another attachment, and each attachment on the right host without a row."""
@@ -46,6 +49,8 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
 def _wrong(case: Case, row: Row) -> Finding | None:
     """What is wrong with the attachment of a row."""
     instance, named, there = case.instance, case.named(row), rightful(case)
+    if named is None and instance.host is None and instance.vm_state != OFFLOADED:
+        return _of_failed_build(case, row)
     if named is None:
         return _finding(case, row, None, Severity.CRITICAL, 'which Cinder does not have')
     if named.volume != row.volume:
@@ -61,6 +66,24 @@ def _wrong(case: Case, row: Row) -> Finding | None:
     if named.host is None and case.views.records and instance.vm_state in CONNECTED:
         return _finding(case, row, named, Severity.WARNING, 'which was never connected')
     return None
+
+
+def _of_failed_build(case: Case, row: Row) -> Finding:
+    """A build that fails deletes the attachments, keeps the rows and takes the host away.
+
+    _shutdown_instance() and _nil_out_instance_obj_host_and_node() of nova/compute/manager.py; a
+    build on another host makes attachments anew.
+    """
+    return Finding(
+        'R2', Severity.MINOR,
+        f'The row of volume {row.volume} names attachment {row.attachment}, which Cinder does not '
+        'have; the instance is on no host, as after a build that failed.',
+        'If it was never built, its owner may delete it, which takes the row away: openstack '
+        f'server show {shell(case.instance.uuid)} has the fault.',
+        case.instance.uuid, row.volume, (),
+        shown(row=row.number, attachment=row.attachment, attachment_status='not there',
+              vm_state=case.instance.vm_state, row_updated=row.updated),
+        certain=False, key=str(row.number))
 
 
 def _finding(case: Case, row: Row, named: Attachment | None, severity: Severity,

@@ -121,6 +121,19 @@ class TestAttachments(CloudTestCase):
         cloud.connection.commit()
         self.assertEqual([('R2', 'vol')], self.found(cloud))
 
+    def test_an_attachment_that_is_gone_of_an_instance_without_a_host(self):
+        """As Nova leaves a build that failed; an unshelve would need it."""
+        for state, severity, certain in (('error', 'minor', False), ('building', 'minor', False),
+                                         ('shelved_offloaded', 'critical', True)):
+            cloud = self.cloud()
+            cloud.instance(host=None, vm_state=state, power_state=0)
+            cloud.volume(status='available')
+            cloud.row(nova_info(iscsi(7)), attachment='gone')
+            cloud.attachment('gone', 'node13', deleted=1, deleted_at=OLD)
+            self.assertEqual([('R2', severity, certain)], [
+                (one.rule, one.severity.word, one.certain)
+                for one in self.audit(cloud).findings], state)
+
     def test_an_attachment_of_another_volume_or_instance(self):
         for wrong in ({'volume': 'vol2'}, {'instance_uuid': 'vm2'}):
             cloud = self.cloud()
