@@ -36,7 +36,7 @@ from migsafe.audit.readers import database, pages
 from migsafe.audit.readers.cinder import Cinder
 from migsafe.audit.readers.cinder_api import CinderApi
 from migsafe.audit.readers.neutron import Neutron
-from migsafe.audit.readers.nova import Nova
+from migsafe.audit.readers.nova import Nodes, Nova
 from migsafe.audit.readers.placement import Placement
 from migsafe.audit.shelf import Said, Shelf
 from migsafe.audit.told import Told
@@ -142,7 +142,7 @@ class Cases:
                 if before is not None:
                     self._skip(nova, before)
                 for page in nova.instances(wanted, before):
-                    made = self._page(nova, nodes.others, page)
+                    made = self._page(nova, nodes, page)
                     self.read.update({nova.label: page[-1].number} if page else {})
                     yield made
             except database.Unreadable as error:
@@ -173,7 +173,7 @@ class Cases:
             self._lost(f'The rest of {name.capitalize()}', error)
             return {}
 
-    def _page(self, nova: Nova, others: frozenset[str], page: list[Instance]) -> list[Case]:
+    def _page(self, nova: Nova, nodes: Nodes, page: list[Instance]) -> list[Case]:
         page = [one for one in page if not one.hidden]
         uuids = [one.uuid for one in page]
         rows, migrations = nova.rows(uuids, self.look.compact), nova.migrations(uuids)
@@ -191,7 +191,7 @@ class Cases:
                 {row.volume: self.shelf.of(row.volume) for row in mine}, tuple(moves),
                 tuple(held for name in names for held in allocations.get(name, ())),
                 self.volumes, self.look.views, bindings=tuple(bindings.get(one.uuid, ())),
-                comparable=one.host not in others)))
+                comparable=nodes.comparable(one))))
         questions.unshelved(nova, made)
         questions.unlinked(nova, made)
         self._optional('cinder', lambda reader: questions.gone(reader, made))

@@ -106,11 +106,13 @@ class Allocation(NamedTuple):
     """What a consumer has of a compute node.
 
     :ivar host: of the node; None if the provider is no compute node that Nova knows
+    :ivar node: UUID and name of the provider that is the compute node
     """
 
     consumer: str
     provider: str
     host: str | None
+    node: tuple[str, str]
 
 
 class Volume(NamedTuple):

@@ -38,10 +38,22 @@ class Nodes:
 
     :ivar hosts: UUID and name of a node -> its host; a node that is gone is still its host's
     :ivar others: hosts of hypervisors other than libvirt's
+    :ivar foreign: UUIDs and names of nodes of these
     """
 
     hosts: Mapping[str, str]
     others: frozenset[str]
+    foreign: frozenset[str]
+
+    def comparable(self, instance: Instance) -> bool:
+        """Whether connectors of its hypervisor have the name of its host.
+
+        Its node decides: another nova-compute of Ironic takes nodes over, and the instances keep
+        the name of the former: _init_compute_node() of nova/compute/resource_tracker.py.
+        """
+        if instance.node in self.hosts:
+            return instance.node not in self.foreign
+        return instance.host not in self.others
 
 
 class Nova:
@@ -74,19 +86,23 @@ class Nova:
         """The compute nodes."""
         table = self.snapshot.table('compute_nodes')
         if table is None:
-            return Nodes({}, frozenset())
+            return Nodes({}, frozenset(), frozenset())
         hosts: dict[str, str] = {}
-        others = set()
+        others, foreign = set(), set[str]()
         query = sa.select(*columns(table, 'uuid', 'host', 'hypervisor_hostname',
                                    'hypervisor_type'), table.c.id.label('key'))
         for one in (row for page in pages.paged(self.snapshot, query, table.c.id)
                     for row in page):
             if not one.host:
                 continue
-            hosts.update({name: one.host for name in (one.uuid, one.hypervisor_hostname) if name})
+            names = [name for name in (one.uuid, one.hypervisor_hostname) if name]
+            hosts.update(dict.fromkeys(names, one.host))
             if str(one.hypervisor_type or '').lower().startswith(OTHERS):
                 others.add(one.host)
-        return Nodes(hosts, frozenset(others))
+                foreign.update(names)
+            else:
+                foreign.difference_update(names)
+        return Nodes(hosts, frozenset(others), frozenset(foreign))
 
     def count(self) -> int:
         """How many instances are not deleted."""

@@ -405,3 +405,27 @@ class TestBusy(CloudTestCase):
         report = self.audit(cloud)
         self.assertEqual({'R7'}, {one.rule for one in report.findings})
         self.assertIn('1 instances are on hosts of a hypervisor', ' '.join(report.unseen))
+
+    def test_a_node_of_bare_metal_that_another_service_has_taken_over(self):
+        """Its instance keeps the name of the former one; charged for another node, it is told."""
+        cloud = self.cloud()
+        for node, host in (('n1', 'ironic2'), ('n2', 'ironic2')):
+            cloud.node(host, 'ironic', uuid=node, hypervisor_hostname=node)
+            cloud.connection.execute(
+                'UPDATE resource_providers SET uuid = ?, name = ? WHERE name = ?',
+                (node, node, host))
+        cloud.instance(host='ironic1', node='n1')
+        cloud.allocation('n1')
+        cloud.volume()
+        cloud.row(nova_info(iscsi(7)), attachment='a')
+        cloud.attachment('a', 'n1.connector', cinder_info(iscsi(7)))
+        self.assertEqual([], self.found(cloud))
+        cloud.allocation('n2')
+        self.assertEqual([('R7', 'vm')], self.found(cloud))
+
+    def test_a_node_of_libvirt_beside_such_ones(self):
+        """On a host of the name that bare metal has, too."""
+        cloud = self.wrong()
+        cloud.node('node13', 'ironic', uuid='n1', hypervisor_hostname='n1')
+        self.assertEqual({'R1', 'R2', 'R3', 'R7', 'R10'},
+                         {rule for rule, _what in self.found(cloud)})
