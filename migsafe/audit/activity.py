@@ -30,6 +30,11 @@ ENDED = frozenset(('confirmed', 'reverted', 'error', 'failed', 'completed', 'can
 ARRIVED = frozenset(('completed', 'confirmed', 'done', 'finished'))
 #: In these a live migration moves the guest, or has moved it.
 TRANSFERRING = frozenset(('running', 'post-migrating'))
+#: A live migration that waits for others of its source, of which one at a time is done by default
+#: (max_concurrent_live_migrations). Nova does not touch its records meanwhile, however long.
+QUEUED = 'queued'
+#: Status of one for which the source is at work; Nova writes its progress down.
+WORKED_ON = frozenset(('preparing', 'running', 'post-migrating'))
 #: A resize that waits, as long as its owner likes, for a word of the owner.
 WAITS = 'finished'
 RESIZED = 'resized'
@@ -69,7 +74,7 @@ class Clock:
 def under_way(migration: Migration, clock: Clock) -> bool:
     """Whether a migration goes on."""
     return migration.status not in ENDED and (
-        migration.status == WAITS or clock.alive(migration.updated))
+        migration.status == WAITS or migration.waiting or clock.alive(migration.updated))
 
 
 def waits_for_owner(instance: Instance, migration: Migration) -> bool:

@@ -193,6 +193,7 @@ class Cases:
                 self.volumes, self.look.views, bindings=tuple(bindings.get(one.uuid, ())),
                 comparable=nodes.comparable(one))))
         questions.unshelved(nova, made)
+        questions.queued(nova, made, self.clock)
         questions.unlinked(nova, made)
         self._optional('cinder', lambda reader: questions.gone(reader, made))
         for case in made:

@@ -90,7 +90,10 @@ class Attachment(NamedTuple):
 
 
 class Migration(NamedTuple):
-    """A row of ``migrations``; ``kind`` is its migration_type."""
+    """A row of ``migrations``; ``kind`` is its migration_type.
+
+    :ivar waiting: it is queued on a source that is at work on another one
+    """
 
     number: int
     uuid: str | None
@@ -100,6 +103,7 @@ class Migration(NamedTuple):
     source: str | None
     dest: str | None
     updated: Moment = None
+    waiting: bool = False
 
 
 class Allocation(NamedTuple):

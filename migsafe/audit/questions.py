@@ -15,11 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from migsafe.audit.activity import QUEUED, WORKED_ON, Clock
 from migsafe.audit.facts import Case, Moment
 from migsafe.audit.readers.cinder import Cinder
 from migsafe.audit.readers.cinder_api import CinderApi
 from migsafe.audit.readers.nova import Nova
 from migsafe.audit.whereabouts import disputed
+
+#: task_state of an instance that is live-migrated; one that waits is in it, too.
+MIGRATING = 'migrating'
 
 
 def unshelved(nova: Nova, cases: Sequence[Case]) -> None:
@@ -30,6 +34,19 @@ def unshelved(nova: Nova, cases: Sequence[Case]) -> None:
     for uuid, (case, newest) in questioned.items():
         began = times.get(uuid)
         case.brought = bool(began and newest.updated and began > newest.updated)
+
+
+def queued(nova: Nova, cases: Sequence[Case], clock: Clock) -> None:
+    """Find out which live migrations wait for another one that their source is at work on."""
+    asked = [case for case in cases if case.instance.task_state == MIGRATING and any(
+        one.status == QUEUED and not clock.alive(one.updated) for one in case.migrations)]
+    if not asked:
+        return
+    working = {one.source for one in nova.unended()
+               if one.status in WORKED_ON and clock.alive(one.updated)}
+    for case in asked:
+        case.migrations = tuple(one._replace(
+            waiting=one.status == QUEUED and one.source in working) for one in case.migrations)
 
 
 def unlinked(nova: Nova, cases: Sequence[Case]) -> None:

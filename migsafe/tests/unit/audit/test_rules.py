@@ -369,6 +369,20 @@ class TestBusy(CloudTestCase):
         cloud.migration('queued', updated_at=NOW - (NOW - OLD) / 22)
         self.assertEqual([], self.found(cloud))
 
+    def test_one_that_waits_for_days_in_the_queue_of_a_source_at_work(self):
+        """Nova touches nothing of it meanwhile; without another one, nothing will begin it."""
+        for status, age, found in (
+                ('running', JUST_NOW, None), ('preparing', NOW - (NOW - OLD) / 22, None),
+                ('running', OLD, False), ('completed', JUST_NOW, False)):
+            cloud = self.wrong(task_state='migrating')
+            cloud.migration('queued')
+            cloud.instance('other', task_state='migrating', updated_at=age)
+            cloud.migration(status, instance_uuid='other', updated_at=age)
+            certain = {one.rule: one.certain for one in self.audit(cloud).findings
+                       if one.instance == 'vm'}
+            self.assertEqual([found, found], [certain.get(rule) for rule in ('R6', 'R12')], status)
+            self.assertEqual(found is None, not certain, status)
+
     def test_one_that_has_just_ended(self):
         cloud = self.wrong()
         cloud.migration('completed', updated_at=JUST_NOW)
