@@ -41,8 +41,8 @@ from migsafe.audit.readers.placement import Placement
 from migsafe.audit.shelf import Said, Shelf
 from migsafe.audit.told import Told
 
-#: Who is told that a database has failed while it was read, and what is not known then.
-Lost = Callable[[str, Exception], None]
+#: Who is told which view has failed while it was read, why, and what part of it is not known then.
+Lost = Callable[[str, Exception, str], None]
 T = TypeVar('T')
 
 
@@ -150,7 +150,7 @@ class Cases:
                     raise
                 # What another database lacks is found out where it is asked.
                 self.look.cells.remove(nova)
-                self._lost('The rest of a cell of Nova', error)
+                self._lost('Nova', error, 'The rest of a cell of {}')
         yield from self._left()
 
     def _skip(self, nova: Nova, last: int) -> None:
@@ -170,7 +170,7 @@ class Cases:
             if self._lost is None:
                 raise
             setattr(self.look, name, None)
-            self._lost(f'The rest of {name.capitalize()}', error)
+            self._lost(name.capitalize(), error, 'The rest of {}')
             return {}
 
     def _page(self, nova: Nova, nodes: Nodes, page: list[Instance]) -> list[Case]:

@@ -82,7 +82,8 @@ def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
     placement = _optional(stack, report, 'Placement', sources.placement, Placement)
     neutron = _optional(stack, report, 'Neutron', sources.neutron, Neutron)
     report.unseen += told.unseen
-    report.failed = report.failed or told.failed
+    report.failed = report.failed or bool(told.lost)
+    report.lost |= told.lost
     if cinder is not None:
         report.unseen += [f'{cinder.label} has no table {name}.' for name in cinder.missing()]
         if isinstance(cinder, CinderApi):
@@ -105,7 +106,7 @@ def _cells(stack: contextlib.ExitStack, sources: Sources, report: Report) -> lis
         except database.Unreadable as error:
             if len(sources.nova) == 1:
                 raise
-            lost(report, 'A cell of Nova', error)
+            lost(report, 'Nova', error, 'A cell of {}')
             continue
         cells.append(nova)
         report.sources.append(f'Nova: {nova.label}')
@@ -141,7 +142,12 @@ def _of_api(begin: Callable[[], CinderApi], report: Report) -> CinderApi | None:
     return found
 
 
-def lost(report: Report, name: str, error: Exception) -> None:
-    """Note that a database that was named could not be read."""
+def lost(report: Report, name: str, error: Exception, part: str = '{}') -> None:
+    """Note that a database that was named could not be read.
+
+    :param name: of the view
+    :param part: of it, in words
+    """
     report.failed = True
-    report.unseen.append(f'{name}: {error}')
+    report.lost.add(name)
+    report.unseen.append(f'{part.format(name)}: {error}')

@@ -45,7 +45,7 @@ class Report:
 
     :ivar unseen: sentences
     :ivar failed: a database that was named could not be read whole
-    :ivar lost: Cinder is one of these, and has to be left out
+    :ivar lost: views that could not be read whole in one of the looks: those of rules.USES
     :ivar doubts: findings that were gone when they were looked at again
     :ivar sights: volume with a finding -> host -> what says that this host sees it
     :ivar now: the time of the cloud
@@ -55,7 +55,7 @@ class Report:
     findings: list[Finding] = dataclasses.field(default_factory=list)
     unseen: list[str] = dataclasses.field(default_factory=list)
     failed: bool = False
-    lost: bool = False
+    lost: set[str] = dataclasses.field(default_factory=set)
     doubts: int = 0
     sights: dict[str, dict[str, set[str]]] = dataclasses.field(default_factory=dict)
     counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)

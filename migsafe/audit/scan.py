@@ -80,7 +80,6 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
         report.now = told.oldest.now
         report.unseen += told.sentences()
         cases = _cases(look, notes, told, asked, report)
-        report.lost = sources.cinder_label is not None and look.cinder is None
         done, total = report.counts['instances'], (len(cases.only.instances) if cases.only else
                                                    sum(nova.count() for nova in look.cells))
         try:
@@ -95,6 +94,7 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
                 progress(done, max(total, done))
         except database.Unreadable as error:
             report.failed = True
+            report.lost.add('Nova')
             report.unseen.append(f'Everything after {done} of {total} instances: {error}')
 
 
@@ -103,14 +103,14 @@ def _confirm(sources: Sources, asked: Asked, spans: Spans, local: datetime.datet
     """Tell what is still there of what was found; without Cinder, if that has gone meanwhile."""
     again = Only(frozenset(one[1] for one in found if one[1]),
                  frozenset(one[2] for one in found if one[2]))
-    if report.lost:
+    if 'Cinder' in report.lost:
         sources = sources.without_cinder()
     try:
         _again(sources, asked, again, spans, local, found, report)
     except database.Unreadable as error:
         if sources.cinder_label is None or error.kwargs.get('label') != sources.cinder_label:
             raise
-        opening.lost(report, 'Cinder, which was to be looked at again', error)
+        opening.lost(report, 'Cinder', error, '{}, which was to be looked at again')
         report.findings.clear()
         _again(sources.without_cinder(), asked, again, spans, local, found, report)
     report.findings.sort(key=order)
@@ -145,6 +145,7 @@ def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: date
         look = opening.look(stack, sources, seen, None)
         report.unseen += [one for one in seen.unseen if one not in report.unseen]
         report.failed = report.failed or seen.failed
+        report.lost |= seen.lost
         now = clocks.of_cloud(look, spans, local)
         wide = look.widened(only.instances, only.volumes)
         told = set()

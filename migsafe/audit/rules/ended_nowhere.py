@@ -51,7 +51,7 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
 
 
 def _may_go_on(case: Case, one: Migration, clock: Clock) -> bool:
-    """Whether an operation stands behind it: a task that is not a day old, or a queue that moves."""
+    """Whether something stands behind it: a task that is not a day old, or a queue that moves."""
     instance = case.instance
     if instance.life is Life.DELETED:
         return False
