@@ -35,6 +35,8 @@ WORDS = {
     'type': '{count} rows are of types whose addresses cannot be compared',
     'hypervisor': '{count} instances are on hosts of a hypervisor whose connectors do not have '
     "the host's name; only their migrations and allocations were judged",
+    'odd': '{count} instances have values in their records that no service writes, and were not '
+    'judged',
     'future': '{count} instances have records from the future, by the clock of the cloud; they '
     'are taken for such that are just being changed',
 }

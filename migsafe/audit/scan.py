@@ -89,7 +89,8 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
                     done += case.instance.life.value == 'live'
                     report.counts.update(instances=1, rows=len(case.rows),
                                          attachments=len(case.attachments))
-                    found.update(one.identity for one in judged(case, cases.clock, asked))
+                    found.update(one.identity for one in _judged(case, cases.clock, asked,
+                                                                 notes, report))
                 yield Before(dict(cases.read), found)
                 progress(done, max(total, done))
         except database.Unreadable as error:
@@ -153,11 +154,23 @@ def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: date
                       functools.partial(opening.lost, report), now.cells)
         for page in cases.pages():
             for case in page:
-                for one in judged(case, cases.clock, asked):
+                for one in _judged(case, cases.clock, asked, Notes(), report):
                     if one.identity in first and one.identity not in told:
                         told.add(one.identity)
                         report.findings.append(one)
                         report.see(case, one)
+
+
+def _judged(case: Case, clock: Clock, asked: Asked, notes: Notes,
+            report: Report) -> list[Finding]:
+    """The same; nothing of a case with values that no rule expects, which hides no other one."""
+    try:
+        return list(judged(case, clock, asked))
+    except Exception as error:
+        # NOTE: whatever it is, other cases are to be told.
+        notes.add('odd', [f'{case.instance.uuid} ({type(error).__name__})'])
+        report.failed = True
+        return []
 
 
 def judged(case: Case, clock: Clock, asked: Asked) -> Iterator[Finding]:

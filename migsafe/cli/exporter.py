@@ -33,6 +33,7 @@ from migsafe.cli import (
 )
 from migsafe.exporter import collector
 from migsafe.exporter.collector import Host, Metrics
+from migsafe.text import masked
 
 #: Where it listens: nobody has registered the port, see
 #: https://github.com/prometheus/prometheus/wiki/Default-port-allocations.
@@ -106,8 +107,10 @@ class Exporter(audit_options.Command):
             look(*given)
         except audit_sources.BadArgument:
             raise
-        except exceptions.MigsafeError as error:
-            self.say(show.text(error))
+        except Exception as error:
+            # NOTE: whatever it is, what was seen before is served on.
+            self.say(show.text(error if isinstance(error, exceptions.MigsafeError)
+                               else masked(error)))
             self.exit_code = 1
 
     def _audit(self, sources: Sources, given: argparse.Namespace, metrics: Metrics) -> None:

@@ -207,6 +207,14 @@ class TestExporter(base.CommandTestCase):
         self.assertEqual(ended[0], ended[1])
         self.assertIn('cannot be read', err)
 
+    def test_it_goes_on_whatever_fails(self):
+        """The bus may raise anything, and the audit is told all the same."""
+        with mock.patch.object(fleet, 'asked', side_effect=TypeError('u:hush@h is odd')):
+            code, out, err = self.run_command('exporter', *self.both, '--once', '--fleet')
+        self.assertEqual(1, code)
+        self.assertIn('migsafe_findings{rule="R1",severity="critical"} 2.0', out)
+        self.assertIn('TypeError: ', err)
+
     def test_a_port_that_is_taken(self):
         with mock.patch.object(prometheus_client, 'start_http_server', side_effect=OSError('x')):
             code, _out, err = self.run_command('exporter', *self.both)
