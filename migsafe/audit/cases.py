@@ -37,6 +37,7 @@ from migsafe.audit.readers.cinder import Cinder
 from migsafe.audit.readers.cinder_api import CinderApi
 from migsafe.audit.readers.neutron import Neutron
 from migsafe.audit.readers.nova import Nodes, Nova
+from migsafe.audit.readers.nova_api import NovaApi
 from migsafe.audit.readers.placement import Placement
 from migsafe.audit.shelf import Said, Shelf
 from migsafe.audit.told import Told
@@ -67,6 +68,7 @@ class Look:
     compact: Compact | None = None
     neutron: Neutron | None = None
     told: Told = dataclasses.field(default_factory=Told)
+    api: NovaApi | None = None
 
     @property
     def views(self) -> Views:
@@ -115,6 +117,9 @@ class Cases:
         #: label of a cell -> its last instance of the pages that were taken
         self.read: dict[str, int] = {}
         self.nodes = [nova.nodes() for nova in look.cells]
+        self._read = list(look.cells)
+        #: copies of a resize between cells: the other cell has the instance
+        self._hidden: set[str] = set()
         self.hosts = {name: host for nodes in self.nodes for name, host in nodes.hosts.items()}
         self.shelf = Shelf(self._attachments())
         self.volumes: Mapping[str, Volume] = look.cinder.unusual() if look.cinder else {}
@@ -174,6 +179,7 @@ class Cases:
             return {}
 
     def _page(self, nova: Nova, nodes: Nodes, page: list[Instance]) -> list[Case]:
+        self._hidden.update(one.uuid for one in page if one.hidden)
         page = [one for one in page if not one.hidden]
         uuids = [one.uuid for one in page]
         rows, migrations = nova.rows(uuids, self.look.compact), nova.migrations(uuids)
@@ -210,7 +216,8 @@ class Cases:
 
     def _left(self) -> Iterator[list[Case]]:
         """What names an instance that does not live."""
-        self.clock = max(self._clocks.values(), key=lambda one: one.now, default=self._clock)
+        newest = self.clock = max(self._clocks.values(), key=lambda one: one.now,
+                                  default=self._clock)
         moves: dict[str, list[Migration]] = collections.defaultdict(list)
         for nova in self.look.cells:
             for one in nova.unended():
@@ -218,18 +225,38 @@ class Cases:
                     moves[one.instance].append(one)
         attached, told = set(self.shelf.left()), self.said.instances()
         if self.only is not None:
+            attached &= self.only.instances
             told &= {*self.only.instances, ''}
         for some in pages.chunks(sorted(attached | told | set(moves))):
             gone: dict[str, Instance] = {}
             for nova in self.look.cells:
                 gone |= nova.deleted(some)
             unknown = [uuid for uuid in some if uuid not in gone]
+            purged = self._purged([uuid for uuid in unknown if uuid in attached])
+            unknown = [uuid for uuid in unknown if uuid not in purged]
             self.notes.add('unknown-instance', [uuid for uuid in unknown if uuid in attached])
             yield [self._of_nobody(gone[uuid], moves[uuid]) for uuid in some if uuid in gone]
+            # NOTE: what has come after the oldest copy of a cell is not in that.
+            self.clock = newest if self.look.api else self._clock
+            yield [self._of_nobody(_nobody(uuid, Life.PURGED), ()) for uuid in sorted(purged)]
+            self.clock = newest
             yield [Case(_nobody(uuid), pieces=self.said.pieces(uuid)) for uuid in unknown
                    if uuid in told]
         yield [self._of_nobody(_nobody(''), (), found) for found in self.said.unused()
                if self.only is None or found[0].volume in self.only.volumes]
+
+    def _purged(self, unknown: list[str]) -> set[str]:
+        """Those that Nova has deleted from its databases, too.
+
+        No cell has a mapping of them; or they have a volume on a host of a cell that was read to
+        its end, and that has all instances of its hosts.
+        """
+        if self.look.api is not None:
+            return set(unknown) - self.look.api.mapped(unknown)
+        hosts = {host for nova, nodes in zip(self._read, self.nodes, strict=True)
+                 if nova in self.look.cells for host in nodes.hosts.values()}
+        return {uuid for uuid in unknown if uuid not in self._hidden and any(
+            one.host in hosts for one in self.shelf.peek(uuid))}
 
     def _of_nobody(self, instance: Instance, moves: Iterable[Migration],
                    exports: Iterable[Export] = ()) -> Case:
@@ -240,6 +267,6 @@ class Cases:
         return self._told_of(case)
 
 
-def _nobody(uuid: str) -> Instance:
+def _nobody(uuid: str, life: Life = Life.UNKNOWN) -> Instance:
     """An instance that no database of Nova knows; without a name, none at all."""
-    return Instance(0, uuid, life=Life.UNKNOWN)
+    return Instance(0, uuid, life=life)

@@ -34,11 +34,19 @@ class Life(enum.Enum):
     """What a database of Nova knows of an instance.
 
     UNKNOWN: no database that was given has it. It may live in a cell that was not.
+    PURGED: no database has it any more, as far as that can be known.
     """
 
     LIVE = 'live'
     DELETED = 'deleted'
     UNKNOWN = 'unknown'
+    PURGED = 'purged'
+
+
+#: It is not there any more.
+GONE = frozenset((Life.DELETED, Life.PURGED))
+#: Nothing but what names it is known of it.
+NAMELESS = frozenset((Life.UNKNOWN, Life.PURGED))
 
 
 class Instance(NamedTuple):

@@ -27,7 +27,8 @@ SHOWN = 5
 #: What -> in words: {count} of them, and what follows from it.
 WORDS = {
     'unknown-instance': '{count} instances that Cinder has attachments of are in none of the '
-    'databases of Nova that were given, dead or alive; if there are more cells, name them too',
+    'databases of Nova that were given, dead or alive; if there are more cells, name them too, or '
+    'all of them with --nova-api-database',
     'unreadable-row': '{count} rows have a connection_info that cannot be read, so that it is not '
     'known where they lead to; the next start fails or connects anew',
     'empty-row': '{count} rows of instances that have a host have no connection_info',

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migsafe.audit.activity import ENDED, QUEUED, WAITS, Clock, waits_for_owner
-from migsafe.audit.facts import Case, Life, Migration
+from migsafe.audit.facts import NAMELESS, Case, Life, Migration
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, told, where
 
@@ -27,7 +27,7 @@ from migsafe.audit.rules.words import hosts_of, shown, told, where
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Each migration that is in no final status, and that nobody works on."""
     instance = case.instance
-    if instance.life is Life.UNKNOWN:
+    if instance.life in NAMELESS:
         return
     for one in case.migrations:
         if one.status in ENDED or clock.recent(one.updated) or waits_for_owner(instance, one):

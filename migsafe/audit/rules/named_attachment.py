@@ -21,8 +21,9 @@ import collections
 from collections.abc import Iterator
 
 from migsafe.audit.activity import Clock, busy, moving
-from migsafe.audit.facts import Attachment, Case, Life, Row
+from migsafe.audit.facts import GONE, Attachment, Case, Life, Row
 from migsafe.audit.findings import Finding, Severity
+from migsafe.audit.rules.exports import DETACHED
 from migsafe.audit.rules.words import hosts_of, shown, where
 from migsafe.audit.whereabouts import doubtful, rightful
 from migsafe.text import shell
@@ -36,7 +37,11 @@ OFFLOADED = 'shelved_offloaded'
 
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Each row with another attachment, and each attachment on the right host without a row."""
-    if not case.views.cinder or case.instance.life is not Life.LIVE or busy(case, clock):
+    if not case.views.cinder or busy(case, clock):
+        return
+    if case.instance.life in GONE:
+        yield from _of_the_deleted(case, clock)
+    if case.instance.life is not Life.LIVE:
         return
     rows = [row for row in case.rows if not moving(case, row.volume, clock)]
     for row in rows:
@@ -44,6 +49,24 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
             yield why
     yield from _twice(case, rows)
     yield from _left(case, clock)
+
+
+def _of_the_deleted(case: Case, clock: Clock) -> Iterator[Finding]:
+    """Attachments for no host, which R3 does not tell: the volume is reserved for nobody."""
+    for one in case.attachments:
+        if one.host is None and one.status != DETACHED and not moving(case, one.volume, clock):
+            yield Finding(
+                'R2', Severity.MINOR,
+                f'Attachment {one.uuid} of volume {one.volume} is {one.status}, and for no host; '
+                f'the instance is on {where(case)}.',
+                'Nobody else can attach the volume before it is gone. '
+                + ('Make sure that no other Nova has the instance. '
+                   if case.instance.life is Life.PURGED else '')
+                + f'Then: cinder attachment-delete {shell(one.uuid)}.',
+                case.instance.uuid, one.volume, (),
+                shown(attachment=one.uuid, attachment_status=one.status,
+                      attachment_updated=one.updated),
+                certain=case.instance.life is not Life.PURGED, key=one.uuid)
 
 
 def _wrong(case: Case, row: Row) -> Finding | None:

@@ -11,6 +11,10 @@
 # under the License.
 """Each rule on small clouds: what it finds, and the healthy look-alike that it must not find."""
 
+from unittest import mock
+
+from migsafe.audit.readers import database, nova
+from migsafe.journal import errors
 from migsafe.tests.unit.audit.cloud import (
     JUST_NOW,
     NOW,
@@ -222,6 +226,78 @@ class TestAttachments(CloudTestCase):
                          [(one.rule, one.volume) for one in report.findings])
         self.assertIn('1 instances that Cinder has attachments of are in none', ' '.join(
             report.unseen))
+
+    def left(self, cloud, uuid, host='node13'):
+        """An attachment of an instance that is in no table."""
+        cloud.volume(f'of-{uuid}')
+        cloud.attachment(f'a-{uuid}', host, cinder_info(iscsi(1)), f'of-{uuid}',
+                         instance_uuid=uuid)
+
+    def test_attachments_of_instances_that_were_purged(self):
+        """A host is of one cell: if that was read, it has no other instances."""
+        cloud, other = self.cloud(), self.cloud()
+        cloud.node('node13')
+        other.node('node21')
+        self.left(cloud, 'purged')
+        self.left(cloud, 'elsewhere', 'node99')
+        cloud.instance('hidden', hidden=1)
+        self.left(cloud, 'hidden')
+        found = self.audit(cloud, other)
+        self.assertEqual([('R3', 'purged', False)], [
+            (one.rule, one.instance, one.certain) for one in found.findings])
+        self.assertIn('no database has it any more', found.findings[0].what)
+        self.assertIn('2 instances that Cinder has attachments of are in none', ' '.join(
+            found.unseen))
+        cloud.connection.execute("UPDATE volume_attachment SET updated_at = ? "
+                                 "WHERE instance_uuid = 'purged'", (str(JUST_NOW),))
+        cloud.connection.commit()
+        self.assertEqual([], self.found(cloud, other))
+
+    def test_what_the_rest_of_a_cell_may_have_was_not_purged(self):
+        first, second = self.cloud(), self.cloud()
+        second.node('node13')
+        second.instance('there')
+        self.left(first, 'there')
+
+        def instances(reader, only=None, after=None):
+            if reader.label == errors.label(second.url()):
+                raise database.Unreadable(label=reader.label, reason='gone away')
+            return iter(())
+        with mock.patch.object(nova.Nova, 'instances', instances):
+            found = self.audit(first, second)
+        self.assertEqual(([], True), (found.findings, found.failed))
+        self.assertIn('1 instances that Cinder has attachments of', ' '.join(found.unseen))
+
+    def test_instances_that_no_cell_has_by_the_api_database(self):
+        """It knows those of cells that were not read, and of hosts that are gone."""
+        cloud = self.cloud()
+        cloud.node('node13')
+        cloud.connection.execute('CREATE TABLE instance_mappings (instance_uuid TEXT)')
+        cloud.insert('instance_mappings', instance_uuid='mapped')
+        self.left(cloud, 'mapped')
+        self.left(cloud, 'purged', 'node99')
+        self.left(cloud, 'reserved', None)
+        found = self.audit(cloud, api=True)
+        self.assertEqual([('R3', 'purged', False), ('R2', 'reserved', False)], [
+            (one.rule, one.instance, one.certain) for one in found.findings])
+        cloud.connection.execute('DROP TABLE instance_mappings')
+        cloud.connection.commit()
+        found = self.audit(cloud, api=True)
+        self.assertEqual([('R3', 'mapped')], [
+            (one.rule, one.instance) for one in found.findings])
+        self.assertTrue(found.failed)
+        self.assertIn('The mappings of instances of Nova: ', ' '.join(found.unseen))
+
+    def test_a_volume_that_is_reserved_for_a_deleted_instance(self):
+        for deleted, rules in ((5, ['R2']), (0, [])):
+            cloud = self.cloud()
+            cloud.instance(deleted=deleted)
+            cloud.volume(status='reserved')
+            cloud.attachment('a', None)
+            found = self.audit(cloud).findings
+            self.assertEqual(rules, [one.rule for one in found])
+            self.assertEqual(['minor'] * len(rules), [one.severity.word for one in found])
+            self.assertTrue(all(one.certain for one in found))
 
     def test_an_instance_of_another_cell(self):
         first, second = self.cloud(), self.cloud()
