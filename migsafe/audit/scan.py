@@ -21,7 +21,7 @@ import contextlib
 import datetime
 import functools
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 
 from migsafe.audit import clocks, opening
 from migsafe.audit.activity import Clock, Spans
@@ -55,12 +55,13 @@ def audit(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
     notes.go_on(before.notes)
     report.counts.update(before.counts)
     found, after = set(before.found), before.after
-    for page in _look(sources, asked, spans, local, report, notes, progress, before.after):
+    for page in _look(sources, asked, spans, local, report, notes, progress, kept, before):
         found |= page.found
         # NOTE: what was found without a database that failed is not all, and what comes after
         # the last instance is read anew.
         if kept and not report.failed and page.after != after:
-            kept.write(Before(page.after, found, report.counts, notes.kept()))
+            kept.write(Before(page.after, found, report.counts, notes.kept(),
+                              before.begun or report.now))
         after = page.after
     if found:
         _confirm(sources, asked, spans, local, found, report)
@@ -72,18 +73,25 @@ def audit(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
 
 
 def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime, report: Report,
-          notes: Notes, progress: Progress, after: Mapping[str, int]) -> Iterator[Before]:
+          notes: Notes, progress: Progress, kept: Checkpoint | None,
+          before: Before) -> Iterator[Before]:
     """The first look, in which addresses are only compared: what is found, page by page."""
     with contextlib.ExitStack() as stack:
         look = opening.look(stack, sources, report, hash)
         told = clocks.of_cloud(look, spans, local)
-        report.now = told.oldest.now
+        report.now = told.newest.now
         report.unseen += told.sentences()
+        if kept and before.after:
+            kept.check(before, report.now, spans)
+            report.unseen.append(
+                f'This audit was begun at {before.begun} UTC, and went on from its checkpoint: '
+                'what has come about since then in the first '
+                f'{report.counts["instances"]} instances.')
         cases = _cases(look, notes, told, asked, report)
         done, total = report.counts['instances'], (len(cases.only.instances) if cases.only else
                                                    sum(nova.count() for nova in look.cells))
         try:
-            for page in cases.pages(after):
+            for page in cases.pages(before.after):
                 found: set[Identity] = set()
                 for case in page:
                     done += case.instance.life.value == 'live'
