@@ -58,6 +58,10 @@ class Notes:
             if len(examples) < SHOWN and (text := one_line(name)[:80]) not in examples:
                 examples.append(text)
 
+    def has(self, what: str) -> bool:
+        """Whether any was counted."""
+        return bool(self._counts[what])
+
     def look_at(self, case: Case, clock: Clock) -> None:
         """Count what of a case cannot be judged."""
         if case.instance.host and not case.comparable:

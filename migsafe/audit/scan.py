@@ -23,7 +23,7 @@ import functools
 import time
 from collections.abc import Callable, Container, Iterator
 
-from migsafe.audit import clocks, opening
+from migsafe.audit import clocks, named, opening
 from migsafe.audit.activity import Clock, Spans
 from migsafe.audit.cases import Cases, Look, Only
 from migsafe.audit.checkpoint import Checkpoint, Identity
@@ -35,7 +35,7 @@ from migsafe.audit.notes import Notes
 from migsafe.audit.opening import Sources
 from migsafe.audit.readers import database
 from migsafe.audit.report import Asked, Report, order
-from migsafe.audit.rules import RULES
+from migsafe.audit.rules import RULES, USES
 
 #: Told how many instances are done, and of how many.
 Progress = Callable[[int, int], None]
@@ -65,9 +65,12 @@ def audit(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
         after = page.after
     if found:
         _confirm(sources, asked, spans, local, found, report)
+    whole = not report.failed
+    report.end()
+    report.failed = report.failed or notes.has('odd')
     report.unseen += notes.sentences()
     report.seconds = time.monotonic() - began
-    if kept and not report.failed:
+    if kept and whole:
         kept.end()
     return report
 
@@ -97,10 +100,11 @@ def _look(sources: Sources, asked: Asked, spans: Spans, local: datetime.datetime
                     done += case.instance.life.value == 'live'
                     report.counts.update(instances=1, rows=len(case.rows),
                                          attachments=len(case.attachments))
-                    found.update(one.identity for one in _judged(case, cases.clock, asked,
-                                                                 notes, report))
+                    found.update(one.identity for one in _judged(
+                        case, cases.clock, asked, notes))
                 yield Before(dict(cases.read), found)
                 progress(done, max(total, done))
+            report.nowhere = named.nowhere(look, cases.hosts.values(), asked)
         except database.Unreadable as error:
             report.failed = True
             report.lost.add('Nova')
@@ -120,10 +124,18 @@ def _confirm(sources: Sources, asked: Asked, spans: Spans, local: datetime.datet
         if sources.cinder_label is None or error.kwargs.get('label') != sources.cinder_label:
             raise
         opening.lost(report, 'Cinder', error, '{}, which was to be looked at again')
+        report.missed.add('Cinder')
         report.findings.clear()
         _again(sources.without_cinder(), asked, again, spans, local, found, report)
     report.findings.sort(key=order)
-    report.doubts = len(found) - len(report.findings)
+    told = {one.identity for one in report.findings}
+    # NOTE: of what the second look could not read, it cannot say that it has gone.
+    unsure = [one for one in found - told if USES[one[0]] & report.missed]
+    report.doubts = len(found) - len(told) - len(unsure)
+    if unsure:
+        report.unseen.append(
+            f'{len(unsure)} findings of {", ".join(sorted({one[0] for one in unsure}))}, which '
+            'could not be looked at again: what they go by could not be read any more.')
 
 
 def _cases(look: Look, notes: Notes, told: Clocks, asked: Asked, report: Report) -> Cases:
@@ -151,33 +163,32 @@ def _again(sources: Sources, asked: Asked, only: Only, spans: Spans, local: date
     """The second look, at suspects only, in which addresses are kept for people."""
     with contextlib.ExitStack() as stack:
         seen = Report()
-        look = opening.look(stack, sources, seen, None)
-        report.unseen += [one for one in seen.unseen if one not in report.unseen]
-        report.failed = report.failed or seen.failed
-        report.lost |= seen.lost
+        look, notes = opening.look(stack, sources, seen, None), Notes()
         now = clocks.of_cloud(look, spans, local)
         wide = look.widened(only.instances, only.volumes)
         told = set()
-        cases = Cases(look, Notes(), now.oldest, wide,
-                      functools.partial(opening.lost, report), now.cells)
+        cases = Cases(look, notes, now.oldest, wide, functools.partial(opening.lost, seen),
+                      now.cells)
         for page in cases.pages():
             for case in page:
-                for one in _judged(case, cases.clock, asked, Notes(), report):
+                for one in _judged(case, cases.clock, asked, notes):
                     if one.identity in first and one.identity not in told:
                         told.add(one.identity)
                         report.findings.append(one)
                         report.see(case, one)
+    report.unseen += [one for one in seen.unseen if one not in report.unseen]
+    report.failed = report.failed or seen.failed
+    report.lost |= seen.lost
+    report.missed |= seen.lost
 
 
-def _judged(case: Case, clock: Clock, asked: Asked, notes: Notes,
-            report: Report) -> list[Finding]:
+def _judged(case: Case, clock: Clock, asked: Asked, notes: Notes) -> list[Finding]:
     """The same; nothing of a case with values that no rule expects, which hides no other one."""
     try:
         return list(judged(case, clock, asked))
     except Exception as error:
         # NOTE: whatever it is, other cases are to be told.
         notes.add('odd', [f'{case.instance.uuid} ({type(error).__name__})'])
-        report.failed = True
         return []
 
 

@@ -83,6 +83,14 @@ class Cinder:
             'connector', 'connection_info', 'updated_at', 'created_at'),
             table.c.id.label('key')).where(live(table))
 
+    def known(self, volumes: Iterable[str]) -> set[str]:
+        """Those of these volumes that it has, or has had, or has attachments of."""
+        found = set(volumes)
+        tables = [(self._attachments, 'volume_id'), *(
+            [(self._volumes, 'id')] if self._volumes is not None else [])]
+        return {one.volume for table, name in tables for one in pages.listed(
+            self.snapshot, sa.select(table.c[name].label('volume')), table.c[name], found)}
+
     def unusual(self) -> dict[str, Volume]:
         """The volumes that are shared, or with which Cinder is at work."""
         table = self._volumes

@@ -92,6 +92,10 @@ class CinderApi:
         return [one for one in self.attachments()
                 if one.instance in users or one.volume in theirs] if users or theirs else []
 
+    def known(self, volumes: Iterable[str]) -> set[str]:
+        """Those of these volumes that it has."""
+        return {volume for volume in volumes if self._get(f'/volumes/{volume}', {}) is not None}
+
     def unusual(self) -> dict[str, Volume]:
         """The volumes that are shared, or with which Cinder is at work."""
         return self._unusual

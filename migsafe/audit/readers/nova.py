@@ -157,6 +157,14 @@ class Nova:
                     life=Life.DELETED)
         return found
 
+    def has(self, host: str) -> bool:
+        """Whether an instance or a migration, of now or before, is or was on this host."""
+        asked = [self._instances.c.host]
+        if self._migrations is not None:
+            asked += [self._migrations.c.source_compute, self._migrations.c.dest_compute]
+        return any(self.snapshot.rows(sa.select(column).where(column == host).limit(1))
+                   for column in asked)
+
     def rows(self, uuids: Sequence[str],
              compact: address.Compact | None = None) -> dict[str, list[Row]]:
         """The volumes of instances, by instance."""

@@ -266,6 +266,28 @@ class TestDatabases(CloudTestCase):
             (one.rule, one.volume) for one in found.findings], found.failed))
         self.assertIn('The rest of a cell of Nova', ' '.join(found.unseen))
 
+    def test_a_cell_that_is_gone_when_it_is_to_be_looked_at_again(self):
+        """What was found in it has not gone; in the other cell something has."""
+        first, second = self.ready(), self.cloud()
+        second.instance('elsewhere', 'node21')
+        for volume in ('v2', 'v3'):
+            first.attachment(f'of-{volume}', 'node22', cinder_info(iscsi(2)), volume,
+                             instance_uuid='elsewhere')
+        opened, looks = database.opened, []
+
+        def again(url):
+            if url == second.url():
+                looks.append(url)
+                if len(looks) == 2:
+                    raise database.Unreadable(label='second', reason='gone away')
+            return opened(url)
+        self.patch(database, 'opened', again)
+        found = self.audit(first, second, placement=False)
+        self.assertEqual((['R1', 'R10', 'R3'], 0, True), (
+            [one.rule for one in found.findings], found.doubts, found.failed))
+        self.assertIn('2 findings of R3, which could not be looked at again: what they go by '
+                      'could not be read any more.', found.unseen)
+
     def test_a_placement_or_neutron_that_fails_in_the_middle(self):
         for kind, name, method in ((placement.Placement, 'Placement', 'allocations'),
                                    (neutron.Neutron, 'Neutron', 'bindings')):

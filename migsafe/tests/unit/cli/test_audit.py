@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import sqlite3
 import stat
 
@@ -169,7 +170,7 @@ class TestAudit(cli_base.CommandTestCase):
         path = os.path.join(os.path.dirname(self.state), 'page.html')
         self.audit(*self.both, '--fleet', 'node11', '--html', path, config=True)
         self.assertIn('/dev/sdq', pathlib.Path(path).read_text())
-        code, _out, _err = self.audit(*self.both, '--fleet', 'x', '--instance', 'x', config=True)
+        code, _out, _err = self.audit(*self.both, '--fleet', 'x', '--rule', 'R12', config=True)
         self.assertEqual(1, code)
 
     def hear(self, *rounds):
@@ -218,8 +219,35 @@ class TestAudit(cli_base.CommandTestCase):
                 (('--volume', volume, '--rule', 'R10'), 1), (('--host', 'node11'), 6)):
             self.assertEqual(count, len(self.rows(
                 'audit', *self.both, *args, code=3, config=False)), args)
-        for args in (('--host', 'node18'), ('--instance', 'x'), ('--rule', 'R5')):
-            self.assertEqual([], self.rows('audit', *self.both, *args, config=False), args)
+        self.assertEqual([], self.rows('audit', *self.both, '--rule', 'R5', config=False))
+        self.assertEqual(3, len(self.rows('audit', *self.both, '--volume', volume.upper(), code=3,
+                                          config=False)))
+
+    def test_what_was_asked_for_and_is_nowhere(self):
+        """A name that is mistyped must not look clean; of what is there, nothing is found."""
+        other = '00000000-0000-4000-8000-000000000000'
+        for args in (('--host', 'nod11'), ('--instance', other), ('--volume', other)):
+            code, _out, err = self.audit(*self.both, *args)
+            self.assertEqual(1, code, args)
+            self.assertIn(f'Not seen: No record that was read has {args[1]} ({args[0]})', err)
+            _code, _out, err = self.audit('--nova-database', self.database, *args)
+            self.assertIn(f'No record that was read has {args[1]} ({args[0]})', err)
+        with sqlite3.connect(self.database) as made:
+            made.execute('INSERT INTO volumes (id) VALUES (?)', (other,))
+            made.execute("INSERT INTO instances (uuid, host, deleted) VALUES (?, 'old', 7)",
+                         (other,))
+        made.close()
+        for args in (('--host', 'old'), ('--instance', other), ('--volume', other)):
+            self.assertEqual(0, self.audit(*self.both, *args)[0], args)
+        code, _out, err = self.audit(*self.both, '--instance', VM, '--instance',
+                                     other.replace('8', '9'))
+        self.assertEqual(3, code)
+        self.assertIn('(--instance): nothing can be said of it', err)
+        for args in (('--instance', 'my-vm'), ('--volume', 'my disk')):
+            code, _out, err = self.audit(*self.both, *args)
+            self.assertEqual(127, code, args)
+            self.assertIn(f'{args[0]}: {shlex.quote(args[1])} is no UUID, and no record '
+                          'has it. openstack ', err)
 
     def test_wrong_arguments(self):
         missing = os.path.join(self.state, 'nowhere')
