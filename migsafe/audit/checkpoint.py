@@ -24,11 +24,11 @@ import datetime
 import hashlib
 import json
 import os
-import tempfile
 import time
 from typing import Any
 
 from migsafe import exceptions
+from migsafe.audit import beside
 from migsafe.audit.activity import Spans
 from migsafe.audit.facts import Moment
 from migsafe.text import shell
@@ -132,14 +132,8 @@ class Checkpoint:
             'begun': done.begun and done.begun.isoformat()}
         try:
             # NOTE: ids of instances and volumes are not for everybody on this machine: 0600.
-            handle, name = tempfile.mkstemp(
-                prefix=f'{os.path.basename(self.path)}.', dir=os.path.dirname(self.path) or '.')
-            with contextlib.ExitStack() as undone:
-                undone.callback(os.unlink, name)
-                with open(handle, 'w', encoding='utf-8') as stream:
-                    json.dump(kept, stream)
-                os.replace(name, self.path)
-                undone.pop_all()
+            with beside.replaced(self.path) as stream:
+                json.dump(kept, stream)
         except OSError as error:
             raise Unusable(path=self.path, reason=f'it cannot be written '
                            f'({shell(error.strerror)})') from None
