@@ -105,7 +105,7 @@ def _busy(case: Case, clock: Clock) -> bool:
 SETTLED = frozenset(('none', 'success', 'error'))
 #: status of a volume with which Cinder is at work.
 WORKING = frozenset(('attaching', 'detaching', 'retyping', 'maintenance', 'creating', 'deleting',
-                     'restoring-backup', 'downloading', 'uploading'))
+                     'restoring-backup', 'downloading', 'uploading', 'backing-up', 'extending'))
 
 
 def moving(case: Case, volume: str, clock: Clock) -> bool:

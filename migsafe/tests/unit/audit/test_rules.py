@@ -478,7 +478,7 @@ class TestBusy(CloudTestCase):
 
     def test_a_volume_with_which_cinder_is_at_work(self):
         for values in ({'migration_status': 'migrating'}, {'status': 'retyping'},
-                       {'status': 'detaching'}):
+                       {'status': 'detaching'}, {'status': 'backing-up'}):
             cloud = self.wrong()
             cloud.connection.execute('DELETE FROM volumes')
             cloud.connection.execute('DELETE FROM allocations')
