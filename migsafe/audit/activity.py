@@ -91,8 +91,8 @@ def _busy(case: Case, clock: Clock) -> bool:
     instance = case.instance
     if instance.task_state and clock.alive(instance.updated):
         return True
-    if any(under_way(one, clock) and (one.status != WAITS or waits_for_owner(instance, one))
-           for one in case.migrations):
+    # A resize that waits for its owner, maybe for ever, changes nothing meanwhile.
+    if any(under_way(one, clock) and one.status != WAITS for one in case.migrations):
         return True
     moments = (instance.updated if instance.task_state or instance.life is Life.DELETED else None,
                *case.gone,

@@ -20,7 +20,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator
 
-from migsafe.audit.activity import Clock, busy, moving
+from migsafe.audit.activity import Clock, busy, moving, waits_for_owner
 from migsafe.audit.facts import GONE, Attachment, Case, Life, Row
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.exports import DETACHED
@@ -158,10 +158,13 @@ def _left(case: Case, clock: Clock) -> Iterator[Finding]:
     if not case.comparable:
         return
     named = {row.attachment for row in case.rows}
+    # A resize that waits for its owner may keep what its source had.
+    there = {case.instance.host} if any(
+        waits_for_owner(case.instance, one) for one in case.migrations) else rightful(case)
     wanting = {row.volume for row in case.rows if row.attachment is None or _wrong(case, row)}
     for one in case.attachments:
         if (one.uuid in named or one.volume in wanting or one.host is None
-                or one.host not in rightful(case) or moving(case, one.volume, clock)):
+                or one.host not in there or moving(case, one.volume, clock)):
             continue
         yield Finding(
             'R2', Severity.MINOR,

@@ -465,8 +465,16 @@ class TestBusy(CloudTestCase):
         self.assertEqual([], self.found(cloud))
 
     def test_a_resize_that_waits_for_its_owner_for_weeks(self):
-        cloud = self.wrong(vm_state='resized')
+        """Both hosts are right; what is wrong beside them is told, as of any other."""
+        cloud = self.wrong(vm_state='resized', host='node11')
         cloud.migration('finished', migration_type='resize', uuid='move')
+        self.assertEqual([], self.found(cloud))
+        cloud.attachment('third', 'node21', cinder_info(iscsi(4)))
+        self.assertEqual([('R10', 'vol'), ('R3', 'vol')], self.found(cloud))
+        cloud.row(nova_info(OTHER), 'vol2', 'gone')
+        self.assertIn(('R2', 'vol2'), self.found(cloud))
+        cloud.connection.execute('UPDATE migrations SET updated_at = ?', (str(JUST_NOW),))
+        cloud.connection.commit()
         self.assertEqual([], self.found(cloud))
 
     def test_a_row_or_an_attachment_of_just_now(self):
