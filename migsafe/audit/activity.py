@@ -11,9 +11,9 @@
 # under the License.
 """Whether an operation is under way, in which records rightfully disagree.
 
-The clock is that of the cloud. A dump is as old as its newest heartbeat; the clock of the machine
-that reads it says nothing. In a live database the earlier of both is taken: a service whose clock
-is ahead would make what others have just written look old.
+The clock is that of the cloud (``clocks``). A dump is as old as the heartbeats in it; the clock of
+the machine that reads it says nothing. In a live database the earlier of both is taken: a service
+whose clock is ahead would make what others have just written look old.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from migsafe.audit.facts import Case, Instance, Migration, Moment
+from migsafe.audit.facts import Case, Instance, Life, Migration, Moment
 
 #: In these a migration has ended: migration_get_in_progress_by_host_and_node() of
 #: nova/db/main/api.py.
@@ -30,6 +30,11 @@ ENDED = frozenset(('confirmed', 'reverted', 'error', 'failed', 'completed', 'can
 ARRIVED = frozenset(('completed', 'confirmed', 'done', 'finished'))
 #: In these a live migration moves the guest, or has moved it.
 TRANSFERRING = frozenset(('running', 'post-migrating'))
+#: A live migration that waits for others of its source, of which one at a time is done by default
+#: (max_concurrent_live_migrations). Nova does not touch its records meanwhile, however long.
+QUEUED = 'queued'
+#: Status of one for which the source is at work; Nova writes its progress down.
+WORKED_ON = frozenset(('preparing', 'running', 'post-migrating'))
 #: A resize that waits, as long as its owner likes, for a word of the owner.
 WAITS = 'finished'
 RESIZED = 'resized'
@@ -66,19 +71,10 @@ class Clock:
         return moment is not None and moment > self.now - span
 
 
-def clock_of(heartbeat: Moment, local: datetime.datetime, spans: Spans) -> Clock:
-    """The clock to judge by.
-
-    :param heartbeat: the newest time that a service of the cloud has written
-    :param local: this machine's, UTC
-    """
-    return Clock(min(heartbeat, local) if heartbeat else local, spans)
-
-
 def under_way(migration: Migration, clock: Clock) -> bool:
     """Whether a migration goes on."""
     return migration.status not in ENDED and (
-        migration.status == WAITS or clock.alive(migration.updated))
+        migration.status == WAITS or migration.waiting or clock.alive(migration.updated))
 
 
 def waits_for_owner(instance: Instance, migration: Migration) -> bool:
@@ -95,10 +91,11 @@ def _busy(case: Case, clock: Clock) -> bool:
     instance = case.instance
     if instance.task_state and clock.alive(instance.updated):
         return True
-    if any(under_way(one, clock) and (one.status != WAITS or waits_for_owner(instance, one))
-           for one in case.migrations):
+    # A resize that waits for its owner, maybe for ever, changes nothing meanwhile.
+    if any(under_way(one, clock) and one.status != WAITS for one in case.migrations):
         return True
-    moments = (instance.updated if instance.task_state else None,
+    moments = (instance.updated if instance.task_state or instance.life is Life.DELETED else None,
+               *case.gone,
                *(one.updated for one in case.rows), *(one.updated for one in case.attachments),
                *(one.updated for one in case.migrations))
     return any(map(clock.recent, moments))
@@ -108,7 +105,7 @@ def _busy(case: Case, clock: Clock) -> bool:
 SETTLED = frozenset(('none', 'success', 'error'))
 #: status of a volume with which Cinder is at work.
 WORKING = frozenset(('attaching', 'detaching', 'retyping', 'maintenance', 'creating', 'deleting',
-                     'restoring-backup', 'downloading', 'uploading'))
+                     'restoring-backup', 'downloading', 'uploading', 'backing-up', 'extending'))
 
 
 def moving(case: Case, volume: str, clock: Clock) -> bool:

@@ -148,7 +148,8 @@ def _fibre_channel(data: Mapping[str, Any]) -> Iterator[Part]:
 
 def _nvmeof(data: Mapping[str, Any]) -> Iterator[Part]:
     """The namespace by its UUID or NGUID, which no host changes; else nothing is told."""
-    for replica in (data, *(data.get('volume_replicas') or ())):
+    replicas = data.get('volume_replicas')
+    for replica in (data, *(replicas if isinstance(replicas, list) else ())):
         if isinstance(replica, Mapping):
             subsystem = replica.get('target_nqn') or replica.get('nqn')
             namespace = replica.get('vol_uuid') or replica.get('volume_nguid') \

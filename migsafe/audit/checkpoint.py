@@ -20,6 +20,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -27,9 +28,12 @@ import time
 from typing import Any
 
 from migsafe import exceptions
+from migsafe.audit import beside
+from migsafe.audit.activity import Spans
+from migsafe.audit.facts import Moment
 from migsafe.text import shell
 
-FORMAT = 1
+FORMAT = 2
 #: Seconds between two writes.
 EVERY = 5.0
 Identity = tuple[str, ...]
@@ -50,12 +54,14 @@ class Progress:
     :ivar found: identities of findings
     :ivar counts: of the report
     :ivar notes: of what could not be judged: what -> how many, and examples
+    :ivar begun: the time of the cloud when it was begun
     """
 
     after: dict[str, int] = dataclasses.field(default_factory=dict)
     found: set[Identity] = dataclasses.field(default_factory=set)
     counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     notes: dict[str, tuple[int, list[str]]] = dataclasses.field(default_factory=dict)
+    begun: Moment = None
 
 
 @dataclasses.dataclass
@@ -75,7 +81,11 @@ class Checkpoint:
         :raises Unusable: it is of another audit, or none
         """
         try:
-            with open(self.path, encoding='utf-8') as stream:
+            # NOTE: others can write where it may be kept, such as /var/tmp.
+            handle = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+            with open(handle, encoding='utf-8') as stream:
+                if os.fstat(handle).st_uid != os.geteuid():
+                    raise Unusable(path=self.path, reason='it is of another user')
                 kept = json.load(stream)
             if kept['format'] != FORMAT or kept['asked'] != self._digest():
                 raise Unusable(path=self.path, reason='it was begun with other arguments or by '
@@ -86,11 +96,28 @@ class Checkpoint:
                 collections.Counter({str(name): int(count)
                                      for name, count in kept['counts'].items()}),
                 {str(what): (int(count), list(map(str, names)))
-                 for what, (count, names) in kept['notes'].items()})
+                 for what, (count, names) in kept['notes'].items()},
+                datetime.datetime.fromisoformat(kept['begun']))
         except FileNotFoundError:
             return Progress()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unusable(path=self.path, reason=f'{type(error).__name__}') from None
+
+    def check(self, done: Progress, now: datetime.datetime, spans: Spans) -> None:
+        """See that what was read can still be believed.
+
+        :param now: the time of the cloud
+        :raises Unusable: it is of another copy of the databases, or was read too long ago
+        """
+        if done.begun is None:
+            return
+        if now < done.begun - spans.grace:
+            raise Unusable(path=self.path, reason=f'it was begun at {done.begun} UTC, and the '
+                           f'databases are of {now} UTC: of an earlier copy')
+        if now > done.begun + spans.stuck:
+            raise Unusable(path=self.path, reason=f'it was begun at {done.begun} UTC, and it is '
+                           f'{now} UTC there now: what has come about since (--stuck) in what it '
+                           'has read would not be told')
 
     def write(self, done: Progress) -> None:
         """Keep it, if the last time is not just now; the file is whole at any moment.
@@ -101,13 +128,12 @@ class Checkpoint:
             return
         kept: dict[str, Any] = {
             'format': FORMAT, 'asked': self._digest(), 'after': done.after,
-            'found': sorted(done.found), 'counts': dict(done.counts), 'notes': done.notes}
+            'found': sorted(done.found), 'counts': dict(done.counts), 'notes': done.notes,
+            'begun': done.begun and done.begun.isoformat()}
         try:
-            # NOTE: ids of instances and volumes are not for everybody on this machine.
-            handle = os.open(f'{self.path}.new', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(handle, 'w', encoding='utf-8') as stream:
+            # NOTE: ids of instances and volumes are not for everybody on this machine: 0600.
+            with beside.replaced(self.path) as stream:
                 json.dump(kept, stream)
-            os.replace(f'{self.path}.new', self.path)
         except OSError as error:
             raise Unusable(path=self.path, reason=f'it cannot be written '
                            f'({shell(error.strerror)})') from None

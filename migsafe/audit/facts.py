@@ -34,11 +34,19 @@ class Life(enum.Enum):
     """What a database of Nova knows of an instance.
 
     UNKNOWN: no database that was given has it. It may live in a cell that was not.
+    PURGED: no database has it any more, as far as that can be known.
     """
 
     LIVE = 'live'
     DELETED = 'deleted'
     UNKNOWN = 'unknown'
+    PURGED = 'purged'
+
+
+#: It is not there any more.
+GONE = frozenset((Life.DELETED, Life.PURGED))
+#: Nothing but what names it is known of it.
+NAMELESS = frozenset((Life.UNKNOWN, Life.PURGED))
 
 
 class Instance(NamedTuple):
@@ -90,7 +98,10 @@ class Attachment(NamedTuple):
 
 
 class Migration(NamedTuple):
-    """A row of ``migrations``; ``kind`` is its migration_type."""
+    """A row of ``migrations``; ``kind`` is its migration_type.
+
+    :ivar waiting: it is queued on a source that is at work on another one
+    """
 
     number: int
     uuid: str | None
@@ -100,17 +111,20 @@ class Migration(NamedTuple):
     source: str | None
     dest: str | None
     updated: Moment = None
+    waiting: bool = False
 
 
 class Allocation(NamedTuple):
     """What a consumer has of a compute node.
 
     :ivar host: of the node; None if the provider is no compute node that Nova knows
+    :ivar node: UUID and name of the provider that is the compute node
     """
 
     consumer: str
     provider: str
     host: str | None
+    node: tuple[str, str]
 
 
 class Volume(NamedTuple):
@@ -182,6 +196,7 @@ class Case:
     :ivar exports: of the volumes of this instance
     :ivar pieces: residue of this instance that hosts say they have
     :ivar runs: hosts that say that the guest is there
+    :ivar gone: when attachments that rows name, or rows that named an attachment, were deleted
     :ivar comparable: connectors of this hypervisor have the name of the host
     :ivar known: what several rules ask of a case and the clock, worked out once
     """
@@ -199,6 +214,7 @@ class Case:
     exports: tuple[Export, ...] = ()
     pieces: tuple[Piece, ...] = ()
     runs: tuple[str, ...] = ()
+    gone: tuple[Moment, ...] = ()
     comparable: bool = True
     known: dict[object, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 

@@ -27,7 +27,8 @@ SHOWN = 5
 #: What -> in words: {count} of them, and what follows from it.
 WORDS = {
     'unknown-instance': '{count} instances that Cinder has attachments of are in none of the '
-    'databases of Nova that were given, dead or alive; if there are more cells, name them too',
+    'databases of Nova that were given, dead or alive; if there are more cells, name them too, or '
+    'all of them with --nova-api-database',
     'unreadable-row': '{count} rows have a connection_info that cannot be read, so that it is not '
     'known where they lead to; the next start fails or connects anew',
     'empty-row': '{count} rows of instances that have a host have no connection_info',
@@ -35,6 +36,8 @@ WORDS = {
     'type': '{count} rows are of types whose addresses cannot be compared',
     'hypervisor': '{count} instances are on hosts of a hypervisor whose connectors do not have '
     "the host's name; only their migrations and allocations were judged",
+    'odd': '{count} instances have values in their records that no service writes, and were not '
+    'judged',
     'future': '{count} instances have records from the future, by the clock of the cloud; they '
     'are taken for such that are just being changed',
 }
@@ -54,6 +57,10 @@ class Notes:
             examples = self._examples[what]
             if len(examples) < SHOWN and (text := one_line(name)[:80]) not in examples:
                 examples.append(text)
+
+    def has(self, what: str) -> bool:
+        """Whether any was counted."""
+        return bool(self._counts[what])
 
     def look_at(self, case: Case, clock: Clock) -> None:
         """Count what of a case cannot be judged."""

@@ -27,6 +27,7 @@ from migsafe.audit.readers.cinder import Cinder
 from migsafe.audit.readers.cinder_api import LABEL, CinderApi
 from migsafe.audit.readers.neutron import Neutron
 from migsafe.audit.readers.nova import Nova
+from migsafe.audit.readers.nova_api import NovaApi
 from migsafe.audit.readers.placement import Placement
 from migsafe.audit.report import Report
 from migsafe.audit.told import NOBODY, Ask
@@ -47,6 +48,7 @@ class Sources:
 
     :ivar cinder_api: begins to read Cinder's API, in place of its database
     :ivar ask: asks services; None: none is asked
+    :ivar nova_api: has a mapping of every instance
     """
 
     nova: Sequence[sa.URL]
@@ -55,6 +57,7 @@ class Sources:
     neutron: sa.URL | None = None
     ask: Ask | None = None
     cinder_api: Callable[[], CinderApi] | None = None
+    nova_api: sa.URL | None = None
 
     @property
     def cinder_label(self) -> str | None:
@@ -81,8 +84,11 @@ def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
         stack, report, 'Cinder', sources.cinder, Cinder)
     placement = _optional(stack, report, 'Placement', sources.placement, Placement)
     neutron = _optional(stack, report, 'Neutron', sources.neutron, Neutron)
+    # NOTE: the last, so that it has the mapping of each instance that the others name.
+    api = _mappings(stack, sources.nova_api, report)
     report.unseen += told.unseen
-    report.failed = report.failed or told.failed
+    report.failed = report.failed or bool(told.lost)
+    report.lost |= told.lost
     if cinder is not None:
         report.unseen += [f'{cinder.label} has no table {name}.' for name in cinder.missing()]
         if isinstance(cinder, CinderApi):
@@ -94,7 +100,7 @@ def look(stack: contextlib.ExitStack, sources: Sources, report: Report,
             report.unseen.append(
                 'This release of Cinder does not write down for which host an attachment is; '
                 'exports are known by the rows of Nova alone.')
-    return Look(cells, cinder, placement, compact, neutron, told)
+    return Look(cells, cinder, placement, compact, neutron, told, api)
 
 
 def _cells(stack: contextlib.ExitStack, sources: Sources, report: Report) -> list[Nova]:
@@ -105,7 +111,7 @@ def _cells(stack: contextlib.ExitStack, sources: Sources, report: Report) -> lis
         except database.Unreadable as error:
             if len(sources.nova) == 1:
                 raise
-            lost(report, 'A cell of Nova', error)
+            lost(report, 'Nova', error, 'A cell of {}')
             continue
         cells.append(nova)
         report.sources.append(f'Nova: {nova.label}')
@@ -131,6 +137,16 @@ def _optional(stack: contextlib.ExitStack, report: Report, name: str, url: sa.UR
     return found
 
 
+def _mappings(stack: contextlib.ExitStack, url: sa.URL | None, report: Report) -> NovaApi | None:
+    if url is None:
+        return None
+    try:
+        return NovaApi(stack.enter_context(database.opened(url)))
+    except database.Unreadable as error:
+        lost(report, 'Nova', error, 'The mappings of instances of {}')
+        return None
+
+
 def _of_api(begin: Callable[[], CinderApi], report: Report) -> CinderApi | None:
     try:
         found = begin()
@@ -141,7 +157,12 @@ def _of_api(begin: Callable[[], CinderApi], report: Report) -> CinderApi | None:
     return found
 
 
-def lost(report: Report, name: str, error: Exception) -> None:
-    """Note that a database that was named could not be read."""
+def lost(report: Report, name: str, error: Exception, part: str = '{}') -> None:
+    """Note that a database that was named could not be read.
+
+    :param name: of the view
+    :param part: of it, in words
+    """
     report.failed = True
-    report.unseen.append(f'{name}: {error}')
+    report.lost.add(name)
+    report.unseen.append(f'{part.format(name)}: {error}')

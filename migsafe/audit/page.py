@@ -39,9 +39,8 @@ def render(report: Report) -> str:
     script = (DATA / 'page.js').read_text(encoding='utf-8')
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     volumes = sorted(report.sights)
-    hosts = sorted({host for seen in report.sights.values() for host in seen})
     return environment.get_template('page.html').render(
         report=report, titles=TITLES, script=script, digest=digest,
         style=(DATA / 'page.css').read_text(encoding='utf-8'),
         rules=sorted(report.by_rule().items(), key=lambda item: number(item[0])),
-        hosts=hosts, volumes=volumes[:MAPPED], more=max(0, len(volumes) - MAPPED))
+        volumes=volumes[:MAPPED], more=max(0, len(volumes) - MAPPED))

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from migsafe.audit.facts import Case, Moment
 from migsafe.audit.findings import Finding
+from migsafe.text import shell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,10 @@ class Report:
 
     :ivar unseen: sentences
     :ivar failed: a database that was named could not be read whole
-    :ivar lost: Cinder is one of these, and has to be left out
+    :ivar lost: views that could not be read whole in one of the looks: those of rules.USES
+    :ivar missed: those that were lost in the second look
     :ivar doubts: findings that were gone when they were looked at again
+    :ivar nowhere: option -> what was named with it, and no record has
     :ivar sights: volume with a finding -> host -> what says that this host sees it
     :ivar now: the time of the cloud
     """
@@ -55,8 +58,10 @@ class Report:
     findings: list[Finding] = dataclasses.field(default_factory=list)
     unseen: list[str] = dataclasses.field(default_factory=list)
     failed: bool = False
-    lost: bool = False
+    lost: set[str] = dataclasses.field(default_factory=set)
+    missed: set[str] = dataclasses.field(default_factory=set)
     doubts: int = 0
+    nowhere: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
     sights: dict[str, dict[str, set[str]]] = dataclasses.field(default_factory=dict)
     counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     now: Moment = None
@@ -77,6 +82,15 @@ class Report:
         for host, what in told:
             if host:
                 hosts.setdefault(host, set()).add(what)
+
+    def end(self) -> None:
+        """Say what was asked for and is nowhere, unless something was found of it."""
+        for option, names in self.nowhere.items():
+            if option == '--host' and self.findings:
+                continue
+            self.failed = True
+            self.unseen.append(f'No record that was read has {", ".join(map(shell, names))} '
+                               f'({option}): nothing can be said of it. See whether it is meant.')
 
     def hosts(self) -> list[str]:
         """The hosts that findings are about."""

@@ -51,6 +51,10 @@ class Shelf:
         """Those of an instance, which are then not left."""
         return _all(self._by_instance.pop(instance, None))
 
+    def peek(self, instance: str) -> tuple[Attachment, ...]:
+        """The same, and they are still there."""
+        return _all(self._by_instance.get(instance))
+
     def of(self, volume: str) -> tuple[Attachment, ...]:
         """All of a volume."""
         return _all(self._by_volume.get(volume))

@@ -28,14 +28,14 @@ class Told:
     :ivar runs: instance -> hosts that have its guest
     :ivar unseen: sentences: whom nobody asked, who did not answer, and what is not known then;
         a service that said nothing is never taken for clean
-    :ivar failed: some that were asked did not answer
+    :ivar lost: of ``hosts`` and ``exports``, those of which some that were asked did not answer
     """
 
     pieces: tuple[Piece, ...] = ()
     runs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     exports: tuple[Export, ...] = ()
     unseen: tuple[str, ...] = ()
-    failed: bool = False
+    lost: frozenset[str] = frozenset()
 
 
 #: Asks all of them, once for each look.

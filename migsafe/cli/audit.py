@@ -12,14 +12,14 @@
 """``migsafe audit``: what failed migrations have left in the records of a cloud."""
 
 import argparse
+import contextlib
 import dataclasses
-import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any
 
 from cliff import columns
 
-from migsafe.audit import page, report
+from migsafe.audit import beside, page, report
 from migsafe.audit.checkpoint import Checkpoint
 from migsafe.audit.findings import Finding
 from migsafe.audit.opening import Sources
@@ -29,6 +29,8 @@ from migsafe.text import masked, shell
 
 COLUMNS = ('Rule', 'Severity', 'Certain', 'Hosts', 'Instance', 'Volume', 'What', 'Repair',
            'Evidence')
+#: How a cell begins that a spreadsheet computes.
+FORMULA = tuple('=+-@\t\r')
 
 
 class Evidence(columns.FormattableColumn):
@@ -87,14 +89,16 @@ class Audit(audit_options.Command):
             audit_sources.chosen(parsed_args, self.config_files), parsed_args)
         ask = audit_services.asking(self.conf, parsed_args, sources) if \
             parsed_args.fleet is not None or parsed_args.exports is not None else None
-        found = self.look(dataclasses.replace(sources, ask=ask), parsed_args,
-                          self._kept(sources, parsed_args))
-        self._tell(found)
-        if parsed_args.html:
-            self._write(found, parsed_args.html)
+        with _page(parsed_args.html) as write:
+            found = self.look(dataclasses.replace(sources, ask=ask), parsed_args,
+                              self._kept(sources, parsed_args))
+            self._tell(found)
+            write(found)
         self.exit_code = (codes.FOUND if found.findings else
                           codes.ERROR if found.failed else codes.CLEAN)
-        return COLUMNS, list(_rows(found.findings))
+        plain = parsed_args.formatter == 'csv'
+        return COLUMNS, [tuple(map(_no_formula, row)) if plain else row
+                         for row in _rows(found.findings)]
 
     def _kept(self, sources: Sources, given: argparse.Namespace) -> Checkpoint | None:
         if not given.checkpoint:
@@ -118,16 +122,32 @@ class Audit(audit_options.Command):
         for sentence in found.unseen:
             self.say(f'Not seen: {show.text(sentence)}')
 
-    def _write(self, found: report.Report, path: str) -> None:
-        try:
-            # NOTE: names of hosts and volumes are not for everybody on this machine.
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(handle, 'w', encoding='utf-8') as stream:
-                stream.write(page.render(found))
-        except OSError as error:
-            raise audit_sources.BadArgument(
-                option='--html', reason=f'{shell(path)} cannot be written: {masked(error)}') \
-                from None
+
+@contextlib.contextmanager
+def _page(path: str | None) -> Iterator[Callable[[report.Report], None]]:
+    """What writes a page, which takes the place of a former one when it is whole.
+
+    :raises BadArgument: it cannot be written there, which is found out first
+    """
+    if not path:
+        yield lambda _found: None
+        return
+    try:
+        # NOTE: it is 0600: names of hosts and volumes are not for everybody on this machine.
+        with beside.replaced(path) as stream:
+            yield lambda found: _rendered(stream, found)
+    except OSError as error:
+        raise audit_sources.BadArgument(
+            option='--html', reason=f'{shell(path)} cannot be written: {masked(error)}') from None
+
+
+def _rendered(stream: IO[str], found: report.Report) -> None:
+    stream.write(page.render(found))
+
+
+def _no_formula(value: Any) -> Any:
+    """A text that no spreadsheet takes for a formula: the database may be of anybody."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 
 def _rows(findings: list[Finding]) -> Iterator[tuple[Any, ...]]:

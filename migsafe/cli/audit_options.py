@@ -14,14 +14,19 @@
 import argparse
 import datetime
 import sys
+import uuid
+from collections.abc import Mapping
 from typing import NoReturn
+
+from oslo_utils import uuidutils
 
 from migsafe.audit import report, scan
 from migsafe.audit.activity import Spans
 from migsafe.audit.checkpoint import Checkpoint, Unusable
 from migsafe.audit.opening import Sources
 from migsafe.audit.rules import RULES
-from migsafe.cli import audit_progress, audit_sources, base, codes
+from migsafe.cli import audit_progress, audit_sources, base, codes, show
+from migsafe.text import shell
 
 
 class Command(base.Command):
@@ -55,18 +60,21 @@ class Command(base.Command):
         """Return which findings are wanted."""
         # NOTE: the option before the subcommand has the same name, and takes it from everywhere.
         host = self.app_args.compute_host or given.host
-        return report.Asked((host,) if host else (), given.instance, given.volume, given.rule)
+        return report.Asked((host,) if host else (), _ids(given.instance), _ids(given.volume),
+                            given.rule)
 
     def look(self, sources: Sources, given: argparse.Namespace,
              kept: Checkpoint | None = None) -> report.Report:
         """Look at the cloud, and show how far that is on a terminal."""
         progress = audit_progress.shown_on(self.app.stderr or sys.stderr)
         try:
-            return scan.audit(sources, self.asked(given), spans(given), now(),
-                              progress or (lambda _done, _total: None), kept)
+            found = scan.audit(sources, self.asked(given), spans(given), now(),
+                               progress or (lambda _done, _total: None), kept)
         finally:
             if progress:
                 progress.end()
+        _see(found.nowhere)
+        return found
 
 
 def now() -> datetime.datetime:
@@ -77,6 +85,25 @@ def now() -> datetime.datetime:
 def spans(given: argparse.Namespace) -> Spans:
     """Return how long things take."""
     return Spans(given.grace, given.stuck)
+
+
+#: Option that takes UUIDs -> what the client calls it.
+IDS = {'--instance': 'server', '--volume': 'volume'}
+
+
+def _ids(given: list[str]) -> list[str]:
+    """UUIDs as the databases have them; a report may have had room for a part of one only."""
+    return [str(uuid.UUID(one)) if uuidutils.is_uuid_like(one) else one for one in given]
+
+
+def _see(nowhere: Mapping[str, list[str]]) -> None:
+    """:raises BadArgument: a name was given for an id"""
+    for option, what in IDS.items():
+        for one in nowhere.get(option, ()):
+            if not uuidutils.is_uuid_like(one):
+                raise audit_sources.BadArgument(
+                    option=option, reason=f'{shell(show.text(one))} is no UUID, and no record has '
+                    f'it. openstack {what} show -c id {shell(show.text(one))} says which it is')
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

@@ -34,6 +34,8 @@ GUESTS = '1.5'
 MOST = 10_000
 #: Volumes of which the array is asked one by one, each by a request of its own.
 ONE_BY_ONE = 1000
+#: The view that hosts are.
+HOSTS = frozenset(('hosts',))
 #: How a difference begins that only the array shows: export_verify of cinder-volume's endpoint.
 MAPS = 'the array maps it'
 
@@ -63,7 +65,7 @@ def asking(conf: cfg.ConfigOpts, given: argparse.Namespace, sources: Sources) ->
             else Told(unseen=NOBODY.unseen[1:])
         return dataclasses.replace(
             hosts, exports=backends.exports, unseen=(*hosts.unseen, *backends.unseen),
-            failed=hosts.failed or backends.failed)
+            lost=hosts.lost | backends.lost)
     return ask
 
 
@@ -81,7 +83,7 @@ def _hosts(conf: cfg.ConfigOpts, named: list[str]) -> Told:
             bus.Bus(conf), sorted(set(named or fleet.hosts(conf))), _host, lambda name, error:
             _Host(fleet.Overview(show.text(name), 'unknown', masked(error))))
     except exceptions.MigsafeError as error:
-        return Told(unseen=(f'No host could be asked: {error}',), failed=True)
+        return Told(unseen=(f'No host could be asked: {error}',), lost=HOSTS)
     runs: dict[str, tuple[str, ...]] = collections.defaultdict(tuple)
     for one in heard:
         for guest in one.guests or ():
@@ -89,7 +91,7 @@ def _hosts(conf: cfg.ConfigOpts, named: list[str]) -> Told:
     silent = [f'Host {one.overview.host}, of which not all is known: {why}'
               for one in heard if (why := _unknown(one))]
     return Told(tuple(piece for one in heard for piece in one.overview.residue), dict(runs),
-                (), tuple(silent), bool(silent))
+                (), tuple(silent), HOSTS if silent else frozenset())
 
 
 def _unknown(one: _Host) -> str:
@@ -134,7 +136,8 @@ def _backends(conf: cfg.ConfigOpts, given: argparse.Namespace, sources: Sources)
             found += _exports(export_backend.Backend(conf, name), name, unseen)
         except (exceptions.MigsafeError, KeyError, TypeError, AttributeError) as error:
             unseen.append(f'Backend {show.text(name)}: {masked(error)}')
-    return Told(exports=tuple(found), unseen=tuple(unseen), failed=bool(unseen))
+    return Told(exports=tuple(found), unseen=tuple(unseen),
+                lost=frozenset(('exports',)) if unseen else frozenset())
 
 
 def _of_cinder(conf: cfg.ConfigOpts, given: argparse.Namespace) -> cfg.ConfigOpts:

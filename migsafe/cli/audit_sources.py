@@ -69,18 +69,20 @@ def chosen(given: argparse.Namespace, config_files: Sequence[str]) -> Sources:
     :param config_files: where none of Nova is given, that of these files
     :raises BadArgument: one of them is none
     """
-    cells = _cells(given, config_files)
+    api = url_of(given.nova_api_database, '--nova-api-database') \
+        if given.nova_api_database else None
+    cells = _cells(given, config_files, api)
     cinder, placement, neutron = (url_of(text, option) if text else None for text, option in (
         (given.cinder_database, '--cinder-database'),
         (given.placement_database, '--placement-database'),
         (given.neutron_database, '--neutron-database')))
-    return Sources(cells, cinder, placement, neutron)
+    return Sources(cells, cinder, placement, neutron, nova_api=api)
 
 
-def _cells(given: argparse.Namespace, config_files: Sequence[str]) -> list[sa.URL]:
+def _cells(given: argparse.Namespace, config_files: Sequence[str],
+           api: sa.URL | None) -> list[sa.URL]:
     nova = [url_of(text, '--nova-database') for text in given.nova_database]
-    if given.nova_api_database:
-        api = url_of(given.nova_api_database, '--nova-api-database')
+    if api is not None:
         files = [given.nova_api_database] if _is_text(given.nova_api_database) else config_files
         nova += audit_cells.of(api, _configured(files, SECTIONS['--nova-database']))
         return list(dict.fromkeys(nova))

@@ -14,12 +14,14 @@
 import argparse
 import dataclasses
 import time
+from collections.abc import Set
 from typing import Any
 
 import prometheus_client
 
 from migsafe import exceptions
 from migsafe.audit.opening import Sources
+from migsafe.audit.rules import NEEDS, RULES, USES
 from migsafe.cli import (
     audit_cinder,
     audit_options,
@@ -29,7 +31,9 @@ from migsafe.cli import (
     migrations,
     show,
 )
+from migsafe.exporter import collector
 from migsafe.exporter.collector import Host, Metrics
+from migsafe.text import masked
 
 #: Where it listens: nobody has registered the port, see
 #: https://github.com/prometheus/prometheus/wiki/Default-port-allocations.
@@ -103,16 +107,19 @@ class Exporter(audit_options.Command):
             look(*given)
         except audit_sources.BadArgument:
             raise
-        except exceptions.MigsafeError as error:
-            self.say(show.text(error))
+        except Exception as error:
+            # NOTE: whatever it is, what was seen before is served on.
+            self.say(show.text(error if isinstance(error, exceptions.MigsafeError)
+                               else masked(error)))
             self.exit_code = 1
 
     def _audit(self, sources: Sources, given: argparse.Namespace, metrics: Metrics) -> None:
         ask = audit_services.asking(self.conf, given, sources)
         found = self.look(dataclasses.replace(sources, ask=ask), given)
+        now = time.time()
         metrics.seen = dataclasses.replace(
-            metrics.seen, report=found, audited=time.time(),
-            blind=_blind(sources, given.fleet is not None))
+            metrics.seen, report=found, audited=now, findings=collector.found(
+                found, _blind(sources, given, found.lost), metrics.seen.findings, now))
 
     def _hosts(self, _sources: Sources, given: argparse.Namespace, metrics: Metrics) -> None:
         if given.fleet is None:
@@ -129,9 +136,14 @@ class Exporter(audit_options.Command):
                                            migrations_asked=time.time())
 
 
-def _blind(sources: Sources, fleet_asked: bool) -> frozenset[str]:
-    """The rules that nothing was asked for."""
-    return frozenset((
-        *(() if fleet_asked else ('R4', 'R9', 'R11')),
-        *(() if sources.placement else ('R7',)),
-        *(() if sources.neutron or fleet_asked else ('R8',))))
+def _blind(sources: Sources, given: argparse.Namespace, lost: Set[str]) -> frozenset[str]:
+    """The rules of which an audit did not see all.
+
+    :param lost: views that were asked, and could not be read whole
+    """
+    asked = {name for name, there in (
+        ('Cinder', sources.cinder_label), ('Placement', sources.placement),
+        ('Neutron', sources.neutron), ('hosts', given.fleet is not None)) if there}
+    return frozenset(rule for rule in RULES if USES[rule] & lost
+                     or given.rule and rule not in given.rule
+                     or rule in NEEDS and not NEEDS[rule] & asked)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -44,12 +44,42 @@ class Host:
 
 
 @dataclasses.dataclass(frozen=True)
+class Found:
+    """What was found of one rule.
+
+    :ivar counts: severity -> how many findings
+    :ivar whole: when an audit last saw all that the rule needs, seconds since the epoch
+    """
+
+    counts: Mapping[str, int]
+    whole: float | None
+
+
+def found(report: Report, blind: Collection[str], before: Mapping[str, Found],
+          now: float) -> dict[str, Found]:
+    """What is known of each rule after one more audit.
+
+    What an audit could not see is not gone. Of a rule that it was blind for, as many findings of
+    each severity are told as before, if these are more than it has found in the rest.
+
+    :param before: what was known of each rule
+    :param now: when the audit ended, seconds since the epoch
+    """
+    counts = {rule: collections.Counter(one.severity.word for one in report.findings
+                                        if one.rule == rule) for rule in RULES}
+    return {rule: Found(
+        counts[rule] | collections.Counter(before[rule].counts) if rule in before
+        else counts[rule], before[rule].whole if rule in before else None)
+        if rule in blind else Found(counts[rule], now) for rule in RULES}
+
+
+@dataclasses.dataclass(frozen=True)
 class Seen:
     """What was last seen; None where nothing ever was.
 
     :ivar audited: when the last audit ended, seconds since the epoch
     :ivar asked: when the hosts were last asked, the same
-    :ivar blind: rules of which the audit could not see anything
+    :ivar findings: rule -> what audits have found of it
     :ivar migrations: (host, state) -> number of live migrations
     :ivar migrations_asked: when that was counted, the same
     """
@@ -58,7 +88,7 @@ class Seen:
     audited: float | None = None
     hosts: tuple[Host, ...] | None = None
     asked: float | None = None
-    blind: frozenset[str] = frozenset()
+    findings: Mapping[str, Found] = dataclasses.field(default_factory=dict)
     migrations: dict[tuple[str, str], int] | None = None
     migrations_asked: float | None = None
 
@@ -80,24 +110,27 @@ class Metrics(Collector):
         """What was last seen."""
         seen = self.seen
         if seen.report is not None and seen.audited is not None:
-            yield from _of_audit(seen.report, seen.audited, seen.blind)
+            yield from _of_audit(seen.report, seen.audited, seen.findings)
         if seen.hosts is not None and seen.asked is not None:
             yield from _of_hosts(seen.hosts, seen.asked)
         if seen.migrations is not None and seen.migrations_asked is not None:
             yield from _of_migrations(seen.migrations, seen.migrations_asked)
 
 
-def _of_audit(report: Report, audited: float, blind: frozenset[str]) -> Iterator[Metric]:
-    found = GaugeMetricFamily('migsafe_findings', 'What the last audit found.',
-                              labels=['rule', 'severity'])
-    counts = collections.Counter((one.rule, one.severity.word) for one in report.findings)
-    for rule in RULES:
-        severities = [severity for name, severity in counts if name == rule]
-        if not severities and rule not in blind:
-            severities = ['none']
-        for severity in severities:
-            found.add_metric([rule, severity], counts[rule, severity])
-    yield found
+def _of_audit(report: Report, audited: float,
+              findings: Mapping[str, Found]) -> Iterator[Metric]:
+    told = GaugeMetricFamily('migsafe_findings', 'What the last audit found; of a rule that it '
+                             'could not see whole, what was known before, if that is more.',
+                             labels=['rule', 'severity'])
+    whole = GaugeMetricFamily('migsafe_findings_timestamp_seconds', 'When an audit last saw all '
+                              'that a rule needs.', labels=['rule'])
+    for rule, one in findings.items():
+        counts = one.counts or ({} if one.whole is None else {'none': 0})
+        for severity, count in counts.items():
+            told.add_metric([rule, severity], count)
+        if one.whole is not None:
+            whole.add_metric([rule], one.whole)
+    yield from (told, whole)
     for name, text, value in (
             ('migsafe_audit_timestamp_seconds', 'When the last audit ended.', audited),
             ('migsafe_audit_duration_seconds', 'How long it took.', report.seconds),

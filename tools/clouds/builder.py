@@ -74,11 +74,15 @@ class Builder(Rows):
             updated_at=beat,
             uuid=self.uuid(),
         )
+        self.node(name, name, beat)
+
+    def node(self, name: str, host: str, beat: datetime.datetime) -> int:
+        """A compute node of a host; return the primary key of its resource provider."""
         node = self.uuid()
         self.add(
             "compute_nodes",
             uuid=node,
-            host=name,
+            host=host,
             hypervisor_hostname=name,
             vcpus=64,
             memory_mb=1,
@@ -86,18 +90,18 @@ class Builder(Rows):
             vcpus_used=0,
             memory_mb_used=0,
             local_gb_used=0,
-            hypervisor_type="ironic" if name in self.bare() else "QEMU",
+            hypervisor_type="ironic" if host in self.bare() else "QEMU",
             hypervisor_version=1,
             cpu_info="{}",
             updated_at=beat,
         )
-        self.add(
-            "resource_providers", uuid=node, name=name, generation=1, root_provider_id=number + 1
-        )
+        number = self._numbers["resource_providers"] + 1
+        self.add("resource_providers", uuid=node, name=name, generation=1, root_provider_id=number)
+        return number
 
     def bare(self) -> list[str]:
-        """Hosts of another hypervisor: the last of a hundred."""
-        return self.hosts[99::100]
+        """Hosts of another hypervisor: the last of a hundred, or of all if there are five."""
+        return self.hosts[99::100] or self.hosts[4:][-1:]
 
     def host(self) -> str:
         """Any host of the usual hypervisor."""

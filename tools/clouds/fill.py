@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from tools.clouds import schema, views
 from tools.clouds.builder import Builder, Expected
 from tools.clouds.healthy import HEALTHY
-from tools.clouds.residue import RESIDUE
+from tools.clouds.residue import MINOR, RESIDUE
 
 #: Instances that are made before their rows are written.
 BATCH = 2000
@@ -56,7 +56,7 @@ def fill(
 ) -> set[Expected]:
     """Make the tables and their rows; return what an audit has to find.
 
-    :param hosts: by default one for each hundred instances, and four at least
+    :param hosts: by default one for each hundred instances, and five at least
     :param of_cinder: makes its schema
     :param seen: gets what services say; without it they say nothing
     """
@@ -74,11 +74,11 @@ def fill(
             tables.setdefault(name, (engine, table))
     made = Builder(
         seed,
-        hosts or max(4, instances // 100),
+        hosts or max(5, instances // 100),
         seen.export if seen else None,
         databases.neutron is not None,
     )
-    weighted, residue = dict(HEALTHY), list(RESIDUE)
+    weighted, residue = dict(HEALTHY), [*RESIDUE, *MINOR]
     if seen is not None and databases.neutron is not None:
         weighted |= {functools.partial(one, seen): OF_VIEWS for one in views.HEALTHY}
         residue += [functools.partial(one, seen) for one in views.RESIDUE]

@@ -163,6 +163,75 @@ def bare_metal(made: Builder) -> None:
     return made.row(machine, disk, machine.host, uuid)
 
 
+def rebalanced(made: Builder) -> None:
+    """Its node of bare metal is with another service now, and it names the former."""
+    if not made.bare():
+        return plain(made)
+    node = made.uuid()
+    provider = made.node(node, made.random.choice(made.bare()), NOW)
+    machine = made.instance(None, node=node)
+    made.rows["instances"][-1]["host"] = "former-ironic"
+    made.add(
+        "allocations",
+        resource_provider_id=provider,
+        consumer_id=machine.uuid,
+        resource_class_id=0,
+        used=1,
+    )
+    disk, host = made.disk(), made.host()
+    return made.row(machine, disk, host, made.attachment(machine.uuid, disk, host))
+
+
+def queued(made: Builder) -> None:
+    """It waits since days for another live migration of its source."""
+    source = made.host()
+    dest = made.other(source)
+    since = NOW - datetime.timedelta(days=made.random.uniform(1.1, 5))
+    for status, moment in (("queued", since), ("running", made.just_now())):
+        machine = made.instance(source, task_state="migrating", updated_at=since)
+        made.attached(machine, made.disk())
+        made.allocation(machine.uuid, dest)
+        made.allocation(made.migration(machine, status, source, dest, updated_at=moment), source)
+
+
+def moving_cold(made: Builder) -> None:
+    """A cold migration copies its disk, or an evacuation rebuilds it, since an hour."""
+    source = made.host()
+    dest = made.other(source)
+    since = NOW - datetime.timedelta(hours=1)
+    kind, status, task = made.random.choice(
+        (
+            ("migration", "migrating", "resize_migrating"),
+            ("evacuation", "pre-migrating", "rebuild_block_device_mapping"),
+        )
+    )
+    machine = made.instance(source, task_state=task, power_state=4, updated_at=since)
+    made.migration(machine, status, source, dest, migration_type=kind, updated_at=since)
+    made.allocation(machine.uuid, dest)
+    disk = made.disk()
+    made.attachment(machine.uuid, disk, source, deleted=True)
+    made.row(machine, disk, source, made.attachment(machine.uuid, disk, None))
+
+
+def building(made: Builder) -> None:
+    """It is being built."""
+    machine = made.instance(
+        made.host(),
+        vm_state="building",
+        power_state=0,
+        task_state="block_device_mapping",
+        updated_at=made.just_now(),
+    )
+    disk = made.disk(status="attaching", updated_at=made.just_now())
+    made.row(machine, disk, None, made.attachment(machine.uuid, disk, None))
+
+
+def soft_deleted(made: Builder) -> None:
+    """Its owner may have it back; it keeps what it has."""
+    machine = made.instance(made.host(), vm_state="soft-delete", power_state=4)
+    made.attached(machine, made.disk())
+
+
 def deleted(made: Builder) -> None:
     """It is gone, and so is all that was of it."""
     machine = made.instance(None, deleted=1, vm_state="deleted", deleted_at=made.ago())
@@ -197,6 +266,11 @@ HEALTHY: dict[Callable[[Builder], None], int] = {
     evacuated: 10,
     unshelved: 20,
     bare_metal: 20,
+    rebalanced: 15,
+    queued: 15,
+    moving_cold: 15,
+    building: 10,
+    soft_deleted: 10,
     deleted: 35,
     failed: 10,
 }

@@ -183,6 +183,18 @@ def unended_of_the_deleted(made: Builder) -> None:
     made.expect(machine, "R12")
 
 
+def unbuilt(made: Builder) -> None:
+    """Its build failed: it is on no host, and its attachments were deleted."""
+    machine = made.instance(None, vm_state="error", power_state=0)
+    disk = made.disk(status="available")
+    host = made.host()
+    made.row(machine, disk, host, made.attachment(machine.uuid, disk, host, deleted=True))
+    made.expect(machine, "R2", disk=disk)
+
+
+#: What is told as minor and not certain, since it is no residue of a migration.
+MINOR: tuple[Callable[[Builder], None], ...] = (unbuilt,)
+
 RESIDUE: tuple[Callable[[Builder], None], ...] = (
     wrong_number,
     not_rolled_back,

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -23,7 +24,7 @@ from migsafe.audit import address
 from migsafe.audit.activity import SETTLED, WORKING
 from migsafe.audit.facts import Attachment, Moment, Volume
 from migsafe.audit.readers import pages
-from migsafe.audit.readers.database import Snapshot, columns, live, moment
+from migsafe.audit.readers.database import Snapshot, beats, columns, live, moment
 
 
 class Cinder:
@@ -43,6 +44,17 @@ class Cinder:
     def missing(self) -> list[str]:
         """What it does not have and rules need."""
         return [] if self._volumes is not None else ['volumes']
+
+    def beats(self) -> list[datetime.datetime]:
+        """When services have last reported."""
+        return beats(self.snapshot, 'services', 'updated_at')
+
+    def gone(self, attachments: Iterable[str]) -> dict[str, Moment]:
+        """When those of these attachments were deleted that it has as such."""
+        table = self._attachments
+        query = sa.select(*columns(table, 'deleted_at', 'updated_at'), table.c.id.label('key'))
+        return {one.key: moment(one.deleted_at) or moment(one.updated_at) for one in pages.listed(
+            self.snapshot, query.where(sa.not_(live(table))), table.c.id, attachments)}
 
     def attachments(self, compact: address.Compact | None = None,
                     worth: Callable[[Moment], bool] = bool) -> Iterator[Attachment]:
@@ -70,6 +82,14 @@ class Cinder:
             table, 'volume_id', 'instance_uuid', 'attached_host', 'attach_status', 'attach_mode',
             'connector', 'connection_info', 'updated_at', 'created_at'),
             table.c.id.label('key')).where(live(table))
+
+    def known(self, volumes: Iterable[str]) -> set[str]:
+        """Those of these volumes that it has, or has had, or has attachments of."""
+        found = set(volumes)
+        tables = [(self._attachments, 'volume_id'), *(
+            [(self._volumes, 'id')] if self._volumes is not None else [])]
+        return {one.volume for table, name in tables for one in pages.listed(
+            self.snapshot, sa.select(table.c[name].label('volume')), table.c[name], found)}
 
     def unusual(self) -> dict[str, Volume]:
         """The volumes that are shared, or with which Cinder is at work."""

@@ -17,6 +17,7 @@ has changed. What is not told is not judged.
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,6 +61,14 @@ class CinderApi:
         """What it does not have and rules need: it has all of it."""
         return []
 
+    def beats(self) -> list[datetime.datetime]:
+        """Nothing: it is asked now, and is no copy."""
+        return []
+
+    def gone(self, _attachments: Iterable[str]) -> dict[str, Moment]:
+        """Nothing: it does not tell of what is deleted."""
+        return {}
+
     def attachments(self, compact: address.Compact | None = None,
                     worth: Callable[[Moment], bool] = bool) -> Iterator[Attachment]:
         """Every attachment.
@@ -82,6 +91,10 @@ class CinderApi:
         users, theirs = set(instances), set(volumes)
         return [one for one in self.attachments()
                 if one.instance in users or one.volume in theirs] if users or theirs else []
+
+    def known(self, volumes: Iterable[str]) -> set[str]:
+        """Those of these volumes that it has."""
+        return {volume for volume in volumes if self._get(f'/volumes/{volume}', {}) is not None}
 
     def unusual(self) -> dict[str, Volume]:
         """The volumes that are shared, or with which Cinder is at work."""

@@ -38,6 +38,9 @@ SESSION: Mapping[str, Sequence[str]] = {
                    'SET SESSION random_page_cost = 0.1'),
 }
 
+#: The year of OpenStack's first release: an earlier time is that of a clock that was not set.
+EARLIEST = 2010
+
 
 class Unreadable(exceptions.MigsafeError):
     """A database, or a part of it, could not be read."""
@@ -120,13 +123,27 @@ def live(table: sa.Table) -> Any:
 
 
 def moment(value: object) -> datetime.datetime | None:
-    """A time as any driver gives it; None where it is none."""
-    if isinstance(value, datetime.datetime):
-        return value.astimezone(datetime.UTC).replace(tzinfo=None) if value.tzinfo else value
+    """A time in UTC as any driver, or any converter of dumps, gives it; None where it is none."""
     try:
-        return datetime.datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        found = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(found, datetime.datetime) or found.year < EARLIEST:
+            return None
+        return found.astimezone(datetime.UTC).replace(tzinfo=None) if found.tzinfo else found
+    except (ValueError, OverflowError):
         return None
+
+
+def beats(snapshot: Snapshot, name: str, column: str) -> list[datetime.datetime]:
+    """When services have last reported that they are alive.
+
+    :param name: of the table of services; some, such as nova-api, are in it and never report
+    """
+    table = snapshot.table(name)
+    if table is None or column not in table.c:
+        return []
+    query = sa.select(*columns(table, column, 'report_count')).where(live(table))
+    return [found for beat, count in snapshot.rows(query)
+            if count != 0 and (found := moment(beat))]
 
 
 @contextlib.contextmanager

@@ -14,13 +14,14 @@
 from __future__ import annotations
 
 import collections
+import datetime
 from collections.abc import Iterable
 
 import sqlalchemy as sa
 
 from migsafe.audit.facts import Binding
 from migsafe.audit.readers import pages
-from migsafe.audit.readers.database import Snapshot, columns
+from migsafe.audit.readers.database import Snapshot, beats, columns
 
 #: Of a binding that works; the other one waits for a live migration. Before Rocky there is no such
 #: column: neutron_lib.constants.ACTIVE.
@@ -37,6 +38,10 @@ class Neutron:
         self.label = snapshot.label
         self._ports = snapshot.must('ports')
         self._bindings = snapshot.must('ml2_port_bindings')
+
+    def beats(self) -> list[datetime.datetime]:
+        """When agents have last reported, where there are such."""
+        return beats(self.snapshot, 'agents', 'heartbeat_timestamp')
 
     def bindings(self, instances: Iterable[str]) -> dict[str, list[Binding]]:
         """Those of the ports of instances, by instance."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from migsafe.audit import address
 from migsafe.audit.activity import ENDED
 from migsafe.audit.facts import Instance, Life, Migration, Moment, Row
 from migsafe.audit.readers import pages
-from migsafe.audit.readers.database import Snapshot, columns, live, moment
+from migsafe.audit.readers.database import Snapshot, beats, columns, live, moment
 
 #: hypervisor_type of drivers whose connectors have another name than the host's. Nova's libvirt
 #: driver gives [DEFAULT] host, in get_volume_connector().
@@ -37,10 +38,22 @@ class Nodes:
 
     :ivar hosts: UUID and name of a node -> its host; a node that is gone is still its host's
     :ivar others: hosts of hypervisors other than libvirt's
+    :ivar foreign: UUIDs and names of nodes of these
     """
 
     hosts: Mapping[str, str]
     others: frozenset[str]
+    foreign: frozenset[str]
+
+    def comparable(self, instance: Instance) -> bool:
+        """Whether connectors of its hypervisor have the name of its host.
+
+        Its node decides: another nova-compute of Ironic takes nodes over, and the instances keep
+        the name of the former: _init_compute_node() of nova/compute/resource_tracker.py.
+        """
+        if instance.node in self.hosts:
+            return instance.node not in self.foreign
+        return instance.host not in self.others
 
 
 class Nova:
@@ -58,33 +71,38 @@ class Nova:
         return [name for name in ('migrations', 'compute_nodes', 'services')
                 if self.snapshot.table(name) is None]
 
-    def heartbeat(self) -> Moment:
-        """The newest time that a service has reported, or else that an instance has changed."""
-        for name in ('services', 'instances'):
-            table = self.snapshot.table(name)
-            if table is not None and 'updated_at' in table.c:
-                newest = sa.type_coerce(sa.func.max(table.c.updated_at), sa.types.NullType())
-                if found := moment(self.snapshot.value(sa.select(newest))):
-                    return found
-        return None
+    def beats(self) -> list[datetime.datetime]:
+        """When services have last reported."""
+        return beats(self.snapshot, 'services', 'updated_at')
+
+    def changed(self) -> Moment:
+        """When an instance has last changed."""
+        if 'updated_at' not in self._instances.c:
+            return None
+        newest = sa.type_coerce(sa.func.max(self._instances.c.updated_at), sa.types.NullType())
+        return moment(self.snapshot.value(sa.select(newest)))
 
     def nodes(self) -> Nodes:
         """The compute nodes."""
         table = self.snapshot.table('compute_nodes')
         if table is None:
-            return Nodes({}, frozenset())
+            return Nodes({}, frozenset(), frozenset())
         hosts: dict[str, str] = {}
-        others = set()
+        others, foreign = set(), set[str]()
         query = sa.select(*columns(table, 'uuid', 'host', 'hypervisor_hostname',
                                    'hypervisor_type'), table.c.id.label('key'))
         for one in (row for page in pages.paged(self.snapshot, query, table.c.id)
                     for row in page):
             if not one.host:
                 continue
-            hosts.update({name: one.host for name in (one.uuid, one.hypervisor_hostname) if name})
+            names = [name for name in (one.uuid, one.hypervisor_hostname) if name]
+            hosts.update(dict.fromkeys(names, one.host))
             if str(one.hypervisor_type or '').lower().startswith(OTHERS):
                 others.add(one.host)
-        return Nodes(hosts, frozenset(others))
+                foreign.update(names)
+            else:
+                foreign.difference_update(names)
+        return Nodes(hosts, frozenset(others), frozenset(foreign))
 
     def count(self) -> int:
         """How many instances are not deleted."""
@@ -127,16 +145,25 @@ class Nova:
             table = self.snapshot.table(name)
             if table is None:
                 continue
-            query = sa.select(*columns(table, 'uuid', 'vm_state', 'task_state', 'updated_at'),
-                              table.c.id.label('key'))
+            query = sa.select(*columns(table, 'uuid', 'vm_state', 'task_state', 'updated_at',
+                                       'deleted_at'), table.c.id.label('key'))
             if name == 'instances':
                 query = query.where(sa.not_(live(table)))
             for one in pages.listed(self.snapshot, query, table.c.uuid, names):
                 # NOTE: without its host: it runs nowhere any more.
                 found[one.uuid] = Instance(
                     one.key, one.uuid, vm_state=one.vm_state, task_state=one.task_state,
-                    updated=moment(one.updated_at), life=Life.DELETED)
+                    updated=moment(one.deleted_at) or moment(one.updated_at),
+                    life=Life.DELETED)
         return found
+
+    def has(self, host: str) -> bool:
+        """Whether an instance or a migration, of now or before, is or was on this host."""
+        asked = [self._instances.c.host]
+        if self._migrations is not None:
+            asked += [self._migrations.c.source_compute, self._migrations.c.dest_compute]
+        return any(self.snapshot.rows(sa.select(column).where(column == host).limit(1))
+                   for column in asked)
 
     def rows(self, uuids: Sequence[str],
              compact: address.Compact | None = None) -> dict[str, list[Row]]:
@@ -145,6 +172,15 @@ class Nova:
         for row in self._volumes(self._rows.c.instance_uuid, uuids, compact):
             found[row.instance].append(row)
         return found
+
+    def unlinked(self, uuids: Iterable[str]) -> dict[str, Moment]:
+        """When a volume was last taken away from each of these instances."""
+        table = self._rows
+        last = sa.type_coerce(sa.func.max(table.c.deleted_at), sa.types.NullType())
+        query = sa.select(table.c.instance_uuid, last).where(sa.not_(live(table))).group_by(
+            table.c.instance_uuid)
+        return {uuid: moment(last) for uuid, last in pages.listed(
+            self.snapshot, query, table.c.instance_uuid, uuids)}
 
     def users(self, volumes: Iterable[str]) -> set[str]:
         """The instances that have one of these volumes."""

@@ -63,5 +63,5 @@ class Placement:
             if key in self._nodes:
                 name, uuid, root = self._nodes[key]
                 found[consumer].append(Allocation(
-                    consumer, name, hosts.get(uuid) or hosts.get(root)))
+                    consumer, name, hosts.get(uuid) or hosts.get(root), (uuid, root)))
         return found

@@ -54,6 +54,23 @@ RULES: Mapping[str, Rule] = {
     'R12': ended_nowhere.judge,
 }
 
+#: Rule -> views that it goes by, where it has them; Nova is one of all.
+USES: Mapping[str, frozenset[str]] = {
+    'R1': frozenset(('Nova', 'Cinder')), 'R2': frozenset(('Nova', 'Cinder')),
+    'R3': frozenset(('Nova', 'Cinder', 'exports')), 'R4': frozenset(('Nova', 'hosts')),
+    'R5': frozenset(('Nova', 'hosts')), 'R6': frozenset(('Nova',)),
+    'R7': frozenset(('Nova', 'Placement')), 'R8': frozenset(('Nova', 'Neutron', 'hosts')),
+    'R9': frozenset(('Nova', 'hosts')), 'R10': frozenset(('Nova', 'Cinder', 'exports')),
+    'R11': frozenset(('Nova', 'hosts')), 'R12': frozenset(('Nova',)),
+}
+
+#: Rule -> views of which it needs one at least: without any, it sees a part or nothing.
+NEEDS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(('R1', 'R2', 'R3', 'R10'), frozenset(('Cinder',))),
+    **dict.fromkeys(('R4', 'R9', 'R11'), frozenset(('hosts',))),
+    'R7': frozenset(('Placement',)), 'R8': frozenset(('Neutron', 'hosts')),
+}
+
 TITLES: Mapping[str, str] = {
     'R1': "BDM connection_info names the wrong host's LUN",
     'R2': 'BDM attachment_id is wrong or gone',

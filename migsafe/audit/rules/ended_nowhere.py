@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migsafe.audit.activity import ENDED, WAITS, Clock, waits_for_owner
-from migsafe.audit.facts import Case, Life, Migration
+from migsafe.audit.activity import ENDED, QUEUED, WAITS, Clock, waits_for_owner
+from migsafe.audit.facts import NAMELESS, Case, Life, Migration
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, told, where
 
@@ -27,7 +27,7 @@ from migsafe.audit.rules.words import hosts_of, shown, told, where
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Each migration that is in no final status, and that nobody works on."""
     instance = case.instance
-    if instance.life is Life.UNKNOWN:
+    if instance.life in NAMELESS:
         return
     for one in case.migrations:
         if one.status in ENDED or clock.recent(one.updated) or waits_for_owner(instance, one):
@@ -38,16 +38,20 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
             'R12', Severity.MINOR,
             f'Migration {told(one)} shows no progress and has no end; the instance is on '
             f'{where(case)}.',
-            'Find out with virsh that neither host migrates the guest. Then set its status to '
-            'error; nova-manage has no command for it.',
+            'Find out with virsh that neither host migrates the guest'
+            + (f', and that it does not wait for others in the queue of nova-compute on '
+               f'{one.source}: a restart of that ends all that wait' if one.status == QUEUED
+               else '')
+            + '. Then set its status to error; nova-manage has no command for it.',
             instance.uuid, None, hosts_of(case, one.source, one.dest),
             shown(migration=told(one), migration_updated=one.updated,
                   task_state=instance.task_state, vm_state=instance.vm_state,
-                  instance_updated=instance.updated), key=str(one.number))
+                  instance_updated=instance.updated),
+            certain=one.status != QUEUED or not instance.task_state, key=str(one.number))
 
 
 def _may_go_on(case: Case, one: Migration, clock: Clock) -> bool:
-    """Whether an operation stands behind it: a task, or a queue, that is not a day old."""
+    """Whether something stands behind it: a task that is not a day old, or a queue that moves."""
     instance = case.instance
     if instance.life is Life.DELETED:
         return False
@@ -55,5 +59,5 @@ def _may_go_on(case: Case, one: Migration, clock: Clock) -> bool:
         # The resize is done; without the state that waits for the owner nothing will confirm it.
         return clock.recent(instance.updated) or bool(instance.task_state)
     if one.kind == 'evacuation' or instance.task_state:
-        return clock.alive(one.updated) or clock.alive(instance.updated)
-    return clock.recent(instance.updated) or (one.status == 'queued' and clock.alive(one.updated))
+        return one.waiting or clock.alive(one.updated) or clock.alive(instance.updated)
+    return clock.recent(instance.updated) or (one.status == QUEUED and clock.alive(one.updated))

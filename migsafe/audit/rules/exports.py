@@ -51,13 +51,17 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
             'R3', Severity.WARNING,
             f'Attachment {one.uuid} gives volume {one.volume} to host {one.host}; the instance is '
             f'on {where(case)}.',
-            f'Make sure that the guest does not run on {one.host}, that no device of the volume '
+            ('Make sure that no other Nova has the instance. '
+               if case.instance.life is Life.PURGED else '')
+            + f'Make sure that the guest does not run on {one.host}, that no device of the volume '
             'is left there, and that no row names the attachment. Then: cinder '
             f'attachment-delete {shell(one.uuid)}.',
             case.instance.uuid, one.volume, hosts_of(case, one.host),
             shown(attachment=one.uuid, attachment_host=one.host, attachment_status=one.status,
                   instance_host=case.instance.host, attachment_updated=one.updated,
-                  newest_migration=told(case.newest())), key=one.uuid)
+                  newest_migration=told(case.newest())),
+            # Another cloud may have it: some share one Cinder.
+            certain=case.instance.life is not Life.PURGED, key=one.uuid)
     yield from _of_old_rows(case, there, clock)
 
 

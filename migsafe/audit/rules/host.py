@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migsafe.audit.activity import Clock, busy
-from migsafe.audit.facts import Case, Life, Migration
+from migsafe.audit.facts import NAMELESS, Case, Migration
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, told, where
 from migsafe.audit.whereabouts import disputed, doubtful
@@ -28,7 +28,7 @@ from migsafe.audit.whereabouts import disputed, doubtful
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Where the guest is, or may be, against the record of the instance."""
     instance = case.instance
-    if busy(case, clock) or instance.life is Life.UNKNOWN:
+    if busy(case, clock) or instance.life in NAMELESS:
         return
     if case.runs and set(case.runs) != {instance.host}:
         yield _seen(case)

@@ -20,9 +20,10 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator
 
-from migsafe.audit.activity import Clock, busy, moving
-from migsafe.audit.facts import Attachment, Case, Life, Row
+from migsafe.audit.activity import Clock, busy, moving, waits_for_owner
+from migsafe.audit.facts import GONE, Attachment, Case, Life, Row
 from migsafe.audit.findings import Finding, Severity
+from migsafe.audit.rules.exports import DETACHED
 from migsafe.audit.rules.words import hosts_of, shown, where
 from migsafe.audit.whereabouts import doubtful, rightful
 from migsafe.text import shell
@@ -30,10 +31,17 @@ from migsafe.text import shell
 #: In these an instance that has a host is connected to its volumes.
 CONNECTED = frozenset(('active', 'paused', 'suspended', 'rescued', 'stopped', 'shelved'))
 
+#: In this one it has no host and will be connected again by its rows: unshelve.
+OFFLOADED = 'shelved_offloaded'
+
 
 def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     """Each row with another attachment, and each attachment on the right host without a row."""
-    if not case.views.cinder or case.instance.life is not Life.LIVE or busy(case, clock):
+    if not case.views.cinder or busy(case, clock):
+        return
+    if case.instance.life in GONE:
+        yield from _of_the_deleted(case, clock)
+    if case.instance.life is not Life.LIVE:
         return
     rows = [row for row in case.rows if not moving(case, row.volume, clock)]
     for row in rows:
@@ -43,9 +51,29 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
     yield from _left(case, clock)
 
 
+def _of_the_deleted(case: Case, clock: Clock) -> Iterator[Finding]:
+    """Attachments for no host, which R3 does not tell: the volume is reserved for nobody."""
+    for one in case.attachments:
+        if one.host is None and one.status != DETACHED and not moving(case, one.volume, clock):
+            yield Finding(
+                'R2', Severity.MINOR,
+                f'Attachment {one.uuid} of volume {one.volume} is {one.status}, and for no host; '
+                f'the instance is on {where(case)}.',
+                'Nobody else can attach the volume before it is gone. '
+                + ('Make sure that no other Nova has the instance. '
+                   if case.instance.life is Life.PURGED else '')
+                + f'Then: cinder attachment-delete {shell(one.uuid)}.',
+                case.instance.uuid, one.volume, (),
+                shown(attachment=one.uuid, attachment_status=one.status,
+                      attachment_updated=one.updated),
+                certain=case.instance.life is not Life.PURGED, key=one.uuid)
+
+
 def _wrong(case: Case, row: Row) -> Finding | None:
     """What is wrong with the attachment of a row."""
     instance, named, there = case.instance, case.named(row), rightful(case)
+    if named is None and instance.host is None and instance.vm_state != OFFLOADED:
+        return _of_failed_build(case, row)
     if named is None:
         return _finding(case, row, None, Severity.CRITICAL, 'which Cinder does not have')
     if named.volume != row.volume:
@@ -61,6 +89,24 @@ def _wrong(case: Case, row: Row) -> Finding | None:
     if named.host is None and case.views.records and instance.vm_state in CONNECTED:
         return _finding(case, row, named, Severity.WARNING, 'which was never connected')
     return None
+
+
+def _of_failed_build(case: Case, row: Row) -> Finding:
+    """A build that fails deletes the attachments, keeps the rows and takes the host away.
+
+    _shutdown_instance() and _nil_out_instance_obj_host_and_node() of nova/compute/manager.py; a
+    build on another host makes attachments anew.
+    """
+    return Finding(
+        'R2', Severity.MINOR,
+        f'The row of volume {row.volume} names attachment {row.attachment}, which Cinder does not '
+        'have; the instance is on no host, as after a build that failed.',
+        'If it was never built, its owner may delete it, which takes the row away: openstack '
+        f'server show {shell(case.instance.uuid)} has the fault.',
+        case.instance.uuid, row.volume, (),
+        shown(row=row.number, attachment=row.attachment, attachment_status='not there',
+              vm_state=case.instance.vm_state, row_updated=row.updated),
+        certain=False, key=str(row.number))
 
 
 def _finding(case: Case, row: Row, named: Attachment | None, severity: Severity,
@@ -112,10 +158,13 @@ def _left(case: Case, clock: Clock) -> Iterator[Finding]:
     if not case.comparable:
         return
     named = {row.attachment for row in case.rows}
+    # A resize that waits for its owner may keep what its source had.
+    there = {case.instance.host} if any(
+        waits_for_owner(case.instance, one) for one in case.migrations) else rightful(case)
     wanting = {row.volume for row in case.rows if row.attachment is None or _wrong(case, row)}
     for one in case.attachments:
         if (one.uuid in named or one.volume in wanting or one.host is None
-                or one.host not in rightful(case) or moving(case, one.volume, clock)):
+                or one.host not in there or moving(case, one.volume, clock)):
             continue
         yield Finding(
             'R2', Severity.MINOR,

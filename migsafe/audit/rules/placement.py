@@ -40,7 +40,9 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
         told_of.add((one.consumer, one.provider))
         if one.consumer in ended:
             yield _finding(case, one, ended[one.consumer])
-        elif one.consumer == instance.uuid and one.host and there and one.host not in there:
+        elif (one.consumer == instance.uuid and one.host and there and one.host not in there
+              # NOTE: another nova-compute of Ironic may have the node now.
+              and instance.node not in one.node):
             yield _finding(case, one, None)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migsafe.audit.activity import Clock, under_way
+from migsafe.audit.activity import QUEUED, Clock, under_way
 from migsafe.audit.facts import Case, Life
 from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.rules.words import hosts_of, shown, told
@@ -34,7 +34,9 @@ def judge(case: Case, clock: Clock) -> Iterator[Finding]:
         if not clock.recent(instance.updated):
             yield _finding(
                 case, f'The instance is in task_state migrating, and no migration goes on; the '
-                f'newest is {told(newest)}.', Severity.WARNING, True)
+                f'newest is {told(newest)}.', Severity.WARNING,
+                # It may wait for a source that does not write down what it is at work on.
+                not any(one.status == QUEUED for one in case.migrations))
         return
     if (instance.vm_state == 'error' and instance.power == RUNNING and newest is not None
             and newest.kind == 'live-migration' and newest.status in FAILED

@@ -23,6 +23,8 @@ def where(case: Case) -> str:
     """Where the records have the instance, in words."""
     if case.instance.life is Life.DELETED:
         return 'no host: it is deleted'
+    if case.instance.life is Life.PURGED:
+        return 'no host: no database has it any more'
     return case.instance.host or 'no host'
 
 

@@ -182,14 +182,21 @@ class CloudTestCase(base.BaseTestCase):
         """An empty one."""
         return self.useFixture(Cloud(*without))
 
-    def audit(self, *clouds, placement=True, cinder=True, local=NOW, ask=None, **asked):
+    def audit(self, *clouds, placement=True, cinder=True, neutron=None, api=False, local=NOW,
+              ask=None, **asked):
         """The report on a cloud, or on several cells, of which the first has the other databases.
 
+        :param cinder: whether its database is given, or another one that has it
+        :param neutron: another one that has its database
+        :param api: whether the first has Nova's API database
         :param ask: what asks services
         """
         url = clouds[0].url()
-        sources = opening.Sources([one.url() for one in clouds], url if cinder else None,
-                                  url if placement else None, url, ask)
+        other = cinder.url() if isinstance(cinder, Cloud) else url
+        sources = opening.Sources([one.url() for one in clouds], other if cinder else None,
+                                  url if placement else None,
+                                  neutron.url() if neutron else url, ask,
+                                  nova_api=url if api else None)
         return scan.audit(sources, report.Asked(**asked), activity.Spans(), local,
                           lambda _done, _total: None)
 

@@ -11,6 +11,7 @@
 # under the License.
 """Rows that no service has written so, databases that lack something, and those that fail."""
 
+import itertools
 import json
 import os
 import sqlite3
@@ -18,8 +19,9 @@ from unittest import mock
 
 import sqlalchemy as sa
 
-from migsafe.audit import activity, opening, report, scan
+from migsafe.audit import activity, address, opening, report, scan
 from migsafe.audit.readers import cinder, database, neutron, nova, pages, placement
+from migsafe.audit.rules import RULES
 from migsafe.journal import errors
 from migsafe.tests.unit.audit.cloud import (
     NOW,
@@ -39,6 +41,7 @@ BAD = (
     '{"driver_volume_type": "iscsi", "data": {"target_iqns": 5, "target_luns": "x"}}',
     '{"driver_volume_type": "fibre_channel", "data": {"target_wwn": [null, 3]}}',
     '{"driver_volume_type": "nvmeof", "data": {"volume_replicas": [1, {}]}}',
+    '{"driver_volume_type": "nvmeof", "data": {"volume_replicas": 3}}',
     '{"driver_volume_type": "rbd", "data": {"name": []}}',
     '{"driver_volume_type": "made-up", "data": {"x": 1}}',
     '{"driver_volume_type": "iscsi", "data": {}, "connector": []}',
@@ -71,6 +74,57 @@ class TestRows(CloudTestCase):
                       '1 rows of instances that have a host have no connection_info: 2.',
                       '1 attachments have a connection_info that cannot be read', 'broken'):
             self.assertIn(words, unseen)
+
+    def test_any_value_at_any_key_that_is_read(self):
+        """Of all kinds of JSON; what is read of it can be compared and told."""
+        values = (None, True, 3, -1.5, 10 ** 40, '', 'x', [], [[]], [3], ['x', None], [{}], {},
+                  {'host': 5})
+        keys = ('target_iqn', 'target_lun', 'target_iqns', 'target_luns', 'target_wwn',
+                'target_wwns', 'volume_replicas', 'target_nqn', 'nqn', 'vol_uuid',
+                'volume_nguid', 'ns_id', 'name', 'export', 'device_path', 'connector', 'data')
+        usual = {'target_iqn': 'a', 'target_lun': 1, 'target_wwn': ['b'], 'nqn': 'c',
+                 'vol_uuid': 'd', 'name': 'e', 'export': 'f', 'device_path': 'g'}
+        kinds = (*address._PARTS, 'made-up')
+        for kind, key, value in itertools.product(kinds, keys, values):
+            for data in (usual, {}):
+                found = address.read(json.dumps({
+                    'driver_volume_type': kind, 'data': {**data, key: value}, key: value}))
+                self.assertIsInstance(address.words(found), str, (kind, key, value))
+                self.assertIn(address.same(found, found), (True, None))
+
+    def test_times_with_a_zone(self):
+        """As converters of dumps write them; in each table, beside one that is wrong."""
+        for text in ('2026-06-20T14:00:00Z', '2026-06-20 14:00:00+02:00',
+                     '0001-01-01T00:00:00+05:00', '9999-12-31T23:00:00-05:00'):
+            cloud = self.cloud()
+            cloud.instance(updated_at=text)
+            cloud.instance('other', updated_at=text, task_state='migrating')
+            cloud.attached()
+            cloud.migration('error', updated_at=text)
+            cloud.insert('services', host='odd', updated_at=text, deleted=0)
+            cloud.attachment('left', 'node11', cinder_info(iscsi(3)))
+            self.assertEqual({('R10', 'vol'), ('R3', 'vol')},
+                             set(self.found(cloud)) - {('R6', 'other')}, text)
+        self.assertEqual(NOW, database.moment(f'{NOW.isoformat()}Z'))
+        self.assertEqual(NOW, database.moment('2026-07-01 14:00:00+02:00'))
+
+    def test_a_case_that_no_rule_can_judge(self):
+        cloud = self.cloud()
+        cloud.instance()
+        cloud.attached()
+        cloud.attachment('left', 'node11', cinder_info(iscsi(3)))
+        cloud.instance('odd')
+        judge = RULES['R12']
+
+        def fail(case, clock):
+            if case.instance.uuid == 'odd':
+                raise TypeError('odd')
+            return judge(case, clock)
+        with mock.patch.dict(RULES, R12=fail):
+            found = self.audit(cloud)
+        self.assertEqual(['R10', 'R3'], [one.rule for one in found.findings])
+        self.assertTrue(found.failed)
+        self.assertIn('and were not judged: odd (TypeError).', ' '.join(found.unseen))
 
     def test_times_and_numbers_that_are_none(self):
         cloud = self.cloud()
@@ -211,6 +265,28 @@ class TestDatabases(CloudTestCase):
         self.assertEqual(([('R3', 'v2')], True), ([
             (one.rule, one.volume) for one in found.findings], found.failed))
         self.assertIn('The rest of a cell of Nova', ' '.join(found.unseen))
+
+    def test_a_cell_that_is_gone_when_it_is_to_be_looked_at_again(self):
+        """What was found in it has not gone; in the other cell something has."""
+        first, second = self.ready(), self.cloud()
+        second.instance('elsewhere', 'node21')
+        for volume in ('v2', 'v3'):
+            first.attachment(f'of-{volume}', 'node22', cinder_info(iscsi(2)), volume,
+                             instance_uuid='elsewhere')
+        opened, looks = database.opened, []
+
+        def again(url):
+            if url == second.url():
+                looks.append(url)
+                if len(looks) == 2:
+                    raise database.Unreadable(label='second', reason='gone away')
+            return opened(url)
+        self.patch(database, 'opened', again)
+        found = self.audit(first, second, placement=False)
+        self.assertEqual((['R1', 'R10', 'R3'], 0, True), (
+            [one.rule for one in found.findings], found.doubts, found.failed))
+        self.assertIn('2 findings of R3, which could not be looked at again: what they go by '
+                      'could not be read any more.', found.unseen)
 
     def test_a_placement_or_neutron_that_fails_in_the_middle(self):
         for kind, name, method in ((placement.Placement, 'Placement', 'allocations'),

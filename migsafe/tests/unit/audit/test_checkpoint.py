@@ -11,9 +11,11 @@
 # under the License.
 """An audit that is interrupted and goes on finds what one that is not finds."""
 
+import datetime
 import json
 import os
 import stat
+from unittest import mock
 
 import fixtures
 
@@ -48,7 +50,7 @@ class TestCheckpoint(CloudTestCase):
                                     instance_uuid=uuid)
         self.asked = []
 
-    def run_audit(self, stop=None, asked='this'):
+    def run_audit(self, stop=None, asked='this', now=NOW):
         """The report, or None if it was interrupted after so many pages."""
         seen = []
 
@@ -61,7 +63,7 @@ class TestCheckpoint(CloudTestCase):
         try:
             return scan.audit(
                 opening.Sources([one.url() for one in self.made], url, url, url, lambda: told.Told(
-                    (piece,), {'vm-00': ('node11',)})), report.Asked(), activity.Spans(), NOW,
+                    (piece,), {'vm-00': ('node11',)})), report.Asked(), activity.Spans(), now,
                 progress, checkpoint.Checkpoint(self.path, asked))
         except Interrupted:
             return None
@@ -77,8 +79,12 @@ class TestCheckpoint(CloudTestCase):
             stops += 1
             self.assertEqual(0o600, stat.S_IMODE(os.stat(self.path).st_mode))
             again = self.run_audit()
-            self.assertEqual((whole.findings, whole.unseen, whole.counts),
-                             (again.findings, again.unseen, again.counts), stop)
+            since = [one for one in again.unseen if one.startswith('This audit was begun at')]
+            self.assertEqual(1, len(since))
+            self.assertIn(f'begun at {NOW} UTC', since[0])
+            self.assertEqual((whole.findings, whole.unseen, whole.counts), (
+                again.findings, [one for one in again.unseen if one not in since],
+                again.counts), stop)
             self.assertFalse(os.path.exists(self.path))
         self.assertGreater(stops, 6)
 
@@ -113,3 +119,45 @@ class TestCheckpoint(CloudTestCase):
         self.path = os.path.join(self.path, 'nowhere')
         self.assertIn('cannot be written', str(self.assertRaises(
             checkpoint.Unusable, self.run_audit)))
+
+    def test_one_that_was_begun_too_long_ago_or_of_another_copy(self):
+        """Else new residue of what was read would be told by nobody."""
+        hour = datetime.timedelta(hours=1)
+        for since, usable in ((23, True), (25, False), (-1, False)):
+            self.run_audit(4)
+            now = NOW + since * hour
+            for one in self.made:
+                one.connection.execute('UPDATE services SET updated_at = ?', (str(now),))
+                one.connection.commit()
+            if usable:
+                self.assertIsNotNone(self.run_audit(now=now))
+            else:
+                error = self.assertRaises(checkpoint.Unusable, self.run_audit, now=now)
+                self.assertIn(f'it was begun at {NOW} UTC', str(error))
+                os.unlink(self.path)
+            for one in self.made:
+                one.connection.execute('UPDATE services SET updated_at = ?', (str(NOW),))
+                one.connection.commit()
+
+    def test_links_and_files_of_others(self):
+        """In a place where others can write."""
+        victim = f'{self.path}.victim'
+        with open(victim, 'w', encoding='utf-8') as stream:
+            stream.write('precious')
+        os.symlink(victim, f'{self.path}.new')
+        self.run_audit(4)
+        with open(victim, encoding='utf-8') as stream:
+            self.assertEqual('precious', stream.read())
+        self.assertEqual({'far', 'far.new', 'far.victim'},
+                         set(os.listdir(os.path.dirname(self.path))))
+        with mock.patch.object(os, 'geteuid', return_value=os.geteuid() + 1):
+            error = self.assertRaises(checkpoint.Unusable, self.run_audit)
+        self.assertIn('it is of another user', str(error))
+        os.rename(self.path, victim)
+        os.symlink(victim, self.path)
+        self.assertRaises(checkpoint.Unusable, self.run_audit)
+
+    def test_what_cannot_be_written_leaves_nothing(self):
+        with mock.patch.object(os, 'replace', side_effect=OSError(28, 'full')):
+            self.assertRaises(checkpoint.Unusable, self.run_audit)
+        self.assertEqual([], os.listdir(os.path.dirname(self.path)))

@@ -63,7 +63,7 @@ class TestIncident000(cloud.CloudTestCase):
         for shown in rows.values():
             self.assertEqual(('node11', 'node13'),
                              (shown['connector_host'], shown['instance_host']))
-        self.assertEqual('2017-06-05 03:30:04', str(found.now))
+        self.assertEqual('2017-06-05 03:30:00', str(found.now))
 
     def test_after_the_repair_of_its_operators(self):
         """Whoever puts node13's numbers in by hand leaves the connector of node13, too."""

@@ -11,6 +11,10 @@
 # under the License.
 """Each rule on small clouds: what it finds, and the healthy look-alike that it must not find."""
 
+from unittest import mock
+
+from migsafe.audit.readers import database, nova
+from migsafe.journal import errors
 from migsafe.tests.unit.audit.cloud import (
     JUST_NOW,
     NOW,
@@ -121,6 +125,19 @@ class TestAttachments(CloudTestCase):
         cloud.connection.commit()
         self.assertEqual([('R2', 'vol')], self.found(cloud))
 
+    def test_an_attachment_that_is_gone_of_an_instance_without_a_host(self):
+        """As Nova leaves a build that failed; an unshelve would need it."""
+        for state, severity, certain in (('error', 'minor', False), ('building', 'minor', False),
+                                         ('shelved_offloaded', 'critical', True)):
+            cloud = self.cloud()
+            cloud.instance(host=None, vm_state=state, power_state=0)
+            cloud.volume(status='available')
+            cloud.row(nova_info(iscsi(7)), attachment='gone')
+            cloud.attachment('gone', 'node13', deleted=1, deleted_at=OLD)
+            self.assertEqual([('R2', severity, certain)], [
+                (one.rule, one.severity.word, one.certain)
+                for one in self.audit(cloud).findings], state)
+
     def test_an_attachment_of_another_volume_or_instance(self):
         for wrong in ({'volume': 'vol2'}, {'instance_uuid': 'vm2'}):
             cloud = self.cloud()
@@ -209,6 +226,78 @@ class TestAttachments(CloudTestCase):
                          [(one.rule, one.volume) for one in report.findings])
         self.assertIn('1 instances that Cinder has attachments of are in none', ' '.join(
             report.unseen))
+
+    def left(self, cloud, uuid, host='node13'):
+        """An attachment of an instance that is in no table."""
+        cloud.volume(f'of-{uuid}')
+        cloud.attachment(f'a-{uuid}', host, cinder_info(iscsi(1)), f'of-{uuid}',
+                         instance_uuid=uuid)
+
+    def test_attachments_of_instances_that_were_purged(self):
+        """A host is of one cell: if that was read, it has no other instances."""
+        cloud, other = self.cloud(), self.cloud()
+        cloud.node('node13')
+        other.node('node21')
+        self.left(cloud, 'purged')
+        self.left(cloud, 'elsewhere', 'node99')
+        cloud.instance('hidden', hidden=1)
+        self.left(cloud, 'hidden')
+        found = self.audit(cloud, other)
+        self.assertEqual([('R3', 'purged', False)], [
+            (one.rule, one.instance, one.certain) for one in found.findings])
+        self.assertIn('no database has it any more', found.findings[0].what)
+        self.assertIn('2 instances that Cinder has attachments of are in none', ' '.join(
+            found.unseen))
+        cloud.connection.execute("UPDATE volume_attachment SET updated_at = ? "
+                                 "WHERE instance_uuid = 'purged'", (str(JUST_NOW),))
+        cloud.connection.commit()
+        self.assertEqual([], self.found(cloud, other))
+
+    def test_what_the_rest_of_a_cell_may_have_was_not_purged(self):
+        first, second = self.cloud(), self.cloud()
+        second.node('node13')
+        second.instance('there')
+        self.left(first, 'there')
+
+        def instances(reader, only=None, after=None):
+            if reader.label == errors.label(second.url()):
+                raise database.Unreadable(label=reader.label, reason='gone away')
+            return iter(())
+        with mock.patch.object(nova.Nova, 'instances', instances):
+            found = self.audit(first, second)
+        self.assertEqual(([], True), (found.findings, found.failed))
+        self.assertIn('1 instances that Cinder has attachments of', ' '.join(found.unseen))
+
+    def test_instances_that_no_cell_has_by_the_api_database(self):
+        """It knows those of cells that were not read, and of hosts that are gone."""
+        cloud = self.cloud()
+        cloud.node('node13')
+        cloud.connection.execute('CREATE TABLE instance_mappings (instance_uuid TEXT)')
+        cloud.insert('instance_mappings', instance_uuid='mapped')
+        self.left(cloud, 'mapped')
+        self.left(cloud, 'purged', 'node99')
+        self.left(cloud, 'reserved', None)
+        found = self.audit(cloud, api=True)
+        self.assertEqual([('R3', 'purged', False), ('R2', 'reserved', False)], [
+            (one.rule, one.instance, one.certain) for one in found.findings])
+        cloud.connection.execute('DROP TABLE instance_mappings')
+        cloud.connection.commit()
+        found = self.audit(cloud, api=True)
+        self.assertEqual([('R3', 'mapped')], [
+            (one.rule, one.instance) for one in found.findings])
+        self.assertTrue(found.failed)
+        self.assertIn('The mappings of instances of Nova: ', ' '.join(found.unseen))
+
+    def test_a_volume_that_is_reserved_for_a_deleted_instance(self):
+        for deleted, rules in ((5, ['R2']), (0, [])):
+            cloud = self.cloud()
+            cloud.instance(deleted=deleted)
+            cloud.volume(status='reserved')
+            cloud.attachment('a', None)
+            found = self.audit(cloud).findings
+            self.assertEqual(rules, [one.rule for one in found])
+            self.assertEqual(['minor'] * len(rules), [one.severity.word for one in found])
+            self.assertTrue(all(one.certain for one in found))
 
     def test_an_instance_of_another_cell(self):
         first, second = self.cloud(), self.cloud()
@@ -356,14 +445,36 @@ class TestBusy(CloudTestCase):
         cloud.migration('queued', updated_at=NOW - (NOW - OLD) / 22)
         self.assertEqual([], self.found(cloud))
 
+    def test_one_that_waits_for_days_in_the_queue_of_a_source_at_work(self):
+        """Nova touches nothing of it meanwhile; without another one, nothing will begin it."""
+        for status, age, found in (
+                ('running', JUST_NOW, None), ('preparing', NOW - (NOW - OLD) / 22, None),
+                ('running', OLD, False), ('completed', JUST_NOW, False)):
+            cloud = self.wrong(task_state='migrating')
+            cloud.migration('queued')
+            cloud.instance('other', task_state='migrating', updated_at=age)
+            cloud.migration(status, instance_uuid='other', updated_at=age)
+            certain = {one.rule: one.certain for one in self.audit(cloud).findings
+                       if one.instance == 'vm'}
+            self.assertEqual([found, found], [certain.get(rule) for rule in ('R6', 'R12')], status)
+            self.assertEqual(found is None, not certain, status)
+
     def test_one_that_has_just_ended(self):
         cloud = self.wrong()
         cloud.migration('completed', updated_at=JUST_NOW)
         self.assertEqual([], self.found(cloud))
 
     def test_a_resize_that_waits_for_its_owner_for_weeks(self):
-        cloud = self.wrong(vm_state='resized')
+        """Both hosts are right; what is wrong beside them is told, as of any other."""
+        cloud = self.wrong(vm_state='resized', host='node11')
         cloud.migration('finished', migration_type='resize', uuid='move')
+        self.assertEqual([], self.found(cloud))
+        cloud.attachment('third', 'node21', cinder_info(iscsi(4)))
+        self.assertEqual([('R10', 'vol'), ('R3', 'vol')], self.found(cloud))
+        cloud.row(nova_info(OTHER), 'vol2', 'gone')
+        self.assertIn(('R2', 'vol2'), self.found(cloud))
+        cloud.connection.execute('UPDATE migrations SET updated_at = ?', (str(JUST_NOW),))
+        cloud.connection.commit()
         self.assertEqual([], self.found(cloud))
 
     def test_a_row_or_an_attachment_of_just_now(self):
@@ -375,7 +486,7 @@ class TestBusy(CloudTestCase):
 
     def test_a_volume_with_which_cinder_is_at_work(self):
         for values in ({'migration_status': 'migrating'}, {'status': 'retyping'},
-                       {'status': 'detaching'}):
+                       {'status': 'detaching'}, {'status': 'backing-up'}):
             cloud = self.wrong()
             cloud.connection.execute('DELETE FROM volumes')
             cloud.connection.execute('DELETE FROM allocations')
@@ -393,32 +504,26 @@ class TestBusy(CloudTestCase):
         self.assertEqual({'R7'}, {one.rule for one in report.findings})
         self.assertIn('1 instances are on hosts of a hypervisor', ' '.join(report.unseen))
 
-
-class TestClocks(CloudTestCase):
-    """By whose time it is recent."""
-
-    def recent(self, heartbeat, moment):
-        """A wrong row of ``moment`` in a cloud whose newest heartbeat is given."""
+    def test_a_node_of_bare_metal_that_another_service_has_taken_over(self):
+        """Its instance keeps the name of the former one; charged for another node, it is told."""
         cloud = self.cloud()
-        cloud.connection.execute('UPDATE services SET updated_at = ?', (str(heartbeat),))
-        cloud.instance()
+        for node, host in (('n1', 'ironic2'), ('n2', 'ironic2')):
+            cloud.node(host, 'ironic', uuid=node, hypervisor_hostname=node)
+            cloud.connection.execute(
+                'UPDATE resource_providers SET uuid = ?, name = ? WHERE name = ?',
+                (node, node, host))
+        cloud.instance(host='ironic1', node='n1')
+        cloud.allocation('n1')
         cloud.volume()
-        cloud.row(nova_info(OTHER), attachment='gone', updated_at=moment)
-        return cloud
-
-    def test_a_dump_is_as_old_as_its_newest_heartbeat(self):
-        cloud = self.recent(OLD, OLD - (NOW - JUST_NOW))
+        cloud.row(nova_info(iscsi(7)), attachment='a')
+        cloud.attachment('a', 'n1.connector', cinder_info(iscsi(7)))
         self.assertEqual([], self.found(cloud))
-        cloud = self.recent(OLD, OLD - (NOW - OLD))
-        self.assertEqual([('R2', 'vol')], self.found(cloud))
+        cloud.allocation('n2')
+        self.assertEqual([('R7', 'vm')], self.found(cloud))
 
-    def test_a_service_whose_clock_is_ahead(self):
-        """What others have just written would look old by it."""
-        cloud = self.recent(NOW + (NOW - OLD), JUST_NOW)
-        self.assertEqual([], self.found(cloud))
-
-    def test_records_from_the_future(self):
-        cloud = self.recent(NOW, NOW + (NOW - OLD))
-        report = self.audit(cloud)
-        self.assertEqual([], report.findings)
-        self.assertIn('1 instances have records from the future', ' '.join(report.unseen))
+    def test_a_node_of_libvirt_beside_such_ones(self):
+        """On a host of the name that bare metal has, too."""
+        cloud = self.wrong()
+        cloud.node('node13', 'ironic', uuid='n1', hypervisor_hostname='n1')
+        self.assertEqual({'R1', 'R2', 'R3', 'R7', 'R10'},
+                         {rule for rule, _what in self.found(cloud)})

@@ -142,7 +142,8 @@ class TestExports(CloudTestCase):
         self.assertEqual([], self.rules(own))
         for state in ('mapping', 'unmapping', 'gone', 'removed'):
             self.assertEqual([], self.rules(own, EXPORT._replace(state=state)), state)
-        self.assertEqual([], self.rules(own, EXPORT, status='detaching', updated_at=JUST_NOW))
+        for work in ('detaching', 'backing-up'):
+            self.assertEqual([], self.rules(own, EXPORT, status=work, updated_at=JUST_NOW))
         self.assertEqual([], self.rules(EXPORT, attachments=[(EXPORT.attachment, None)]))
 
     def test_one_finding_for_one_host(self):

@@ -20,13 +20,17 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import sqlite3
 import stat
+from unittest import mock
 
 import fixtures
 
 import migsafe
 from migsafe import exceptions
+from migsafe.audit import page, report, scan
+from migsafe.audit.findings import Finding, Severity
 from migsafe.cli import audit_progress, audit_services, bus, fleet
 from migsafe.journal import residue
 from migsafe.tests import api_server
@@ -105,7 +109,7 @@ class TestAudit(cli_base.CommandTestCase):
         for word in ('R1 ', 'critical', VM, 'LUN 4 of iqn'):
             self.assertIn(word, out)
         for word in ('instances 1, rows of volumes 2, attachments 2. The records are of '
-                     '2017-06-05 03:30:04 UTC.',
+                     '2017-06-05 03:30:00 UTC.',
                      'Found: R1 2, R3 2, R10 2.', 'Not seen: Placement was not given'):
             self.assertIn(word, err)
 
@@ -169,7 +173,7 @@ class TestAudit(cli_base.CommandTestCase):
         path = os.path.join(os.path.dirname(self.state), 'page.html')
         self.audit(*self.both, '--fleet', 'node11', '--html', path, config=True)
         self.assertIn('/dev/sdq', pathlib.Path(path).read_text())
-        code, _out, _err = self.audit(*self.both, '--fleet', 'x', '--instance', 'x', config=True)
+        code, _out, _err = self.audit(*self.both, '--fleet', 'x', '--rule', 'R12', config=True)
         self.assertEqual(1, code)
 
     def hear(self, *rounds):
@@ -210,6 +214,18 @@ class TestAudit(cli_base.CommandTestCase):
         self.assertEqual(6, len(rows))
         self.assertEqual({VM}, {row['Instance'] for row in rows})
 
+    def test_csv_has_no_formulas(self):
+        """The dump may be of anybody, and is opened with a spreadsheet."""
+        with sqlite3.connect(self.database) as made:
+            for table in ('block_device_mapping', 'volume_attachment'):
+                made.execute(f"UPDATE {table} SET volume_id = '=HYPERLINK(1)'")
+        made.close()
+        _code, out, _err = self.audit(*self.both, '-f', 'csv')
+        self.assertEqual({"'=HYPERLINK(1)"}, {
+            row['Volume'] for row in csv.DictReader(io.StringIO(out))})
+        _code, out, _err = self.audit(*self.both, '-f', 'json')
+        self.assertEqual({'=HYPERLINK(1)'}, {row['Volume'] for row in json.loads(out)})
+
     def test_filters(self):
         volume = 'e0c8da7e-baff-4530-a512-a67f71018e3f'
         for args, count in (
@@ -218,8 +234,35 @@ class TestAudit(cli_base.CommandTestCase):
                 (('--volume', volume, '--rule', 'R10'), 1), (('--host', 'node11'), 6)):
             self.assertEqual(count, len(self.rows(
                 'audit', *self.both, *args, code=3, config=False)), args)
-        for args in (('--host', 'node18'), ('--instance', 'x'), ('--rule', 'R5')):
-            self.assertEqual([], self.rows('audit', *self.both, *args, config=False), args)
+        self.assertEqual([], self.rows('audit', *self.both, '--rule', 'R5', config=False))
+        self.assertEqual(3, len(self.rows('audit', *self.both, '--volume', volume.upper(), code=3,
+                                          config=False)))
+
+    def test_what_was_asked_for_and_is_nowhere(self):
+        """A name that is mistyped must not look clean; of what is there, nothing is found."""
+        other = '00000000-0000-4000-8000-000000000000'
+        for args in (('--host', 'nod11'), ('--instance', other), ('--volume', other)):
+            code, _out, err = self.audit(*self.both, *args)
+            self.assertEqual(1, code, args)
+            self.assertIn(f'Not seen: No record that was read has {args[1]} ({args[0]})', err)
+            _code, _out, err = self.audit('--nova-database', self.database, *args)
+            self.assertIn(f'No record that was read has {args[1]} ({args[0]})', err)
+        with sqlite3.connect(self.database) as made:
+            made.execute('INSERT INTO volumes (id) VALUES (?)', (other,))
+            made.execute("INSERT INTO instances (uuid, host, deleted) VALUES (?, 'old', 7)",
+                         (other,))
+        made.close()
+        for args in (('--host', 'old'), ('--instance', other), ('--volume', other)):
+            self.assertEqual(0, self.audit(*self.both, *args)[0], args)
+        code, _out, err = self.audit(*self.both, '--instance', VM, '--instance',
+                                     other.replace('8', '9'))
+        self.assertEqual(3, code)
+        self.assertIn('(--instance): nothing can be said of it', err)
+        for args in (('--instance', 'my-vm'), ('--volume', 'my disk')):
+            code, _out, err = self.audit(*self.both, *args)
+            self.assertEqual(127, code, args)
+            self.assertIn(f'{args[0]}: {shlex.quote(args[1])} is no UUID, and no record '
+                          'has it. openstack ', err)
 
     def test_wrong_arguments(self):
         missing = os.path.join(self.state, 'nowhere')
@@ -311,16 +354,58 @@ class TestAudit(cli_base.CommandTestCase):
         self.assertEqual(3, code)
         self.assertEqual(0o600, stat.S_IMODE(os.stat(path).st_mode))
         with open(path, encoding='utf-8') as handle:
-            page = handle.read()
-        self.assertEqual(1, page.count('<script>'))
-        self.assertIn('&lt;script&gt;alert(1)', page)
-        self.assertNotIn('http:', page)
-        self.assertNotIn('https:', page)
-        self.assertEqual(6, page.count('<tr data-rule='))
-        allowed = re.search(r"script-src 'sha256-([\w+/=]+)'", page)[1]
-        script = re.search(r'<script>(.*)</script>', page, re.DOTALL)[1]
+            text = handle.read()
+        self.assertEqual(1, text.count('<script>'))
+        self.assertIn('&lt;script&gt;alert(1)', text)
+        self.assertNotIn('http:', text)
+        self.assertNotIn('https:', text)
+        self.assertEqual(6, text.count('<tr data-rule='))
+        allowed = re.search(r"script-src 'sha256-([\w+/=]+)'", text)[1]
+        script = re.search(r'<script>(.*)</script>', text, re.DOTALL)[1]
         self.assertEqual(allowed, base64.b64encode(
             hashlib.sha256(script.encode()).digest()).decode())
+
+    def test_a_page_that_was_there_before(self):
+        """By cron: it becomes its owner's only, and stays whole if the audit fails."""
+        path = os.path.join(os.path.dirname(self.state), 'page.html')
+        with open(path, 'w', encoding='utf-8') as handle:
+            handle.write('before')
+        os.chmod(path, 0o644)
+        code, _out, _err = self.audit('--nova-database', f'sqlite:///{path}', '--html', path)
+        self.assertEqual(1, code)
+        self.assertEqual('before', pathlib.Path(path).read_text())
+        self.assertEqual(3, self.audit(*self.both, '--html', path)[0])
+        self.assertEqual(0o600, stat.S_IMODE(os.stat(path).st_mode))
+        self.assertIn('<title>migsafe audit', pathlib.Path(path).read_text())
+        self.assertEqual([], [name for name in os.listdir(os.path.dirname(path))
+                              if name.startswith('page.html.')])
+
+    def test_a_page_that_cannot_be_written_is_refused_first(self):
+        link = os.path.join(os.path.dirname(self.state), 'link')
+        os.symlink('/dev/null', link)
+        for path in (os.path.join(self.state, 'nowhere', 'x'), os.path.dirname(self.state), link):
+            with mock.patch.object(scan, 'audit') as looked:
+                code, _out, err = self.audit(*self.both, '--html', path)
+            self.assertEqual((127, False), (code, looked.called), err)
+            self.assertIn('--html: ', err)
+
+    def test_the_map_of_a_large_cloud(self):
+        """As long as its volumes are, and no wider than a volume has hosts."""
+        made = report.Report()
+        for number in range(600):
+            volume = f'v{number:03}'
+            made.findings.append(Finding('R3', Severity.WARNING, '', '', 'vm', volume))
+            made.sights[volume] = {f'node{number}': {'row', 'instance'},
+                                   f'node{number + 600}': {'attachment'}}
+        text = page.render(made)
+        shown = re.findall(r'<tr data-map="(.*?)">(.*?)</tr>', text, re.DOTALL)
+        self.assertEqual(page.MAPPED, len(shown))
+        self.assertEqual({2}, {cells.count('<td') for _volume, cells in shown})
+        self.assertEqual({2}, {cells.count('<span class="two">') for _volume, cells in shown})
+        self.assertIn('<b>node0</b> instance, row', shown[0][1])
+        self.assertIn('100 more volumes are not shown', text)
+        self.assertEqual({volume for volume, _cells in shown},
+                         set(re.findall('data-volume="(.*?)"', text)[:page.MAPPED]))
 
     def test_the_page_of_a_clean_cloud(self):
         path = os.path.join(os.path.dirname(self.state), 'page.html')

@@ -11,6 +11,7 @@
 # under the License.
 """``migsafe exporter``: what it tells, and whether the alerts and the dashboard ask for that."""
 
+import argparse
 import collections
 import json
 import os
@@ -20,11 +21,14 @@ import sqlite3
 from unittest import mock
 
 import prometheus_client
+import sqlalchemy as sa
 import yaml
 from prometheus_client import parser
 
 import migsafe
+from migsafe.audit import opening
 from migsafe.audit.facts import Export
+from migsafe.audit.findings import Finding, Severity
 from migsafe.audit.report import Report
 from migsafe.audit.told import Told
 from migsafe.cli import audit_services, exporter, fleet, migrations
@@ -104,6 +108,53 @@ class TestExporter(base.CommandTestCase):
         self.assertEqual({'R7'}, {f'R{number}' for number in range(1, 13)}
                          - set(self.by_rule('--fleet')))
 
+    def test_what_was_not_read_is_not_counted_as_zero(self):
+        """Each view away in turn: rules that go by it have no zero, though it was named."""
+        away = 'sqlite:////nowhere/away.sqlite'
+        cinder = {'R1', 'R2', 'R3', 'R10'}
+        for view, unseen in (('cinder', cinder), ('placement', {'R7'}), ('neutron', {'R8'})):
+            given = dict.fromkeys(('nova', 'cinder'), self.database) | {view: away}
+            code, out, err = self.run_command('exporter', '--once', '--rule', 'R2', *(
+                word for name, url in given.items() for word in (f'--{name}-database', url)))
+            self.assertEqual(0, code, err)
+            self.assertIn('migsafe_audit_complete 0.0', out)
+            self.assertEqual(view != 'cinder', 'rule="R2",severity="none"} 0.0' in out, view)
+            found = exporter._blind(self.sources(), self.given(),
+                                    {view.capitalize()})
+            self.assertEqual(unseen, found, view)
+        for view, unseen in (('hosts', {'R4', 'R5', 'R8', 'R9', 'R11'}),
+                             ('exports', {'R3', 'R10'})):
+            self.assertEqual(unseen, exporter._blind(
+                self.sources(), self.given(), {view}), view)
+        self.assertEqual(cinder, exporter._blind(self.sources(None),
+                                                 self.given(), set()))
+
+    def sources(self, cinder='sqlite:///x'):
+        """All databases are named, or all but Cinder."""
+        url = sa.make_url('sqlite:///x')
+        return opening.Sources([url], cinder and sa.make_url(cinder), url, url)
+
+    @staticmethod
+    def given():
+        """Hosts are asked, and all rules are wanted."""
+        return argparse.Namespace(fleet=[], rule=[])
+
+    def test_what_was_found_before_is_told_until_all_is_seen_again(self):
+        """As during an outage of Cinder, in which a critical finding must not end."""
+        def one(rule, severity, count=1):
+            return [Finding(rule, severity, '', '')] * count
+        first = collector.found(Report(findings=one('R2', Severity.CRITICAL)), (), {}, 5.0)
+        self.assertEqual(({'critical': 1}, 5.0), (first['R2'].counts, first['R2'].whole))
+        second = collector.found(Report(findings=[
+            *one('R2', Severity.MINOR, 3), *one('R10', Severity.CRITICAL)]),
+            ('R2', 'R10'), first, 9.0)
+        self.assertEqual(({'critical': 1, 'minor': 3}, 5.0),
+                         (second['R2'].counts, second['R2'].whole))
+        self.assertEqual(({'critical': 1}, 5.0), (second['R10'].counts, second['R10'].whole))
+        self.assertEqual(({}, 9.0), (second['R5'].counts, second['R5'].whole))
+        third = collector.found(Report(), (), second, 12.0)
+        self.assertEqual(({}, 12.0), (third['R2'].counts, third['R2'].whole))
+
     def by_rule(self, *args):
         """How many findings it tells of each rule."""
         found = collections.Counter()
@@ -156,6 +207,14 @@ class TestExporter(base.CommandTestCase):
         self.assertEqual(ended[0], ended[1])
         self.assertIn('cannot be read', err)
 
+    def test_it_goes_on_whatever_fails(self):
+        """The bus may raise anything, and the audit is told all the same."""
+        with mock.patch.object(fleet, 'asked', side_effect=TypeError('u:hush@h is odd')):
+            code, out, err = self.run_command('exporter', *self.both, '--once', '--fleet')
+        self.assertEqual(1, code)
+        self.assertIn('migsafe_findings{rule="R1",severity="critical"} 2.0', out)
+        self.assertIn('TypeError: ', err)
+
     def test_a_port_that_is_taken(self):
         with mock.patch.object(prometheus_client, 'start_http_server', side_effect=OSError('x')):
             code, _out, err = self.run_command('exporter', *self.both)
@@ -165,5 +224,5 @@ class TestExporter(base.CommandTestCase):
     def test_incomplete(self):
         metrics = collector.Metrics()
         metrics.seen = collector.Seen(Report(failed=True), 5.0)
-        found = {one.name: one.samples[0].value for one in metrics.collect()}
+        found = {one.name: one.samples[0].value for one in metrics.collect() if one.samples}
         self.assertEqual(0, found['migsafe_audit_complete'])
