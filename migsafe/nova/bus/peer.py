@@ -163,7 +163,7 @@ class Peer:
         reply, why = self._ask(host, 'guest_evidence', uuid=uuid,
                                instance_uuid=instance_uuid)
         if reply is None:
-            return HostEvidence(host, GuestState.UNKNOWN, detail=why)
+            return HostEvidence(host, GuestState.UNKNOWN, detail=why, unarmed=_without(why))
         return answers.parse(host, reply)
 
     def look(self, host: str, instance_uuid: str, seconds: float) -> Answer:
@@ -188,7 +188,7 @@ class Peer:
             self._ask(host, 'describe', within=within, uuid=uuid)[0])
 
     def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
-        return self._ask(host, 'describe', within=within, uuid=uuid)[1].endswith(f'({WITHOUT})')
+        return _without(self._ask(host, 'describe', within=within, uuid=uuid)[1])
 
     def inbound(self, host: str) -> tuple[str, tuple[int, int] | None] | None:
         """The address and the ports of QEMU at which a host expects guests.
@@ -214,6 +214,11 @@ class Peer:
         if reply is None:
             return {'state': 'refused', 'reason': why}
         return parse_release(reply)
+
+
+def _without(why: str) -> bool:
+    """Whether a host has answered that it has no migsafe, by what :meth:`Peer._ask` says."""
+    return why.endswith(f'({WITHOUT})')
 
 
 def _ports(value: Any) -> tuple[int, int] | None:

@@ -161,7 +161,7 @@ def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
         return None
     try:
         answer = participant.release(tx.uuid, tx.instance_uuid, Verdict.ABORT, novas=True)
-        away = bool(answer.get('kept')) and rollback.writable(participant) is not None
+        away = call['volume_id'] in answer.get('unwritten', ())
     except exceptions.JournalError as error:
         answer, away = {'state': 'refused', 'reason': masked(error)}, True
     if away and rollback.on_its_own(participant, tx):

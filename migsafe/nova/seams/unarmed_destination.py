@@ -61,7 +61,7 @@ def note(participant: Participant, attempt: host_attempt.Attempt) -> None:
 
 
 def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
-             call: dict[str, Any]) -> None:
+             call: dict[str, Any]) -> str | None:
     """Send Nova's message that removes directory and bindings there, when Nova itself did not.
 
     Its way back was stopped before that (see :func:`source.rollback_volume_bdms`), and nobody else
@@ -70,6 +70,7 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
     cannot be done now, as long as this process lives: a journal that cannot be written, or a bus
     that is down, is no answer.
 
+    :returns: why the settlement has to wait for it; None if it need not
     :raises JournalError: when the journal cannot be read or written
     """
     assert attempt.tx is not None
@@ -78,17 +79,20 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
     tx = participant.journal.get(attempt.tx.uuid, attempt.tx.role) or attempt.tx
     if tx.state == 'settled':
         participant.unwritten.pop(tx.uuid, None)
-        return
+        return None
     attempt.flush()
     note(participant, attempt)
     if unarmed_loser.ANSWERED not in participant.engine.history(tx).notes \
             or not participant.clients.peer.unarmed(call['dest'], tx.uuid):
-        return
+        return None
     outcome = participant.settle(tx, wait=participant.conf.quiesce_timeout, points=BEFORE_DONE)
     here = participant.clients.guests.evidence(tx.instance_uuid)
-    if outcome is None or outcome.records_wrong or outcome.verdict is not Verdict.ABORT \
+    if outcome is None or outcome.verdict is not Verdict.ABORT \
             or here.guest is not GuestState.HERE or here.job:
-        return
+        return None
+    if outcome.records_wrong:
+        # They may be right the next time, and then the instance would be given back without it.
+        return '; '.join(sorted(outcome.held.values()))
     instance, data = call['instance'], call['migrate_data']
     wanted, destroy_disks = manager._live_migration_cleanup_flags(
         data, migr_ctxt=instance.migration_context)
@@ -97,3 +101,4 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
             call['context'], instance, call['dest'], destroy_disks=destroy_disks,
             migrate_data=data)
     participant.unwritten.pop(tx.uuid, None)
+    return None

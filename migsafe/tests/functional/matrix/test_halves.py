@@ -72,12 +72,16 @@ class TestCompare(unittest.TestCase):
             Report(running=['a']), Report(running=['a', 'b'])).worse)
 
 
-#: What went worse before it was mended: a journal that cannot be written in the rollback, while
-#: the other host has no migsafe.
+#: What went worse before it was mended: a journal that cannot be written in the rollback, or a
+#: question that the bus does not carry, while the other host has no migsafe.
 MENDED = (('source', 'transfer-fails,os-error:before:node13:journal:the+verdict:1:0'),
           ('source', 'transfer-fails,os-error:before:node13:journal:a+note:1'),
           ('destination', 'transfer-fails,os-error:before:node11:journal:the+verdict:1:0'),
-          ('destination', 'prepare-fails,os-error:before:node11:journal:the+verdict:1:0'))
+          ('destination', 'prepare-fails,os-error:before:node11:journal:the+verdict:1:0'),
+          ('source', 'prepare-fails,os-error:before:node13:journal:the+outcome+of+intent+N:1:0'),
+          ('source', 'transfer-fails,bus-down:before:node13:rpc:migsafe.describe:1:0'),
+          ('destination', 'transfer-fails,os-error:before:node11:journal:the+intent+of+'
+                          'disconnect_volume:2:0'))
 
 
 class TestMended(unittest.TestCase):
