@@ -99,7 +99,7 @@ class TestDestinationOnly(hosts.TwoHosts):
         self.assertEqual([1], self.nudged)
         self.assertEqual((BOTH, True, True, False), self.left())
 
-    def remove(self, number):
+    def remove(self, number, request=hosts.REQUEST):
         """Nova's message that a source without migsafe sends; what of it is done in Nova's way."""
         manager, done = type('Manager', (), {})(), []
         registry.put(manager, self.dst.participant)
@@ -107,8 +107,45 @@ class TestDestinationOnly(hosts.TwoHosts):
         def wrapped(context, volume_id, instance):
             done.append(volume_id)
         destination.remove_volume_connection(wrapped, manager, (
-            None, fake.volume(number), SimpleNamespace(uuid=fake.INSTANCE, host=SRC)), {})
+            SimpleNamespace(request_id=request), fake.volume(number),
+            SimpleNamespace(uuid=fake.INSTANCE, host=SRC)), {})
         return done
+
+    def test_a_copy_that_its_source_has_given_up_in_novas_way(self):
+        """The exports go next, from under what the copy has open."""
+        self.dst.guests.state = G.IN_TRANSFER
+        self.assertEqual([fake.volume(0)], self.remove(0))
+        self.assertEqual(('open', None), self.dst.verdict())
+
+    def test_a_copy_that_may_be_on_its_way(self):
+        """The message is of an earlier attempt, or the source would say itself that it goes back,
+        or does not say now whether it would."""
+        self.dst.guests.state = G.IN_TRANSFER
+        self.assertEqual([], self.remove(0, request='req-of-another'))
+        self.assertEqual([], self.remove(0, request=None))
+        self.dst.bus.unarmed_hosts.clear()
+        self.assertEqual([], self.remove(0))
+        with self.away(SRC):
+            self.assertEqual([], self.remove(0))
+        self.assertTrue(self.dst.devices.present)
+
+    def test_a_guest_that_is_here_keeps_its_volumes(self):
+        for guest in (G.HERE, G.POSTCOPY, G.UNKNOWN):
+            self.dst.guests.state = guest
+            self.assertEqual([], self.remove(0), guest)
+
+    def test_the_end_of_such_a_copy_is_written_down(self):
+        """Else this host would wait for a source that keeps no journal."""
+        manager = type('Manager', (), {})()
+        registry.put(manager, self.dst.participant)
+        self.dst.guests.state = G.IN_TRANSFER
+
+        def wrapped(context, instance, destroy_disks, migrate_data):
+            self.dst.guests.state = G.ABSENT
+        destination.rollback_live_migration_at_destination(wrapped, manager, (
+            None, SimpleNamespace(uuid=fake.INSTANCE), False, None), {})
+        self.assertEqual(('settled', 'ABORT'), self.dst.verdict())
+        self.assertEqual((NONE, False, False, True), self.left())
 
     def fails_at_intents(self, *keys):
         """A journal that can be written but for the intents of some disconnects."""
