@@ -19,31 +19,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import oslo_messaging as messaging
-
+from migsafe.nova.bus import peer
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host.participant import BEFORE_DONE, Participant
 from migsafe.resources import unarmed_loser
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
 
-#: The end of the name of an exception of Nova's that came over the bus (oslo_messaging).
-REMOTE = '_Remote'
-
 
 def pre_live_migration(wrapped: Any, api: Any, args: Any, kwargs: Any) -> Any:
-    """A wrapt wrapper of the message.
-
-    What was raised on the other side bears the name that it is sent with. All else was raised
-    here, and says nothing of what the destination does.
-    """
+    """A wrapt wrapper of the message."""
     attempt = host_attempt.current()
     try:
         result = wrapped(*args, **kwargs)
     except Exception as error:
         if attempt is not None:
-            attempt.answered = isinstance(error, messaging.RemoteError) \
-                or type(error).__name__.endswith(REMOTE)
+            attempt.answered = peer.answered(error)
         raise
     if attempt is not None:
         attempt.answered = True
