@@ -39,6 +39,16 @@ class TestCompare(unittest.TestCase):
         self.assertEqual((['R4 b'], [], []),
                          self.compare({'pieces': [two]}, {'pieces': [two] * 2}))
 
+    def test_of_another_volume(self):
+        """The first of two volumes in one laboratory may be the second one in the other."""
+        one = [('R3', 'b', 0), ('R4', 'b', 0)]
+        other = [('R3', 'b', 1), ('R4', 'b', 1)]
+        self.assertEqual(([], [], []), self.compare({'pieces': one}, {'pieces': other}))
+        self.assertEqual((['R4 b volume 1'], [], []), self.compare(
+            {'pieces': one}, {'pieces': [*one, other[1]]}))
+        self.assertEqual(1, len(self.compare(
+            {'pieces': one}, {'pieces': [one[0], other[1]]})[0]))
+
     def test_damage(self):
         harm = ('foreign_open', 'b')
         self.assertEqual((['harm foreign_open on b'], [], []), self.compare({}, {'harms': [harm]}))
