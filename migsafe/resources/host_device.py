@@ -146,6 +146,8 @@ class HostDevice(base.Resource):
                 reason = self._disconnect(move, volume, info, guest, mapped)
             except Exception as error:  # one volume must not hold the others
                 reason = f'disconnect failed: {masked(error)}'
+                if isinstance(error, exceptions.JournalError):
+                    move.unwritten.add(volume)
             if reason:
                 kept[volume] = reason
         return kept

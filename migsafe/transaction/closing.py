@@ -44,6 +44,8 @@ class Outcome:
     :param unarmed: whether the other host answers that it has no migsafe
     :param elsewhere: whether this host has the guest, all of it here was read back and is
         right, and what is left is on the other host
+    :param unwritten: volumes of ``kept`` that were not let go of here because the journal could
+        not be written
     """
 
     verdict: Verdict
@@ -53,6 +55,7 @@ class Outcome:
     over: bool = False
     elsewhere: bool = False
     unarmed: bool = False
+    unwritten: frozenset[str] = frozenset()
 
     @property
     def clean(self) -> bool:

@@ -222,9 +222,12 @@ class Engine:
             left, unseen = self._inspect(resource, move)
             held |= unseen | {(resource.name, f'{r.kind} {r.key}'): str(r) for r in left}
             elsewhere &= not unseen and all(r.only_of(move.loser) for r in left)
-        return closing.Outcome(move.decision.verdict, closing.merge(held, failed),
+        # Short of the end nothing was read back that could speak for a step that failed.
+        held = closing.merge(held, failed) if Point.DONE in points else failed
+        return closing.Outcome(move.decision.verdict, held,
                           dict(move.kept), rows_wrong, elsewhere=elsewhere,
-                          unarmed=elsewhere and bool(held or failed) and move.unarmed)
+                          unarmed=elsewhere and bool(held) and move.unarmed,
+                          unwritten=frozenset(move.unwritten))
 
     def _at(self, resources: Sequence[base.Resource], move: Move,
             point: Point) -> list[base.Resource]:

@@ -83,6 +83,7 @@ class HostEvidence:
     :param detail: what was seen, in words for an operator
     :param rebooted: whether that is another boot than the one in which its
         journal began the transaction; None when it cannot tell
+    :param unarmed: it answered that it has no migsafe
     """
 
     host: str
@@ -91,6 +92,7 @@ class HostEvidence:
     boot_id: str | None = None
     detail: str = ''
     rebooted: bool | None = None
+    unarmed: bool = False
 
     def as_payload(self) -> dict[str, Any]:
         """The evidence as it is journalled."""

@@ -84,6 +84,8 @@ class Move:
     later: Sequence[OtherMove] = ()
     #: volume id -> why its device could not be removed; filled at DEVICES
     kept: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: those of them that this host would have let go of if its journal could be written
+    unwritten: set[str] = dataclasses.field(default_factory=set)
     #: whether the loser's devices have been dealt with at all
     released: bool = False
     #: whether what is kept was seen by a look at the devices, and not for want of an answer
@@ -122,11 +124,13 @@ class Move:
 
     @property
     def unarmed(self) -> bool:
-        """Whether the loser, another host, answers that it has no migsafe; asked once."""
+        """Whether the loser, another host, answers that it has no migsafe; asked once, and not
+        where it has answered so when it was asked for the guest."""
         if self._unarmed is None:
+            seen = self.evidence.of(self.loser)
             self._unarmed = self.loser not in ('', self.local) \
-                and self.evidence.of(self.loser).guest is GuestState.UNKNOWN \
-                and self.clients.peer.unarmed(self.loser, self.tx.uuid)
+                and seen.guest is GuestState.UNKNOWN \
+                and (seen.unarmed or self.clients.peer.unarmed(self.loser, self.tx.uuid))
         return self._unarmed
 
     @property

@@ -50,6 +50,8 @@ MAX_ITEMS = 256
 RETRIES = 1
 #: What a server says of a namespace that it does not have (oslo_messaging.rpc.dispatcher).
 WITHOUT = 'UnsupportedVersion'
+#: The end of the name of an exception of Nova's that came over the bus (oslo_messaging).
+REMOTE = '_Remote'
 #: The version of Nova's compute RPC with which hosts have a second server.
 ALTERNATIVE_SINCE = '6.5'
 
@@ -69,6 +71,15 @@ def _lists(value: Any) -> dict[str, list[str]]:
     return {text(key): [text(i) for i in item[:MAX_ITEMS] if text(i)]
             for key, item in value.items()
             if isinstance(key, str) and isinstance(item, list)}
+
+
+def answered(error: Exception) -> bool:
+    """Whether a call of Nova's has failed on the other side, which is done with it.
+
+    What was raised there bears the name that it is sent with. All else was raised here, and says
+    nothing of what the other side does.
+    """
+    return isinstance(error, messaging.RemoteError) or type(error).__name__.endswith(REMOTE)
 
 
 def _kind(error: Exception) -> str:
@@ -163,7 +174,7 @@ class Peer:
         reply, why = self._ask(host, 'guest_evidence', uuid=uuid,
                                instance_uuid=instance_uuid)
         if reply is None:
-            return HostEvidence(host, GuestState.UNKNOWN, detail=why)
+            return HostEvidence(host, GuestState.UNKNOWN, detail=why, unarmed=_without(why))
         return answers.parse(host, reply)
 
     def look(self, host: str, instance_uuid: str, seconds: float) -> Answer:
@@ -188,7 +199,7 @@ class Peer:
             self._ask(host, 'describe', within=within, uuid=uuid)[0])
 
     def unarmed(self, host: str, uuid: str, within: float = 1.0) -> bool:
-        return self._ask(host, 'describe', within=within, uuid=uuid)[1].endswith(f'({WITHOUT})')
+        return _without(self._ask(host, 'describe', within=within, uuid=uuid)[1])
 
     def inbound(self, host: str) -> tuple[str, tuple[int, int] | None] | None:
         """The address and the ports of QEMU at which a host expects guests.
@@ -202,10 +213,19 @@ class Peer:
         return found[:MAX_ADDRESS], _ports(reply.get('qemu_ports'))
 
     def let_go(self, host: str, instance_uuid: str, volume_id: str) -> None:
-        # Nova's own message, which it sends when it rolls back.
+        # Nova's own message, which it sends when it rolls back. After an error it does not say
+        # whether the device is gone; to ask once more does no harm where it is, and is no use
+        # where nothing was answered and the first may still be at it.
         context = nova_context.get_admin_context()
         instance = objects.Instance.get_by_uuid(context, instance_uuid)
-        self._nova.remove_volume_connection(context, instance, volume_id, host)
+        try:
+            self._nova.remove_volume_connection(context, instance, volume_id, host)
+        except Exception as error:
+            if not answered(error):
+                raise
+            LOG.info('%s is asked once more to let go of volume %s: %s', host, volume_id,
+                     masked(error))
+            self._nova.remove_volume_connection(context, instance, volume_id, host)
 
     def release(self, host: str, uuid: str, instance_uuid: str,
                 verdict: str) -> Mapping[str, Any]:
@@ -214,6 +234,11 @@ class Peer:
         if reply is None:
             return {'state': 'refused', 'reason': why}
         return parse_release(reply)
+
+
+def _without(why: str) -> bool:
+    """Whether a host has answered that it has no migsafe, by what :meth:`Peer._ask` says."""
+    return why.endswith(f'({WITHOUT})')
 
 
 def _ports(value: Any) -> tuple[int, int] | None:

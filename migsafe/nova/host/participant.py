@@ -70,8 +70,9 @@ class Participant:
         #: instances whose evacuation to here is being carried out
         self.evacuating: set[str] = set()
         #: what recovery has to do first, by the uuid of the migration: the other host is without
-        #: migsafe, and what has been seen of the attempt is written nowhere
-        self.unwritten: dict[str, Callable[[], None]] = {}
+        #: migsafe, and what has been seen of the attempt is written nowhere. It says why the
+        #: settlement has to wait for it, if so
+        self.unwritten: dict[str, Callable[[], str | None]] = {}
         #: set when the ComputeManager is armed
         self.recovery: Any = None
         self.patrol: Any = None

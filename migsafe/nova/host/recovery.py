@@ -28,7 +28,7 @@ from migsafe import exceptions
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import transfers
 from migsafe.nova.host import lost_transfers, upkeep, workers
-from migsafe.nova.host.participant import DESTINATION, Participant
+from migsafe.nova.host.participant import DESTINATION, SOON, Participant
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -169,8 +169,12 @@ class Recovery:
         try:
             # Nova may have begun to work on it since it was read.
             if not (self._participant.attempts.live(tx.uuid) or self.transfers.take_up(tx)):
-                self._participant.unwritten.get(tx.uuid, _nothing)()
-                self._participant.settle(tx)
+                why = self._participant.unwritten.get(tx.uuid, _nothing)()
+                if why:
+                    self._participant.journal.postpone(
+                        tx, SOON * 2 ** min(tx.attempts, 6), why)
+                else:
+                    self._participant.settle(tx)
         except Exception as error:
             LOG.error('Transaction %s of host %s is held: %s', tx.id,
                       self._participant.host, masked(error))

@@ -60,7 +60,8 @@ def answer(host: Host, uuid: str, instance_uuid: str, verdict: Verdict,
     :param host: this host
     :param novas: see :func:`migsafe.nova.host.word.refusal`
     :param alone: see :meth:`migsafe.transaction.engine.Engine.settle_local`
-    :returns: ``state`` done (see ``kept``), busy or refused (``reason``)
+    :returns: ``state`` done (see ``kept``, and ``unwritten`` of
+        :class:`migsafe.transaction.closing.Outcome`), busy or refused (``reason``)
     """
     role = DESTINATION if verdict is Verdict.ABORT else SOURCE
     tx = host.journal.get(uuid, role)
@@ -98,7 +99,8 @@ def _release(host: Host, tx: Transaction, verdict: Verdict,
         host.forget_guest(tx, outcome)
     if outcome.held and not outcome.kept:
         return _refused('; '.join(outcome.held.values()))
-    return {'state': 'done', 'kept': dict(outcome.kept)}
+    unwritten = {'unwritten': sorted(outcome.unwritten)} if outcome.unwritten else {}
+    return {'state': 'done', 'kept': dict(outcome.kept)} | unwritten
 
 
 def take_back(host: Host, tx: Transaction, why: str) -> Outcome | None:

@@ -23,7 +23,7 @@ from migsafe import exceptions
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import DESTINATION, Participant
-from migsafe.nova.seams import effects, preparation, rollback
+from migsafe.nova.seams import beginning, effects, preparation, rollback
 from migsafe.text import masked, shell
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
@@ -160,8 +160,10 @@ def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
                     call['volume_id'], tx.instance_uuid, tx.uuid)
         return None
     try:
+        if rollback.given_up(participant, tx, beginning.request_id(call)):
+            return wrapped(*args, **kwargs)
         answer = participant.release(tx.uuid, tx.instance_uuid, Verdict.ABORT, novas=True)
-        away = bool(answer.get('kept')) and rollback.writable(participant) is not None
+        away = call['volume_id'] in answer.get('unwritten', ())
     except exceptions.JournalError as error:
         answer, away = {'state': 'refused', 'reason': masked(error)}, True
     if away and rollback.on_its_own(participant, tx):
@@ -189,7 +191,9 @@ def rollback_live_migration_at_destination(wrapped: Any, manager: Any,
     if reason is None:
         # What hangs in it would take away what something later has made here.
         with participant.attempts.step(instance.uuid):
-            return wrapped(*args, **kwargs)
+            result = wrapped(*args, **kwargs)
+        rollback.ended(participant, instance.uuid, migration)
+        return result
     participant.recovery.nudge()
     name = f' {migration.uuid}' if migration else ''
     raise exception.MigrationError(reason=(

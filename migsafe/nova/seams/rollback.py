@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from oslo_log import log as logging
+
 from migsafe import exceptions
 from migsafe.journal.records import Transaction
 from migsafe.nova.host.participant import DESTINATION, Participant
@@ -27,6 +29,7 @@ from migsafe.text import masked
 from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 from migsafe.transaction.verdict import DECIDED, Verdict
 
+LOG = logging.getLogger(__name__)
 G = GuestState
 OPEN, NO_JOURNAL = 'no verdict', 'no journal'
 ABORT = Verdict.ABORT.value
@@ -93,6 +96,38 @@ def on_its_own(participant: Participant, tx: Transaction) -> bool:
         return False
     here = participant.clients.guests.evidence(tx.instance_uuid)
     return here.guest in NO_QEMU and not here.job \
+        and participant.clients.peer.unarmed(tx.source_host, tx.uuid)
+
+
+def ended(participant: Participant, instance_uuid: str, migration: Any) -> None:
+    """Write down what the message says of the end, once Nova has destroyed a copy that was there.
+
+    What cannot be done now is left to recovery.
+    """
+    try:
+        _heard(participant, participant.clients.guests.evidence(instance_uuid),
+               _own(participant, instance_uuid, migration))
+    except exceptions.JournalError as error:
+        LOG.warning('That the live migration of instance %s to %s was rolled back is not '
+                    'journalled, and left to recovery: %s', instance_uuid, participant.host,
+                    masked(error))
+
+
+def given_up(participant: Participant, tx: Transaction, request_id: str) -> bool:
+    """Whether a source without migsafe has given up a migration whose copy is still here.
+
+    It deletes the exports next, from under what has them open, whatever this host does; Nova
+    detaches the volumes from the copy first, and destroys that at the end. A message of an
+    earlier attempt, which is late, is of another request, and its source may be sending.
+
+    :param tx: this host's transaction
+    :param request_id: of the request to which the message belongs
+    """
+    if tx.state == 'settled' or tx.verdict == Verdict.COMMIT.value or not tx.source_host:
+        return False
+    here = participant.clients.guests.evidence(tx.instance_uuid)
+    own = participant.engine.history(tx).capture('instance_record').get('request_id')
+    return here.guest is G.IN_TRANSFER and bool(own) and own == request_id \
         and participant.clients.peer.unarmed(tx.source_host, tx.uuid)
 
 

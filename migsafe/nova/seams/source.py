@@ -79,8 +79,10 @@ def _end(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
                 attempt.tx, 'completed', outcomes=attempt.pending)
             attempt.pending.clear()
             return
-        if attempt.way_back_stopped:
-            unarmed_destination.clean_up(participant, manager, attempt, call)
+        if attempt.way_back_stopped and unarmed_destination.clean_up(
+                participant, manager, attempt, call):
+            participant.recovery.nudge()
+            return
         attempt.flush()
         unarmed_destination.note(participant, attempt)
         outcome = participant.settle(

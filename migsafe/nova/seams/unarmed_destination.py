@@ -19,31 +19,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import oslo_messaging as messaging
-
+from migsafe.nova.bus import peer
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host.participant import BEFORE_DONE, Participant
 from migsafe.resources import unarmed_loser
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
 
-#: The end of the name of an exception of Nova's that came over the bus (oslo_messaging).
-REMOTE = '_Remote'
-
 
 def pre_live_migration(wrapped: Any, api: Any, args: Any, kwargs: Any) -> Any:
-    """A wrapt wrapper of the message.
-
-    What was raised on the other side bears the name that it is sent with. All else was raised
-    here, and says nothing of what the destination does.
-    """
+    """A wrapt wrapper of the message."""
     attempt = host_attempt.current()
     try:
         result = wrapped(*args, **kwargs)
     except Exception as error:
         if attempt is not None:
-            attempt.answered = isinstance(error, messaging.RemoteError) \
-                or type(error).__name__.endswith(REMOTE)
+            attempt.answered = peer.answered(error)
         raise
     if attempt is not None:
         attempt.answered = True
@@ -61,7 +52,7 @@ def note(participant: Participant, attempt: host_attempt.Attempt) -> None:
 
 
 def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attempt,
-             call: dict[str, Any]) -> None:
+             call: dict[str, Any]) -> str | None:
     """Send Nova's message that removes directory and bindings there, when Nova itself did not.
 
     Its way back was stopped before that (see :func:`source.rollback_volume_bdms`), and nobody else
@@ -70,6 +61,7 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
     cannot be done now, as long as this process lives: a journal that cannot be written, or a bus
     that is down, is no answer.
 
+    :returns: why the settlement has to wait for it; None if it need not
     :raises JournalError: when the journal cannot be read or written
     """
     assert attempt.tx is not None
@@ -78,17 +70,20 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
     tx = participant.journal.get(attempt.tx.uuid, attempt.tx.role) or attempt.tx
     if tx.state == 'settled':
         participant.unwritten.pop(tx.uuid, None)
-        return
+        return None
     attempt.flush()
     note(participant, attempt)
     if unarmed_loser.ANSWERED not in participant.engine.history(tx).notes \
             or not participant.clients.peer.unarmed(call['dest'], tx.uuid):
-        return
+        return None
     outcome = participant.settle(tx, wait=participant.conf.quiesce_timeout, points=BEFORE_DONE)
     here = participant.clients.guests.evidence(tx.instance_uuid)
-    if outcome is None or outcome.records_wrong or outcome.verdict is not Verdict.ABORT \
+    if outcome is None or outcome.verdict is not Verdict.ABORT \
             or here.guest is not GuestState.HERE or here.job:
-        return
+        return None
+    if outcome.records_wrong:
+        # They may be right the next time, and then the instance would be given back without it.
+        return '; '.join(sorted(outcome.held.values()))
     instance, data = call['instance'], call['migrate_data']
     wanted, destroy_disks = manager._live_migration_cleanup_flags(
         data, migr_ctxt=instance.migration_context)
@@ -97,3 +92,4 @@ def clean_up(participant: Participant, manager: Any, attempt: host_attempt.Attem
             call['context'], instance, call['dest'], destroy_disks=destroy_disks,
             migrate_data=data)
     participant.unwritten.pop(tx.uuid, None)
+    return None

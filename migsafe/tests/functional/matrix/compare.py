@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from migsafe.tests.functional.matrix.report import Piece, Report
@@ -47,10 +48,23 @@ class Difference:
 def compare(plain: Report, half: Report, unheard: str = '') -> Difference:
     """Compare what is left, what was damaged, and whether the next step can be done.
 
+    Which volume of a guest comes first is up to the database: what the n-th one left in one of
+    the two may be left of another volume in the other. So they may be exchanged.
+
     :param unheard: a host without migsafe that did not come to an answer. Whether it has a device,
         nobody can tell; plain Nova deletes the export all the same, and has luck or not
     """
-    more = _more(half.pieces, plain.pieces)
+    volumes = sorted({volume for _kind, _host, volume in (*plain.pieces, *half.pieces)
+                      if volume is not None})
+    found = [_compare(plain, half, unheard, dict(zip(volumes, others, strict=True)))
+             for others in itertools.permutations(volumes)]
+    return min(found, key=lambda one: (len(one.worse), len(one.held)))
+
+
+def _compare(plain: Report, half: Report, unheard: str, names: Mapping[int, int]) -> Difference:
+    pieces = [(kind, host, volume if volume is None else names[volume])
+              for kind, host, volume in half.pieces]
+    more = _more(pieces, plain.pieces)
     torn = {unheard} | {host for kind, host in plain.harms if kind in TORN}
     elsewhere = any(kind == 'R5' for kind, _host, _volume in plain.pieces)
     held = [piece for piece in more if (piece[0] in HELD and piece[1] in torn)
@@ -62,7 +76,7 @@ def compare(plain: Report, half: Report, unheard: str = '') -> Difference:
     if half.refused and not plain.refused and not elsewhere and not any(
             kind in TORN for kind, _host in plain.harms):
         worse.append(f'not done: {half.refused}')
-    better = [_text(piece) for piece in _more(plain.pieces, half.pieces)]
+    better = [_text(piece) for piece in _more(plain.pieces, pieces)]
     better += [f'harm {kind} on {host}' for kind, host in _more(plain.harms, half.harms)]
     return Difference(worse, [_text(piece) for piece in held], better)
 

@@ -39,6 +39,16 @@ class TestCompare(unittest.TestCase):
         self.assertEqual((['R4 b'], [], []),
                          self.compare({'pieces': [two]}, {'pieces': [two] * 2}))
 
+    def test_of_another_volume(self):
+        """The first of two volumes in one laboratory may be the second one in the other."""
+        one = [('R3', 'b', 0), ('R4', 'b', 0)]
+        other = [('R3', 'b', 1), ('R4', 'b', 1)]
+        self.assertEqual(([], [], []), self.compare({'pieces': one}, {'pieces': other}))
+        self.assertEqual((['R4 b volume 1'], [], []), self.compare(
+            {'pieces': one}, {'pieces': [*one, other[1]]}))
+        self.assertEqual(1, len(self.compare(
+            {'pieces': one}, {'pieces': [one[0], other[1]]})[0]))
+
     def test_damage(self):
         harm = ('foreign_open', 'b')
         self.assertEqual((['harm foreign_open on b'], [], []), self.compare({}, {'harms': [harm]}))
@@ -72,12 +82,16 @@ class TestCompare(unittest.TestCase):
             Report(running=['a']), Report(running=['a', 'b'])).worse)
 
 
-#: What went worse before it was mended: a journal that cannot be written in the rollback, while
-#: the other host has no migsafe.
+#: What went worse before it was mended: a journal that cannot be written in the rollback, or a
+#: question that the bus does not carry, while the other host has no migsafe.
 MENDED = (('source', 'transfer-fails,os-error:before:node13:journal:the+verdict:1:0'),
           ('source', 'transfer-fails,os-error:before:node13:journal:a+note:1'),
           ('destination', 'transfer-fails,os-error:before:node11:journal:the+verdict:1:0'),
-          ('destination', 'prepare-fails,os-error:before:node11:journal:the+verdict:1:0'))
+          ('destination', 'prepare-fails,os-error:before:node11:journal:the+verdict:1:0'),
+          ('source', 'prepare-fails,os-error:before:node13:journal:the+outcome+of+intent+N:1:0'),
+          ('source', 'transfer-fails,bus-down:before:node13:rpc:migsafe.describe:1:0'),
+          ('destination', 'transfer-fails,os-error:before:node11:journal:the+intent+of+'
+                          'disconnect_volume:2:0'))
 
 
 class TestMended(unittest.TestCase):

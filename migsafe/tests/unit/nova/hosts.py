@@ -25,6 +25,8 @@ from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.history import CONNECT, CREATE
 
 SRC, DST = fake.SRC, fake.DST
+#: of the request to the API for the live migration
+REQUEST = 'req-live-migration'
 
 
 class Bus(peer.Peer):
@@ -119,7 +121,8 @@ class TwoHosts(base.EngineCase):
         tx = self.dst.journal.begin(
             uuid, 'destination', fake.INSTANCE, SRC, DST,
             captures=[('instance_directory', '', {'exists': False,
-                                                  'shared': False})])
+                                                  'shared': False}),
+                      ('instance_record', '', {'request_id': REQUEST})])
         for number in range(self.world.count):
             for resource, effect, payload in (
                     ('volume_connection', CREATE,

@@ -18,14 +18,16 @@ from unittest import mock
 
 import oslo_messaging
 from nova import exception
+from oslo_utils import timeutils
 
 from migsafe import exceptions
 from migsafe.nova.host import attempt as host_attempt
-from migsafe.nova.host import registry, release
+from migsafe.nova.host import recovery, registry, release
 from migsafe.nova.seams import destination, gates, preparation, refusals, unarmed_destination
 from migsafe.resources import unarmed_loser
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
+from migsafe.transaction import history
 from migsafe.transaction.evidence import NO_QEMU, GuestState
 
 SRC, DST, G = fake.SRC, fake.DST, GuestState
@@ -97,6 +99,74 @@ class TestDestinationOnly(hosts.TwoHosts):
         self.assertEqual([1], self.nudged)
         self.assertEqual((BOTH, True, True, False), self.left())
 
+    def remove(self, number, request=hosts.REQUEST):
+        """Nova's message that a source without migsafe sends; what of it is done in Nova's way."""
+        manager, done = type('Manager', (), {})(), []
+        registry.put(manager, self.dst.participant)
+
+        def wrapped(context, volume_id, instance):
+            done.append(volume_id)
+        destination.remove_volume_connection(wrapped, manager, (
+            SimpleNamespace(request_id=request), fake.volume(number),
+            SimpleNamespace(uuid=fake.INSTANCE, host=SRC)), {})
+        return done
+
+    def test_a_copy_that_its_source_has_given_up_in_novas_way(self):
+        """The exports go next, from under what the copy has open."""
+        self.dst.guests.state = G.IN_TRANSFER
+        self.assertEqual([fake.volume(0)], self.remove(0))
+        self.assertEqual(('open', None), self.dst.verdict())
+
+    def test_a_copy_that_may_be_on_its_way(self):
+        """The message is of an earlier attempt, or the source would say itself that it goes back,
+        or does not say now whether it would."""
+        self.dst.guests.state = G.IN_TRANSFER
+        self.assertEqual([], self.remove(0, request='req-of-another'))
+        self.assertEqual([], self.remove(0, request=None))
+        self.dst.bus.unarmed_hosts.clear()
+        self.assertEqual([], self.remove(0))
+        with self.away(SRC):
+            self.assertEqual([], self.remove(0))
+        self.assertTrue(self.dst.devices.present)
+
+    def test_a_guest_that_is_here_keeps_its_volumes(self):
+        for guest in (G.HERE, G.POSTCOPY, G.UNKNOWN):
+            self.dst.guests.state = guest
+            self.assertEqual([], self.remove(0), guest)
+
+    def test_the_end_of_such_a_copy_is_written_down(self):
+        """Else this host would wait for a source that keeps no journal."""
+        manager = type('Manager', (), {})()
+        registry.put(manager, self.dst.participant)
+        self.dst.guests.state = G.IN_TRANSFER
+
+        def wrapped(context, instance, destroy_disks, migrate_data):
+            self.dst.guests.state = G.ABSENT
+        destination.rollback_live_migration_at_destination(wrapped, manager, (
+            None, SimpleNamespace(uuid=fake.INSTANCE), False, None), {})
+        self.assertEqual(('settled', 'ABORT'), self.dst.verdict())
+        self.assertEqual((NONE, False, False, True), self.left())
+
+    def fails_at_intents(self, *keys):
+        """A journal that can be written but for the intents of some disconnects."""
+        real = self.dst.journal.intent
+
+        def intent(tx, resource, effect, key, *args):
+            if effect == history.DISCONNECT and key in keys:
+                raise exceptions.JournalUnavailable(database='d', reason='full', cure='')
+            return real(tx, resource, effect, key, *args)
+        return mock.patch.object(self.dst.journal, 'intent', intent)
+
+    def test_what_cannot_be_journalled_and_no_more_in_novas_way(self):
+        """The source deletes the exports next, whatever is answered."""
+        with self.fails_at_intents(fake.volume(1)):
+            self.assertEqual(([], [fake.volume(1)]), (self.remove(0), self.remove(1)))
+
+    def test_in_use_is_no_failure_of_the_journal(self):
+        self.dst.devices.holders[fake.volume(0)] = 'vg0'
+        self.assertEqual([], self.remove(0))
+        self.assertTrue(self.dst.devices.present)
+
     def test_not_while_it_is_being_settled(self):
         with self.dst.participant.exclusive(self.dst.tx(), 0):
             self.assertIsNone(release.take_back(self.dst.participant, self.dst.tx(), 'x'))
@@ -163,6 +233,13 @@ class TestSourceOnly(hosts.TwoHosts):
         self.assertEqual(0, self.asked())
         # the guest is well, and all of it here was read back
         self.assertTrue(outcome.elsewhere and outcome.unarmed)
+
+    def test_one_answer_that_it_has_no_migsafe_is_enough(self):
+        """It has said so when it was asked for the guest, and the next question is lost."""
+        self.answered()
+        with mock.patch.object(self.src.bus, 'unarmed', return_value=False):
+            self.assertTrue(self.src.settle().clean)
+        self.assertEqual((2, NONE), (self.asked(), self.attachments()))
 
     def test_it_does_not_let_go(self):
         self.answered()
@@ -310,7 +387,7 @@ class TestCleanUp(hosts.TwoHosts):
                 rollback_live_migration_at_destination=lambda context, instance, dest, **given:
                 sent.append((dest, given, self.world.records.row.task_state))))
         instance = SimpleNamespace(uuid=fake.INSTANCE, migration_context=None)
-        unarmed_destination.clean_up(self.src.participant, manager, attempt, {
+        self.waits = unarmed_destination.clean_up(self.src.participant, manager, attempt, {
             'dest': DST, 'instance': instance, 'migrate_data': 'data', 'context': None})
         return sent
 
@@ -319,6 +396,7 @@ class TestCleanUp(hosts.TwoHosts):
                          self.sent())
         self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1)},
                          {row.attachment_id for row in self.world.records.rows.values()})
+        self.assertIsNone(self.waits)
 
     def test_not_where_nova_would_not(self):
         self.assertEqual([], self.sent(wanted=False))
@@ -330,9 +408,29 @@ class TestCleanUp(hosts.TwoHosts):
         self.src.bus.unarmed_hosts.clear()
         self.assertEqual([], self.sent())
 
-    def test_not_while_a_row_is_wrong(self):
+    def test_not_while_a_row_is_wrong_and_the_instance_waits_for_it(self):
         self.world.records.changed_meanwhile.add(fake.volume(0))
-        self.assertEqual([], self.sent())
+        sent = self.sent()
+        self.assertEqual([], sent)
+        self.assertIn('changed by something else', self.waits)
+        self.recover()
+        self.assertEqual('migrating', self.world.records.row.task_state)
+        self.assertGreater(self.src.tx().next_attempt_at, timeutils.utcnow())
+        self.world.records.changed_meanwhile.clear()
+        self.recover()
+        self.assertEqual(['migrating'], [task for _dest, _given, task in sent])
+        self.assertIsNone(self.world.records.row.task_state)
+
+    def test_a_row_whose_outcome_cannot_be_written_counts_as_wrong(self):
+        error = exceptions.JournalUnavailable(database='d', reason='full', cure='')
+        with mock.patch.object(self.src.journal, 'outcome', side_effect=error):
+            self.assertEqual([], self.sent())
+        self.assertIn('full', self.waits)
+
+    def recover(self):
+        made = recovery.Recovery(self.src.participant, SimpleNamespace(
+            _waiting_live_migrations={}), lambda text: None)
+        made._one(self.src.tx())
 
     def test_not_unless_the_guest_is_here_for_certain(self):
         for guest in set(G) - {G.HERE}:

@@ -15,6 +15,7 @@ import unittest
 from unittest import mock
 
 import hypothesis
+import oslo_messaging as messaging
 from hypothesis import strategies
 
 from migsafe.nova.bus import peer
@@ -171,6 +172,24 @@ class TestPeer(unittest.TestCase):
         self.client.return_value.prepare.assert_called_once_with(
             server=HOST, timeout=5, retry=peer.RETRIES)
         self.assertLessEqual(peer.RETRIES, 3)
+
+    def test_asked_to_let_go_once_more_after_an_error_of_its_own(self):
+        """An error does not say whether the device is gone. Without an answer it may be at it."""
+        sent = type('NovaException_Remote', (Exception,), {})
+        for errors, expected, asked in (
+                ([None], None, 1), ([sent(), None], None, 2), ([sent(), sent()], sent, 2),
+                ([messaging.RemoteError('TimeoutExpired'), None], None, 2),
+                ([messaging.MessagingTimeout()], messaging.MessagingTimeout, 1),
+                ([messaging.MessageDeliveryFailure()], messaging.MessageDeliveryFailure, 1)):
+            nova = mock.Mock()
+            nova.remove_volume_connection.side_effect = errors
+            with mock.patch.object(peer.objects.Instance, 'get_by_uuid') as found:
+                if expected:
+                    self.assertRaises(expected, peer.Peer(5, nova).let_go, HOST, 'i', 'v')
+                else:
+                    peer.Peer(5, nova).let_go(HOST, 'i', 'v')
+            self.assertEqual([mock.call(mock.ANY, found.return_value, 'v', HOST)] * asked,
+                             nova.remove_volume_connection.mock_calls, errors)
 
     def test_topic_is_that_of_nova(self):
         """As Nova chooses it: by what the oldest host of the cloud understands."""
