@@ -23,7 +23,7 @@ from keystoneauth1 import exceptions
 from migsafe.tests.cloud import api, machines, processes, sector
 
 SLOW = processes.SLOW
-BUSY = ('MIGRATING', 'REBOOT', 'HARD_REBOOT', 'BUILD')
+ENDED = ('completed', 'error', 'failed', 'cancelled')
 ARRAY = 'array'
 
 
@@ -115,9 +115,14 @@ def host(guest: Guest) -> str:
     return str(show(guest)['OS-EXT-SRV-ATTR:host'])
 
 
-def migrate(guest: Guest, where: str) -> None:
-    """Ask for a live migration."""
+def migrate(guest: Guest, where: str) -> int:
+    """Ask for a live migration.
+
+    :returns: how many it had before; the new one is recorded somewhat later
+    """
+    before = len(migrations(guest))
     act(guest, {'os-migrateLive': {'host': where, 'block_migration': 'auto'}})
+    return before
 
 
 def act(guest: Guest, action: api.Json) -> None:
@@ -132,14 +137,15 @@ def migrations(guest: Guest) -> Sequence[api.Json]:
     return found
 
 
-def moved(guest: Guest, timeout: float = SLOW) -> api.Json:
+def moved(guest: Guest, before: int, timeout: float = SLOW) -> api.Json:
     """Wait until its newest migration has ended.
 
+    :param before: as migrate() returned it
     :returns: that migration
     """
     def ended() -> api.Json | None:
-        found = migrations(guest)[0]
-        return found if found['status'] in ('completed', 'error', 'failed', 'cancelled') else None
+        found, *others = migrations(guest) or [{}]
+        return found if len(others) == before and found.get('status') in ENDED else None
     found: api.Json = api.wait(f'the migration of {guest.name}', ended, timeout)
     return found
 

@@ -44,6 +44,8 @@ class Story:
     guest: servers.Guest
     began: float = dataclasses.field(default_factory=time.monotonic)
     events: list[tuple[float, str]] = dataclasses.field(default_factory=list)
+    #: how many migrations the guest had had when the last one was asked for
+    before: int = 0
 
     def say(self, what: str) -> None:
         """Write down what was done or seen."""
@@ -52,15 +54,16 @@ class Story:
 
     def move(self, where: str) -> None:
         """Start a live migration."""
-        servers.migrate(self.guest, where)
+        self.before = servers.migrate(self.guest, where)
         self.say(f'live migration to {where} asked for')
 
     def moved(self) -> str:
         """Wait for its end, or for so long that there will be none."""
         try:
-            status = str(servers.moved(self.guest, MOVED)['status'])
+            status = str(servers.moved(self.guest, self.before, MOVED)['status'])
         except TimeoutError:
-            status = str(servers.migrations(self.guest)[0]['status'])
+            found = servers.migrations(self.guest)
+            status = str(found[0]['status']) if found else 'not recorded'
         self.say(f'migration {status}; server {servers.show(self.guest)["status"]}')
         return status
 
