@@ -24,15 +24,37 @@ COLUMNS = ('Kind', 'State', 'Resource', 'Host', 'Key', 'Since', 'Transaction', '
            'Reason')
 
 
+class Reason(show.Short):
+    """Without what the other cells say; once, where the piece above has the same.
+
+    :param above: that piece, if there is one
+    """
+
+    def __init__(self, piece: residue.Piece, above: residue.Piece | None) -> None:
+        super().__init__(piece.reason)
+        self._bare = _bare(piece)
+        self._again = above is not None and _bare(above) == self._bare
+
+    def human_readable(self) -> str:
+        """Return as much as stays readable in a cell."""
+        return 'as above' if self._again else show.brief(self._bare)
+
+
+def _bare(piece: residue.Piece) -> str:
+    """The reason without the kind, resource and key that begin it."""
+    begin = ' '.join(word for word in (piece.kind, piece.resource, piece.key) if word)
+    return piece.reason.removeprefix(f'{begin} ')
+
+
 class ResidueList(base.Command):
     """List what is unsettled or held, with the reason; exit code 3 if there is anything.
 
     It is 3 as well where nothing can be known: nova-compute has never reported, or, with --fleet,
-    a host does not answer. Reasons are cut for people; the whole is in -f json, and in "migsafe
-    journal show" of the transaction.
+    a host does not answer. For people a reason is cut to its beginning and the command that it
+    names; the whole is in -f json, and in "migsafe journal show" of the transaction.
     """
 
-    SHORT = ('Kind', 'State', 'Resource', 'Host', 'Transaction', 'Reason')
+    SHORT = ('Kind', 'State', 'Key', 'Host', 'Transaction', 'Reason')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the filters."""
@@ -50,7 +72,8 @@ class ResidueList(base.Command):
             found = [piece for one in fleet.asked(conf, parsed_args.fleet)
                      for piece in self._of(one) if instance in (None, piece.instance)]
         self._say(found)
-        return COLUMNS, [(*piece[:-1], show.Short(piece.reason)) for piece in found]
+        return COLUMNS, [(*piece[:-1], Reason(piece, above))
+                         for piece, above in zip(found, [None, *found], strict=False)]
 
     def _here(self, conf: cfg.ConfigOpts, instance: str | None) -> list[residue.Piece]:
         with config.opened(conf) as journal:

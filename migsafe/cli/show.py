@@ -13,6 +13,7 @@
 
 import datetime
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,8 @@ __all__ = ('UNREADABLE', 'Count', 'Details', 'Nothing', 'Short', 'cell', 'exactl
            'problems', 'text')
 
 CELL = 120
+#: A command in a message, as all of them are quoted.
+_COMMAND = re.compile(r'(["`])(?:migsafe|nova-manage|openstack) [^"`]*\1')
 
 
 def exactly(value: datetime.datetime | None) -> str | None:
@@ -44,6 +47,15 @@ def problems(rows: Iterable[Any]) -> list[str]:
             except exceptions.JournalCorrupt as exc:
                 found.append(text(exc))
     return found
+
+
+def brief(message: str) -> str:
+    """Return what stays readable in a cell: how it begins, and the command that it names."""
+    if len(message) <= CELL:
+        return message
+    begin = message[:CELL].rpartition(' ')[0]
+    command = _COMMAND.search(message, len(begin))
+    return f'{begin} ... {command[0] if command else ""}'.rstrip()
 
 
 class Details(columns.FormattableColumn):
@@ -73,8 +85,7 @@ class Short(columns.FormattableColumn):
 
     def human_readable(self) -> str:
         """Return as much as stays readable in a cell."""
-        shown = str(self._value)
-        return shown if len(shown) <= CELL else shown[:CELL].rpartition(' ')[0] + ' ...'
+        return brief(str(self._value))
 
     def machine_readable(self) -> Any:
         """Return all of it."""

@@ -20,7 +20,16 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from migsafe import exceptions
-from migsafe.cli import config, database, installed, results, services, show, status_cinder
+from migsafe.cli import (
+    config,
+    database,
+    installed,
+    results,
+    rootwrap,
+    services,
+    show,
+    status_cinder,
+)
 from migsafe.journal import opening, separation
 from migsafe.lvm import services as lvm_services
 
@@ -171,6 +180,13 @@ class Checks(upgradecheck.UpgradeCommands):
         except exceptions.MigsafeError as exc:
             return results.bad(show.text(exc))
 
+    def check_helper(self) -> upgradecheck.Result:
+        """rootwrap finds the privileged helper."""
+        try:
+            return rootwrap.check(self._found().nova_files, 'nova')
+        except exceptions.MigsafeError as exc:
+            return results.bad(show.text(exc))
+
     @property
     def _upgrade_checks(self) -> tuple[results.Check, ...]:
         """Those of what this host is."""
@@ -189,6 +205,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('Journal', check_journal),
         ('Journal account', check_account),
         ('Volume groups', check_volume_groups),
+        ('Privileged helper', check_helper),
     )
 
 

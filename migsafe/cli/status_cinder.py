@@ -21,7 +21,7 @@ from oslo_upgradecheck import upgradecheck
 from oslo_utils import importutils
 
 from migsafe import exceptions
-from migsafe.cli import config, database, results, services, show
+from migsafe.cli import config, database, results, rootwrap, services, show
 from migsafe.ledger import opening
 from migsafe.lvm import services as lvm_services
 from migsafe.text import masked
@@ -45,7 +45,8 @@ class Checks:
                 ('Guarded backends', self._reading(self.guarded)),
                 ('Inspectors', self._reading(self.inspectors)),
                 ('Ledger schema', self._reading(self.ledgers)),
-                ('Volume groups', self._reading(self.groups)))
+                ('Volume groups', self._reading(self.groups)),
+                ('Privileged helper', self._reading(self.helper)))
 
     def version(self, _command: Any) -> upgradecheck.Result:
         """Cinder of a version that migsafe knows."""
@@ -132,3 +133,7 @@ class Checks:
     def groups(self) -> upgradecheck.Result:
         """The host's own volume groups can be told from the configuration, as at the start."""
         return results.own_groups(lvm_services.cinder(self._files))
+
+    def helper(self) -> upgradecheck.Result:
+        """rootwrap finds the privileged helper."""
+        return rootwrap.check(self._files, 'cinder')

@@ -22,7 +22,7 @@ from migsafe.journal.view import UNREADABLE, cell
 
 PAGE = 50
 _KINDS = ('hold', 'settled', 'intent', 'outcome')
-_KIND = re.compile(r'(R\d+) (.*)', re.DOTALL)
+_KIND = re.compile(r'(R\d+)(?: (.*))?', re.DOTALL)
 
 
 class Piece(NamedTuple):
@@ -120,7 +120,7 @@ def _of_transaction(tx: Transaction, log: list[Record]) -> Iterator[Piece]:
     for state, why, line in pieces(tx, log):
         key = cell(line, 'key')
         known = _KIND.fullmatch(key)
-        kind, key = (known[1], known[2]) if known else ('', key)
+        kind, key = (known[1], known[2] or '') if known else ('', key)
         yield Piece(kind, state, cell(line, 'resource'), host, key, cell(line, 'created_at'),
                     *tail, why)
         shown = shown or state == 'held'

@@ -25,7 +25,7 @@ from migsafe.resources import (
     unclaimed,
 )
 from migsafe.text import masked
-from migsafe.transaction import history
+from migsafe.transaction import answers, history
 from migsafe.transaction.clients import Attachment
 from migsafe.transaction.evidence import NO_QEMU, HostEvidence
 from migsafe.transaction.move import Move, Point
@@ -84,6 +84,7 @@ class HostDevice(base.Resource):
                 move.loser, move.tx.uuid, move.tx.instance_uuid,
                 move.decision.verdict.value)
             move.seen = reply.get('state') == 'done'
+            move.settling = reply.get('reason') == answers.SETTLING
             return peer_kept(reply, self._all_volumes(move))
         move.seen = True
         return self._release_here(move)

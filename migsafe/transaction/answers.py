@@ -27,6 +27,8 @@ from migsafe.transaction.evidence import NO_QEMU, GuestState, HostEvidence
 
 #: A longer text than any real answer has.
 MAX_TEXT = 2000
+#: What a host answers that is asked to let go of what it is about to let go of by itself.
+SETTLING = 'being settled already'
 
 
 def text(value: Any) -> str:

@@ -105,14 +105,18 @@ class Closer:
             LOG.info('Live migration %s of instance %s is settled: %s',
                      tx.uuid, tx.instance_uuid, move.decision.reason)
             return
-        reason = '; '.join(sorted(outcome.held.values()))[:2000]
+        reason = '; '.join(sorted(set(outcome.held.values())))[:2000]
         if reason != tx.reason:
             for (resource, key), why in outcome.held.items():
                 self._journal.hold(tx, resource, key, why)
-            LOG.warning('Live migration %s of instance %s is held (%s): %s. '
-                        'It is tried again by itself; see `migsafe journal '
-                        'show %s`', tx.uuid, tx.instance_uuid,
-                        outcome.verdict.value, reason, shell(tx.uuid))
+            if move.settling:
+                LOG.info('Live migration %s of instance %s is being settled on %s, too, which is '
+                         'waited for', tx.uuid, tx.instance_uuid, move.loser)
+            else:
+                LOG.warning('Live migration %s of instance %s is held (%s): %s. '
+                            'It is tried again by itself; see `migsafe journal '
+                            'show %s`', tx.uuid, tx.instance_uuid,
+                            outcome.verdict.value, reason, shell(tx.uuid))
         self.postpone(tx, reason, move.seen and bool(outcome.kept))
 
     def _verified(self, move: Move, outcome: Outcome,

@@ -90,6 +90,8 @@ class Move:
     released: bool = False
     #: whether what is kept was seen by a look at the devices, and not for want of an answer
     seen: bool = False
+    #: whether the loser is doing itself what it was asked to do
+    settling: bool = False
     #: whether a row may still lead another host's LUNs to whoever reads it
     rows_wrong: bool = False
     #: volumes whose rows could not be put right

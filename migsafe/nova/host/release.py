@@ -23,6 +23,7 @@ from migsafe.journal.api import Journal
 from migsafe.journal.records import Transaction
 from migsafe.nova.clients import evidence
 from migsafe.nova.host import attempt, word
+from migsafe.transaction import answers
 from migsafe.transaction.clients import Clients
 from migsafe.transaction.closing import Outcome
 from migsafe.transaction.engine import Engine
@@ -93,7 +94,7 @@ def _release(host: Host, tx: Transaction, verdict: Verdict,
         return {'state': 'busy', 'reason': busy}
     with host.exclusive(tx, host.conf.rpc_timeout / 3) as mine:
         if not mine:
-            return {'state': 'busy', 'reason': 'being settled already'}
+            return {'state': 'busy', 'reason': answers.SETTLING}
         outcome = host.engine.settle_local(
             tx, host.clients.guests.evidence(tx.instance_uuid), alone)
         host.forget_guest(tx, outcome)

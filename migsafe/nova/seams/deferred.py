@@ -20,7 +20,7 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe.brick.guard import kept_devices
-from migsafe.nova.deferred import cinder_migration, exports
+from migsafe.nova.deferred import cinder_migration, exports, told
 from migsafe.nova.host import attempt
 from migsafe.nova.seams import effects
 
@@ -68,7 +68,10 @@ def _kept(api: Any, context: Any, attachment_id: str) -> bool:
     host = those[next(iter(refused))].host_of(instance, attachment_id)
     for where, why in refused.items():
         if host in (None, where):
+            new = not those[where].keeps(volume)
             those[where].keep(instance, volume, why)
+            if new:
+                told.tell(context, where, instance, volume)
             return True
     return False
 

@@ -77,7 +77,7 @@ def users() -> None:
                     'url': places.url(name) + path}})
 
 
-def wait(what: str, seen: Any, timeout: float, pause: float = 1.0) -> Any:
+def wait(what: str, seen: Any, timeout: float, pause: float = 3.0) -> Any:
     """Look at something until it is there.
 
     :param seen: called until it gives something

@@ -47,7 +47,7 @@ def steps() -> tuple[tuple[str, Callable[[], object]], ...]:
         ('disks of the machines', lambda: machines.prepare(False, side.BANDWIDTH)),
         ('power', lambda: [machines.power_on(name) for name in places.MACHINES]),
         ('machines', lambda: [processes.until(
-            lambda name=name: machines.ready(name), machines.READY, name, 2)
+            lambda name=name: machines.ready(name), processes.SLOW, name, 2)
             for name in places.MACHINES]),
         ('services of the machines', side.wait),
         ('hosts', control.discover),

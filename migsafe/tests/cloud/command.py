@@ -115,7 +115,7 @@ def _run(words: argparse.Namespace) -> int:
             space.end()
     if not (places.home() / 'ready').exists():
         cloud.bring_up()
-    outcomes = [story.play(name, one, SCENARIOS[name].act, SCENARIOS[name].more)
+    outcomes = [story.play(name, one, SCENARIOS[name])
                 for one in words.side or side.SIDES if side.take(one) is None
                 for name in words.scenario or SCENARIOS]
     return _tell(outcomes)

@@ -21,7 +21,7 @@ Options = Mapping[str, object]
 File = Mapping[str, Options]
 RABBIT = f'rabbit://guest:guest@{places.CONTROL}:5672/'
 #: A service under emulation answers late; what is dead is not known to be so for longer.
-SLOW = {'rpc_response_timeout': 180, 'service_down_time': 120}
+SLOW = {'rpc_response_timeout': 600, 'service_down_time': 300}
 
 
 def render(file: File) -> str:
@@ -97,7 +97,6 @@ def compute(name: str, armed: bool, bandwidth: int) -> File:
             'resume_guests_state_on_host_boot': False, 'flat_injected': False,
             'rootwrap_config': '/etc/nova/rootwrap.conf'},
         'workarounds': {'enable_qemu_monitor_announce_self': False},
-        'compute': {'heal_instance_info_cache_interval': 0} if False else {},
         'vnc': {'enabled': False}, 'spice': {'enabled': False},
         'serial_console': {'enabled': False},
         'libvirt': {'virt_type': 'qemu', 'cpu_mode': 'none', 'hw_machine_type': 'x86_64=pc',

@@ -77,7 +77,7 @@ def database() -> None:
                       f'--datadir={data}', '--auth-root-authentication-method=normal',
                       '--skip-test-db', '--skip-name-resolve', '--user=mysql')
     start_database()
-    processes.until(_database_answers, 120, 'MariaDB')
+    processes.until(_database_answers, processes.SLOW, 'MariaDB')
 
 
 def start_database() -> None:
@@ -111,7 +111,7 @@ def rabbit() -> None:
             'log.console = true\nlog.file = false\nloopback_users = none\n')
         shutil.chown(base, 'rabbitmq', 'rabbitmq')
     start_rabbit()
-    processes.until(_rabbit_answers, 180, 'RabbitMQ')
+    processes.until(_rabbit_answers, processes.SLOW, 'RabbitMQ')
 
 
 def start_rabbit() -> None:
@@ -190,7 +190,7 @@ def start_services(*names: str) -> None:
             processes.start(name, [str(places.BIN / name)], ENVIRONMENT)
     for name in APIS:
         if not names or name in names:
-            processes.until(functools.partial(_answers, places.url(name)), 300,
+            processes.until(functools.partial(_answers, places.url(name)), processes.SLOW,
                             f'the API of {name}')
 
 

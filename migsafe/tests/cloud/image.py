@@ -64,7 +64,7 @@ def wait() -> None:
     """
     log = places.part('log') / 'image.log'
     processes.until(lambda: image.directory(RECIPE).is_dir() or FAILED in log.read_text(),
-                    3600, f'the image; see {log}')
+                    processes.SLOW, f'the image; see {log}')
     if not image.directory(RECIPE).is_dir():
         raise processes.Failed(f'the image was not made: see {log}')
 

@@ -29,7 +29,8 @@ INITIATOR = 'iqn.1993-08.org.debian:01:'
 class Finding:
     """One piece of residue.
 
-    :param kind: R1 to R12, or "guest" where it does not run once
+    :param kind: R1 to R12, "guest" where it does not run once, or "foreign" where something of an
+        operator's was taken away
     :param text: what was found
     """
 
@@ -83,6 +84,14 @@ def judge(facts: Facts, uuid: str, volumes: tuple[str, ...],
         return [Finding('guest', f'it runs on {where or "no host"}')]
     case = Case(facts, uuid, volumes, where[0], foreign)
     return sorted({Finding(kind, text) for kind, rule in RULES.items() for text in rule(case)})
+
+
+def gone(facts: Facts, uuid: str, volumes: tuple[str, ...],
+         foreign: frozenset[str] = frozenset()) -> list[Finding]:
+    """All residue of a guest that was deleted: nothing of it is on any host."""
+    case = Case(facts, uuid, volumes, '', foreign)
+    left = [Finding('guest', f'it runs on {host}') for host in running(facts, uuid)]
+    return sorted({*left, *(Finding(kind, text) for kind in GONE for text in RULES[kind](case))})
 
 
 def _records(case: Case) -> Iterator[str]:
@@ -177,7 +186,16 @@ def _migrations(case: Case) -> Iterator[str]:
             yield f'migration {row["uuid"]} is {row["status"]}'
 
 
+def _foreign(case: Case) -> Iterator[str]:
+    for initiator in sorted(case.foreign - {
+            one['initiator'] for one in case.facts.array.get('exports', ())
+            if case.volumes[0] in one['path']}):
+        yield f'{case.volumes[0]} is not mapped to {initiator} any more'
+
+
 RULES: dict[str, Callable[[Case], Iterator[str]]] = {
     'R1': _records, 'R2': _attachment, 'R3': _exports, 'R4': _devices, 'R5': _host, 'R6': _state,
     'R7': _allocations, 'R8': _bindings, 'R9': _identity, 'R10': _writers, 'R11': _directories,
-    'R12': _migrations}
+    'R12': _migrations, 'foreign': _foreign}
+#: What a guest that is gone could have left.
+GONE = ('R3', 'R4', 'R7', 'R8', 'R11', 'R12')

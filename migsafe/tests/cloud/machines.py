@@ -32,8 +32,6 @@ MEMORY = {'cmp1': 1536, 'cmp2': 1536, 'array': 1024}
 DATA_SIZE = 200 << 30
 KERNEL = ('console=ttyS0 quiet mitigations=off init_on_alloc=0 hardened_usercopy=off lsm= audit=0 '
           'no_timer_check tsc=reliable panic=-1')
-#: Seconds that a machine may take to be ready; the processors may have other things to do.
-READY = 900
 
 
 def prepare(armed: bool, bandwidth: int) -> None:

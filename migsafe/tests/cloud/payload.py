@@ -22,10 +22,13 @@ from migsafe.tests.cloud import configs, places, processes
 
 HERE = pathlib.Path(__file__).parent
 REPOSITORY = HERE.parents[2]
-#: What stands in for systemd in the storage tests, too.
-SYSTEMD_RUN = HERE.parent / 'storage' / 'guest' / 'systemd-run'
+#: What stands in for systemd and for slow programs in the storage tests, too.
+STORAGE = HERE.parent / 'storage' / 'guest'
 Files = dict[str, tuple[bytes, int]]
 
+#: What a service may run as root; sudo finds it there.
+ROOTWRAP = {'compute': '/usr/local/bin/nova-rootwrap',
+            'storage': '/usr/local/sbin/cinder-rootwrap'}
 LIBVIRTD = ('listen_tls = 0\nlisten_tcp = 1\nauth_tcp = "none"\nauth_unix_rw = "none"\n'
             'unix_sock_rw_perms = "0777"\n'
             'host_uuid = "77000000-0000-4000-8000-0000000000{:02d}"\n')
@@ -49,7 +52,7 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
 
     for part in ('start', 'service', role):
         put(f'opt/cloud/{part}', (HERE / 'guest' / part).read_bytes(), 0o755)
-    put('usr/bin/systemd-run', SYSTEMD_RUN.read_bytes(), 0o755)
+    put('usr/bin/systemd-run', (STORAGE / 'systemd-run').read_bytes(), 0o755)
     put('opt/cloud/machine', machine(name, role, account, service))
     put('etc/hosts', ''.join(f'{address} {host}\n' for host, address in (
         ('localhost', '127.0.0.1'), ('control', places.CONTROL),
@@ -64,7 +67,7 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
     put('etc/ssh/ssh_host_ed25519_key.pub', (keys / 'host.pub').read_bytes())
     put('root/.ssh/authorized_keys', (keys / 'admin.pub').read_bytes(), 0o600)
     put(f'etc/sudoers.d/{account}',
-        f'{account} ALL = (root) NOPASSWD: /usr/local/bin/{account}-rootwrap '
+        f'{account} ALL = (root) NOPASSWD: {ROOTWRAP[role]} '
         f'/etc/{account}/rootwrap.conf *\n', 0o440)
     for path in sorted((places.ETC / account).rglob('*')):
         if path.is_file():
@@ -77,6 +80,11 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
     if role == 'compute':
         put('etc/libvirt/libvirtd.conf', LIBVIRTD.format(places.MACHINES[name]))
         put('etc/libvirt/qemu.conf', QEMU)
+    else:
+        put(ROOTWRAP[role].lstrip('/'), (HERE / 'guest' / 'cinder-rootwrap').read_bytes(), 0o755)
+        put('opt/cloud/rootwrap.py', (HERE / 'guest' / 'rootwrap.py').read_bytes())
+        for part in ('forker.py', 'places.py'):
+            put(f'opt/cloud/{part}', (STORAGE / part).read_bytes())
     put('etc/lvm/lvmlocal.conf', 'devices {\n    global_filter = [ %s ]\n}\n' % (
         '"r|/dev/vd|"' if role == 'compute' else '"a|^/dev/vdb$|", "r|.*|"'))
     return found

@@ -23,6 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from migsafe.tests.cloud import places, space
 
+#: Seconds that anything may take: all is emulated, and the processors may have other things to do.
+SLOW = 3600.0
+
 
 class Failed(Exception):
     """Something that the cloud needs did not work."""

@@ -16,15 +16,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from keystoneauth1 import exceptions
 
 from migsafe.tests.cloud import api, machines, processes, sector
 
-#: Seconds; everything here is emulated, and the machine may have other things to do.
-SLOW = 900
-BUSY = ('MIGRATING', 'REBOOT', 'HARD_REBOOT', 'BUILD')
+SLOW = processes.SLOW
+ENDED = ('completed', 'error', 'failed', 'cancelled')
 ARRAY = 'array'
 
 
@@ -53,9 +52,9 @@ def volume(name: str, bootable: bool) -> str:
     """
     made: str = api.call('cinder', 'POST', '/volumes', {'volume': {
         'size': 1, 'name': name}})['volume']['id']
-    api.wait(f'volume {name}', lambda: _volume(made)['status'] in ('available', 'error'), SLOW)
-    if (status := _volume(made)['status']) != 'available':
-        raise processes.Failed(f'volume {name} is {status}; see log/cinder-scheduler.log')
+    api.wait(f'volume {name}', lambda: status(made) in ('available', 'error'), SLOW)
+    if status(made) != 'available':
+        raise processes.Failed(f'volume {name} is {status(made)}; see log/cinder-scheduler.log')
     if bootable:
         machines.run(ARRAY, f'dd of={path(made)} conv=notrunc', sector.program())
         api.call('cinder', 'POST', f'/volumes/{made}/action',
@@ -81,6 +80,7 @@ def boot(name: str, host: str, more: int = 0) -> Guest:
     """Make a guest on a host, and wait until it writes.
 
     :param more: further volumes that are attached to it
+    :raises processes.Failed: Nova or Cinder could not make it
     """
     volumes = tuple(volume(f'{name}-{number}', number == 0) for number in range(1 + more))
     mapping = [{'uuid': one, 'source_type': 'volume', 'destination_type': 'volume',
@@ -91,6 +91,8 @@ def boot(name: str, host: str, more: int = 0) -> Guest:
         'block_device_mapping_v2': mapping}})['server']['id']
     guest = Guest(made, name, volumes)
     api.wait(f'{name} to be ACTIVE', lambda: settled(guest) in ('ACTIVE', 'ERROR'), SLOW)
+    if (made := show(guest))['status'] != 'ACTIVE':
+        raise processes.Failed(f'{name} is {made["status"]}: {made.get("fault")}')
     api.wait(f'{name} to write', lambda: (written(volumes[0]) or sector.Written('', 0)).count > 0,
              SLOW)
     return guest
@@ -113,9 +115,14 @@ def host(guest: Guest) -> str:
     return str(show(guest)['OS-EXT-SRV-ATTR:host'])
 
 
-def migrate(guest: Guest, where: str) -> None:
-    """Ask for a live migration."""
+def migrate(guest: Guest, where: str) -> int:
+    """Ask for a live migration.
+
+    :returns: how many it had before; the new one is recorded somewhat later
+    """
+    before = len(migrations(guest))
     act(guest, {'os-migrateLive': {'host': where, 'block_migration': 'auto'}})
+    return before
 
 
 def act(guest: Guest, action: api.Json) -> None:
@@ -130,39 +137,43 @@ def migrations(guest: Guest) -> Sequence[api.Json]:
     return found
 
 
-def moved(guest: Guest, timeout: float = SLOW) -> api.Json:
+def moved(guest: Guest, before: int, timeout: float = SLOW) -> api.Json:
     """Wait until its newest migration has ended.
 
+    :param before: as migrate() returned it
     :returns: that migration
     """
     def ended() -> api.Json | None:
-        found = migrations(guest)[0]
-        return found if found['status'] in ('completed', 'error', 'failed', 'cancelled') else None
+        found, *others = migrations(guest) or [{}]
+        return found if len(others) == before and found.get('status') in ENDED else None
     found: api.Json = api.wait(f'the migration of {guest.name}', ended, timeout)
     return found
 
 
-def delete(guest: Guest) -> None:
-    """Delete it with its volumes."""
+def delete(guest: Guest, seconds: float = SLOW) -> None:
+    """Delete it with its volumes.
+
+    :param seconds: how long each may take
+    """
     with contextlib.suppress(exceptions.NotFound):
         api.call('nova', 'DELETE', f'/servers/{guest.uuid}')
-    api.wait(f'{guest.name} to go', lambda: _gone('nova', f'/servers/{guest.uuid}'), SLOW)
+    api.wait(f'{guest.name} to go', lambda: gone(guest), seconds)
     for one in guest.volumes:
         with contextlib.suppress(exceptions.NotFound, exceptions.BadRequest):
             api.call('cinder', 'DELETE', f'/volumes/{one}')
     for one in guest.volumes:
         api.wait(f'volume {one} to go', lambda one=one: _gone('cinder', f'/volumes/{one}'),
-                 SLOW)
+                 seconds)
 
 
-@contextlib.contextmanager
-def booted(name: str, host: str, more: int = 0) -> Iterator[Guest]:
-    """A guest for a while."""
-    guest = boot(name, host, more)
-    try:
-        yield guest
-    finally:
-        delete(guest)
+def gone(guest: Guest) -> bool:
+    """Whether Nova knows it no more."""
+    return _gone('nova', f'/servers/{guest.uuid}')
+
+
+def status(volume_id: str) -> str:
+    """Of a volume."""
+    return str(api.call('cinder', 'GET', f'/volumes/{volume_id}')['volume']['status'])
 
 
 def _gone(service: str, path: str) -> bool:
@@ -171,8 +182,3 @@ def _gone(service: str, path: str) -> bool:
     except exceptions.NotFound:
         return True
     return False
-
-
-def _volume(volume_id: str) -> api.Json:
-    found: api.Json = api.call('cinder', 'GET', f'/volumes/{volume_id}')['volume']
-    return found

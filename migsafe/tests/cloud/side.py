@@ -21,8 +21,11 @@ SIDES = ('plain', 'armed')
 
 
 def take(side: str) -> None:
-    """Configure and restart nova-compute and cinder-volume."""
-    armed = side == 'armed'
+    """Configure and restart nova-compute and cinder-volume, unless they are so already."""
+    armed, known = side == 'armed', places.part('run') / 'side'
+    if (known.read_text() if known.exists() else SIDES[0]) == side:
+        return
+    known.write_text(side)
     for name in places.MACHINES:
         compute = name in places.COMPUTES
         file = '/etc/nova/nova.conf' if compute else '/etc/cinder/cinder.conf'

@@ -266,6 +266,19 @@ class TestHeld(Swapping):
 class TestDelete(Swapping):
     """A server is deleted while something holds one of its disks."""
 
+    def told(self, server):
+        """(action, event) of what migsafe has added to the actions of a server."""
+        from nova import context as nova_context
+        from nova import objects
+        context = nova_context.get_admin_context(read_deleted='yes')
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            return [(action.action, event.event)
+                    for action in objects.InstanceActionList.get_by_instance_uuid(
+                        context, server.uuid)
+                    for event in objects.InstanceActionEventList.get_by_action(
+                        context, action.id) if event.event.startswith('migsafe')]
+
     def test_it_is_deleted_and_the_export_stays(self):
         server = self.guest()
         kernel = self.lab.parts.kernels[SOURCE]
@@ -276,6 +289,8 @@ class TestDelete(Swapping):
         (kind, key, text), = self.findings()
         self.assertEqual(('R4', server.volumes[0]), (kind, key))
         self.assertIn('vg0-root', text)
+        self.assertEqual([('delete', f'migsafe_volume_{server.volumes[0]}_stays_in_use')],
+                         self.told(server))
         self.recover(1)
         self.assertEqual([0], self.exports(server, SOURCE))
         self.release()

@@ -176,6 +176,28 @@ class TestResidue(base.CommandTestCase):
         self.sql('DELETE FROM migsafe_services')
         self.assertEqual([], self.residue())
 
+    def test_a_line_for_each_thing(self):
+        """The same is said once, and of a long reason the command that it names."""
+        reason = f'{"on node11: held, as could be said at length; " * 5}see "migsafe lvm check".'
+        tx = self.begin(self.journal)
+        held = {('host_device', f'R4 {volume}'): f'R4 host_device {volume} {reason}'
+                for volume in ('v-1', 'v-2')}
+        held['instance_record', 'R6 '] = 'R6 instance_record  on node13: stuck'
+        for (resource, key), why in held.items():
+            self.journal.hold(tx, resource, key, why)
+        self.journal.postpone(tx, 30, '; '.join(held.values()))
+        found = self.residue()
+        self.assertEqual([('R4', 'v-1'), ('R4', 'v-2'), ('R6', '')],
+                         [(row[0], row[4]) for row in found])
+        self.assertEqual({why for why in held.values() if why[:2] == 'R4'},
+                         {row[-1] for row in found if row[0] == 'R4'})
+        shown = self.run_command('residue', 'list', '--max-width', '0')[1].splitlines()
+        told = [line.split('|')[-2].strip() for line in shown if line.startswith('| R')]
+        self.assertEqual([
+            'on node11: held, as could be said at length; on node11: held, as could be said at '
+            'length; on node11: held, as could be ... "migsafe lvm check"', 'as above',
+            'on node13: stuck'], told)
+
     def test_a_reason_of_many_words(self):
         """A line for people, all of it for programs, and nothing of it is lost."""
         reason = ' '.join(f'{number} is held by vg0/lv0;' for number in range(65))

@@ -100,6 +100,19 @@ class TestJudge(testtools.TestCase):
         self.assertEqual({'R3', 'R10'}, self.found(made))
         self.assertEqual(set(), self.found(made, foreign=frozenset(('iqn.by-hand',))))
 
+    def test_what_an_operator_has_mapped_is_gone(self) -> None:
+        self.assertEqual({'foreign'}, self.found(clean(), foreign=frozenset(('iqn.by-hand',))))
+
+    def test_gone(self) -> None:
+        made = clean()
+        self.assertEqual({'guest', 'R3', 'R4', 'R7', 'R8', 'R11'}, {
+            one.kind for one in judge.gone(facts.Facts(**made), GUEST, (VOLUME,))})
+        for name in ('instances', 'bdms', 'attachments', 'allocations', 'bindings'):
+            made['tables'][name] = []
+        made['array']['exports'] = []
+        made['hosts']['cmp2'] = made['hosts']['cmp1']
+        self.assertEqual([], judge.gone(facts.Facts(**made), GUEST, (VOLUME,)))
+
     def test_twice(self) -> None:
         made = clean()
         made['hosts']['cmp1']['domains'] = made['hosts']['cmp2']['domains']

@@ -16,6 +16,7 @@ from migsafe import exceptions
 from migsafe.resources.base import Held
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.tests.unit.transaction import base
+from migsafe.transaction import answers
 from migsafe.transaction import move as transaction_move
 from migsafe.transaction import verdict as transaction_verdict
 from migsafe.transaction.evidence import NO_QEMU, Evidence, GuestState, HostEvidence
@@ -126,6 +127,27 @@ class TestRowsFirst(base.EngineCase):
         self.cloud.calls.errors.clear()
         self.assertTrue(self.settle().clean)
         self.assertEqual('settled', self.now().state)
+
+
+class TestSaid(base.EngineCase):
+    """What the log says of an attempt that has not come to its end."""
+
+    def said(self, reply):
+        self.cloud.peer.answer = reply
+        with self.assertLogs('migsafe.transaction.closing', 'INFO') as logs:
+            self.assertFalse(self.settle().clean)
+        return [(one.levelname, one.getMessage()) for one in logs.records]
+
+    def test_a_peer_that_settles_it_is_waited_for(self):
+        (level, text), = self.said({'state': 'busy', 'reason': answers.SETTLING})
+        self.assertEqual('INFO', level)
+        self.assertIn(f'is being settled on {DST}, too', text)
+        self.assertTrue(self.settle().held)
+
+    def test_a_peer_that_is_at_something_else(self):
+        (level, text), = self.said({'state': 'busy', 'reason': 'still in pre_live_migration'})
+        self.assertEqual('WARNING', level)
+        self.assertIn('still in pre_live_migration', text)
 
 
 class Raising(base.Plugin):
