@@ -129,7 +129,7 @@ class Cases:
         """It would act on a verdict that was withdrawn, or on a migration that nobody knows."""
         told = endpoint.Endpoint(types.SimpleNamespace(
             host=HOST, journal=self.journal,
-            attempts=types.SimpleNamespace(live=lambda _uuid: False),
+            attempts=types.SimpleNamespace(live=lambda _uuid: False), machine=lambda: '',
             engine=types.SimpleNamespace(
                 history=lambda tx: history.read(self.journal.records(tx))),
             clients=types.SimpleNamespace(guests=types.SimpleNamespace(
