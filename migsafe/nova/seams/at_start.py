@@ -71,6 +71,23 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     return wrapped(*args, **kwargs)
 
 
+def resume(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
+    """A guest that does not run is started with its host (resume_guests_state_on_host_boot)."""
+    participant = registry.of(manager)
+    if participant is None:
+        return wrapped(*args, **kwargs)
+    instance = effects.arguments(wrapped, args, kwargs)['instance']
+    try:
+        why = left.by_hand(participant, instance)
+    except Exception as error:
+        why = f'whether it runs elsewhere cannot be told: {masked(error)}' \
+            if participant.conf.enforce else None
+    if not why:
+        return wrapped(*args, **kwargs)
+    LOG.error('Not started with the host: %s', why, instance=instance)
+    return None
+
+
 def _is_elsewhere(participant: Participant, instance: Any) -> bool:
     """Whether an evacuation has left it on another host, as far as its rows tell.
 

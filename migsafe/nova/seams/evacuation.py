@@ -79,7 +79,7 @@ def refusal(participant: Participant, instance: Any) -> str | None:
             if host in ('', participant.host, instance.host):
                 continue
             found = participant.clients.peer.evidence(host, move.uuid, instance.uuid)
-            if not _gone(participant, found, instance.uuid):
+            if not gone(participant, found, instance.uuid):
                 return _may_run(instance.uuid, move, found)
             said = participant.clients.peer.describe(host, move.uuid)
             if said is not None and said['known'] and said['state'] != 'settled':
@@ -164,7 +164,7 @@ def _judged(participant: Participant, instance: Any) -> str | None:
             'evacuation decides about this')
 
 
-def _gone(participant: Participant, found: HostEvidence, instance_uuid: str) -> bool:
+def gone(participant: Participant, found: HostEvidence, instance_uuid: str) -> bool:
     """Whether no guest is there: the host says so, or it is silent and dead."""
     if found.guest is GuestState.UNKNOWN and found.boot_id is None:
         return participant.clients.hosts.judge(

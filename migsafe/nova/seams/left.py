@@ -25,13 +25,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from oslo_log import log as logging
+
 from migsafe.journal.records import Transaction
 from migsafe.nova.host.participant import DESTINATION, SOURCE, Participant
-from migsafe.nova.seams import moves
+from migsafe.nova.seams import evacuation, moves
 from migsafe.resources import volume_target
 from migsafe.text import shell
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
+
+LOG = logging.getLogger(__name__)
+#: What libvirt says where a guest was never started, or has gone.
+NEVER_HERE = (GuestState.ABSENT, GuestState.HANDED_OVER)
 
 
 def refusal(participant: Participant, instance: Any) -> str | None:
@@ -52,15 +58,57 @@ def refusal(participant: Participant, instance: Any) -> str | None:
             and not moves.taken(
                 participant.clients.records.moves(instance.uuid), participant.host):
         return None
-    whose = _another(participant, instance.uuid, _own(participant, last))
-    if whose is None:
+    found = _another(participant, instance.uuid, _own(participant, last))
+    if found is None:
         return None
+    whose = f'volume {found[0]} is attached to {found[1]}'
     here = participant.clients.guests.evidence(instance.uuid)
     told = _last(participant.host, last)
     if here.guest in (GuestState.ABSENT, GuestState.UNKNOWN):
         return _gone(participant.host, instance.uuid, told, str(here), whose)
     return _here(participant.host, instance.uuid, told, str(here), whose) \
         if participant.conf.enforce else None
+
+
+def starting(participant: Participant, instance: Any) -> str | None:
+    """The same for what starts a guest here.
+
+    :raises Exception: see :func:`refusal`
+    """
+    return refusal(participant, instance) or by_hand(participant, instance)
+
+
+def by_hand(participant: Participant, instance: Any) -> str | None:
+    """Why a guest may run where its volumes are attached, although the instance's record was
+    given this host: an evacuation by UPDATE, of which nothing knows.
+
+    No guest of it was ever here, so that this host's libvirt alone tells it from all that Nova
+    does itself: Cinder is asked for nothing else.
+
+    :raises Exception: when Nova's database or Cinder cannot be asked
+    """
+    policy = participant.conf.evacuation
+    if policy == 'off' or instance.host != participant.host:
+        return None
+    here = participant.clients.guests.evidence(instance.uuid)
+    found = _another(participant, instance.uuid, set()) if here.guest in NEVER_HERE else None
+    if found is None:
+        return None
+    volume, host = found
+    there = participant.clients.peer.evidence(host, instance.uuid, instance.uuid)
+    if evacuation.gone(participant, there, instance.uuid):
+        return None
+    why = (f'no guest of instance {instance.uuid} is on {participant.host} [{here}], volume '
+           f'{volume} is attached to {host}, and it may run there [{there}]. Look there ("virsh '
+           f'list --all"): if it does, its record in Nova has to name {host} again. If {host} is '
+           'powered off or fenced, say so with "openstack compute service set --down '
+           f'{shell(host)} nova-compute" and do this again. [migsafe] evacuation decides about '
+           'this')
+    if policy == 'warn':
+        LOG.warning('Goes on although it may start a second copy of the guest ([migsafe] '
+                    'evacuation is warn): %s', why, instance=instance)
+        return None
+    return why
 
 
 def _own(participant: Participant, last: Sequence[Transaction]) -> set[str]:
@@ -77,17 +125,19 @@ def _own(participant: Participant, last: Sequence[Transaction]) -> set[str]:
     return found
 
 
-def _another(participant: Participant, instance_uuid: str, own: set[str]) -> str | None:
+def _another(participant: Participant, instance_uuid: str, own: set[str]
+             ) -> tuple[str, str] | None:
     """A row that leads to another host. One of before there were attachments says nothing, and
     neither does an attachment without a host, which a rebuild that has failed leaves behind.
 
     :param own: attachments of this host
+    :returns: the volume, and that host
     """
     rows = [row for row in participant.clients.records.volumes(instance_uuid)
             if row.attachment_id and row.attachment_id not in own]
     hosts = {one.id: one.host for one in
              participant.clients.volumes.attachments(instance_uuid)} if rows else {}
-    return next((f'volume {row.volume_id} is attached to {host}' for row in rows
+    return next(((row.volume_id, host) for row in rows
                  if (host := hosts.get(row.attachment_id or ''))
                  and host != participant.host), None)
 

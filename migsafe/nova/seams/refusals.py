@@ -191,12 +191,15 @@ class Gate:
 #: ComputeManager's method -> its leading parameters and its gate.
 GATES: dict[str, tuple[str, Gate]] = {
     '_reboot_instance': (
-        'context instance', Gate('reboot', under_lock=True, here=True)),
-    '_power_on': ('context instance', Gate('start', stays=True)),
+        'context instance', Gate('reboot', under_lock=True, here=True,
+                                 further=left.starting)),
+    '_power_on': ('context instance', Gate('start', stays=True, further=left.starting)),
     'resume_instance': (
-        'context instance', Gate('resume', _at_the_door('resume_instance'), stays=True)),
+        'context instance', Gate('resume', _at_the_door('resume_instance'), stays=True,
+                                 further=left.starting)),
     'rescue_instance': (
-        'context instance', Gate('rescue', _at_the_door('rescue_instance'), stays=True)),
+        'context instance', Gate('rescue', _at_the_door('rescue_instance'), stays=True,
+                                 further=left.starting)),
     '_shelve_instance': (
         'context instance', Gate('shelve', under_lock=True)),
     '_shelve_offload_instance': (
@@ -219,7 +222,7 @@ GATES: dict[str, tuple[str, Gate]] = {
         'context instance orig_image_ref image_ref injected_files new_pass '
         'orig_sys_metadata bdms recreate',
         Gate('rebuild', _at_the_door('rebuild_instance', _image_back),
-             bdms='bdms', when=('recreate', False), stays=True)),
+             bdms='bdms', when=('recreate', False), stays=True, further=left.starting)),
     '_do_rebuild_instance_with_claim': (
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',

@@ -139,6 +139,7 @@ SEAMS: tuple[Seam, ...] = (
     _manager('_init_instance', 'context instance', at_start.init_instance),
     _manager('_reset_live_migration', 'context instance',
              at_start.reset_live_migration),
+    _manager('_resume_guests_state', 'context instance net_info', at_start.resume),
     # guests that are not this host's any more
     _manager('_destroy_evacuated_instances', 'context node_cache',
              stale_guests.destroy_evacuated),

@@ -92,6 +92,53 @@ class TestStoppedNovaCompute(EvacuatedTest):
         self.assertIn('database is away', self.fault_messages(server))
 
 
+    def edited(self, server):
+        """The oldest home-made evacuation: UPDATE instances SET host = ..."""
+        context = nova_context.get_admin_context()
+        nova_context.set_target_cell(context, self.lab.stack.cell_mappings['cell1'])
+        with self.lab.world.looking():
+            instance = objects.Instance.get_by_uuid(context, server.uuid)
+            node = objects.ComputeNode.get_first_node_by_host_for_old_compat(
+                context, DESTINATION)
+            instance.host, instance.node = DESTINATION, node.hypervisor_hostname
+            instance.compute_id = node.id
+            instance.save()
+
+    def rebooted(self, server):
+        self.do(server, 'hard_reboot')
+        return sorted(self.lab.observer(server).running_on())
+
+    def by_hand(self):
+        """A guest on Ceph, where nothing has to be connected; its host's nova-compute is down."""
+        server = self.guest(backends=('rbd',))
+        self.lab.stack.silence_host(SOURCE)
+        self.edited(server)
+        # Until migrations without a journal were looked for, Cinder is asked about any instance.
+        self.recover(1)
+        self.assertTrue(self.participant(DESTINATION).looked)
+        return server
+
+    def test_control_record_that_was_edited(self):
+        self.policy('off')
+        self.assertEqual([DESTINATION, SOURCE], self.rebooted(self.by_hand()))
+
+    def test_record_that_was_edited(self):
+        server = self.by_hand()
+        self.assertEqual([SOURCE], self.rebooted(server))
+        for word in ('reboot refused: no guest of instance', 'is attached to node13',
+                     'service set --down node13'):
+            self.assertIn(word, self.fault_messages(server))
+        CONF.set_override('resume_guests_state_on_host_boot', True)
+        self.addCleanup(CONF.clear_override, 'resume_guests_state_on_host_boot')
+        self.assertTrue(self.lab.restart(DESTINATION))
+        self.assertEqual([SOURCE], self.lab.observer(server).running_on())
+        self.assertIn('Not started with the host: no guest of', self.lab.log())
+        self.recover(1)
+        self.power_off(SOURCE)
+        self.force_down(SOURCE)
+        self.assertEqual([DESTINATION], self.rebooted(server))
+
+
 class TestCutOff(EvacuatedTest):
     """It was cut off, somebody forced it down who had not fenced it, and it is heard again while
     the volumes are being connected."""
