@@ -118,6 +118,7 @@ class Cases:
         self.read: dict[str, int] = {}
         self.nodes = [nova.nodes() for nova in look.cells]
         self._read = list(look.cells)
+        self._working: dict[str, frozenset[str | None]] = {}
         #: copies of a resize between cells: the other cell has the instance
         self._hidden: set[str] = set()
         self.hosts = {name: host for nodes in self.nodes for name, host in nodes.hosts.items()}
@@ -199,7 +200,7 @@ class Cases:
                 self.volumes, self.look.views, bindings=tuple(bindings.get(one.uuid, ())),
                 comparable=nodes.comparable(one))))
         questions.unshelved(nova, made)
-        questions.queued(nova, made, self.clock)
+        questions.queued(nova, made, self.clock, self._working)
         questions.unlinked(nova, made)
         self._optional('cinder', lambda reader: questions.gone(reader, made))
         for case in made:

@@ -36,17 +36,24 @@ def unshelved(nova: Nova, cases: Sequence[Case]) -> None:
         case.brought = bool(began and newest.updated and began > newest.updated)
 
 
-def queued(nova: Nova, cases: Sequence[Case], clock: Clock) -> None:
-    """Find out which live migrations wait for another one that their source is at work on."""
+def queued(nova: Nova, cases: Sequence[Case], clock: Clock,
+           working: dict[str, frozenset[str | None]]) -> None:
+    """Find out which live migrations wait for another one that their source is at work on.
+
+    :param working: label of a cell -> sources that are; asked once, since no index has it
+    """
     asked = [case for case in cases if case.instance.task_state == MIGRATING and any(
         one.status == QUEUED and not clock.alive(one.updated) for one in case.migrations)]
     if not asked:
         return
-    working = {one.source for one in nova.unended()
-               if one.status in WORKED_ON and clock.alive(one.updated)}
+    if nova.label not in working:
+        working[nova.label] = frozenset(
+            one.source for one in nova.unended()
+            if one.status in WORKED_ON and clock.alive(one.updated))
     for case in asked:
         case.migrations = tuple(one._replace(
-            waiting=one.status == QUEUED and one.source in working) for one in case.migrations)
+            waiting=one.status == QUEUED and one.source in working[nova.label])
+            for one in case.migrations)
 
 
 def unlinked(nova: Nova, cases: Sequence[Case]) -> None:

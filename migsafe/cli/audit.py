@@ -66,7 +66,8 @@ class Audit(audit_options.Command):
     that are under way are not residue.
 
     The exit code is 0 if nothing was found, 3 if something was, 1 if a database that was named
-    could not be read whole and nothing was found in the rest, and 127 if the arguments are wrong.
+    could not be read whole, or what was asked for is in no record, and nothing was found in the
+    rest, and 127 if the arguments are wrong.
     What could not be seen is told on standard error.
     """
 

@@ -13,7 +13,7 @@
 
 from unittest import mock
 
-from migsafe.audit.readers import database, nova
+from migsafe.audit.readers import database, nova, pages
 from migsafe.journal import errors
 from migsafe.tests.unit.audit.cloud import (
     JUST_NOW,
@@ -458,6 +458,20 @@ class TestBusy(CloudTestCase):
                        if one.instance == 'vm'}
             self.assertEqual([found, found], [certain.get(rule) for rule in ('R6', 'R12')], status)
             self.assertEqual(found is None, not certain, status)
+
+    def test_queues_are_asked_for_once(self):
+        """However many wait: no index has the status of all migrations."""
+        cloud = self.cloud()
+        for number in range(3):
+            cloud.instance(f'vm{number}', task_state='migrating')
+            cloud.migration('queued', instance_uuid=f'vm{number}')
+        cloud.migration('running', instance_uuid='vm0', updated_at=JUST_NOW)
+        self.patch(pages, 'SIZE', 1)
+        with mock.patch.object(nova.Nova, 'unended', autospec=True,
+                               side_effect=nova.Nova.unended) as asked:
+            self.assertEqual([], self.found(cloud))
+        # The other one is for instances that are deleted.
+        self.assertEqual(2, asked.call_count)
 
     def test_one_that_has_just_ended(self):
         cloud = self.wrong()
