@@ -41,6 +41,7 @@ class Notes:
 #: action of a fault -> how it reads in a timeline; others are names of what is raised.
 _ACTIONS = {
     'job-fail': 'the transfer fails', 'job-cancel': 'the user aborts', 'kill': 'killed',
+    'job-outlived': 'the transfer fails and leaves its copy',
     'job-crash': 'QEMU dies', 'job-power-off': 'the guest powers itself off',
     'late': 'MessagingTimeout, delivered later', 'timeout': 'MessagingTimeout',
     'hang': 'hangs, until all others have given up',

@@ -225,8 +225,9 @@ def check_fence(attempt: host_attempt.Attempt) -> None:
 #: 33 and 34. Anything else is a failure. SchedulerReportClient's ``safe_connect`` returns None for
 #: a Placement that cannot be reached or does not let us in, and False says that there was no
 #: allocation to delete, which is not what a migration expects. A directory that could not be moved
-#: away or removed is False. A port that migrate_instance_start passes over is bound by
-#: migrate_instance_finish, which raises.
+#: away or removed is False. A port that migrate_instance_start passes over, where Neutron has no
+#: binding of it for the destination or does not say, is bound by migrate_instance_finish, which
+#: raises.
 SUCCESS: Mapping[str, object] = {
     'setup_networks_on_host': None,
     'migrate_instance_start': None,

@@ -255,7 +255,8 @@ class Domain(fakelibvirt.Domain):
                 return
             if verdict in lab_job.ENDS:
                 self._die(lab_job.ENDS[verdict])
-            peer.drop(incoming)
+            if verdict != lab_job.OUTLIVED:
+                peer.drop(incoming)
         finally:
             job.end()
             self._connection.jobs.remove(job)

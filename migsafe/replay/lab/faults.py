@@ -27,9 +27,10 @@ from migsafe.replay.lab import world as lab_world
 #: lost: nothing happens, and the caller is told that it did.
 #: hang: the process gets stuck before it and answers nobody, until Lab.go_on().
 #: job-fail, job-cancel: the hypervisor fails, or the user aborts, the running transfer.
+#: job-outlived: it fails, and the copy on the destination stays until somebody destroys it.
 #: job-crash, job-power-off: QEMU dies on the source, or the guest powers itself off, during it.
 SPECIAL = ('kill', 'late', 'lost', 'hang', 'job-fail', 'job-cancel', 'job-crash',
-           'job-power-off')
+           'job-power-off', 'job-outlived')
 FOR_EVER = 0
 
 

@@ -35,6 +35,8 @@ VIR_MIGRATE_PERSIST_DEST = 1 << 3
 
 #: How a guest ends on the source in the middle of its transfer, and libvirt's reason for it.
 ENDS = {'crash': SHUTOFF_CRASHED, 'power-off': SHUTOFF_SHUTDOWN}
+#: It fails, and the copy that was coming in stays.
+OUTLIVED = 'outlived'
 #: Seconds after which a laboratory that waits for itself is called broken.
 PATIENCE = 300.0
 
@@ -66,7 +68,8 @@ class Job:
         self._go.set()
 
     def wait(self) -> str:
-        """Block as migrateToURI3 does; returns 'complete', 'fail', 'cancel' or one of ENDS."""
+        """Block as migrateToURI3 does; returns 'complete', 'fail', 'cancel', OUTLIVED or one of
+        ENDS."""
         self._go.wait(PATIENCE)
         return self.verdict
 

@@ -83,13 +83,16 @@ class TestCompare(unittest.TestCase):
 
 
 #: What went worse before it was mended: a journal that cannot be written in the rollback, or a
-#: question that the bus does not carry, while the other host has no migsafe.
+#: question that the bus does not carry, while the other host has no migsafe; an error of os-brick
+#: that does not say whether the device is gone; and a copy that outlives its migration.
 MENDED = (('source', 'transfer-fails,os-error:before:node13:journal:the+verdict:1:0'),
           ('source', 'transfer-fails,os-error:before:node13:journal:a+note:1'),
           ('destination', 'transfer-fails,os-error:before:node11:journal:the+verdict:1:0'),
           ('destination', 'prepare-fails,os-error:before:node11:journal:the+verdict:1:0'),
           ('source', 'prepare-fails,os-error:before:node13:journal:the+outcome+of+intent+N:1:0'),
           ('source', 'transfer-fails,bus-down:before:node13:rpc:migsafe.describe:1:0'),
+          ('source', 'transfer-fails,brick-timeout:after:node11:brick:disconnect_volume:2'),
+          ('destination', 'healthy,job-outlived:before:node13:libvirt:migrateToURI3:1'),
           ('destination', 'transfer-fails,os-error:before:node11:journal:the+intent+of+'
                           'disconnect_volume:2:0'))
 
