@@ -16,20 +16,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
 
 from migsafe.audit import address, opening, scan
 from migsafe.audit.activity import Clock, Spans
 from migsafe.audit.cases import Cases, Look, Only
-from migsafe.audit.facts import Case
+from migsafe.audit.facts import Attachment, Case, Life, Row
 from migsafe.audit.findings import Finding
 from migsafe.audit.notes import Notes
 from migsafe.audit.opening import Sources
 from migsafe.audit.readers import database
 from migsafe.audit.readers.cinder import Cinder
 from migsafe.audit.readers.database import columns, live
+from migsafe.audit.readers.nova import Nova
 from migsafe.audit.report import Asked, Report
 
 
@@ -53,6 +54,9 @@ class Ground:
     :ivar columns: of instances in this release
     :ivar row_columns: of block_device_mapping
     :ivar compute_id: of the instance; None where this release has no such column
+    :ivar sharing: volume of an attachment of the instance -> every attachment of that volume
+    :ivar users: rows of these volumes in all cells, whoever's
+    :ivar last: the host that a deleted instance had
     """
 
     cell: sa.URL
@@ -66,6 +70,9 @@ class Ground:
     columns: frozenset[str]
     row_columns: frozenset[str]
     compute_id: int | None = None
+    sharing: Mapping[str, tuple[Attachment, ...]] = dataclasses.field(default_factory=dict)
+    users: tuple[Row, ...] = ()
+    last: str | None = None
 
 
 def read(sources: Sources, instance: str, spans: Spans, local: datetime.datetime,
@@ -88,7 +95,7 @@ def read(sources: Sources, instance: str, spans: Spans, local: datetime.datetime
                 clock = Clock(max(clock.now, local) + spans.grace * 2, spans)
             found = _of_cell(cell, look, instance, clock)
         if found is not None:
-            return found
+            return dataclasses.replace(found, users=_users(sources.nova, found.sharing))
     return None
 
 
@@ -110,7 +117,33 @@ def _ground(cell: sa.URL, look: Look, case: Case, clock: Clock) -> Ground:
         frozenset(table.c.keys()),
         frozenset(look.cells[0].snapshot.must('block_device_mapping').c.keys()),
         look.cells[0].snapshot.value(sa.select(table.c.compute_id).where(
-            table.c.uuid == case.instance.uuid, live(table))) if 'compute_id' in table.c else None)
+            table.c.uuid == case.instance.uuid, live(table))) if 'compute_id' in table.c else None,
+        _sharing(look, case), last=_last(look, case))
+
+
+def _sharing(look: Look, case: Case) -> dict[str, tuple[Attachment, ...]]:
+    volumes = {one.volume for one in case.attachments}
+    found = look.cinder.of((), volumes) if look.cinder and volumes else []
+    return {volume: tuple(one for one in found if one.volume == volume) for volume in volumes}
+
+
+def _users(cells: Iterable[sa.URL], volumes: Collection[str]) -> tuple[Row, ...]:
+    found: list[Row] = []
+    for cell in cells if volumes else ():
+        with database.opened(cell) as snapshot:
+            found += Nova(snapshot).using(sorted(volumes))
+    return tuple(found)
+
+
+def _last(look: Look, case: Case) -> str | None:
+    """Where a deleted instance was; nova-compute may have failed to end its guest there."""
+    snapshot = look.cells[0].snapshot
+    for name in ('instances', 'shadow_instances') if case.instance.life is Life.DELETED else ():
+        table = snapshot.table(name)
+        if table is not None and (host := snapshot.value(sa.select(*columns(table, 'host')).where(
+                table.c.uuid == case.instance.uuid))):
+            return str(host)
+    return None
 
 
 def _rows(look: Look, case: Case) -> dict[int, str | None]:

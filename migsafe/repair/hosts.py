@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from migsafe.audit.facts import Case
 from migsafe.audit.findings import Finding
@@ -22,8 +22,13 @@ from migsafe.repair.word import Word
 from migsafe.text import shell
 from migsafe.transaction.evidence import GuestState
 
-#: Asks a host for its word of a guest; one that does not answer is UNKNOWN.
-Ask = Callable[[str, str], Word]
+#: Pairs of a target and a LUN, as a host is asked for them.
+Leads = Sequence[tuple[str, int]]
+#: Asks a host for its word of a guest, and of disks that lead somewhere; one that does not answer
+#: is UNKNOWN.
+Ask = Callable[[str, str, Leads], Word]
+#: Types of connections whose disks the kernel names by a target and a LUN.
+SCSI = frozenset(('iscsi', 'iser', 'fibre_channel'))
 
 
 class Undecided(Exception):
@@ -45,16 +50,19 @@ class Words:
         return self.at is None or self.at.host == host
 
 
-def heard(case: Case, findings: tuple[Finding, ...], ask: Ask) -> Words:
+def heard(case: Case, findings: tuple[Finding, ...], ask: Ask,
+          more: Iterable[str | None] = ()) -> Words:
     """Ask every host that the instance, its migrations and what was found of it name.
 
+    :param more: other hosts that may have the guest
     :raises Undecided: they do not say together where the guest is
     """
     names = {case.instance.host, *(host for one in findings for host in one.hosts),
-             *(one.host for one in case.attachments)}
+             *(one.host for one in case.attachments), *more}
     if newest := case.newest():
         names |= {newest.source, newest.dest}
-    words = {host: ask(host, case.instance.uuid) for host in sorted(filter(None, names))}
+    words = {host: ask(host, case.instance.uuid, _leads(case, host))
+             for host in sorted(filter(None, names))}
     for host, word in words.items():
         _refuse(host, word)
     here = [word for word in words.values() if word.here]
@@ -63,6 +71,13 @@ def heard(case: Case, findings: tuple[Finding, ...], ask: Ask) -> Words:
             f'The guest runs on {" and ".join(one.host for one in here)} at once. Find out which '
             'of them its users see, and end the other before anything is written: virsh destroy.')
     return Words(words, here[0] if here else None)
+
+
+def _leads(case: Case, host: str) -> list[tuple[str, int]]:
+    """Where the attachments of the instance for a host lead to."""
+    return sorted({(target.lower().removeprefix('0x'), int(lun)) for one in case.attachments
+                   if one.host == host and one.connection.kind in SCSI
+                   for target, lun in one.connection.parts if lun.isdigit()})
 
 
 def _refuse(host: str, word: Word) -> None:

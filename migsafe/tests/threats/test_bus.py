@@ -123,7 +123,7 @@ class TestCalls(hosts.TwoHosts):
     @examples.settings()
     @given(values.UUIDS, values.ANYTHING)
     def test_guest_facts(self, instance, later):
-        self.dst.participant.guest_facts = lambda uuid: {'evidence': uuid, 'disks': []}
+        self.dst.participant.guest_facts = lambda uuid, leads: {'evidence': uuid, 'disks': []}
         self.check('guest_facts', {'instance_uuid': instance, 'later': later})
 
     @examples.settings()

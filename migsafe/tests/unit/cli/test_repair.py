@@ -76,7 +76,7 @@ class TestRepair(base.CommandTestCase):
         for module, group in bus.GLOBAL:
             conf.register_opts(getattr(importutils.try_import(module), group, []), group=group)
         participant = mock.Mock(host=host)
-        participant.guest_facts = lambda uuid: self.said[host] if uuid == VM else {}
+        participant.guest_facts = lambda uuid, leads: self.said[host] if uuid == VM else {}
         server = oslo_messaging.get_rpc_server(
             oslo_messaging.get_rpc_transport(conf, url='fake:/'),
             oslo_messaging.Target(topic='compute', server=host),

@@ -37,6 +37,7 @@ class TestPlan(cloud.CloudTestCase):
         super().setUp()
         self.made = self.cloud()
         self.said = {'node13': facts('node13', '7'), 'node11': facts('node11')}
+        self.services = None
 
     def wrong(self, given=None, text=None, **values):
         """The row and the attachment, or what is there in its place."""
@@ -50,8 +51,8 @@ class TestPlan(cloud.CloudTestCase):
         url = self.made.url()
         return transaction.Planner(
             opening.Sources([url], url, url), report.Asked(**asked), activity.Spans(),
-            lambda host, _uuid: self.said.get(host) or word.silent(host, 'away'),
-            lambda: cloud.NOW).plan(instance)
+            lambda host, *_what: self.said.get(host) or word.silent(host, 'away'),
+            lambda: cloud.NOW, self.services).plan(instance)
 
     def left(self, words):
         """Nothing is planned, for this reason."""

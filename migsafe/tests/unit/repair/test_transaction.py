@@ -92,13 +92,13 @@ class TestRepair(base.JournalTestCase):
     def test_what_the_hosts_show_and_nothing_else(self):
         journal = self.opened()
         done = self.all(self.cloud.repair(journal))
-        self.assertEqual(['repaired'] * 9, done)
+        self.assertEqual(['repaired'] * 12, done)
         self.assertEqual([], self.cloud.differences(self.before, self.cloud.rows()))
         self.assertEqual([], journal.unsettled())
         self.assertEqual([], self.all(self.cloud.repair(journal)))
 
     def test_no_host_says_anything(self):
-        repair = self.cloud.repair(self.opened(), lambda host, _uuid: word.silent(host, 'away'))
+        repair = self.cloud.repair(self.opened(), lambda host, *_what: word.silent(host, 'away'))
         self.assertEqual([], self.all(repair))
         self.assertEqual(self.before, self.cloud.rows())
         plan = repair.plan(self.cloud.planted['stuck'])

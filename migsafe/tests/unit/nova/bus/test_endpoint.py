@@ -183,7 +183,8 @@ class TestGuestFacts(hosts.TwoHosts):
         self.endpoint = endpoint.Endpoint(self.dst.participant)
 
     def test_it_is_what_the_host_says(self):
-        self.dst.participant.guest_facts = {cases.UUID: {'disks': []}}.__getitem__
+        self.dst.participant.guest_facts = lambda uuid, leads: {(cases.UUID, None): {'disks': []}}[
+            uuid, leads]
         self.assertEqual({'disks': []}, self.endpoint.guest_facts({}, cases.UUID, later='x'))
         self.assertRaises(exceptions.MigsafeError, self.endpoint.guest_facts, {}, '../x')
 
@@ -194,7 +195,7 @@ class TestGuestFacts(hosts.TwoHosts):
 
     def test_a_journal_that_does_not_answer(self):
         """That nothing is open in it would be taken for settled."""
-        self.dst.participant.guest_facts = lambda uuid: {}
+        self.dst.participant.guest_facts = lambda uuid, leads: {}
         with mock.patch.object(self.dst.participant.journal, 'check_answered',
                                side_effect=exceptions.JournalUnavailable('away')):
             self.assertRaises(exceptions.JournalUnavailable, self.endpoint.guest_facts, {},
