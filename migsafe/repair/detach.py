@@ -32,7 +32,7 @@ from migsafe.repair.rows import HELD
 from migsafe.text import shell
 
 KIND, SERVICE = 'attachment', 'block-storage'
-#: QEMU itself has an image of this type open, and no kernel; Cinder takes nothing away from a host.
+#: QEMU itself has an image of this type open, and no kernel; Cinder takes nothing away then.
 IMAGE = 'rbd'
 
 

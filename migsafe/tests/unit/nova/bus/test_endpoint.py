@@ -188,6 +188,15 @@ class TestGuestFacts(hosts.TwoHosts):
         self.assertEqual({'disks': []}, self.endpoint.guest_facts({}, cases.UUID, later='x'))
         self.assertRaises(exceptions.MigsafeError, self.endpoint.guest_facts, {}, '../x')
 
+    def test_where_an_attachment_leads(self):
+        self.dst.participant.guest_facts = lambda uuid, leads: {'devices': leads}
+        self.assertEqual({'devices': [('iqn.x', 5)]},
+                         self.endpoint.guest_facts({}, cases.UUID, leads=[['iqn.x', 5]]))
+        for leads in ('x', {}, [5], [['x']], [['x', '5']], [['x', True]], [['', 5]], [[5, 5]],
+                      [['x' * 9999, 5]], [['x', 5]] * 999):
+            self.assertRaises(exceptions.MigsafeError, self.endpoint.guest_facts, {}, cases.UUID,
+                              leads=leads)
+
     def test_the_guests_that_run(self):
         self.dst.participant.guests = lambda: ['x'] * 6000
         found = self.endpoint.guests({}, later='x')
