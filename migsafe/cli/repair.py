@@ -91,22 +91,32 @@ class Repair(audit_options.Command):
               given: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         rows: list[Row] = []
         if isinstance(planner, transaction.Repair):
-            rows += [(uuid, '', RECOVERED, what) for uuid, what in planner.recover()]
+            rows += [(uuid, '', RECOVERED if well else LEFT, what)
+                     for uuid, well, what in planner.recover()]
         found = self.look(sources, given)
         for sentence in found.unseen:
             self.say(f'Not seen: {show.text(sentence)}')
-        rows += self._all(planner, _instances(found.findings), given.limit)
+        asked = self.asked(given)
+        if not (asked.rules or asked.hosts or asked.volumes):
+            # NOTE: otherwise what was found is not all that the instance has.
+            planner.volumes.update(_volumes(found.findings))
+        rows += self._all(planner, found.findings, given.limit)
         self.exit_code = _code(rows, found.failed)
         return COLUMNS, [tuple(map(show.text, row)) for row in rows]
 
     @staticmethod
-    def _all(planner: transaction.Planner, instances: Iterable[str], left: int) -> Iterator[Row]:
+    def _all(planner: transaction.Planner, findings: list[Finding], left: int) -> Iterator[Row]:
         """Plan for each instance, and do it if that is what was asked for.
 
         :param left: changes that may be made
         """
         kept: list[tuple[Plan, bool]] = []
-        for instance in instances:
+        for instance in _instances(findings):
+            if left <= 0:
+                mine = [one for one in findings if one.instance == instance]
+                yield (instance, _rules(mine), LATER,
+                       ' '.join(['Not planned.', *(one.what for one in mine)]))
+                continue
             wanted = planner.plan(instance)
             if wanted is None:
                 continue
@@ -185,6 +195,15 @@ class _Hosts:
 def _instances(findings: Iterable[Finding]) -> list[str]:
     """The instances, the worst first."""
     return list(dict.fromkeys(one.instance for one in findings if one.instance))
+
+
+def _volumes(findings: Iterable[Finding]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for one in findings:
+        if one.instance:
+            found[one.instance] = found.get(one.instance, frozenset()) | frozenset(
+                filter(None, (one.volume,)))
+    return found
 
 
 def _rules(findings: Iterable[Finding]) -> str:

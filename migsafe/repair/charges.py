@@ -26,9 +26,8 @@ from migsafe.audit.findings import Finding
 from migsafe.repair import requests, rows
 from migsafe.repair.acts import State
 from migsafe.repair.ground import Ground
-from migsafe.repair.hosts import Undecided, Words
+from migsafe.repair.hosts import LIVE, Undecided, Words
 from migsafe.repair.requests import OK, Call, Request
-from migsafe.repair.states import LIVE
 from migsafe.text import shell
 
 KIND, SERVICE = 'allocations', 'placement'

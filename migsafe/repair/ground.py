@@ -16,14 +16,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
 from migsafe.audit import address, opening, scan
 from migsafe.audit.activity import Clock, Spans
 from migsafe.audit.cases import Cases, Look, Only
-from migsafe.audit.facts import Attachment, Case, Life, Row
+from migsafe.audit.facts import Attachment, Case, Life, Row, Volume
 from migsafe.audit.findings import Finding
 from migsafe.audit.notes import Notes
 from migsafe.audit.opening import Sources
@@ -32,6 +32,7 @@ from migsafe.audit.readers.cinder import Cinder
 from migsafe.audit.readers.database import columns, live
 from migsafe.audit.readers.nova import Nova
 from migsafe.audit.report import Asked, Report
+from migsafe.audit.rules.placement import EVACUATED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Ground:
     :ivar compute_id: of the instance; None where this release has no such column
     :ivar sharing: volume of an attachment of the instance -> every attachment of that volume
     :ivar users: rows of these volumes in all cells, whoever's
-    :ivar last: the host that a deleted instance had
+    :ivar places: hosts that a deleted instance had, and that may have its guest still
     """
 
     cell: sa.URL
@@ -72,15 +73,34 @@ class Ground:
     compute_id: int | None = None
     sharing: Mapping[str, tuple[Attachment, ...]] = dataclasses.field(default_factory=dict)
     users: tuple[Row, ...] = ()
-    last: str | None = None
+    places: tuple[str, ...] = ()
+
+
+class _Named(Cinder):
+    """Cinder, of which only volumes are read whose names are known."""
+
+    def __init__(self, snapshot: database.Snapshot, volumes: Iterable[str]) -> None:
+        super().__init__(snapshot)
+        self._names = set(volumes)
+
+    def of(self, instances: Iterable[str], volumes: Iterable[str]) -> list[Attachment]:
+        """Those of volumes."""
+        self._names.update(volumes)
+        return super().of((), self._names)
+
+    def unusual(self, only: Iterable[str] | None = None) -> dict[str, Volume]:
+        """Those of them that are shared, or with which Cinder is at work."""
+        return super().unusual(self._names if only is None else only)
 
 
 def read(sources: Sources, instance: str, spans: Spans, local: datetime.datetime,
-         settled: bool = False) -> Ground | None:
+         settled: bool = False, volumes: Collection[str] | None = None) -> Ground | None:
     """Look at an instance; None if no database of Nova has it.
 
     :param local: the time of this machine, UTC
     :param settled: what has changed just now was changed by whoever asks, and is judged, too
+    :param volumes: of which its attachments are, beside those of its rows; None: that is looked
+        for in the whole of Cinder, which has no index by instance
     :raises Unreadable: a database cannot be read
     """
     for cell in sources.nova:
@@ -90,6 +110,8 @@ def read(sources: Sources, instance: str, spans: Spans, local: datetime.datetime
             if seen.failed:
                 raise database.Unreadable(label='One of the databases',
                                           reason=' '.join(seen.unseen))
+            if volumes is not None and isinstance(look.cinder, Cinder):
+                look.cinder = _Named(look.cinder.snapshot, volumes)
             clock = scan.clock_of_cloud(look, spans, local)
             if settled:
                 clock = Clock(max(clock.now, local) + spans.grace * 2, spans)
@@ -118,7 +140,7 @@ def _ground(cell: sa.URL, look: Look, case: Case, clock: Clock) -> Ground:
         frozenset(look.cells[0].snapshot.must('block_device_mapping').c.keys()),
         look.cells[0].snapshot.value(sa.select(table.c.compute_id).where(
             table.c.uuid == case.instance.uuid, live(table))) if 'compute_id' in table.c else None,
-        _sharing(look, case), last=_last(look, case))
+        _sharing(look, case), places=tuple(_places(look, case)))
 
 
 def _sharing(look: Look, case: Case) -> dict[str, tuple[Attachment, ...]]:
@@ -135,15 +157,24 @@ def _users(cells: Iterable[sa.URL], volumes: Collection[str]) -> tuple[Row, ...]
     return tuple(found)
 
 
-def _last(look: Look, case: Case) -> str | None:
-    """Where a deleted instance was; nova-compute may have failed to end its guest there."""
-    snapshot = look.cells[0].snapshot
-    for name in ('instances', 'shadow_instances') if case.instance.life is Life.DELETED else ():
-        table = snapshot.table(name)
-        if table is not None and (host := snapshot.value(sa.select(*columns(table, 'host')).where(
-                table.c.uuid == case.instance.uuid))):
-            return str(host)
-    return None
+def _places(look: Look, case: Case) -> Iterator[str]:
+    """Where a deleted instance was; nova-compute may have failed to end its guest there.
+
+    A host that it was evacuated from ends it when it is back.
+    """
+    snapshot, uuid = look.cells[0].snapshot, case.instance.uuid
+    if case.instance.life is not Life.DELETED:
+        return
+    for name in ('instances', 'shadow_instances'):
+        if (table := snapshot.table(name)) is not None:
+            yield from (one.host for one in snapshot.rows(sa.select(*columns(
+                table, 'host')).where(table.c.uuid == uuid)) if one.host)
+    for name in ('migrations', 'shadow_migrations'):
+        if (table := snapshot.table(name)) is not None:
+            yield from (one.source_compute for one in snapshot.rows(sa.select(*columns(
+                table, 'source_compute')).where(
+                    table.c.instance_uuid == uuid, table.c.status == EVACUATED))
+                if one.source_compute)
 
 
 def _rows(look: Look, case: Case) -> dict[int, str | None]:

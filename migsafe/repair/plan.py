@@ -22,7 +22,7 @@ from migsafe.audit import address, scan
 from migsafe.audit.facts import Attachment, Case, Life
 from migsafe.audit.findings import Finding
 from migsafe.audit.report import Asked
-from migsafe.repair import charges, detach, hosts, rows, states
+from migsafe.repair import charges, detach, hosts, rows, states, unseen
 from migsafe.repair.acts import Act
 from migsafe.repair.ground import Ground
 from migsafe.repair.hosts import Ask, Undecided, Words
@@ -74,7 +74,7 @@ def made(ground: Ground, ask: Ask, asked: Asked, call: Call | None = None) -> Pl
     """
     wanted = tuple(filter(asked.wants, ground.findings))
     try:
-        words = hosts.heard(ground.case, ground.findings, ask, [ground.last])
+        words = hosts.heard(ground.case, ground.findings, ask, ground.places)
     except Undecided as error:
         return Plan(ground, left=tuple(Left(one, str(error)) for one in wanted))
     acts: dict[tuple[str, int], Act] = {}
@@ -84,7 +84,7 @@ def made(ground: Ground, ask: Ask, asked: Asked, call: Call | None = None) -> Pl
             acts.update({(act.table, act.key): act for act in _acts(ground, words, one)})
         except Undecided as error:
             why[one.identity] = str(error)
-    return _weighed(ground, wanted, tuple(acts.values()),
+    return _weighed(ground, words, wanted, tuple(acts.values()),
                     _requests(ground, words, wanted, tuple(acts.values()), call, why), why)
 
 
@@ -125,7 +125,7 @@ def _acts(ground: Ground, words: Words, one: Finding) -> list[Act]:
     raise Undecided(BY_HAND + one.repair)
 
 
-def _weighed(ground: Ground, wanted: tuple[Finding, ...], acts: tuple[Act, ...],
+def _weighed(ground: Ground, words: Words, wanted: tuple[Finding, ...], acts: tuple[Act, ...],
              requests: tuple[Request, ...], why: Mapping[tuple[str, ...], str]) -> Plan:
     """Leave nothing out of the plan that its acts would make worse."""
     known = {one.identity: one for one in ground.findings}
@@ -137,9 +137,13 @@ def _weighed(ground: Ground, wanted: tuple[Finding, ...], acts: tuple[Act, ...],
         return Plan(ground, left=tuple(Left(one, why.get(
             one.identity, f'To mend it would leave this: {worse[0].what}'))
             for one in wanted))
-    left = [Left(one, why.get(one.identity, 'It is not mended by what can be done.'))
-            for one in wanted if one.identity in after]
-    mended = tuple(one for name, one in known.items() if name not in after)
+    hidden = {one.identity: text for name, one in known.items() if name not in after
+              and (text := unseen.why(ground, words, one, acts))}
+    left = [Left(one, hidden.get(one.identity) or why.get(
+        one.identity, 'It is not mended by what can be done.'))
+            for one in wanted if one.identity in after or one.identity in hidden]
+    mended = tuple(one for name, one in known.items()
+                   if name not in after and name not in hidden)
     return Plan(ground, _guarded(ground, acts), requests, mended, tuple(left))
 
 

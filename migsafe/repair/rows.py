@@ -196,8 +196,7 @@ def _by_kernel(ground: Ground, words: Words, row: Row, disk: Disk | None) -> Act
     info = {**info, 'data': data, 'connector': dict(words.at.connector)}
     return _act(ground, row, None, json.dumps(info),
                 f'The row of volume {row.volume} becomes what the guest on {words.at.host} has '
-                f'open: {_leads(disk)}. The array may still show the volume to '
-                f'{row.connection.host}: take that away there.')
+                f'open: {_leads(disk)}.')
 
 
 def _act(ground: Ground, row: Row, attachment: str | None, info: str | None, says: str) -> Act:

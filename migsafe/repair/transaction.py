@@ -62,6 +62,8 @@ class Planner:
     :ivar ask: a host for its word
     :ivar local: the time of this machine, UTC
     :ivar call: asks services; None: there is no account for it
+    :ivar volumes: instance -> volumes of its attachments, as far as an audit has found more than
+        its rows name; without an entry the whole of Cinder is read
     """
 
     sources: Sources
@@ -70,6 +72,7 @@ class Planner:
     ask: Ask
     local: Callable[[], datetime.datetime]
     call: Call | None
+    volumes: dict[str, frozenset[str]] = dataclasses.field(default_factory=dict)
 
     def plan(self, instance: str, settled: bool = False) -> Plan | None:
         """What is to be done about an instance; None if it is not there."""
@@ -78,14 +81,15 @@ class Planner:
 
     def look(self, instance: str, settled: bool = False) -> ground.Ground | None:
         """An instance as it is now."""
-        return ground.read(self.sources, instance, self.spans, self.local(), settled)
+        return ground.read(self.sources, instance, self.spans, self.local(), settled,
+                           self.volumes.get(instance))
 
 
 @dataclasses.dataclass(frozen=True)
 class Repair(Planner):
     """Carries plans out."""
 
-    journal: Journal
+    journal: Journal = dataclasses.field(kw_only=True)
 
     def carry_out(self, wanted: Plan) -> tuple[Result, str]:
         """Make a plan true, if it still is what would be planned; say what became of it.
@@ -162,39 +166,41 @@ class Repair(Planner):
             locks.give_back(snapshot, tx.instance_uuid, tx.uuid)
         self.journal.finish(tx, reason, verdict=verdict, outcomes=[(intent, 'ok', None)])
 
-    def recover(self) -> list[tuple[str, str]]:
-        """End what was killed; return the instance and what became of it, of each.
+    def recover(self) -> list[tuple[str, bool, str]]:
+        """End what was killed; of each the instance, whether all is well, and what became of it.
 
         :raises Unreadable: a database has failed
         """
-        return [(tx.instance_uuid, self._recovered(tx)) for tx in self.journal.unsettled(
+        return [(tx.instance_uuid, *self._recovered(tx)) for tx in self.journal.unsettled(
             limit=1000) if tx.role == ROLE]
 
-    def _recovered(self, tx: Transaction) -> str:
+    def _recovered(self, tx: Transaction) -> tuple[bool, str]:
         records = {one.resource: one for one in self.journal.records(tx)}
         captured = records[PLAN]
         cell = next((url for url in self.sources.nova if errors.label(url) == captured.key), None)
         if cell is None:
-            return (f'It was killed, and {captured.key} was not given, which it was at. Name it '
-                    'with --nova-database.')
+            return False, (
+                f'It was killed at {captured.key}, and that was not given by this name. The '
+                'instance may still be locked. Name it with --nova-database as it was named then.')
         wanted = [Act(**one, says='') for one in _list(captured.payload)]
         with writing.changing(cell) as snapshot:
             found = acts.state(snapshot, wanted)
-        says = SAYS[found] if wanted else ''
+        says, left = SAYS[found] if wanted else '', ''
         if found is State.AFTER and REQUESTS in records:
-            says += ' ' + self._asked_again(tx, tuple(
-                Request(**one) for one in _list(records[REQUESTS].payload)))
+            requests = tuple(Request(**one) for one in _list(records[REQUESTS].payload))
+            left = self._asked_again(tx, requests)
+            says += ' ' + (left or ' '.join(one.says for one in requests))
         self._end(tx, cell, 'COMMIT' if found is State.AFTER else 'ABORT', says.strip())
-        return says.strip()
+        return found is not State.OTHER and not left, says.strip()
 
     def _asked_again(self, tx: Transaction, requests: tuple[Request, ...]) -> str:
-        """End what services were to be asked for; what became of it."""
+        """End what services were to be asked for; why it is not ended, or nothing."""
         try:
             if requests and self.call is None:
                 return f'Of what services were asked for nothing is known. {NO_ACCOUNT}'
-            left = tuple(one for one in requests if self.call and carrying.KINDS[one.kind].state(
-                one, self.call) is not State.AFTER)
-            return self._ask_for(tx, left) or ' '.join(one.says for one in requests)
+            return self._ask_for(tx, tuple(
+                one for one in requests if self.call and carrying.KINDS[one.kind].state(
+                    one, self.call) is not State.AFTER))
         except (Undecided, Unanswered) as error:
             return str(error)
 

@@ -53,6 +53,7 @@ class Word:
     :ivar connector: what Nova gives Cinder for this host; empty if it is not known
     :ivar devices: disks of this host that lead where an attachment for it leads, or may lead
         there, whoever has them open; None if it was not asked or has not said
+    :ivar waiting: a live migration of it waits in the queue of nova-compute there
     """
 
     evidence: HostEvidence
@@ -61,6 +62,7 @@ class Word:
     disks: tuple[Disk, ...] = ()
     connector: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     devices: tuple[str, ...] | None = None
+    waiting: bool | None = None
 
     @property
     def host(self) -> str:
@@ -105,7 +107,7 @@ def parse(host: str, reply: Any) -> Word:
     return Word(
         evidence, power if isinstance(power, int) and not isinstance(power, bool) else None,
         unsettled, tuple(map(_disk, disks)), _connector(host, reply.get('connector')),
-        _devices(reply.get('devices')))
+        _devices(reply.get('devices')), _flag(reply.get('waiting')))
 
 
 def _disk(one: Mapping[str, Any]) -> Disk:
@@ -120,6 +122,10 @@ def _leads(value: Any) -> frozenset[Lead]:
              if isinstance(one, list | tuple) and len(one) == 2 and text(one[0])]
     return frozenset((one[0], one[1]) for one in found) if len(found) == len(value) \
         else frozenset()
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _devices(value: Any) -> tuple[str, ...] | None:

@@ -34,6 +34,7 @@ def facts(
         },
         "power": 1 if here else None,
         "unsettled": False,
+        "waiting": False,
         "devices": ["sdq"] if here and asked else [],
         "connector": {"host": host, "initiator": f"iqn.x:{host}", "multipath": False},
         "disks": [

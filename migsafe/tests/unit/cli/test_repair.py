@@ -43,7 +43,7 @@ def facts(host, luns):
     return {
         'evidence': {'host': host, 'guest': 'here' if luns else 'absent', 'job': False,
                      'boot_id': 'b', 'detail': '', 'rebooted': None},
-        'power': 1 if luns else None, 'unsettled': False,
+        'power': 1 if luns else None, 'unsettled': False, 'waiting': False, 'devices': [],
         'connector': {'host': host, 'initiator': f'iqn.1994-05.com.redhat:{host}'},
         'disks': [{'volume': volume, 'leads': [[TARGET, str(lun)]],
                    'path': f'/dev/disk/by-path/ip-172.24.3.101:3260-iscsi-{TARGET}-lun-{lun}'}
@@ -180,7 +180,7 @@ class TestRepair(base.CommandTestCase):
 
     def test_a_second_one_at_the_same_time(self):
         with mock.patch.object(transaction.Repair, 'recover', lambda repair: [
-                ('', self.run_command('repair', *self.both, '--apply'))]):
+                ('', True, self.run_command('repair', *self.both, '--apply'))]):
             rows = self.rows('repair', *self.both, '--apply', code=4)
         self.assertIn('Another migsafe repair --apply runs', rows[0]['What'])
 

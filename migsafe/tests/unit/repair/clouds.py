@@ -78,7 +78,7 @@ class Cloud:
         """What carries out."""
         return transaction.Repair(
             opening.Sources([self.url], self.url, self.url), report.Asked(**asked),
-            activity.Spans(), ask or self.ask, lambda: LOCAL, self.services, journal)
+            activity.Spans(), ask or self.ask, lambda: LOCAL, self.services, journal=journal)
 
     def instances(self):
         """Those of which something is found."""

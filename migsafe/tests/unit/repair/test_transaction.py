@@ -56,7 +56,7 @@ class TestRepair(base.JournalTestCase):
 
     def all(self, repair, instances=None):
         """Repair all that is found; return what became of each."""
-        done = [what for _uuid, what in repair.recover()]
+        done = [what for _uuid, _well, what in repair.recover()]
         for instance in instances or self.cloud.instances():
             plan = repair.plan(instance)
             if plan is not None and plan.changes:

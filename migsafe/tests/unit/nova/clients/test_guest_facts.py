@@ -41,6 +41,7 @@ class Case(unittest.TestCase):
         super().setUp()
         objects.register_all()
         self.paths = {'sdb': address.Address('iqn.x', 5), 'sdc': address.Address('iqn.y', 5)}
+        self.waiting = {}
         sysfs = guest_facts.sysfs
         for kind, name, made in (
                 (sysfs, 'kernel_name', {'/dev/dm-3': 'dm-3', '/dev/sdb': 'sdb'}.get),
@@ -62,7 +63,9 @@ class Case(unittest.TestCase):
         guests = types.SimpleNamespace(evidence=lambda uuid: HostEvidence('node13', state))
         journal = types.SimpleNamespace(unsettled_for_instance=lambda uuid: [])
         return word.parse('node13', json.loads(json.dumps(
-            guest_facts.of_guest(driver, journal, guests, UUID, leads))))
+            guest_facts.of_guest(types.SimpleNamespace(
+                driver=driver, _waiting_live_migrations=self.waiting),
+                journal, guests, UUID, leads))))
 
     def test_a_map_and_an_image(self):
         found = self.said()
@@ -78,6 +81,11 @@ class Case(unittest.TestCase):
             for leads, found in ((None, None), ([], ()), ([('iqn.x', 5)], ('sdb',)),
                                  ([('iqn.x', 6)], ())):
                 self.assertEqual(found, self.said(GuestState.ABSENT, leads).devices, leads)
+
+    def test_a_migration_that_waits(self):
+        self.assertIs(False, self.said().waiting)
+        self.waiting[UUID] = (None, None)
+        self.assertIs(True, self.said().waiting)
 
     def test_the_guests_that_run(self):
         made = [types.SimpleNamespace(uuid=name, get_power_state=lambda _host, state=state: state)
