@@ -99,7 +99,7 @@ class TestRepair(base.CommandTestCase):
         page = (root / 'doc' / 'source' / 'admin' / 'repair-incident-000.inc').read_text()
         shown = [line.strip() for line in page.splitlines()]
         for args, code in ((('audit', *self.both, '-c', 'Rule', '-c', 'Hosts', '-c', 'Volume'), 3),
-                           (('repair', *self.both, '--apply', '-f', 'json'), 4)):
+                           (('repair', *self.both, '--apply', '-f', 'json'), 3)):
             found, out, err = self.run_command(*args)
             self.assertEqual(code, found, err)
             for line in (*out.splitlines(), *err.splitlines()):
@@ -108,10 +108,25 @@ class TestRepair(base.CommandTestCase):
         self.assertEqual({ROOT: (5, 'node13'), DATA: (6, 'node13')}, self.luns())
         self.assertEqual([], self.rows('audit', *self.both))
 
+    def test_what_only_the_row_said_is_not_told_as_mended(self):
+        """The array may have the export, and no later audit of the records can know of it."""
+        rows = self.rows('repair', *self.both, '--apply', code=3)
+        self.assertEqual([('repaired', 'R1, R10'), ('left', 'R3'), ('left', 'R3')],
+                         [(row['Result'], row['Rules']) for row in rows])
+        self.assertIn('Ask the array whether it still gives the volume to node11 as LUN 3 of',
+                      str(rows))
+
+    def test_a_disk_is_left_on_the_other_host(self):
+        self.said['node11']['devices'] = ['sdq']
+        rows = self.rows('repair', *self.both, '--apply', code=3)
+        self.assertEqual([('repaired', 'R1'), *[('left', rule) for rule in (
+            'R3', 'R3', 'R10', 'R10')]], [(row['Result'], row['Rules']) for row in rows])
+        self.assertIn('node11 has sdq, which leads there', rows[-1]['What'])
+
     def test_a_plan_changes_nothing(self):
         before = pathlib.Path(self.database).read_bytes()
         rows = self.rows('repair', *self.both, code=3)
-        self.assertEqual([('planned', 'R1, R3, R10')], [
+        self.assertEqual([('planned', 'R1, R10'), ('left', 'R3'), ('left', 'R3')], [
             (row['Result'], row['Rules']) for row in rows])
         self.assertIn('what the guest on node13 has open: LUN 6 of', rows[0]['What'])
         self.assertEqual(before, pathlib.Path(self.database).read_bytes())
@@ -163,13 +178,33 @@ class TestRepair(base.CommandTestCase):
                 mock.patch.object(transaction.Repair, '_end'):
             self.assertEqual(130, self.run_command('repair', *self.both, '--apply')[0])
         self.assertEqual(1, self.locked())
-        rows = self.rows('repair', *self.both, '--apply', code=4)
-        self.assertEqual(['recovered', 'repaired'], [row['Result'] for row in rows])
+        rows = self.rows('repair', *self.both, '--apply', code=3)
+        self.assertEqual(['recovered', 'repaired', 'left', 'left'],
+                         [row['Result'] for row in rows])
         self.assertIn('killed before anything was written', rows[0]['What'])
         self.assertEqual(0, self.locked())
         journal = opening.open_journal(self.conf, 'repair@controller')
         self.addCleanup(journal.close)
         self.assertEqual([], journal.unsettled())
+
+    def test_one_that_was_killed_and_cannot_be_ended(self):
+        """Its database has another name now, or somebody has changed what it was to change."""
+        with mock.patch.object(transaction.Repair, '_write', side_effect=KeyboardInterrupt), \
+                mock.patch.object(transaction.Repair, '_end'):
+            self.assertEqual(130, self.run_command('repair', *self.both, '--apply')[0])
+        other = os.path.join(os.path.dirname(self.database), 'other.sqlite')
+        os.symlink(self.database, other)
+        rows = self.rows('repair', '--nova-database', other, '--apply', '--rule', 'R6', code=3)
+        self.assertEqual(['left'], [row['Result'] for row in rows])
+        self.assertIn('was not given by this name', rows[0]['What'])
+        self.assertEqual(1, self.locked())
+        with sqlite3.connect(self.database) as made:
+            made.execute("UPDATE block_device_mapping SET connection_info = '{}'")
+        made.close()
+        rows = self.rows('repair', *self.both, '--apply', '--rule', 'R6', code=3)
+        self.assertEqual(['left'], [row['Result'] for row in rows])
+        self.assertIn('neither as it was nor as it was planned', rows[0]['What'])
+        self.assertEqual(0, self.locked())
 
     def locked(self):
         """Whether the instance is."""
@@ -181,14 +216,14 @@ class TestRepair(base.CommandTestCase):
     def test_a_second_one_at_the_same_time(self):
         with mock.patch.object(transaction.Repair, 'recover', lambda repair: [
                 ('', True, self.run_command('repair', *self.both, '--apply'))]):
-            rows = self.rows('repair', *self.both, '--apply', code=4)
+            rows = self.rows('repair', *self.both, '--apply', code=3)
         self.assertIn('Another migsafe repair --apply runs', rows[0]['What'])
 
     def test_a_lock_of_somebody_else_stays(self):
         with sqlite3.connect(self.database) as made:
             made.execute("UPDATE instances SET locked = 1, locked_by = 'owner'")
         made.close()
-        self.rows('repair', *self.both, '--apply', code=4)
+        self.rows('repair', *self.both, '--apply', code=3)
         self.assertEqual(1, self.locked())
 
     def test_a_row_that_is_changed_right_before_the_write(self):

@@ -322,6 +322,71 @@ class TestAttachment(Planning):
         self.assertEqual(['extra'], [one.key for one in self.plan().changes])
 
 
+class TestHosts(Planning):
+    """Who is asked, and what of an answer forbids everything."""
+
+    def setUp(self):
+        super().setUp()
+        self.made.instance(vm_state='error')
+        self.made.migration('error')
+
+    def undecided(self, words):
+        """Nothing is planned, for this reason."""
+        self.assertEqual((), self.plan().changes)
+        self.assertIn(words, self.plan().left[0].why)
+
+    def test_the_control(self):
+        self.assertEqual(1, len(self.plan().changes))
+
+    def test_a_host_that_was_evacuated_and_has_not_cleaned_up(self):
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.migration('done', 'node1', 'node13', migration_type='evacuation')
+        self.made.migration('completed', 'node13', 'node12')
+        self.made.migration('error')
+        self.undecided('node1 has not said what it has of the guest')
+        self.said['node1'] = facts('node1', '7')
+        self.undecided('runs on node1 and node13 at once')
+        self.said['node1'] = facts('node1')
+        self.assertEqual(1, len(self.plan().changes))
+
+    def test_migrations_before_one_that_arrived(self):
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.migration('failed', 'node13', 'node9')
+        self.made.migration('completed', 'node11', 'node13')
+        self.made.migration('failed', 'node13', 'node8')
+        self.made.migration('error')
+        self.undecided('node8 has not said what it has of the guest')
+        self.said['node8'] = facts('node8')
+        self.assertEqual(1, len(self.plan().changes))
+
+    def test_a_migration_that_waits_in_a_queue(self):
+        self.said['node13'] = facts('node13', '7', waiting=True)
+        self.undecided('waits in the queue of nova-compute on node13')
+
+    def test_a_queue_of_which_nothing_is_known(self):
+        """Nova writes nothing while it waits: after a day it looks as if nobody was at work."""
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.connection.execute("UPDATE instances SET task_state = 'migrating', "
+                                     "vm_state = 'active'")
+        self.made.migration('queued')
+        self.undecided('node13 has not said whether migration 1 still waits in the queue')
+        self.said['node13'] = facts('node13', '7', waiting=False)
+        self.assertEqual([{'status': 'error'}, {'task_state': None}], [
+            one.after for one in sorted(self.plan().changes, key=lambda one: -len(one.table))])
+
+    def test_a_deleted_instance_whose_guest_runs_where_it_was(self):
+        self.made.connection.execute('DELETE FROM instances')
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.instance(host='node4', deleted=1, vm_state='deleted')
+        self.made.migration('running', 'node13', 'node11')
+        self.said['node13'] = facts('node13', waiting=False)
+        self.undecided('node4 has not said')
+        self.said['node4'] = facts('node4', '7')
+        self.undecided('The guest is not on the host that has it on record')
+        self.said['node4'] = facts('node4')
+        self.assertEqual({'status': 'error'}, self.plan().changes[0].after)
+
+
 class TestCharges(Planning):
     """R7: what Placement charges for an instance on node13, and for its migration."""
 
