@@ -38,8 +38,8 @@ def why(ground: Ground, words: Words, one: Finding, acts: Iterable[Act]) -> str:
     if one.rule == 'R10' and devices == ():
         # Without a guest and without a disk it cannot write.
         return ''
-    return (f'The row named {host} and does not any more, so that no later audit of the records '
-            f'finds this. {host} has ' + (
+    return (f'When the row is right it names {host} no more, so that no later audit of the '
+            f'records finds this. {host} has ' + (
                 f'{", ".join(devices)}, which leads there or may lead there' if devices else
                 'no disk of it' if devices == () else 'not said whether it has a disk of it')
             + f'. Ask the array whether it still gives the volume to {host} as {was}, and take '

@@ -64,7 +64,9 @@ class TestRepair(base.CommandTestCase):
         with open(self.nova_conf, 'w') as handle:
             handle.write('[DEFAULT]\nhost = controller\ntransport_url = fake:/\n[migsafe]\n'
                          f'rpc_timeout = 60\nstate_path = {self.state}\n')
-        self.said = {'node13': facts('node13', {ROOT: 5, DATA: 6}), 'node11': facts('node11', {})}
+        self.said = {host: facts(host, {}) for host in (
+            'node1', 'node2', 'node3', 'node11', 'node18')}
+        self.said['node13'] = facts('node13', {ROOT: 5, DATA: 6})
         for host in self.said:
             self.serve(host)
         self.both = ('--nova-database', self.database, '--cinder-database', self.database)
@@ -160,7 +162,7 @@ class TestRepair(base.CommandTestCase):
 
     def test_a_limit(self):
         rows = self.rows('repair', *self.both, '--apply', '--limit', '1', code=3)
-        self.assertEqual(['beyond --limit'], [row['Result'] for row in rows])
+        self.assertEqual(['beyond --limit', 'left', 'left'], [row['Result'] for row in rows])
         self.assertEqual((3, 'node11'), self.luns()[ROOT])
         code, _out, err = self.run_command('repair', *self.both, '--limit', '-1')
         self.assertEqual((127, '--limit: it is less than none\n'), (code, err))
@@ -236,6 +238,6 @@ class TestRepair(base.CommandTestCase):
             return carry_out(snapshot, acts)
         with mock.patch.object(transaction.acts, 'carry_out', late):
             rows = self.rows('repair', *self.both, '--apply', code=3)
-        self.assertEqual(['changed'], [row['Result'] for row in rows])
+        self.assertEqual(['changed', 'left', 'left'], [row['Result'] for row in rows])
         self.assertEqual({ROOT: (3, 'node11'), DATA: (4, 'node11')}, self.luns())
         self.assertEqual(0, self.locked())
