@@ -93,7 +93,7 @@ def _of_interest(case: Case) -> list[Migration]:
 def _refuse_queue(case: Case, words: Mapping[str, Word]) -> None:
     """:raises Undecided: a live migration may still begin, whatever its record says"""
     for one in case.migrations:
-        if one.status in ENDED or one.kind != LIVE or one.source not in words:
+        if one.status in ENDED or one.kind != LIVE or one.source is None:
             continue
         if words[one.source].waiting is None:
             raise Undecided(

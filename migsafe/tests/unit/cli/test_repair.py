@@ -50,9 +50,11 @@ def facts(host, luns):
                   for volume, lun in luns.items()]}
 
 
-class TestRepair(base.CommandTestCase):
+class RepairTestCase(base.CommandTestCase):
     """The database is a file; the bus and the endpoint are real, what the endpoint reads is not.
     """
+
+    instance = VM
 
     def setUp(self):
         super().setUp()
@@ -78,7 +80,8 @@ class TestRepair(base.CommandTestCase):
         for module, group in bus.GLOBAL:
             conf.register_opts(getattr(importutils.try_import(module), group, []), group=group)
         participant = mock.Mock(host=host)
-        participant.guest_facts = lambda uuid, leads: self.said[host] if uuid == VM else {}
+        participant.guest_facts = lambda uuid, leads: (
+            self.facts_of(host) if uuid == self.instance else {})
         server = oslo_messaging.get_rpc_server(
             oslo_messaging.get_rpc_transport(conf, url='fake:/'),
             oslo_messaging.Target(topic='compute', server=host),
@@ -86,6 +89,14 @@ class TestRepair(base.CommandTestCase):
         server.start()
         self.addCleanup(server.wait)
         self.addCleanup(server.stop)
+
+    def facts_of(self, host):
+        """What a host says."""
+        return self.said[host]
+
+
+class TestRepair(RepairTestCase):
+    """Of incident 000."""
 
     def luns(self):
         """Volume -> (LUN, host of the connector), by the rows."""

@@ -117,7 +117,9 @@ class Cloud:
                 elif before[name, key] != row:
                     connection.execute(sa.update(table).where(*this).values(before[name, key]))
             for name, key in before.keys() - now.keys():
-                connection.execute(sa.insert(self.known.tables[name]).values(before[name, key]))
+                # NOTE: Placement compares when rows were made.
+                connection.execute(sa.insert(self.known.tables[name]).values(
+                    {'created_at': rows.NOW} | before[name, key]))
 
     def expected(self, before):
         """The rows after a repair, by what was planted, and not by what repairs."""

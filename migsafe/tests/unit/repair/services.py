@@ -25,6 +25,8 @@ from placement import conf as placement_conf
 from placement import db_api, deploy
 from placement.objects import resource_class, trait
 
+from tools.clouds import rows
+
 HEADERS = {'x-auth-token': 'admin', 'openstack-api-version': 'placement 1.28',
            'accept': 'application/json', 'content-type': 'application/json'}
 #: The name of all owners.
@@ -95,6 +97,7 @@ def complete(engine):
             {'id': number, 'name': name} for name, number in classes.items()])
         for name in ('projects', 'users'):
             connection.execute(sa.insert(tables[name]), [{'id': 1, 'external_id': OWNER}])
+        connection.execute(sa.update(tables['allocations']).values(created_at=rows.NOW))
         held = tables['allocations'].c.consumer_id
         connection.execute(sa.insert(tables['consumers']), [
             {'uuid': one, 'project_id': 1, 'user_id': 1, 'generation': 3}
@@ -105,3 +108,7 @@ def complete(engine):
              'allocation_ratio': 1.0}
             for (one,) in connection.execute(sa.select(tables['resource_providers'].c.id)).all()
             for number in range(3)])
+        if engine.dialect.name == 'postgresql':
+            # NOTE: rows were written with their numbers, of which the server has not heard.
+            connection.execute(sa.text("SELECT setval(pg_get_serial_sequence('allocations', 'id'),"
+                                       ' (SELECT max(id) FROM allocations))'))

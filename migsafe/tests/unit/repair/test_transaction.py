@@ -97,6 +97,32 @@ class TestRepair(base.JournalTestCase):
         self.assertEqual([], journal.unsettled())
         self.assertEqual([], self.all(self.cloud.repair(journal)))
 
+    def test_an_instance_costs_what_it_has_and_not_what_the_cloud_has(self):
+        """Cinder has no index by instance; its volumes are known from the audit."""
+        instance, asked = self.cloud.planted['wrong_number'], []
+        repair = self.cloud.repair(self.opened())
+
+        def statement(_connection, _cursor, text, *_more):
+            asked.append(' '.join(text.split()))
+        sa.event.listen(sa.Engine, 'before_cursor_execute', statement)
+        self.addCleanup(sa.event.remove, sa.Engine, 'before_cursor_execute', statement)
+
+        def scans():
+            """Questions about the whole of Cinder."""
+            asked.clear()
+            plan = repair.plan(instance)
+            return plan, [one for one in asked if (
+                'FROM volume_attachment' in one and 'volume_attachment.volume_id IN' not in one
+                and 'volume_attachment.id IN' not in one) or (
+                    'FROM volumes' in one and 'volumes.id IN' not in one)]
+        plan, all_of_it = scans()
+        self.assertNotEqual([], all_of_it)
+        repair.volumes[instance] = frozenset()
+        found, some = scans()
+        self.assertEqual([], some)
+        self.assertEqual((plan.acts, plan.requests, plan.mended, plan.left),
+                         (found.acts, found.requests, found.mended, found.left))
+
     def test_no_host_says_anything(self):
         repair = self.cloud.repair(self.opened(), lambda host, *_what: word.silent(host, 'away'))
         self.assertEqual([], self.all(repair))
