@@ -93,6 +93,9 @@ def complete(engine):
     tables = known.tables
     with engine.begin() as connection:
         classes = {name: number for number, name in enumerate(os_resource_classes.STANDARDS)}
+        if engine.dialect.name == 'mysql':
+            # NOTE: the first has the number 0, as Placement itself writes it.
+            connection.exec_driver_sql("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
         connection.execute(sa.insert(tables['resource_classes']), [
             {'id': number, 'name': name} for name, number in classes.items()])
         for name in ('projects', 'users'):
