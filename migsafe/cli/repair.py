@@ -119,6 +119,9 @@ class Repair(audit_options.Command):
                 continue
             wanted = planner.plan(instance)
             if wanted is None:
+                yield from ((instance, one.rule, LEFT, f'{one.what} No cell that was given has '
+                             f'the instance any more, and so no host to ask. {one.repair}')
+                            for one in findings if one.instance == instance)
                 continue
             if count := len(wanted.changes):
                 result, why = PLANNED, ''

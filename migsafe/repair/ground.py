@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from migsafe.audit import address, opening, scan
 from migsafe.audit.activity import Clock, Spans
 from migsafe.audit.cases import Cases, Look, Only
-from migsafe.audit.facts import Attachment, Case, Life, Row, Volume
+from migsafe.audit.facts import NAMELESS, Attachment, Case, Life, Row, Volume
 from migsafe.audit.findings import Finding
 from migsafe.audit.notes import Notes
 from migsafe.audit.opening import Sources
@@ -126,7 +126,7 @@ def _of_cell(cell: sa.URL, look: Look, instance: str, clock: Clock) -> Ground | 
     for page in Cases(look, Notes(), clock, Only(only.instances | {instance},
                                                  only.volumes)).pages():
         for case in page:
-            if case.instance.uuid == instance:
+            if case.instance.uuid == instance and case.instance.life not in NAMELESS:
                 return _ground(cell, look, case, clock)
     return None
 

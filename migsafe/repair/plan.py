@@ -112,6 +112,8 @@ def _requests(ground: Ground, words: Words, wanted: tuple[Finding, ...], acts: t
 
 def _acts(ground: Ground, words: Words, one: Finding) -> list[Act]:
     """:raises Undecided: nothing may be done about this finding, or only by a service"""
+    if one.rule in ('R1', 'R2') and ground.case.instance.host is None:
+        raise Undecided(BY_HAND + one.repair)
     if one.rule == 'R5':
         return states.host(ground, words)
     if one.rule == 'R6':

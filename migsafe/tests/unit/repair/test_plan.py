@@ -177,6 +177,11 @@ class TestPlan(Planning):
                          migration_context='{"nova_object.name": "MigrationContext"}')
         self.left('PCI devices or NUMA cells are claimed')
 
+    def test_a_build_that_failed(self):
+        self.made.instance(host=None, vm_state='error')
+        self.made.row(nova_info(iscsi(4)), attachment='gone')
+        self.left('If it was never built, its owner may delete it')
+
     def test_states(self):
         self.made.instance(vm_state='error')
         self.made.migration('error')
@@ -310,6 +315,12 @@ class TestAttachment(Planning):
                 self.assertEqual(1, len(self.plan().changes))
             else:
                 self.refused('which node11 cannot be asked for')
+
+    def test_an_instance_that_was_purged(self):
+        """No record says any more where its guest was."""
+        self.made.connection.execute('DELETE FROM instances')
+        self.made.connection.commit()
+        self.assertIsNone(self.plan())
 
     def test_an_instance_that_is_deleted(self):
         self.made = self.cloud()
