@@ -119,12 +119,14 @@ class Allocation(NamedTuple):
 
     :ivar host: of the node; None if the provider is no compute node that Nova knows
     :ivar node: UUID and name of the provider that is the compute node
+    :ivar uuid: of the provider, which may be a part of the node
     """
 
     consumer: str
     provider: str
     host: str | None
     node: tuple[str, str]
+    uuid: str = ''
 
 
 class Volume(NamedTuple):

@@ -22,8 +22,10 @@ from oslo_concurrency import lockutils
 from migsafe import exceptions, journal
 from migsafe.audit.findings import Finding
 from migsafe.audit.opening import Sources
-from migsafe.cli import audit_options, audit_sources, bus, codes, fleet, show
+from migsafe.cli import audit_options, audit_sources, bus, codes, fleet, repair_services, show
 from migsafe.repair import transaction, word
+from migsafe.repair.hosts import Leads
+from migsafe.repair.plan import Plan
 from migsafe.repair.transaction import Result
 from migsafe.text import masked
 
@@ -61,7 +63,8 @@ class Repair(audit_options.Command):
         parser.add_argument('--dry-run', action='store_true',
                             help='only say what would be done, which is the default')
         parser.add_argument('--limit', type=int, default=LIMIT, metavar='CHANGES',
-                            help='rows that are changed at most (default: %(default)d)')
+                            help='changes that are made at most (default: %(default)d)')
+        repair_services.add_argument(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
@@ -73,7 +76,7 @@ class Repair(audit_options.Command):
         sources = audit_sources.chosen(parsed_args, self.config_files)
         conf = self.conf
         common = (sources, self.asked(parsed_args), audit_options.spans(parsed_args),
-                  _Hosts(conf).ask, audit_options.now)
+                  _Hosts(conf).ask, audit_options.now, repair_services.asking(parsed_args))
         if not parsed_args.apply:
             return self._rows(transaction.Planner(*common), sources, parsed_args)
         # NOTE: what the journal is made of is not what was asked for.
@@ -81,29 +84,44 @@ class Repair(audit_options.Command):
         with contextlib.closing(journal.open_journal(
                 conf, JOURNAL.format(host=conf.host))) as opened:
             with _alone(conf):
-                return self._rows(transaction.Repair(*common, opened), sources, parsed_args)
+                return self._rows(transaction.Repair(*common, journal=opened), sources,
+                                  parsed_args)
 
     def _rows(self, planner: transaction.Planner, sources: Sources,
               given: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         rows: list[Row] = []
         if isinstance(planner, transaction.Repair):
-            rows += [(uuid, '', RECOVERED, what) for uuid, what in planner.recover()]
+            rows += [(uuid, '', RECOVERED if well else LEFT, what)
+                     for uuid, well, what in planner.recover()]
         found = self.look(sources, given)
         for sentence in found.unseen:
             self.say(f'Not seen: {show.text(sentence)}')
-        rows += self._all(planner, _instances(found.findings), given.limit)
+        asked = self.asked(given)
+        if not (asked.rules or asked.hosts or asked.volumes):
+            # NOTE: otherwise what was found is not all that the instance has.
+            planner.volumes.update(_volumes(found.findings))
+        rows += self._all(planner, found.findings, given.limit)
         self.exit_code = _code(rows, found.failed)
         return COLUMNS, [tuple(map(show.text, row)) for row in rows]
 
     @staticmethod
-    def _all(planner: transaction.Planner, instances: Iterable[str], left: int) -> Iterator[Row]:
+    def _all(planner: transaction.Planner, findings: list[Finding], left: int) -> Iterator[Row]:
         """Plan for each instance, and do it if that is what was asked for.
 
-        :param left: rows that may be changed
+        :param left: changes that may be made
         """
-        for instance in instances:
+        kept: list[tuple[Plan, bool]] = []
+        for instance in _instances(findings):
+            if left <= 0:
+                mine = [one for one in findings if one.instance == instance]
+                yield (instance, _rules(mine), LATER,
+                       ' '.join(['Not planned.', *(one.what for one in mine)]))
+                continue
             wanted = planner.plan(instance)
             if wanted is None:
+                yield from ((instance, one.rule, LEFT, f'{one.what} No cell that was given has '
+                             f'the instance any more, and so no host to ask. {one.repair}')
+                            for one in findings if one.instance == instance)
                 continue
             if count := len(wanted.changes):
                 result, why = PLANNED, ''
@@ -115,8 +133,25 @@ class Repair(audit_options.Command):
                 left -= count if result != LATER else 0
                 yield (instance, _rules(wanted.mended), result,
                        ' '.join([why, *(one.says for one in wanted.changes)]).strip())
-            for one in wanted.left:
-                yield instance, one.finding.rule, LEFT, f'{one.finding.what} {one.why}'
+            kept.append((wanted, bool(count)))
+        for wanted, changed in kept:
+            yield from _left(planner, wanted, changed)
+
+
+def _left(planner: transaction.Planner, wanted: Plan, changed: bool) -> Iterator[Row]:
+    """What is left of an instance.
+
+    :param changed: its rows may be of just now, and would be taken for such that change
+    """
+    instance = wanted.ground.case.instance.uuid
+    there = None
+    if wanted.left and not changed and isinstance(planner, transaction.Repair):
+        # What was done for another instance with the same volume may have mended it.
+        now = planner.look(instance)
+        there = {one.identity for one in now.findings} if now else set()
+    for one in wanted.left:
+        if there is None or one.finding.identity in there:
+            yield instance, one.finding.rule, LEFT, f'{one.finding.what} {one.why}'
 
 
 @contextlib.contextmanager
@@ -147,13 +182,14 @@ class _Hosts:
         except exceptions.ConfigError as error:
             self._why = f'it was not asked: {error}'
 
-    def ask(self, host: str, instance: str) -> word.Word:
+    def ask(self, host: str, instance: str, leads: Leads) -> word.Word:
         """Return its word."""
         if self._bus is None or host in self._silent:
             return word.silent(host, self._silent.get(host, self._why))
         try:
             return word.parse(host, self._bus.call(
-                fleet.service_of(host), 'guest_facts', SINCE, instance_uuid=instance))
+                fleet.service_of(host), 'guest_facts', SINCE, instance_uuid=instance,
+                leads=list(leads)))
         except bus.NoAnswer as error:
             self._silent[host] = masked(error)
             return word.silent(host, self._silent[host])
@@ -162,6 +198,15 @@ class _Hosts:
 def _instances(findings: Iterable[Finding]) -> list[str]:
     """The instances, the worst first."""
     return list(dict.fromkeys(one.instance for one in findings if one.instance))
+
+
+def _volumes(findings: Iterable[Finding]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for one in findings:
+        if one.instance:
+            found[one.instance] = found.get(one.instance, frozenset()) | frozenset(
+                filter(None, (one.volume,)))
+    return found
 
 
 def _rules(findings: Iterable[Finding]) -> str:

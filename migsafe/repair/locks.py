@@ -22,7 +22,6 @@ import sqlalchemy as sa
 from oslo_utils import timeutils
 
 from migsafe.audit.readers.database import Snapshot, live
-from migsafe.repair import writing
 from migsafe.repair.hosts import Undecided
 
 REASON = 'locked_reason'
@@ -77,7 +76,6 @@ def _row(snapshot: Snapshot, instance: str) -> sa.Row[tuple[object, ...]] | None
                         f'instances.locked and {METADATA}. Name the whole database of the cell.')
     found = snapshot.connection.execute(sa.select(
         table.c.id, table.c.task_state, table.c.locked).where(
-            table.c.uuid == instance, live(table))).first()
-    if found is not None:
-        writing.lock(snapshot, table, found.id)
+            # NOTE: what was read before the row is one's own may not be so any more.
+            table.c.uuid == instance, live(table)).with_for_update()).first()
     return found

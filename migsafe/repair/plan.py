@@ -14,17 +14,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from migsafe.audit import address, scan
-from migsafe.audit.facts import Case, Life
+from migsafe.audit.facts import Attachment, Case, Life
 from migsafe.audit.findings import Finding
 from migsafe.audit.report import Asked
-from migsafe.repair import hosts, rows, states
+from migsafe.repair import charges, detach, hosts, rows, states, unseen
 from migsafe.repair.acts import Act
 from migsafe.repair.ground import Ground
 from migsafe.repair.hosts import Ask, Undecided, Words
+from migsafe.repair.requests import Call, Request, Unanswered
 
 #: An allocation is seen to be of the wrong host only when the right one is on record.
 SEEN_LATER = frozenset(('R7',))
@@ -46,30 +48,33 @@ class Left:
 class Plan:
     """What is to be done about one instance.
 
-    :ivar mended: what is gone when all acts are made
+    :ivar requests: what services are asked for when all acts are made
+    :ivar mended: what is gone when all of both is done
     """
 
     ground: Ground
     acts: tuple[Act, ...] = ()
+    requests: tuple[Request, ...] = ()
     mended: tuple[Finding, ...] = ()
     left: tuple[Left, ...] = ()
 
     @property
-    def changes(self) -> tuple[Act, ...]:
+    def changes(self) -> tuple[Act | Request, ...]:
         """Those that write; the others only have to find what they found before."""
-        return tuple(one for one in self.acts if one.after)
+        return (*(one for one in self.acts if one.after), *self.requests)
 
 
-def made(ground: Ground, ask: Ask, asked: Asked) -> Plan:
+def made(ground: Ground, ask: Ask, asked: Asked, call: Call | None = None) -> Plan:
     """The plan; nothing in it is guessed.
 
     :param ask: a host for its word
     :param asked: which findings are to be mended; the others are told only if these would make
         them
+    :param call: asks services; None: there is no account for it
     """
     wanted = tuple(filter(asked.wants, ground.findings))
     try:
-        words = hosts.heard(ground.case, ground.findings, ask)
+        words = hosts.heard(ground.case, ground.findings, ask, ground.places)
     except Undecided as error:
         return Plan(ground, left=tuple(Left(one, str(error)) for one in wanted))
     acts: dict[tuple[str, int], Act] = {}
@@ -79,11 +84,36 @@ def made(ground: Ground, ask: Ask, asked: Asked) -> Plan:
             acts.update({(act.table, act.key): act for act in _acts(ground, words, one)})
         except Undecided as error:
             why[one.identity] = str(error)
-    return _weighed(ground, wanted, acts, why)
+    return _weighed(ground, words, wanted, tuple(acts.values()),
+                    _requests(ground, words, wanted, tuple(acts.values()), call, why), why)
+
+
+def _requests(ground: Ground, words: Words, wanted: tuple[Finding, ...], acts: tuple[Act, ...],
+              call: Call | None, why: dict[tuple[str, ...], str]) -> tuple[Request, ...]:
+    """What services are to be asked for.
+
+    :param why: gets why nothing may be done about a finding
+    """
+    case, found = imagined(ground.case, acts), []
+    given = {one.uuid for one in case.attachments}
+    groups = [([one], functools.partial(detach.made, ground, words, case, one.key))
+              for one in wanted if one.rule == 'R3' and one.key in given]
+    charged = [one for one in wanted if one.rule == 'R7']
+    if charged:
+        groups.append((charged, functools.partial(charges.made, ground, words, charged)))
+    for findings, make in groups:
+        try:
+            found.append(make(call))
+        except (Undecided, Unanswered) as error:
+            why.update({one.identity: f'{error} {BY_HAND}{one.repair}' if call is None
+                        else str(error) for one in findings})
+    return tuple(found)
 
 
 def _acts(ground: Ground, words: Words, one: Finding) -> list[Act]:
-    """:raises Undecided: nothing may be done about this finding"""
+    """:raises Undecided: nothing may be done about this finding, or only by a service"""
+    if one.rule in ('R1', 'R2') and ground.case.instance.host is None:
+        raise Undecided(BY_HAND + one.repair)
     if one.rule == 'R5':
         return states.host(ground, words)
     if one.rule == 'R6':
@@ -97,23 +127,26 @@ def _acts(ground: Ground, words: Words, one: Finding) -> list[Act]:
     raise Undecided(BY_HAND + one.repair)
 
 
-def _weighed(ground: Ground, wanted: tuple[Finding, ...], acts: dict[tuple[str, int], Act],
-             why: Mapping[tuple[str, ...], str]) -> Plan:
+def _weighed(ground: Ground, words: Words, wanted: tuple[Finding, ...], acts: tuple[Act, ...],
+             requests: tuple[Request, ...], why: Mapping[tuple[str, ...], str]) -> Plan:
     """Leave nothing out of the plan that its acts would make worse."""
-    made = tuple(acts.values())
     known = {one.identity: one for one in ground.findings}
     after = {one.identity: one for one in scan.judged(
-        imagined(ground.case, made), ground.clock, Asked())}
+        imagined(ground.case, acts, requests), ground.clock, Asked())}
     worse = [one for name, one in after.items()
              if name not in known and one.rule not in SEEN_LATER]
     if worse:
         return Plan(ground, left=tuple(Left(one, why.get(
             one.identity, f'To mend it would leave this: {worse[0].what}'))
             for one in wanted))
-    left = [Left(one, why.get(one.identity, 'It is not mended by what can be done.'))
-            for one in wanted if one.identity in after]
-    mended = tuple(one for name, one in known.items() if name not in after)
-    return Plan(ground, _guarded(ground, made), mended, tuple(left))
+    hidden = {one.identity: text for name, one in known.items() if name not in after
+              and (text := unseen.why(ground, words, one, acts))}
+    left = [Left(one, hidden.get(one.identity) or why.get(
+        one.identity, 'It is not mended by what can be done.'))
+            for one in wanted if one.identity in after or one.identity in hidden]
+    mended = tuple(one for name, one in known.items()
+                   if name not in after and name not in hidden)
+    return Plan(ground, _guarded(ground, acts), requests, mended, tuple(left))
 
 
 def _guarded(ground: Ground, acts: tuple[Act, ...]) -> tuple[Act, ...]:
@@ -130,8 +163,8 @@ def _guarded(ground: Ground, acts: tuple[Act, ...]) -> tuple[Act, ...]:
               for one in own or [guard]))
 
 
-def imagined(case: Case, acts: tuple[Act, ...]) -> Case:
-    """The case as it is when all acts are made."""
+def imagined(case: Case, acts: tuple[Act, ...], requests: tuple[Request, ...] = ()) -> Case:
+    """The case as it is when all of it is done."""
     after: dict[tuple[str, int], Mapping[str, Any]] = {
         (one.table, one.key): one.after for one in acts}
 
@@ -146,9 +179,19 @@ def imagined(case: Case, acts: tuple[Act, ...]) -> Case:
             continue
         text = after.get(('block_device_mapping', row.number), {}).get('connection_info')
         found.append(new._replace(connection=address.read(text)) if text else new)
+    gone = {one.key for one in requests if one.kind == detach.KIND}
     return dataclasses.replace(
-        case, rows=tuple(found), instance=changed(
+        case, rows=tuple(found), attachments=_without(case.attachments, gone),
+        sharing={volume: _without(held, gone) for volume, held in case.sharing.items()},
+        allocations=functools.reduce(charges.imagined, (
+            one for one in requests if one.kind == charges.KIND), case.allocations),
+        instance=changed(
             'instances', case.instance, host='host', node='node', task_state='task_state',
             vm_state='vm_state'),
         migrations=tuple(changed('migrations', one, status='status')
                          for one in case.migrations))
+
+
+def _without(attachments: tuple[Attachment, ...],
+             gone: Collection[str]) -> tuple[Attachment, ...]:
+    return tuple(one for one in attachments if one.uuid not in gone)

@@ -45,14 +45,8 @@ def made_right(ground: Ground, words: Words, number: int) -> Act:
     row = next(one for one in ground.case.rows if one.number == number)
     if sum(one.volume == row.volume for one in ground.case.rows) > 1:
         raise Undecided(f'Volume {row.volume} is in several rows. That has to be right first.')
-    host, disk = _host(ground, words), None
-    if words.at is not None:
-        disk = _disk(words.at, row)
-    elif ground.case.instance.vm_state != STOPPED:
-        raise Undecided(
-            f'The guest runs nowhere, and the instance is {ground.case.instance.vm_state}. Find '
-            'out what has ended it, and stop the instance: openstack server stop '
-            f'{shell(row.instance)}.')
+    host = host_of(ground, words)
+    disk = _disk(words.at, row) if words.at is not None else None
     if row.attachment is None:
         # NOTE: of a row from before Nova had attachments, Cinder's own record says no address.
         return _by_kernel(ground, words, row, disk)
@@ -104,6 +98,20 @@ def _gone(ground: Ground, row: Row, stays: Row) -> Act:
                {'deleted': row.number},
                f'Row {row.number} of volume {row.volume} is marked as deleted; row '
                f'{stays.number} has the attachment.')
+
+
+def host_of(ground: Ground, words: Words) -> str:
+    """The host of an instance whose guest runs there, or that is stopped and runs nowhere.
+
+    :raises Undecided: it is neither
+    """
+    host, instance = _host(ground, words), ground.case.instance
+    if words.at is None and instance.vm_state != STOPPED:
+        raise Undecided(
+            f'The guest runs nowhere, and the instance is {instance.vm_state}. Find out what has '
+            'ended it, and stop the instance: openstack server stop '
+            f'{shell(instance.uuid)}.')
+    return host
 
 
 def _host(ground: Ground, words: Words) -> str:
@@ -188,8 +196,7 @@ def _by_kernel(ground: Ground, words: Words, row: Row, disk: Disk | None) -> Act
     info = {**info, 'data': data, 'connector': dict(words.at.connector)}
     return _act(ground, row, None, json.dumps(info),
                 f'The row of volume {row.volume} becomes what the guest on {words.at.host} has '
-                f'open: {_leads(disk)}. The array may still show the volume to '
-                f'{row.connection.host}: take that away there.')
+                f'open: {_leads(disk)}.')
 
 
 def _act(ground: Ground, row: Row, attachment: str | None, info: str | None, says: str) -> Act:

@@ -20,12 +20,12 @@ from migsafe.audit.facts import Life, Migration
 from migsafe.audit.whereabouts import disputed, doubtful
 from migsafe.repair.acts import Act
 from migsafe.repair.ground import Ground
-from migsafe.repair.hosts import Undecided, Words
+from migsafe.repair.hosts import LIVE, Undecided, Words
 from migsafe.text import shell
 
 #: power_state -> vm_state of a guest that is there: nova/compute/power_state.py.
 STATES = {1: 'active', 3: 'paused'}
-MIGRATING, ERROR, LIVE = 'migrating', 'error', 'live-migration'
+MIGRATING, ERROR = 'migrating', 'error'
 
 
 def host(ground: Ground, words: Words) -> list[Act]:

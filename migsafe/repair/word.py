@@ -51,6 +51,9 @@ class Word:
     :ivar power: nova.compute.power_state of the guest; None if it has none here
     :ivar unsettled: the journal of the host has an open transaction of the instance
     :ivar connector: what Nova gives Cinder for this host; empty if it is not known
+    :ivar devices: disks of this host that lead where an attachment for it leads, or may lead
+        there, whoever has them open; None if it was not asked or has not said
+    :ivar waiting: a live migration of it waits in the queue of nova-compute there
     """
 
     evidence: HostEvidence
@@ -58,6 +61,8 @@ class Word:
     unsettled: bool = False
     disks: tuple[Disk, ...] = ()
     connector: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    devices: tuple[str, ...] | None = None
+    waiting: bool | None = None
 
     @property
     def host(self) -> str:
@@ -101,7 +106,8 @@ def parse(host: str, reply: Any) -> Word:
         return silent(host, 'answer is not understood')
     return Word(
         evidence, power if isinstance(power, int) and not isinstance(power, bool) else None,
-        unsettled, tuple(map(_disk, disks)), _connector(host, reply.get('connector')))
+        unsettled, tuple(map(_disk, disks)), _connector(host, reply.get('connector')),
+        _devices(reply.get('devices')), _flag(reply.get('waiting')))
 
 
 def _disk(one: Mapping[str, Any]) -> Disk:
@@ -116,6 +122,17 @@ def _leads(value: Any) -> frozenset[Lead]:
              if isinstance(one, list | tuple) and len(one) == 2 and text(one[0])]
     return frozenset((one[0], one[1]) for one in found) if len(found) == len(value) \
         else frozenset()
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _devices(value: Any) -> tuple[str, ...] | None:
+    """An answer with anything in it that is no name says nothing."""
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        return None
+    return tuple(map(text, value[:MOST]))
 
 
 def _connector(host: str, value: Any) -> Mapping[str, Any]:

@@ -11,14 +11,17 @@
 # under the License.
 """What the hosts of a synthetic cloud say of their guests, as nova-compute's endpoint does."""
 
+from collections.abc import Collection
 from typing import Any
 
 from tools.clouds import addresses
 from tools.clouds.builder import Builder, Disk
 
 
-def facts(made: Builder, host: str, instance: str) -> dict[str, Any]:
-    """The answer of a host to ``guest_facts``."""
+def facts(
+    made: Builder, host: str, instance: str, asked: Collection[object] = ()
+) -> dict[str, Any]:
+    """The answer of a host to ``guest_facts``; only a guest has disks there."""
     here = made.guests.get(instance) == host
     return {
         "evidence": {
@@ -31,6 +34,8 @@ def facts(made: Builder, host: str, instance: str) -> dict[str, Any]:
         },
         "power": 1 if here else None,
         "unsettled": False,
+        "waiting": False,
+        "devices": ["sdq"] if here and asked else [],
         "connector": {"host": host, "initiator": f"iqn.x:{host}", "multipath": False},
         "disks": [
             {"volume": disk.uuid, "path": "/dev/dm-9", "leads": leads(made, disk, host)}

@@ -91,8 +91,11 @@ class Cinder:
         return {one.volume for table, name in tables for one in pages.listed(
             self.snapshot, sa.select(table.c[name].label('volume')), table.c[name], found)}
 
-    def unusual(self) -> dict[str, Volume]:
-        """The volumes that are shared, or with which Cinder is at work."""
+    def unusual(self, only: Iterable[str] | None = None) -> dict[str, Volume]:
+        """The volumes that are shared, or with which Cinder is at work.
+
+        :param only: some of these; the whole table is read otherwise
+        """
         table = self._volumes
         if table is None:
             return {}
@@ -106,10 +109,11 @@ class Cinder:
         if 'migration_status' in table.c:
             unusual.append(sa.and_(table.c.migration_status.is_not(None),
                                    table.c.migration_status.not_in(sorted(SETTLED))))
+        query = query.where(sa.or_(*unusual))
+        found = pages.listed(self.snapshot, query, table.c.id, only) if only is not None else (
+            one for page in pages.paged(self.snapshot, query, table.c.id) for one in page)
         return {one.key: Volume(one.key, bool(one.multiattach), one.status, one.migration_status,
-                                moment(one.updated_at))
-                for page in pages.paged(self.snapshot, query.where(sa.or_(*unusual)), table.c.id)
-                for one in page}
+                                moment(one.updated_at)) for one in found}
 
 
 def _attachment(one: Any, compact: address.Compact | None) -> Attachment:

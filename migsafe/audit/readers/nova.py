@@ -184,7 +184,11 @@ class Nova:
 
     def users(self, volumes: Iterable[str]) -> set[str]:
         """The instances that have one of these volumes."""
-        return {row.instance for row in self._volumes(self._rows.c.volume_id, volumes, None)}
+        return {row.instance for row in self.using(volumes)}
+
+    def using(self, volumes: Iterable[str]) -> list[Row]:
+        """The rows that have one of these volumes, whoever's."""
+        return list(self._volumes(self._rows.c.volume_id, volumes, None))
 
     def _volumes(self, column: Any, names: Iterable[str],
                  compact: address.Compact | None) -> Iterator[Row]:

@@ -34,8 +34,8 @@ class Placement:
         self._providers = snapshot.must('resource_providers')
 
     @functools.cached_property
-    def _nodes(self) -> dict[int, tuple[str, str, str]]:
-        """Primary key of a provider -> its name, and UUID and name of the root of its tree.
+    def _nodes(self) -> dict[int, tuple[str, str, str, str]]:
+        """Primary key of a provider -> its name, UUID and name of the root of its tree, its UUID.
 
         A nested provider, such as a GPU, is told by the root, which is the compute node.
         """
@@ -45,7 +45,7 @@ class Placement:
         found = {one.key: one for page in pages.paged(self.snapshot, query, table.c.id)
                  for one in page}
         roots = {key: found.get(one.root_provider_id, one) for key, one in found.items()}
-        return {key: (one.name or roots[key].uuid, roots[key].uuid, roots[key].name)
+        return {key: (one.name or roots[key].uuid, roots[key].uuid, roots[key].name, one.uuid)
                 for key, one in found.items()}
 
     def allocations(self, consumers: Iterable[str],
@@ -61,7 +61,7 @@ class Placement:
         found: dict[str, list[Allocation]] = collections.defaultdict(list)
         for consumer, key in pages.listed(self.snapshot, query, table.c.consumer_id, consumers):
             if key in self._nodes:
-                name, uuid, root = self._nodes[key]
+                name, node, root, uuid = self._nodes[key]
                 found[consumer].append(Allocation(
-                    consumer, name, hosts.get(uuid) or hosts.get(root), (uuid, root)))
+                    consumer, name, hosts.get(node) or hosts.get(root), (node, root), uuid))
         return found

@@ -82,6 +82,27 @@ def strangers(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
         for target, lun in leads)}
 
 
+def leading_to(sysfs: kernel_sysfs.Sysfs, leads: Collection[Lead]) -> list[str]:
+    """Disks that lead to something of a connection, or may lead there.
+
+    Another port of Fibre Channel with the same LUN may be one of the same array, of which Cinder
+    tells only some; and the kernel may not say what a port or a session leads to any more.
+    """
+    return sorted(name for name in sysfs.names() if any(
+        _may_lead(sysfs, name, target, _flat(lun)) for target, lun in leads))
+
+
+def _may_lead(sysfs: kernel_sysfs.Sysfs, name: str, target: str, lun: int) -> bool:
+    where = address(sysfs, name)
+    if where is None or where.lun != lun:
+        return False
+    if where.target:
+        return where.target.lower() == target.lower() or bool(
+            _WWN.match(where.target) and _WWN.match(target))
+    real = os.path.realpath(sysfs.root / 'class' / 'block' / name / 'device')
+    return bool(_SESSION.search(real) or _PORT.search(real))
+
+
 def _alien(one: str, other: str) -> bool:
     """Whether two names are of different transports."""
     return bool(_WWN.match(one)) != bool(_WWN.match(other))

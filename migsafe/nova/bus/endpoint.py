@@ -160,10 +160,12 @@ class Endpoint:
         return payload(self._participant.surroundings(instance_uuid))
 
     @discreet
-    def guest_facts(self, context: Any, instance_uuid: Any, **_later: Any) -> Answer:
-        """What ``migsafe repair`` asks this host of a guest; it changes nothing."""
+    def guest_facts(self, context: Any, instance_uuid: Any, leads: Any = None,
+                    **_later: Any) -> Answer:
+        """What ``migsafe repair`` asks this host of a guest, and of disks that lead where an
+        attachment for it leads (pairs of a target and a LUN); it changes nothing."""
         _check(instance_uuid=instance_uuid)
-        found = self._participant.guest_facts(instance_uuid)
+        found = self._participant.guest_facts(instance_uuid, _leads(leads))
         self._participant.journal.check_answered()
         return found
 
@@ -210,6 +212,27 @@ def _status(reports: list[ServiceStatus]) -> Answer:
 
 def _cut(value: Any) -> Any:
     return value[:answers.MAX_TEXT] if isinstance(value, str) else value
+
+
+def _leads(given: Any) -> list[tuple[str, int]] | None:
+    """Pairs as a repair sends them.
+
+    :raises ValueError: they are none
+    """
+    if given is None:
+        return None
+    if not isinstance(given, list) or len(given) > peer.MAX_ITEMS:
+        raise ValueError('leads is no list of a few pairs')
+    return [_lead(one) for one in given]
+
+
+def _lead(given: Any) -> tuple[str, int]:
+    if isinstance(given, list | tuple) and len(given) == 2:
+        target, lun = given
+        if isinstance(target, str) and 0 < len(target) <= answers.MAX_TEXT \
+                and isinstance(lun, int) and not isinstance(lun, bool):
+            return target, lun
+    raise ValueError('leads has something else than pairs of a target and a LUN')
 
 
 def _check(**uuids: Any) -> None:

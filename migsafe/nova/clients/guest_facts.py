@@ -16,7 +16,7 @@ It changes nothing, and takes nothing from Nova's records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nova import context as nova_context
@@ -34,17 +34,23 @@ from migsafe.transaction.evidence import GuestState
 LOG = logging.getLogger(__name__)
 
 
-def of_guest(driver: Any, journal: Journal, guests: Guests, instance_uuid: str) -> dict[str, Any]:
+def of_guest(manager: Any, journal: Journal, guests: Guests, instance_uuid: str,
+             leads: Sequence[address.Lead] | None = None) -> dict[str, Any]:
     """What this host says.
 
-    :param driver: Nova's libvirt driver
+    :param manager: the ComputeManager, with a libvirt driver
     :param journal: this host's
+    :param leads: what a connection for this host leads to; the answer has the disks that the
+        kernel has of it, whoever uses them
     :raises JournalError: it cannot be read
     """
-    found = guests.evidence(instance_uuid)
+    driver, found = manager.driver, guests.evidence(instance_uuid)
     instance = objects.Instance(context=nova_context.get_admin_context(), uuid=instance_uuid)
     said: dict[str, Any] = {
         'evidence': found.as_payload(), 'power': None, 'disks': [], 'connector': {},
+        # NOTE: Nova writes nothing for as long as it waits, which may be days.
+        'waiting': instance_uuid in manager._waiting_live_migrations,
+        'devices': None if leads is None else address.leading_to(sysfs.Sysfs(), leads),
         'unsettled': bool(journal.unsettled_for_instance(instance_uuid))}
     if found.guest is GuestState.HERE:
         guest = driver._host.get_guest(instance)

@@ -83,7 +83,7 @@ class Participant:
         self.forget: Callable[[str], None] = lambda instance_uuid: None
         self.survey: Callable[[str], Report]
         self.surroundings: Callable[[str], Surroundings]
-        self.guest_facts: Callable[[str], dict[str, Any]]
+        self.guest_facts: Callable[[str, list[tuple[str, int]] | None], dict[str, Any]]
         self.guests: Callable[[], list[str]]
         self.machine: Callable[[], str] = lambda: ''
         self.qemu_ports: Callable[[], tuple[int, int] | None] = lambda: None

@@ -125,7 +125,7 @@ def arm_manager(manager: Any, config: Any) -> recovery.Recovery:
     participant.surroundings = functools.partial(
         surroundings.of_host, manager.driver, manager.host)
     participant.guest_facts = functools.partial(
-        guest_facts.of_guest, manager.driver, journal, cloud.guests)
+        guest_facts.of_guest, manager, journal, cloud.guests)
     participant.guests = functools.partial(guest_facts.running, manager.driver)
     participant.machine = functools.partial(heartbeat.machine_of, manager.driver)
     participant.qemu_ports = way.qemu_ports

@@ -13,9 +13,10 @@
 
 On MariaDB and PostgreSQL with Nova's real schema, each instance of a synthetic cloud that can be
 repaired is repaired by a process that is killed before a statement that writes, or a commit, of
-Nova's database or of the journal, and then by one that is not. After that all rows of all tables
-are what they are after a repair that nobody has killed, the instance is unlocked, and nothing is
-open in the journal. Exit code 1 if that is not so once, or if a kill did not happen.
+Nova's database, of the journal, or of Placement and of what stands in for Cinder, which are in
+that process as well, and then by one that is not. After that all rows of all tables are what they
+are after a repair that nobody has killed, the instance is unlocked, and nothing is open in the
+journal. Exit code 1 if that is not so once, or if a kill did not happen.
 """
 
 import argparse
@@ -101,7 +102,8 @@ def main():
             run = Run(server.url, given.every, given.seed)
             for kind, instance in run.cloud.planted.items():
                 if steps := run.instance(instance):
-                    print(f'{name}: {kind}: {steps} steps', flush=True)
+                    print(f'{name}: {kind}: {steps} steps; so far {run.kills} kills, '
+                          f'{len(run.wrong)} of them wrong', flush=True)
             print(f'{name}: {run.kills} kills, {len(run.wrong)} of them wrong', flush=True)
             wrong += [(name, *one) for one in run.wrong]
     print(*wrong, sep='\n')

@@ -121,10 +121,10 @@ class TestCalls(hosts.TwoHosts):
                             'later': later})
 
     @examples.settings()
-    @given(values.UUIDS, values.ANYTHING)
-    def test_guest_facts(self, instance, later):
-        self.dst.participant.guest_facts = lambda uuid: {'evidence': uuid, 'disks': []}
-        self.check('guest_facts', {'instance_uuid': instance, 'later': later})
+    @given(values.UUIDS, values.ANYTHING, values.ANYTHING)
+    def test_guest_facts(self, instance, leads, later):
+        self.dst.participant.guest_facts = lambda uuid, leads: {'evidence': uuid, 'disks': []}
+        self.check('guest_facts', {'instance_uuid': instance, 'leads': leads, 'later': later})
 
     @examples.settings()
     @given(values.UUIDS, values.UUIDS)

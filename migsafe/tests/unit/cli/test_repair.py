@@ -43,16 +43,18 @@ def facts(host, luns):
     return {
         'evidence': {'host': host, 'guest': 'here' if luns else 'absent', 'job': False,
                      'boot_id': 'b', 'detail': '', 'rebooted': None},
-        'power': 1 if luns else None, 'unsettled': False,
+        'power': 1 if luns else None, 'unsettled': False, 'waiting': False, 'devices': [],
         'connector': {'host': host, 'initiator': f'iqn.1994-05.com.redhat:{host}'},
         'disks': [{'volume': volume, 'leads': [[TARGET, str(lun)]],
                    'path': f'/dev/disk/by-path/ip-172.24.3.101:3260-iscsi-{TARGET}-lun-{lun}'}
                   for volume, lun in luns.items()]}
 
 
-class TestRepair(base.CommandTestCase):
+class RepairTestCase(base.CommandTestCase):
     """The database is a file; the bus and the endpoint are real, what the endpoint reads is not.
     """
+
+    instance = VM
 
     def setUp(self):
         super().setUp()
@@ -64,7 +66,9 @@ class TestRepair(base.CommandTestCase):
         with open(self.nova_conf, 'w') as handle:
             handle.write('[DEFAULT]\nhost = controller\ntransport_url = fake:/\n[migsafe]\n'
                          f'rpc_timeout = 60\nstate_path = {self.state}\n')
-        self.said = {'node13': facts('node13', {ROOT: 5, DATA: 6}), 'node11': facts('node11', {})}
+        self.said = {host: facts(host, {}) for host in (
+            'node1', 'node2', 'node3', 'node11', 'node18')}
+        self.said['node13'] = facts('node13', {ROOT: 5, DATA: 6})
         for host in self.said:
             self.serve(host)
         self.both = ('--nova-database', self.database, '--cinder-database', self.database)
@@ -76,7 +80,8 @@ class TestRepair(base.CommandTestCase):
         for module, group in bus.GLOBAL:
             conf.register_opts(getattr(importutils.try_import(module), group, []), group=group)
         participant = mock.Mock(host=host)
-        participant.guest_facts = lambda uuid: self.said[host] if uuid == VM else {}
+        participant.guest_facts = lambda uuid, leads: (
+            self.facts_of(host) if uuid == self.instance else {})
         server = oslo_messaging.get_rpc_server(
             oslo_messaging.get_rpc_transport(conf, url='fake:/'),
             oslo_messaging.Target(topic='compute', server=host),
@@ -84,6 +89,14 @@ class TestRepair(base.CommandTestCase):
         server.start()
         self.addCleanup(server.wait)
         self.addCleanup(server.stop)
+
+    def facts_of(self, host):
+        """What a host says."""
+        return self.said[host]
+
+
+class TestRepair(RepairTestCase):
+    """Of incident 000."""
 
     def luns(self):
         """Volume -> (LUN, host of the connector), by the rows."""
@@ -99,7 +112,7 @@ class TestRepair(base.CommandTestCase):
         page = (root / 'doc' / 'source' / 'admin' / 'repair-incident-000.inc').read_text()
         shown = [line.strip() for line in page.splitlines()]
         for args, code in ((('audit', *self.both, '-c', 'Rule', '-c', 'Hosts', '-c', 'Volume'), 3),
-                           (('repair', *self.both, '--apply', '-f', 'json'), 4)):
+                           (('repair', *self.both, '--apply', '-f', 'json'), 3)):
             found, out, err = self.run_command(*args)
             self.assertEqual(code, found, err)
             for line in (*out.splitlines(), *err.splitlines()):
@@ -108,10 +121,25 @@ class TestRepair(base.CommandTestCase):
         self.assertEqual({ROOT: (5, 'node13'), DATA: (6, 'node13')}, self.luns())
         self.assertEqual([], self.rows('audit', *self.both))
 
+    def test_what_only_the_row_said_is_not_told_as_mended(self):
+        """The array may have the export, and no later audit of the records can know of it."""
+        rows = self.rows('repair', *self.both, '--apply', code=3)
+        self.assertEqual([('repaired', 'R1, R10'), ('left', 'R3'), ('left', 'R3')],
+                         [(row['Result'], row['Rules']) for row in rows])
+        self.assertIn('Ask the array whether it still gives the volume to node11 as LUN 3 of',
+                      str(rows))
+
+    def test_a_disk_is_left_on_the_other_host(self):
+        self.said['node11']['devices'] = ['sdq']
+        rows = self.rows('repair', *self.both, '--apply', code=3)
+        self.assertEqual([('repaired', 'R1'), *[('left', rule) for rule in (
+            'R3', 'R3', 'R10', 'R10')]], [(row['Result'], row['Rules']) for row in rows])
+        self.assertIn('node11 has sdq, which leads there', rows[-1]['What'])
+
     def test_a_plan_changes_nothing(self):
         before = pathlib.Path(self.database).read_bytes()
         rows = self.rows('repair', *self.both, code=3)
-        self.assertEqual([('planned', 'R1, R3, R10')], [
+        self.assertEqual([('planned', 'R1, R10'), ('left', 'R3'), ('left', 'R3')], [
             (row['Result'], row['Rules']) for row in rows])
         self.assertIn('what the guest on node13 has open: LUN 6 of', rows[0]['What'])
         self.assertEqual(before, pathlib.Path(self.database).read_bytes())
@@ -145,7 +173,7 @@ class TestRepair(base.CommandTestCase):
 
     def test_a_limit(self):
         rows = self.rows('repair', *self.both, '--apply', '--limit', '1', code=3)
-        self.assertEqual(['beyond --limit'], [row['Result'] for row in rows])
+        self.assertEqual(['beyond --limit', 'left', 'left'], [row['Result'] for row in rows])
         self.assertEqual((3, 'node11'), self.luns()[ROOT])
         code, _out, err = self.run_command('repair', *self.both, '--limit', '-1')
         self.assertEqual((127, '--limit: it is less than none\n'), (code, err))
@@ -163,13 +191,33 @@ class TestRepair(base.CommandTestCase):
                 mock.patch.object(transaction.Repair, '_end'):
             self.assertEqual(130, self.run_command('repair', *self.both, '--apply')[0])
         self.assertEqual(1, self.locked())
-        rows = self.rows('repair', *self.both, '--apply', code=4)
-        self.assertEqual(['recovered', 'repaired'], [row['Result'] for row in rows])
+        rows = self.rows('repair', *self.both, '--apply', code=3)
+        self.assertEqual(['recovered', 'repaired', 'left', 'left'],
+                         [row['Result'] for row in rows])
         self.assertIn('killed before anything was written', rows[0]['What'])
         self.assertEqual(0, self.locked())
         journal = opening.open_journal(self.conf, 'repair@controller')
         self.addCleanup(journal.close)
         self.assertEqual([], journal.unsettled())
+
+    def test_one_that_was_killed_and_cannot_be_ended(self):
+        """Its database has another name now, or somebody has changed what it was to change."""
+        with mock.patch.object(transaction.Repair, '_write', side_effect=KeyboardInterrupt), \
+                mock.patch.object(transaction.Repair, '_end'):
+            self.assertEqual(130, self.run_command('repair', *self.both, '--apply')[0])
+        other = os.path.join(os.path.dirname(self.database), 'other.sqlite')
+        os.symlink(self.database, other)
+        rows = self.rows('repair', '--nova-database', other, '--apply', '--rule', 'R6', code=3)
+        self.assertEqual(['left'], [row['Result'] for row in rows])
+        self.assertIn('was not given by this name', rows[0]['What'])
+        self.assertEqual(1, self.locked())
+        with sqlite3.connect(self.database) as made:
+            made.execute("UPDATE block_device_mapping SET connection_info = '{}'")
+        made.close()
+        rows = self.rows('repair', *self.both, '--apply', '--rule', 'R6', code=3)
+        self.assertEqual(['left'], [row['Result'] for row in rows])
+        self.assertIn('neither as it was nor as it was planned', rows[0]['What'])
+        self.assertEqual(0, self.locked())
 
     def locked(self):
         """Whether the instance is."""
@@ -180,15 +228,15 @@ class TestRepair(base.CommandTestCase):
 
     def test_a_second_one_at_the_same_time(self):
         with mock.patch.object(transaction.Repair, 'recover', lambda repair: [
-                ('', self.run_command('repair', *self.both, '--apply'))]):
-            rows = self.rows('repair', *self.both, '--apply', code=4)
+                ('', True, self.run_command('repair', *self.both, '--apply'))]):
+            rows = self.rows('repair', *self.both, '--apply', code=3)
         self.assertIn('Another migsafe repair --apply runs', rows[0]['What'])
 
     def test_a_lock_of_somebody_else_stays(self):
         with sqlite3.connect(self.database) as made:
             made.execute("UPDATE instances SET locked = 1, locked_by = 'owner'")
         made.close()
-        self.rows('repair', *self.both, '--apply', code=4)
+        self.rows('repair', *self.both, '--apply', code=3)
         self.assertEqual(1, self.locked())
 
     def test_a_row_that_is_changed_right_before_the_write(self):
@@ -201,6 +249,6 @@ class TestRepair(base.CommandTestCase):
             return carry_out(snapshot, acts)
         with mock.patch.object(transaction.acts, 'carry_out', late):
             rows = self.rows('repair', *self.both, '--apply', code=3)
-        self.assertEqual(['changed'], [row['Result'] for row in rows])
+        self.assertEqual(['changed', 'left', 'left'], [row['Result'] for row in rows])
         self.assertEqual({ROOT: (3, 'node11'), DATA: (4, 'node11')}, self.luns())
         self.assertEqual(0, self.locked())

@@ -21,12 +21,23 @@ import sqlalchemy as sa
 
 from migsafe.audit import activity, opening, report, scan
 from migsafe.repair import transaction, word
+from migsafe.tests.unit.repair import services
 from tools.clouds import addresses, builder, fill, guests, healthy, residue, rows, schema
 
 #: After the newest heartbeat, which is the time of the cloud.
 LOCAL = rows.NOW + datetime.timedelta(minutes=1)
 #: When a row was changed, or marked as deleted.
 TIMES = ('updated_at', 'deleted_at')
+#: What tells allocations apart, which Placement writes anew when it is given those that stay.
+ALLOCATION = ('consumer_id', 'resource_provider_id', 'resource_class_id')
+#: What it counts and notes by itself in all that it has written.
+OF_PLACEMENT = {
+    'allocations': ('id', 'created_at', 'updated_at'),
+    'consumers': ('generation', 'updated_at'),
+    'resource_providers': ('generation', 'updated_at'),
+}
+#: Types of connections of which it can be told that a host has nothing there.
+ASKED_FOR = ('iscsi', 'fibre_channel', 'rbd')
 
 
 class Cloud:
@@ -52,19 +63,22 @@ class Cloud:
             tables |= {name: (engine, table) for name, table in found.tables.items()
                        if name not in tables}
         fill.write(self.made, tables)
+        services.complete(engine)
+        self.services = services.Services(engine)
         self.known = sa.MetaData()
         with engine.connect() as connection:
             self.known.reflect(connection)
 
-    def ask(self, host, instance):
+    def ask(self, host, instance, leads):
         """The word of a host."""
-        return word.parse(host, json.loads(json.dumps(guests.facts(self.made, host, instance))))
+        return word.parse(host, json.loads(json.dumps(
+            guests.facts(self.made, host, instance, leads))))
 
     def repair(self, journal, ask=None, **asked):
         """What carries out."""
         return transaction.Repair(
             opening.Sources([self.url], self.url, self.url), report.Asked(**asked),
-            activity.Spans(), ask or self.ask, lambda: LOCAL, journal)
+            activity.Spans(), ask or self.ask, lambda: LOCAL, self.services, journal=journal)
 
     def instances(self):
         """Those of which something is found."""
@@ -78,9 +92,17 @@ class Cloud:
         with self.engine.connect() as connection:
             for table in self.known.sorted_tables:
                 for row in connection.execute(sa.select(table)).mappings():
-                    key = tuple(row[one.name] for one in table.primary_key) or tuple(row.values())
-                    found[table.name, key] = dict(row)
+                    key = tuple(row[name] for name in self._key(table)) or tuple(row.values())
+                    found[table.name, key] = {
+                        name: value for name, value in row.items()
+                        if name not in OF_PLACEMENT.get(table.name, ())}
         return found
+
+    @staticmethod
+    def _key(table):
+        """The columns that tell rows apart; Placement writes allocations that stay anew."""
+        return ALLOCATION if table.name == 'allocations' else tuple(
+            one.name for one in table.primary_key)
 
     def restore(self, before):
         """Make the rows what they were."""
@@ -88,12 +110,16 @@ class Cloud:
         with self.engine.begin() as connection:
             for (name, key), row in now.items():
                 table = self.known.tables[name]
-                this = [column == value for column, value in zip(
-                    table.primary_key, key, strict=True)]
+                this = [table.c[column] == value for column, value in zip(
+                    self._key(table), key, strict=True)]
                 if (name, key) not in before:
                     connection.execute(sa.delete(table).where(*this))
                 elif before[name, key] != row:
                     connection.execute(sa.update(table).where(*this).values(before[name, key]))
+            for name, key in before.keys() - now.keys():
+                # NOTE: Placement compares when rows were made.
+                connection.execute(sa.insert(self.known.tables[name]).values(
+                    {'created_at': rows.NOW} | before[name, key]))
 
     def expected(self, before):
         """The rows after a repair, by what was planted, and not by what repairs."""
@@ -127,14 +153,33 @@ class Cloud:
                compute_id=node)
         change('instances', 'uuid', names['stuck'], task_state=None)
         change('instances', 'uuid', names['in_error'], vm_state='active')
+        for kind in ('left_there', 'of_the_deleted'):
+            for (name, _key), row in before.items():
+                if name == 'volume_attachment' and row['instance_uuid'] == names[kind] \
+                        and row['attached_host'] != truth.guests.get(names[kind]) and json.loads(
+                            row['connection_info'])['driver_volume_type'] in ASKED_FOR:
+                    change(name, 'id', row['id'], deleted=True, attach_status='detached')
+        self._not_charged(before, after)
         for kind in ('unended', 'unended_of_the_deleted'):
             change('migrations', 'instance_uuid', names[kind], status='error')
         return after
 
+    def _not_charged(self, before, after):
+        """Only the host of the guest is charged for it, and for no migration of it."""
+        instance = self.planted['charged']
+        node = self.made.index[self.made.guests[instance]] + 1
+        (move,) = (row['uuid'] for (name, _key), row in before.items()
+                   if name == 'migrations' and row['instance_uuid'] == instance)
+        for name, key in before:
+            if name == 'allocations' and key[0] in (instance, move) and key[1] != node:
+                del after[name, key]
+            if name == 'consumers' and before[name, key]['uuid'] == move:
+                del after[name, key]
+
     def differences(self, before, after):
         """What is not as expected, row by row; empty if all is."""
         wanted, found = self.expected(before), []
-        for key in wanted.keys() | after.keys():
+        for key in sorted(wanted.keys() | after.keys()):
             one, other = wanted.get(key), after.get(key)
             if one is None or other is None:
                 found.append((key, 'made' if one is None else 'gone'))

@@ -30,13 +30,25 @@ def facts(host, *luns, **more):
                   ] if luns else [], **more})
 
 
-class TestPlan(cloud.CloudTestCase):
-    """An instance on node13, whose row has node11's LUN 4; Cinder gave node13 LUN 7."""
+class Planning(cloud.CloudTestCase):
+    """Plans for an instance on node13, by what is said here."""
 
     def setUp(self):
         super().setUp()
         self.made = self.cloud()
         self.said = {'node13': facts('node13', '7'), 'node11': facts('node11')}
+        self.services = None
+
+    def plan(self, instance='vm', **asked):
+        url = self.made.url()
+        return transaction.Planner(
+            opening.Sources([url], url, url), report.Asked(**asked), activity.Spans(),
+            lambda host, *_what: self.said.get(host) or word.silent(host, 'away'),
+            lambda: cloud.NOW, self.services).plan(instance)
+
+
+class TestPlan(Planning):
+    """The row of the instance has node11's LUN 4; Cinder gave node13 LUN 7."""
 
     def wrong(self, given=None, text=None, **values):
         """The row and the attachment, or what is there in its place."""
@@ -45,13 +57,6 @@ class TestPlan(cloud.CloudTestCase):
         self.made.row(nova_info(iscsi(4)), attachment='att')
         self.made.attachment('att', 'node13', text or cinder_info(given or iscsi(7)))
         self.made.attachment('old', 'node11', cinder_info(iscsi(4)), instance_uuid='other')
-
-    def plan(self, instance='vm', **asked):
-        url = self.made.url()
-        return transaction.Planner(
-            opening.Sources([url], url, url), report.Asked(**asked), activity.Spans(),
-            lambda host, _uuid: self.said.get(host) or word.silent(host, 'away'),
-            lambda: cloud.NOW).plan(instance)
 
     def left(self, words):
         """Nothing is planned, for this reason."""
@@ -172,6 +177,11 @@ class TestPlan(cloud.CloudTestCase):
                          migration_context='{"nova_object.name": "MigrationContext"}')
         self.left('PCI devices or NUMA cells are claimed')
 
+    def test_a_build_that_failed(self):
+        self.made.instance(host=None, vm_state='error')
+        self.made.row(nova_info(iscsi(4)), attachment='gone')
+        self.left('If it was never built, its owner may delete it')
+
     def test_states(self):
         self.made.instance(vm_state='error')
         self.made.migration('error')
@@ -193,3 +203,270 @@ class TestPlan(cloud.CloudTestCase):
     def test_only_what_was_asked_for(self):
         self.wrong()
         self.assertEqual(((), ()), (self.plan(rules=['R6']).changes, self.plan(rules=['R6']).left))
+
+
+class Answers:
+    """Services that say what they are told to, by service and path."""
+
+    def __init__(self, **allocations):
+        self.allocations = allocations
+
+    def __call__(self, service, method, path, _body):
+        assert (service, method) == ('placement', 'GET')
+        held = self.allocations.get(path.rpartition('/')[2], {})
+        return 200, {'allocations': {
+            f'node-{name}': {'resources': {'VCPU': number}, 'generation': 9}
+            for name, number in held.items()}, **({
+                'consumer_generation': 3, 'project_id': 'p', 'user_id': 'u'} if held else {})}
+
+
+class TestAttachment(Planning):
+    """R3: node11 has a second attachment, which a failed migration has left."""
+
+    def setUp(self):
+        super().setUp()
+        self.services = Answers()
+        self.made.instance()
+        self.made.attached()
+        self.made.migration('failed')
+        self.made.attachment('extra', 'node11', cinder_info(iscsi(4)))
+        self.said = {'node13': facts('node13', '7'), 'node11': facts('node11', devices=[])}
+
+    def refused(self, words):
+        """Nothing is planned for it, for this reason."""
+        found = self.plan()
+        self.assertEqual((), found.changes)
+        self.assertIn(words, ' '.join(one.why for one in found.left if one.finding.rule == 'R3'))
+
+    def test_nothing_of_it_is_on_that_host(self):
+        found = self.plan()
+        self.assertEqual(((), [('attachment', 'extra')], ()), (
+            found.acts, [(one.kind, one.key) for one in found.requests], found.left))
+        self.assertEqual({'R3', 'R10'}, {one.rule for one in found.mended})
+
+    def test_hosts_are_asked_where_it_leads(self):
+        heard = {}
+
+        def ask(host, _uuid, leads):
+            heard[host] = leads
+            return self.said[host]
+        url = self.made.url()
+        transaction.Planner(opening.Sources([url], url, url), report.Asked(), activity.Spans(),
+                            ask, lambda: cloud.NOW, None).plan('vm')
+        self.assertEqual({'node11': [(TARGET, 4)], 'node13': [(TARGET, 7)]}, heard)
+
+    def test_what_that_host_may_say(self):
+        for said, words in (
+                (facts('node11', devices=['sdq']), 'node11 has sdq, which leads to LUN 4 of'),
+                (facts('node11'), 'node11 has not said whether it has a disk of LUN 4 of'),
+                (facts('node11', devices=['sdq', 5]), 'has not said whether'),
+                (word.silent('node11', 'away'), 'has not said what it has of the guest (away)'),
+                (facts('node11', '4', devices=['sdq']), 'runs on node11 and node13 at once')):
+            self.said['node11'] = said
+            self.refused(words)
+
+    def test_the_guest_is_on_that_host(self):
+        self.said = {'node13': facts('node13'), 'node11': facts('node11', '4', devices=['sdq'])}
+        self.refused('That has to be right first (R5)')
+
+    def test_no_account_was_named(self):
+        self.services = None
+        self.refused('No account was named with which Cinder is asked')
+        self.refused('cinder attachment-delete extra')
+
+    def test_another_attachment_of_the_volume_there(self):
+        self.made.attachment('more', 'node11', cinder_info(iscsi(4)), instance_uuid='other')
+        self.refused('Attachment more gives volume vol to node11 as well')
+
+    def test_somebody_has_the_volume_without_an_attachment(self):
+        for attachment in (None, 'gone'):
+            with self.subTest(attachment):
+                self.made.insert('instances', id=90, uuid='other', host='node12', deleted=0,
+                                 vm_state='active', updated_at=cloud.OLD)
+                self.made.row(nova_info(iscsi(4)), attachment=attachment, instance_uuid='other')
+                self.refused('of instance other has the volume without an attachment')
+                self.made.connection.execute("DELETE FROM block_device_mapping WHERE "
+                                             "instance_uuid = 'other'")
+                self.made.connection.execute('DELETE FROM instances WHERE id = 90')
+                self.made.connection.commit()
+        self.assertEqual(1, len(self.plan().changes))
+
+    def test_its_own_row_names_it(self):
+        self.made.connection.execute(
+            "UPDATE block_device_mapping SET attachment_id = 'extra', connection_info = ?",
+            (nova_info(iscsi(4)),))
+        self.made.connection.commit()
+        # The row can be made right, and then it is nobody's.
+        found = self.plan()
+        self.assertEqual([1, 1], [len(found.changes) - len(found.requests), len(found.requests)])
+        self.said['node13'] = facts('node13', '9')
+        self.refused('The row of instance vm names it')
+
+    def test_types_that_no_host_can_be_asked_for(self):
+        for kind, data, planned in (
+                ('nfs', {'export': 'x', 'name': 'y'}, False), ('storpool', {'v': 'x'}, False),
+                ('iscsi', {'target_iqn': 'x', 'target_lun': 'five'}, False),
+                ('rbd', {'name': 'volumes/v'}, True)):
+            self.made.connection.execute(
+                "UPDATE volume_attachment SET connection_info = ? WHERE id = 'extra'",
+                (cinder_info(data, kind),))
+            self.made.connection.commit()
+            if planned:
+                self.assertEqual(1, len(self.plan().changes))
+            else:
+                self.refused('which node11 cannot be asked for')
+
+    def test_an_instance_that_was_purged(self):
+        """No record says any more where its guest was."""
+        self.made.connection.execute('DELETE FROM instances')
+        self.made.connection.commit()
+        self.assertIsNone(self.plan())
+
+    def test_an_instance_that_is_deleted(self):
+        self.made = self.cloud()
+        self.made.instance(host='node12', deleted=1, vm_state='deleted')
+        self.made.attachment('extra', 'node11', cinder_info(iscsi(4)))
+        self.refused('node12 has not said')
+        self.said['node12'] = facts('node12', '4')
+        self.refused('The guest is not on the host')
+        self.said['node12'] = facts('node12')
+        self.assertEqual(['extra'], [one.key for one in self.plan().changes])
+
+
+class TestHosts(Planning):
+    """Who is asked, and what of an answer forbids everything."""
+
+    def setUp(self):
+        super().setUp()
+        self.made.instance(vm_state='error')
+        self.made.migration('error')
+
+    def undecided(self, words):
+        """Nothing is planned, for this reason."""
+        self.assertEqual((), self.plan().changes)
+        self.assertIn(words, self.plan().left[0].why)
+
+    def test_the_control(self):
+        self.assertEqual(1, len(self.plan().changes))
+
+    def test_a_host_that_was_evacuated_and_has_not_cleaned_up(self):
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.migration('done', 'node1', 'node13', migration_type='evacuation')
+        self.made.migration('completed', 'node13', 'node12')
+        self.made.migration('error')
+        self.undecided('node1 has not said what it has of the guest')
+        self.said['node1'] = facts('node1', '7')
+        self.undecided('runs on node1 and node13 at once')
+        self.said['node1'] = facts('node1')
+        self.assertEqual(1, len(self.plan().changes))
+
+    def test_migrations_before_one_that_arrived(self):
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.migration('failed', 'node13', 'node9')
+        self.made.migration('completed', 'node11', 'node13')
+        self.made.migration('failed', 'node13', 'node8')
+        self.made.migration('error')
+        self.undecided('node8 has not said what it has of the guest')
+        self.said['node8'] = facts('node8')
+        self.assertEqual(1, len(self.plan().changes))
+
+    def test_a_migration_that_waits_in_a_queue(self):
+        self.said['node13'] = facts('node13', '7', waiting=True)
+        self.undecided('waits in the queue of nova-compute on node13')
+
+    def test_a_queue_of_which_nothing_is_known(self):
+        """Nova writes nothing while it waits: after a day it looks as if nobody was at work."""
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.connection.execute("UPDATE instances SET task_state = 'migrating', "
+                                     "vm_state = 'active'")
+        self.made.migration('queued')
+        self.undecided('node13 has not said whether migration 1 still waits in the queue')
+        self.said['node13'] = facts('node13', '7', waiting=False)
+        self.assertEqual([{'status': 'error'}, {'task_state': None}], [
+            one.after for one in sorted(self.plan().changes, key=lambda one: -len(one.table))])
+
+    def test_a_deleted_instance_whose_guest_runs_where_it_was(self):
+        self.made.connection.execute('DELETE FROM instances')
+        self.made.connection.execute('DELETE FROM migrations')
+        self.made.instance(host='node4', deleted=1, vm_state='deleted')
+        self.made.migration('running', 'node13', 'node11')
+        self.said['node13'] = facts('node13', waiting=False)
+        self.undecided('node4 has not said')
+        self.said['node4'] = facts('node4', '7')
+        self.undecided('The guest is not on the host that has it on record')
+        self.said['node4'] = facts('node4')
+        self.assertEqual({'status': 'error'}, self.plan().changes[0].after)
+
+
+class TestCharges(Planning):
+    """R7: what Placement charges for an instance on node13, and for its migration."""
+
+    def setUp(self):
+        super().setUp()
+        self.made.instance()
+        self.made.attached()
+        for host in ('node13', 'node11'):
+            self.made.node(host)
+        self.made.migration('failed', uuid='move')
+
+    def charged(self, **held):
+        """Who has what: consumer -> host -> how much."""
+        self.services = Answers(**held)
+        for consumer, hosts in held.items():
+            for host in hosts:
+                self.made.allocation(host, consumer)
+
+    def after(self):
+        """What the one request makes of it."""
+        (found,) = self.plan().changes
+        return found.after
+
+    def test_two_hosts(self):
+        self.charged(vm={'node13': 2, 'node11': 2})
+        self.assertEqual({'vm': {'node-node13': {'VCPU': 2}}}, self.after())
+        self.assertEqual(('R7',), tuple(one.rule for one in self.plan().mended))
+
+    def test_a_migration_that_has_ended(self):
+        self.charged(vm={'node13': 2}, move={'node11': 2})
+        self.assertEqual({'move': {}}, self.after())
+
+    def test_the_migration_still_has_what_is_the_instances(self):
+        """Nova could not give it back: the instance is charged for the destination alone."""
+        self.charged(vm={'node11': 2}, move={'node13': 3})
+        self.assertEqual({'vm': {'node-node13': {'VCPU': 3}}, 'move': {}}, self.after())
+        self.assertEqual(3, self.plan().changes[0].before['vm']['consumer_generation'])
+
+    def test_nothing_says_what_it_needs(self):
+        self.charged(vm={'node11': 2})
+        self.undecided('nova-manage placement heal_allocations --force --instance vm')
+
+    def undecided(self, words):
+        """Nothing is planned for it, for this reason."""
+        self.assertEqual((), self.plan().changes)
+        self.assertIn(words, self.plan().left[0].why)
+
+    def test_placement_has_changed_since(self):
+        self.charged(vm={'node13': 2, 'node11': 2})
+        self.services.allocations['vm'] = {'node13': 2}
+        self.undecided('Placement has other allocations of vm by now')
+
+    def test_what_its_answer_may_be(self):
+        self.charged(vm={'node13': 2, 'node11': 2})
+        for answer, words in (((500, None), 'answered 500'), ((200, []), 'answered 200'),
+                              ((200, {'allocations': 5}), 'not to be understood'),
+                              ((200, {'allocations': {'x': []}}), 'not to be understood')):
+            self.services = lambda *_asked, answer=answer: answer
+            self.undecided(words)
+
+    def test_the_guest_is_elsewhere_or_nowhere(self):
+        self.charged(vm={'node13': 2, 'node11': 2})
+        self.said['node13'] = facts('node13')
+        self.undecided('The guest runs nowhere')
+        self.said['node11'] = facts('node11', '4')
+        self.undecided('That has to be right first')
+
+    def test_a_resize(self):
+        self.made.connection.execute("UPDATE migrations SET migration_type = 'resize'")
+        self.made.connection.commit()
+        self.charged(vm={'node13': 2}, move={'node11': 2})
+        self.undecided('of type resize')

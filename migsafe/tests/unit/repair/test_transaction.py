@@ -56,7 +56,7 @@ class TestRepair(base.JournalTestCase):
 
     def all(self, repair, instances=None):
         """Repair all that is found; return what became of each."""
-        done = [what for _uuid, what in repair.recover()]
+        done = [what for _uuid, _well, what in repair.recover()]
         for instance in instances or self.cloud.instances():
             plan = repair.plan(instance)
             if plan is not None and plan.changes:
@@ -92,13 +92,39 @@ class TestRepair(base.JournalTestCase):
     def test_what_the_hosts_show_and_nothing_else(self):
         journal = self.opened()
         done = self.all(self.cloud.repair(journal))
-        self.assertEqual(['repaired'] * 9, done)
+        self.assertEqual(['repaired'] * 12, done)
         self.assertEqual([], self.cloud.differences(self.before, self.cloud.rows()))
         self.assertEqual([], journal.unsettled())
         self.assertEqual([], self.all(self.cloud.repair(journal)))
 
+    def test_an_instance_costs_what_it_has_and_not_what_the_cloud_has(self):
+        """Cinder has no index by instance; its volumes are known from the audit."""
+        instance, asked = self.cloud.planted['wrong_number'], []
+        repair = self.cloud.repair(self.opened())
+
+        def statement(_connection, _cursor, text, *_more):
+            asked.append(' '.join(text.split()))
+        sa.event.listen(sa.Engine, 'before_cursor_execute', statement)
+        self.addCleanup(sa.event.remove, sa.Engine, 'before_cursor_execute', statement)
+
+        def scans():
+            """Questions about the whole of Cinder."""
+            asked.clear()
+            plan = repair.plan(instance)
+            return plan, [one for one in asked if (
+                'FROM volume_attachment' in one and 'volume_attachment.volume_id IN' not in one
+                and 'volume_attachment.id IN' not in one) or (
+                    'FROM volumes' in one and 'volumes.id IN' not in one)]
+        plan, all_of_it = scans()
+        self.assertNotEqual([], all_of_it)
+        repair.volumes[instance] = frozenset()
+        found, some = scans()
+        self.assertEqual([], some)
+        self.assertEqual((plan.acts, plan.requests, plan.mended, plan.left),
+                         (found.acts, found.requests, found.mended, found.left))
+
     def test_no_host_says_anything(self):
-        repair = self.cloud.repair(self.opened(), lambda host, _uuid: word.silent(host, 'away'))
+        repair = self.cloud.repair(self.opened(), lambda host, *_what: word.silent(host, 'away'))
         self.assertEqual([], self.all(repair))
         self.assertEqual(self.before, self.cloud.rows())
         plan = repair.plan(self.cloud.planted['stuck'])

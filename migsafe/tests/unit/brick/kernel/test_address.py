@@ -78,6 +78,19 @@ class AddressTest(testtools.TestCase):
         self.assertEqual({}, self.strangers(['sda'], ('iqn.x', 300)))
         self.assertEqual({}, self.strangers(['sda'], ('iqn.x', 0x4000 | 300)))
 
+    def test_what_leads_there_or_may(self):
+        self.session('sda', 3, 'iqn.x')
+        self.session('sdb', 0x4000 | 3, 'iqn.y')
+        self.port('sdc', 3, '500140', '500100')
+        self.path('sdd', 'x', '2:0:0:3')
+        self.path('sde', 'session77', '2:0:0:3')
+        self.tree.disk('nvme0n1')
+        for leads, found in (([('IQN.x', 3)], ['sda', 'sde']), ([('iqn.y', 3)], ['sdb', 'sde']),
+                             # Another port may be one of the same array.
+                             ([('500149', 3)], ['sdc', 'sde']), ([('iqn.x', 4)], []),
+                             ([('iqn.x', 3), ('iqn.y', 0x4003)], ['sda', 'sdb', 'sde'])):
+            self.assertEqual(found, address.leading_to(self.tree.sysfs, leads), leads)
+
     def test_what_is_no_scsi_disk_or_gone(self):
         self.tree.disk('nvme0n1')
         self.assertEqual({}, self.strangers(['nvme0n1', 'sdz'], ('iqn.x', 3)))

@@ -183,9 +183,19 @@ class TestGuestFacts(hosts.TwoHosts):
         self.endpoint = endpoint.Endpoint(self.dst.participant)
 
     def test_it_is_what_the_host_says(self):
-        self.dst.participant.guest_facts = {cases.UUID: {'disks': []}}.__getitem__
+        self.dst.participant.guest_facts = lambda uuid, leads: {(cases.UUID, None): {'disks': []}}[
+            uuid, leads]
         self.assertEqual({'disks': []}, self.endpoint.guest_facts({}, cases.UUID, later='x'))
         self.assertRaises(exceptions.MigsafeError, self.endpoint.guest_facts, {}, '../x')
+
+    def test_where_an_attachment_leads(self):
+        self.dst.participant.guest_facts = lambda uuid, leads: {'devices': leads}
+        self.assertEqual({'devices': [('iqn.x', 5)]},
+                         self.endpoint.guest_facts({}, cases.UUID, leads=[['iqn.x', 5]]))
+        for leads in ('x', {}, [5], [['x']], [['x', '5']], [['x', True]], [['', 5]], [[5, 5]],
+                      [['x' * 9999, 5]], [['x', 5]] * 999):
+            self.assertRaises(exceptions.MigsafeError, self.endpoint.guest_facts, {}, cases.UUID,
+                              leads=leads)
 
     def test_the_guests_that_run(self):
         self.dst.participant.guests = lambda: ['x'] * 6000
@@ -194,7 +204,7 @@ class TestGuestFacts(hosts.TwoHosts):
 
     def test_a_journal_that_does_not_answer(self):
         """That nothing is open in it would be taken for settled."""
-        self.dst.participant.guest_facts = lambda uuid: {}
+        self.dst.participant.guest_facts = lambda uuid, leads: {}
         with mock.patch.object(self.dst.participant.journal, 'check_answered',
                                side_effect=exceptions.JournalUnavailable('away')):
             self.assertRaises(exceptions.JournalUnavailable, self.endpoint.guest_facts, {},

@@ -41,6 +41,7 @@ class Case(unittest.TestCase):
         super().setUp()
         objects.register_all()
         self.paths = {'sdb': address.Address('iqn.x', 5), 'sdc': address.Address('iqn.y', 5)}
+        self.waiting = {}
         sysfs = guest_facts.sysfs
         for kind, name, made in (
                 (sysfs, 'kernel_name', {'/dev/dm-3': 'dm-3', '/dev/sdb': 'sdb'}.get),
@@ -50,7 +51,7 @@ class Case(unittest.TestCase):
             patch.start()
             self.addCleanup(patch.stop)
 
-    def said(self, state=GuestState.HERE):
+    def said(self, state=GuestState.HERE, leads=None):
         """The answer, as it goes over the bus."""
         domain = config.LibvirtConfigGuest()
         domain.parse_str(XML)
@@ -62,7 +63,9 @@ class Case(unittest.TestCase):
         guests = types.SimpleNamespace(evidence=lambda uuid: HostEvidence('node13', state))
         journal = types.SimpleNamespace(unsettled_for_instance=lambda uuid: [])
         return word.parse('node13', json.loads(json.dumps(
-            guest_facts.of_guest(driver, journal, guests, UUID))))
+            guest_facts.of_guest(types.SimpleNamespace(
+                driver=driver, _waiting_live_migrations=self.waiting),
+                journal, guests, UUID, leads))))
 
     def test_a_map_and_an_image(self):
         found = self.said()
@@ -72,6 +75,17 @@ class Case(unittest.TestCase):
         self.assertEqual(('/dev/dm-3', 'iqn.z'),
                          (found.disk('root').path, found.connector['initiator']))
         self.assertEqual(2, len(found.disks))
+
+    def test_disks_that_lead_where_an_attachment_leads(self):
+        with mock.patch.object(guest_facts.sysfs.Sysfs, 'names', lambda _self: set(self.paths)):
+            for leads, found in ((None, None), ([], ()), ([('iqn.x', 5)], ('sdb',)),
+                                 ([('iqn.x', 6)], ())):
+                self.assertEqual(found, self.said(GuestState.ABSENT, leads).devices, leads)
+
+    def test_a_migration_that_waits(self):
+        self.assertIs(False, self.said().waiting)
+        self.waiting[UUID] = (None, None)
+        self.assertIs(True, self.said().waiting)
 
     def test_the_guests_that_run(self):
         made = [types.SimpleNamespace(uuid=name, get_power_state=lambda _host, state=state: state)
