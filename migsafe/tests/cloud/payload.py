@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+import shutil
 import tarfile
 import tempfile
 
@@ -120,11 +121,12 @@ def tar(found: Files, trees: dict[str, pathlib.Path]) -> bytes:
 def installed() -> pathlib.Path:
     """migsafe as a deployer installs it: a wheel of this tree, put into a directory by pip."""
     target = places.part('wheel') / 'installed'
+    shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:
         processes.run(str(places.BIN / 'python'), '-m', 'pip', 'wheel', '--quiet', '--no-deps',
                       '--no-build-isolation', '--wheel-dir', name, str(REPOSITORY))
         processes.run(str(places.BIN / 'python'), '-m', 'pip', 'install', '--quiet', '--no-deps',
-                      '--upgrade', '--target', str(target),
+                      '--target', str(target),
                       *map(str, pathlib.Path(name).glob('*.whl')))
     for script in (target / 'bin').iterdir():
         script.write_text('\n'.join(['#!/usr/bin/python3',
