@@ -44,6 +44,8 @@ class Guarded:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        #: what the service says of itself; None where it leaves that to the connection
+        self._enforced: bool | None = kwargs.get('enforce_multipath')
         scsi: linuxscsi.LinuxSCSI = self._linuxscsi  # type: ignore[has-type]
         # exchanging the class keeps the state that os-brick gave this object
         scsi.__class__ = connectors_scsi.guarded(type(scsi), self.policy)
@@ -160,8 +162,14 @@ class Guarded:
         return guard_policy.wanted(properties, self.policy.guard.host)
 
     def _wants_map(self, properties: dict[str, Any]) -> bool:
-        return bool(getattr(self, 'use_multipath', False)
-                    and properties.get('enforce_multipath'))
+        """Whether multipath is enforced.
+
+        Nova gives each connector its [libvirt] volume_enforce_multipath. What comes back with a
+        connection is True for every volume of Nova, whatever that says (get_volume_connector).
+        """
+        enforced = self._enforced
+        return bool(getattr(self, 'use_multipath', False) and (
+            properties.get('enforce_multipath') if enforced is None else enforced))
 
     def _give_back(self, properties: dict[str, Any], info: Any, before: set[str]) -> str:
         """Disconnect what has come.

@@ -42,14 +42,14 @@ class LeftClaims:
     """Reads them, once after each start of nova-compute, a page in each round."""
 
     def __init__(self) -> None:
-        self._since = timeutils.utcnow() - WINDOW
+        self._since = timeutils.utcnow(with_timezone=True) - WINDOW
         self._read: str | None = None
         self._next: str | None = None
         #: whether all were read and dealt with
         self.over = False
 
     def page(self, host: str, wanted: Callable[[str], bool]) -> list[Migrating]:
-        """The next ones, the same again until :meth:`done` was called.
+        """The next ones, the newest first, and the same again until :meth:`done` was called.
 
         One that is completed is of an instance that is not on the host any more; one that is on
         record as going on, which is its ``task`` then, of one that is on the destination; one
@@ -63,15 +63,17 @@ class LeftClaims:
         try:
             page = list(objects.MigrationList.get_by_filters(
                 context, {'source_compute': host, 'migration_type': LIVE_MIGRATION,
-                          'status': [COMPLETED, *ENDED, *GOING_ON],
-                          'changes-since': self._since},
-                sort_keys=['id'], sort_dirs=['asc'], limit=PAGE, marker=self._read))
+                          'status': [COMPLETED, *ENDED, *GOING_ON]},
+                sort_keys=['id'], sort_dirs=['desc'], limit=PAGE, marker=self._read))
         except exception.MarkerNotFound:
             # It was archived meanwhile.
             self._read = None
             return []
-        self._next = page[-1].uuid if len(page) == PAGE else ''
-        found = [one for one in page if wanted(one.uuid)]
+        # NOTE: Nova's own filter of the time is for its API alone: a time that goes to a conductor
+        # arrives there as text, and is refused.
+        recent = [one for one in page if one.created_at >= self._since]
+        self._next = page[-1].uuid if len(recent) == PAGE else ''
+        found = [one for one in recent if wanted(one.uuid)]
         now = _hosts(context, sorted({one.instance_uuid for one in found}))
         return [_left(one) for one in found
                 if _left_behind(one, host, now.get(one.instance_uuid))]

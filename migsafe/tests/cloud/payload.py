@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+import shutil
 import tarfile
 import tempfile
 
@@ -34,6 +35,9 @@ LIBVIRTD = ('listen_tls = 0\nlisten_tcp = 1\nauth_tcp = "none"\nauth_unix_rw = "
             'host_uuid = "77000000-0000-4000-8000-0000000000{:02d}"\n')
 QEMU = ('user = "root"\ngroup = "root"\nsecurity_driver = "none"\ncgroup_controllers = []\n'
         'namespaces = []\nstdio_handler = "file"\nremember_owner = 0\n')
+#: lvcreate asks before it wipes the boot sector of the volume that was there before.
+LVM = ('devices {\n    global_filter = [ %s ]\n}\n'
+       'allocation {\n    wipe_signatures_when_zeroing_new_lvs = 0\n}\n')
 MULTIPATH = ('defaults {\n    find_multipaths no\n    user_friendly_names no\n}\n'
              'blacklist {\n    devnode "^vd"\n}\n')
 SSHD = ('PermitRootLogin prohibit-password\nUsePAM no\nUseDNS no\nMaxSessions 100\n'
@@ -85,7 +89,7 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
         put('opt/cloud/rootwrap.py', (HERE / 'guest' / 'rootwrap.py').read_bytes())
         for part in ('forker.py', 'places.py'):
             put(f'opt/cloud/{part}', (STORAGE / part).read_bytes())
-    put('etc/lvm/lvmlocal.conf', 'devices {\n    global_filter = [ %s ]\n}\n' % (
+    put('etc/lvm/lvmlocal.conf', LVM % (
         '"r|/dev/vd|"' if role == 'compute' else '"a|^/dev/vdb$|", "r|.*|"'))
     return found
 
@@ -117,11 +121,12 @@ def tar(found: Files, trees: dict[str, pathlib.Path]) -> bytes:
 def installed() -> pathlib.Path:
     """migsafe as a deployer installs it: a wheel of this tree, put into a directory by pip."""
     target = places.part('wheel') / 'installed'
+    shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:
         processes.run(str(places.BIN / 'python'), '-m', 'pip', 'wheel', '--quiet', '--no-deps',
                       '--no-build-isolation', '--wheel-dir', name, str(REPOSITORY))
         processes.run(str(places.BIN / 'python'), '-m', 'pip', 'install', '--quiet', '--no-deps',
-                      '--upgrade', '--target', str(target),
+                      '--target', str(target),
                       *map(str, pathlib.Path(name).glob('*.whl')))
     for script in (target / 'bin').iterdir():
         script.write_text('\n'.join(['#!/usr/bin/python3',

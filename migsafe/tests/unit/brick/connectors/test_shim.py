@@ -557,6 +557,18 @@ class ConnectTest(ConnectCase):
         self.connector.connect_volume(properties)
         self.assertEqual([test_questions.NAA], properties[policy.KEY])
 
+    def test_what_the_service_says_of_itself_enforces_multipath(self):
+        """Of what comes back with a connection, Nova makes that True for every volume."""
+        for said, refused in (({'enforce_multipath': False}, False),
+                              ({'enforce_multipath': True}, True), ({}, True)):
+            self.connector = connector.InitiatorConnector.factory(
+                'ISCSI', 'sudo', use_multipath=True, **said)
+            properties = {**PROPS, 'enforce_multipath': True}
+            if refused:
+                self.assertRaises(refusals.NotMultipath, self.connector.connect_volume, properties)
+            else:
+                self.connector.connect_volume(properties)
+
     def test_identity_that_is_known_stays(self):
         properties = {**PROPS, policy.KEY: [test_questions.NAA, 'serial.x']}
         self.connector.connect_volume(properties)
