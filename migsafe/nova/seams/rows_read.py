@@ -12,8 +12,7 @@
 """The rows of volumes that Nova reads while another host of a migration is away.
 
 An operation that needs no more than its own host goes on then, and that other host may write rows
-up to the moment at which they are read, and later. So what was read is looked at, and not only what
-stood there before.
+up to the moment at which they are read, and later. So it is what was read that is looked at.
 """
 
 from __future__ import annotations
