@@ -16,8 +16,8 @@
 An armed laboratory with real Nova: so many guests fail to migrate while Cinder refuses to delete
 any attachment, so that each leaves a transaction on hold. Then Cinder works again, and one pass
 settles them all, each by evidence from both hosts and by reading everything back. Memory must
-not grow with their number, and nova-compute must answer meanwhile. To boot a guest and to let it fail
-takes about a second of a processor each, and is not measured.
+not grow with their number, and nova-compute must answer meanwhile. To boot a guest and to let its
+migration fail takes about a second of a processor, and is not measured.
 """
 
 import argparse
@@ -166,8 +166,8 @@ def main():
     import nova.conf
 
     from migsafe.replay.lab import lab as lab_lab
-    # NOTE: when a guest boots Nova asks Placement for every other one on the host, which its driver
-    # needs for vGPUs alone; with 1,000 of them that takes hours.
+    # NOTE: when a guest boots Nova asks Placement for every other one on the host, which its
+    # driver needs for vGPUs alone; with 1,000 of them that takes hours.
     with lab_lab.Lab(armed=True) as lab, mock.patch(
             f'{REPORT}.get_allocations_for_provider_tree', return_value={}):
         for quota in ('instances', 'cores', 'ram'):
