@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.resources import base
+from migsafe.resources import base, stopped_guest
+from migsafe.text import shell
 from migsafe.transaction.clients import InstanceRow
 from migsafe.transaction.move import MIGRATING, Move, Point
 from migsafe.transaction.residue import Residue
@@ -39,7 +40,7 @@ class InstanceRecord(base.Resource):
 
     name = 'instance_record'
     commit_points = (Point.RECORDS, Point.DONE)
-    revert_points = (Point.RECORDS, Point.DONE)
+    revert_points = (Point.RECORDS, Point.DEVICES, Point.DONE)
 
     def capture(self, subject: Subject) -> dict[str, Any]:
         return {'': {'host': subject.instance.host,
@@ -56,6 +57,8 @@ class InstanceRecord(base.Resource):
     def _act(self, move: Move, point: Point) -> None:
         if point is Point.RECORDS:
             self._host(move)
+        elif point is Point.DEVICES:
+            stopped_guest.go_on(move, self.name)
         else:
             self._done(move)
 
@@ -69,7 +72,7 @@ class InstanceRecord(base.Resource):
             move.clients.records.to_host(move.tx, move.winner)
 
     def _done(self, move: Move) -> None:
-        kinds = {r.kind for r in self.inspect(move)}
+        kinds = {r.kind for r in self._records(move)}
         if 'R6' in kinds:
             with move.effect(self.name, 'instance_release', ''):
                 self._release(move)
@@ -117,6 +120,14 @@ class InstanceRecord(base.Resource):
         return str(state) if state and state != 'error' else None
 
     def inspect(self, move: Move) -> list[Residue]:
+        found = self._records(move)
+        if stopped_guest.stopped(move):
+            found.append(self._residue('R6', move, (
+                'the migration, which is over, has stopped the guest, and it does not go on; '
+                f'`virsh resume {shell(move.tx.instance_uuid)}` there says why')))
+        return found
+
+    def _records(self, move: Move) -> list[Residue]:
         found = []
         now = move.clients.records.instance(move.tx.instance_uuid)
         if now is not None and not (move.superseded or move.freed):

@@ -250,6 +250,18 @@ class Guests(Protocol):
     def evidence(self, instance_uuid: str) -> HostEvidence:
         """What this host's libvirt says of the guest."""
 
+    def stopped(self, instance_uuid: str) -> bool:
+        """Whether a migration away from here, or its failure, has left the guest stopped.
+
+        :raises Exception: the hypervisor does not say
+        """
+
+    def resume(self, instance_uuid: str) -> None:
+        """Let a guest run on that is stopped.
+
+        :raises Exception: it does not
+        """
+
 
 class Peer(Protocol):
     """The plugin on another host."""

@@ -112,6 +112,20 @@ class Engine:
                                ALONE if alone else (Point.DEVICES, Point.DONE), resources,
                                self._clients.records.later(tx))
 
+    def right_here(self, tx: Transaction, told: verdict.Verdict) -> bool:
+        """Whether the guest is on this host and all of it here is as a verdict says; nothing is
+        changed.
+
+        :param told: what the other host, which leads, has journalled and not settled yet
+        """
+        history = self.history(tx)
+        evidence = self.witness.gather(tx, history)
+        decision = verdict.stand(told, evidence)
+        if decision.verdict is verdict.Verdict.HOLD:
+            return False
+        move = self._move(tx, history, evidence, decision, self._clients.records.later(tx))
+        return self._read_back(move, self._resources)[1]
+
     def settle(self, tx: Transaction, *, silent: str = '',
                points: Iterable[Point] = tuple(Point)) -> closing.Outcome:
         """One attempt to bring a transaction to an end.
@@ -184,9 +198,7 @@ class Engine:
                    points: tuple[Point, ...], resources: Sequence[base.Resource],
                    later: Sequence[OtherMove]) -> closing.Outcome:
         local_only = len(resources) < len(self._resources)
-        move = Move(tx, history, decision, evidence, self._host,
-                       self._journal, self._clients,
-                       self._clients.records.instance(tx.instance_uuid), later)
+        move = self._move(tx, history, evidence, decision, later)
         if decision.verdict is verdict.Verdict.HOLD:
             wrong = third_host.put_right(move, self._resources, self._call)
             self._closer.postpone(tx, decision.reason)
@@ -200,6 +212,11 @@ class Engine:
         if Point.DONE in points:
             self._closer.close(move, outcome, local_only)
         return outcome
+
+    def _move(self, tx: Transaction, history: transaction_history.History, evidence: Evidence,
+              decision: verdict.Decision, later: Sequence[OtherMove]) -> Move:
+        return Move(tx, history, decision, evidence, self._host, self._journal, self._clients,
+                    self._clients.records.instance(tx.instance_uuid), later)
 
     def _bring(self, move: Move, points: tuple[Point, ...], resources: Sequence[base.Resource],
                local_only: bool) -> closing.Outcome:
@@ -217,17 +234,28 @@ class Engine:
                 rows_wrong |= move.rows_wrong or point is Point.RECORDS and bool(found)
                 failed.update(found)
         held: dict[tuple[str, str], str] = {}
-        elsewhere = Point.DONE in points and not rows_wrong and move.well_here
-        for resource in resources if Point.DONE in points else ():
-            left, unseen = self._inspect(resource, move)
-            held |= unseen | {(resource.name, f'{r.kind} {r.key}'): str(r) for r in left}
-            elsewhere &= not unseen and all(r.only_of(move.loser) for r in left)
+        elsewhere = False
+        if Point.DONE in points:
+            held, elsewhere = self._read_back(move, resources)
+            elsewhere &= not rows_wrong
         # Short of the end nothing was read back that could speak for a step that failed.
         held = closing.merge(held, failed) if Point.DONE in points else failed
         return closing.Outcome(move.decision.verdict, held,
                           dict(move.kept), rows_wrong, elsewhere=elsewhere,
                           unarmed=elsewhere and bool(held) and move.unarmed,
                           unwritten=frozenset(move.unwritten))
+
+    def _read_back(self, move: Move, resources: Sequence[base.Resource]
+                   ) -> tuple[dict[tuple[str, str], str], bool]:
+        """What is not as it should be, and whether the guest is here and all of that is on the
+        other host."""
+        held, elsewhere = {}, move.well_here
+        for resource in resources:
+            left, unseen = self._inspect(resource, move)
+            held.update(unseen)
+            held.update({(resource.name, f'{r.kind} {r.key}'): str(r) for r in left})
+            elsewhere &= not unseen and all(r.only_of(move.loser) for r in left)
+        return held, elsewhere
 
     def _at(self, resources: Sequence[base.Resource], move: Move,
             point: Point) -> list[base.Resource]:

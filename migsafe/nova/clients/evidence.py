@@ -32,7 +32,7 @@ NOSTATE, RUNNING, BLOCKED, PAUSED, SHUTDOWN, SHUTOFF, CRASHED, SUSPENDED = \
     range(8)
 RUNNING_POSTCOPY, RUNNING_POSTCOPY_FAILED = 10, 11
 PAUSED_MIGRATION, PAUSED_STARTING_UP = 2, 11
-PAUSED_POSTCOPY, PAUSED_POSTCOPY_FAILED = 12, 13
+PAUSED_POSTCOPY, PAUSED_POSTCOPY_FAILED, PAUSED_API_ERROR = 12, 13, 14
 SHUTOFF_MIGRATED = 4
 
 #: (state, reason) -> what it means; (state, None) is for all other reasons.
@@ -56,6 +56,10 @@ STATES: dict[tuple[int, int | None], G] = {
 }
 #: virDomainJobType: BOUNDED and UNBOUNDED are jobs that are being worked on.
 ACTIVE_JOBS = frozenset((1, 2))
+#: How libvirt calls a guest that was stopped for its migration, by itself or by a suspend in the
+#: middle of it, and one that it could not let run again when that had failed, in newer versions. A
+#: guest that its user has paused before is none of them.
+STOPPED = frozenset(((PAUSED, PAUSED_MIGRATION), (PAUSED, PAUSED_API_ERROR)))
 
 
 def guest_state(state: int, reason: int) -> GuestState:
@@ -125,6 +129,15 @@ class Guests:
         return HostEvidence(
             host, guest, job=job, boot_id=boot_id(),
             detail=f'libvirt state {state} reason {reason}')
+
+    def stopped(self, instance_uuid: str) -> bool:
+        domain = self._domain(instance_uuid)
+        # What is coming in is stopped as well; of that libvirt tells no job.
+        return domain is not None and tuple(domain.state(0)[:2]) in STOPPED \
+            and domain.jobStats()['type'] not in ACTIVE_JOBS
+
+    def resume(self, instance_uuid: str) -> None:
+        self._domain(instance_uuid).resume()
 
     def _domain(self, instance_uuid: str) -> Any:
         connection = self._manager.driver._host.get_connection()

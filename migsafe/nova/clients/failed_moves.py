@@ -19,6 +19,7 @@ destination's port bindings stay then, and nobody looks at the instance again.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ from nova import exception, objects
 from nova.compute import instance_actions, power_state, vm_states
 from oslo_log import log as logging
 
-from migsafe.nova.clients.orphans import Migrating
+from migsafe.nova.clients.orphans import PAGE, Migrating
 from migsafe.text import masked
 from migsafe.transaction.clients import LIVE_MIGRATION
 
@@ -55,23 +56,41 @@ class FailedMoves:
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
+        #: instance -> when it was written to last, and what that has shown
+        self._known: dict[str, tuple[datetime.datetime | None, Failed | None]] = {}
 
     def instances(self, host: str, wanted: Callable[[str], bool]) -> Iterator[Failed]:
         """Those of a host that nothing has happened to since.
 
+        All are listed by one query. What that does not tell is asked of an instance once, and
+        again when its record was written since, as whatever brings it into this state does: of a
+        page of them in each round.
+
         :param wanted: whether a migration is of interest, by its uuid; no more is asked of another
         """
         context = nova_context.get_admin_context()
-        for instance in objects.InstanceList.get_by_filters(
-                context, {'host': host, 'vm_state': vm_states.ERROR, 'deleted': False},
-                expected_attrs=[]):
-            last = max(objects.MigrationList.get_by_filters(context, {
-                'instance_uuid': instance.uuid}), key=lambda m: m.id, default=None)
-            if instance.task_state is None and last is not None and wanted(last.uuid) \
-                    and _has_failed(last, host) and _was_last(context, instance) \
-                    and _runs(self._manager, instance):
-                yield Failed(instance.uuid, last.updated_at or last.created_at, last.uuid, last.id,
-                             last.status, last.dest_compute or '')
+        listed = {one.uuid: one for one in objects.InstanceList.get_by_filters(
+            context, {'host': host, 'vm_state': vm_states.ERROR, 'deleted': False},
+            expected_attrs=[]) if one.task_state is None}
+        self._known = {uuid: found for uuid, found in self._known.items()
+                       if uuid in listed and listed[uuid].updated_at == found[0]}
+        unknown = [one for uuid, one in listed.items() if uuid not in self._known]
+        for one in unknown[:PAGE]:
+            self._known[one.uuid] = one.updated_at, _failed(context, one, host)
+        for uuid, (_at, failed) in self._known.items():
+            if failed is not None and wanted(str(failed.migration_uuid)) \
+                    and _runs(self._manager, listed[uuid]) and _was_last(context, listed[uuid]):
+                yield failed
+
+
+def _failed(context: Any, instance: Any, host: str) -> Failed | None:
+    """Its last migration, if that was a live one from this host that failed."""
+    last = max(objects.MigrationList.get_by_filters(context, {
+        'instance_uuid': instance.uuid}), key=lambda m: m.id, default=None)
+    if last is None or not _has_failed(last, host) or not _was_last(context, instance):
+        return None
+    return Failed(instance.uuid, last.updated_at or last.created_at, last.uuid, last.id,
+                  last.status, last.dest_compute or '')
 
 
 def _has_failed(migration: Any, host: str) -> bool:

@@ -168,6 +168,18 @@ class Participant:
             return Outcome(Verdict.HOLD, {('transaction', ''): why})
         return self._follow(tx, source['verdict'])
 
+    def right_here(self, tx: Transaction) -> bool:
+        """Whether the guest has come here and all of it here is right, though its source, which
+        has decided so and leads, is not done yet; what waits for this host alone may go on.
+
+        :raises Exception: when the journal, Nova's database or libvirt cannot be asked
+        """
+        if tx.role != DESTINATION or not tx.source_host:
+            return False
+        source = self.clients.peer.describe(tx.source_host, tx.uuid)
+        return source is not None and source['verdict'] == Verdict.COMMIT.value \
+            and not source['live'] and self.engine.right_here(tx, Verdict.COMMIT)
+
     def _unheard(self, tx: Transaction) -> Outcome:
         """The source says nothing. It may have decided and not be able to say so now; or it has
         no migsafe, and its Nova settles what is not this host's own."""

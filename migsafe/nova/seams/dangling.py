@@ -23,12 +23,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from nova import context as nova_context
-from nova import exception, objects
+from nova import objects
 from oslo_log import log as logging
 
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, left
+from migsafe.nova.seams import effects, rows_read
 from migsafe.text import masked, shell
 from migsafe.transaction import fenced
 from migsafe.transaction.clients import LIVE_MIGRATION
@@ -49,23 +49,10 @@ def delete_dangling_bdms(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> 
     call = effects.arguments(wrapped, args, kwargs)
     instance, bdms = call['instance'], call['bdms']
     named = {bdm.attachment_id for bdm in bdms if bdm.attachment_id}
-    _of_this_host(participant, instance, [
+    rows_read.check(participant, instance, 'reboot', [
         bdm.attachment_id for bdm in bdms if bdm.is_volume and bdm.volume_id])
     return wrapped.__func__(_Manager(manager, _Volumes(
         manager.volume_api, participant, instance, named)), *args, **kwargs)
-
-
-def _of_this_host(participant: Participant, instance: Any,
-                  attachments: list[str | None]) -> None:
-    """A reboot goes on while another host is away. These rows are what it reads."""
-    try:
-        if not participant.journal.unsettled_for_instance(instance.uuid):
-            return
-        reason = left.unproven(participant, instance.uuid, attachments)
-    except Exception as error:
-        reason = masked(error) if participant.conf.enforce else None
-    if reason:
-        raise faults.discreet(exception.NovaException(f'reboot refused: {reason}'), 'reboot')
 
 
 class _Through:

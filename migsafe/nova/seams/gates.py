@@ -20,6 +20,7 @@ local journal. Here are those that need more than a refusal; all others are in
 from __future__ import annotations
 
 import contextlib
+import enum
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,17 +40,28 @@ _BUT_A_REBOOT = ('. All of it is right on this host: `openstack server reboot --
                  'possible, and starts a guest that is shut off')
 
 
-def blocked(participant: Participant, instance_uuid: str, *, here: bool = False,
-            stays: bool = False) -> str | None:
+class Waits(enum.Enum):
+    """What an operation waits for, while a live migration of its instance is not settled."""
+
+    #: until it is: the instance leaves this host, or comes here, or is deleted
+    BOTH = 'both hosts'
+    #: for both, but not for another host that answers that it has no migsafe and so will never
+    #: settle anything: the instance stays here, and its rows and attachments change
+    ARMED = 'both hosts, if both have migsafe'
+    #: for this host, which has the guest and of which all was read back and is right: the guest is
+    #: started or reconnected here, and nothing that the other host has is touched
+    HERE = 'this host'
+
+
+def blocked(participant: Participant, instance_uuid: str,
+            waits: Waits = Waits.BOTH) -> str | None:
     """Why an operation on this instance has to wait; None if it need not.
 
-    :param here: whether it needs no more than that all is right on this host
-    :param stays: whether it leaves the instance on this host; then it does not wait for another
-        one that answers that it has no migsafe
+    :param waits: what it waits for
     :raises JournalError: when the journal cannot be read
     """
     for tx in participant.journal.unsettled_for_instance(instance_uuid):
-        reason = _unsettled(participant, tx, here, stays)
+        reason = _unsettled(participant, tx, waits)
         if reason:
             return (
                 f'live migration {tx.uuid} of instance {instance_uuid} from '
@@ -60,16 +72,18 @@ def blocked(participant: Participant, instance_uuid: str, *, here: bool = False,
     return None
 
 
-def _unsettled(participant: Participant, tx: Transaction, here: bool,
-               stays: bool) -> str | None:
+def _unsettled(participant: Participant, tx: Transaction, waits: Waits) -> str | None:
     if participant.attempts.live(tx.uuid):
         return 'it is still going on'
     outcome = participant.settle(tx)
     if outcome is None:
         return 'it is being settled at this moment'
-    if outcome.clean or outcome.elsewhere and (here or stays and outcome.unarmed):
+    if outcome.clean or waits is Waits.ARMED and outcome.unarmed:
         return None
-    return '; '.join(outcome.held.values()) + (_BUT_A_REBOOT if outcome.elsewhere else '')
+    here = outcome.elsewhere or participant.right_here(tx)
+    if here and waits is Waits.HERE:
+        return None
+    return '; '.join(outcome.held.values()) + (_BUT_A_REBOOT if here else '')
 
 
 def reason_of(participant: Participant, instance_uuid: str) -> str | None:
@@ -81,13 +95,13 @@ def reason_of(participant: Participant, instance_uuid: str) -> str | None:
 
 def settle_first(participant: Participant, instance: Any,
                  bdms: Iterable[Any] = (), *, under_lock: bool,
-                 here: bool = False, stays: bool = False) -> str | None:
+                 waits: Waits = Waits.BOTH) -> str | None:
     """Settle what is unsettled, and bring what Nova has read up to date.
 
     :param bdms: volume rows that Nova read before this; after settlement
         they may name another host's LUNs
     :param under_lock: whether Nova holds the instance's lock
-    :param here, stays: see :func:`blocked`
+    :param waits: what the operation waits for
     :returns: why the operation must not go on; None if it may
     """
     lock = (instance_lock.held(instance.uuid) if under_lock
@@ -99,7 +113,7 @@ def settle_first(participant: Participant, instance: Any,
                                                     instance.uuid):
                     volume_rows.reread(participant, instance.uuid, bdms)
                 return None
-            reason = blocked(participant, instance.uuid, here=here, stays=stays)
+            reason = blocked(participant, instance.uuid, waits)
             reason = reason or _moved(participant, instance)
             if reason is None:
                 volume_rows.reread(participant, instance.uuid, bdms)
@@ -141,7 +155,8 @@ def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
     reason = settle_first(participant, call['instance'], [call['bdm']],
-                          under_lock=True, stays=True) or moved_away(participant, call['instance'])
+                          under_lock=True, waits=Waits.ARMED) \
+        or moved_away(participant, call['instance'])
     if reason:
         manager.volume_api.roll_detaching(call['context'],
                                           call['bdm'].volume_id)

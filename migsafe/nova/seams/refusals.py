@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
@@ -30,7 +31,7 @@ from oslo_log import log as logging
 
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, evacuation, faults, gates, left, rebuild
+from migsafe.nova.seams import effects, evacuation, faults, gates, left, rebuild, rows_read
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -144,8 +145,7 @@ class Gate:
     :param under_lock: whether Nova holds the instance's lock
     :param bdms: the argument with rows that were read before
     :param when: (argument, value) with which alone it is meant
-    :param here: whether it may be done while only the other host is not settled
-    :param stays: whether it leaves the instance on this host, see :func:`gates.blocked`
+    :param waits: what it waits for while a migration is not settled
     :param further: what else may speak against it, once nothing here is unsettled
     :param unknown: what it means that this cannot be looked at
     :param around: what holds while it is carried out
@@ -156,8 +156,7 @@ class Gate:
     under_lock: bool = False
     bdms: str = ''
     when: tuple[str, Any] | None = None
-    here: bool = False
-    stays: bool = False
+    waits: gates.Waits = gates.Waits.BOTH
     further: Callable[[Participant, Any], str | None] = left.refusal
     unknown: Callable[[Participant, Any, Exception], str | None] = _refused_by_enforce
     around: Callable[[Participant, Any], AbstractContextManager[None]] = _plain
@@ -173,7 +172,7 @@ class Gate:
             return wrapped(*args, **kwargs)
         reason = gates.settle_first(
             participant, call['instance'], call.get(self.bdms) or (),
-            under_lock=self.under_lock, here=self.here, stays=self.stays) \
+            under_lock=self.under_lock, waits=self.waits) \
             or self._further(participant, call['instance'])
         if reason:
             self.refuse(manager, call, faults.discreet(exception.NovaException(
@@ -188,18 +187,24 @@ class Gate:
             return self.unknown(participant, instance, error)
 
 
+def _on_this_host(operation: str, method: str = '') -> Gate:
+    """A guest is started from its rows, which are looked at once more when Nova has read them; a
+    reboot looks before it deletes attachments, see :mod:`migsafe.nova.seams.dangling`.
+
+    :param method: the RPC method that is wrapped, if it is one
+    """
+    return Gate(operation, _at_the_door(method) if method else _plainly, waits=gates.Waits.HERE,
+                further=left.starting, around=functools.partial(rows_read.during, operation))
+
+
 #: ComputeManager's method -> its leading parameters and its gate.
 GATES: dict[str, tuple[str, Gate]] = {
     '_reboot_instance': (
-        'context instance', Gate('reboot', under_lock=True, here=True,
+        'context instance', Gate('reboot', under_lock=True, waits=gates.Waits.HERE,
                                  further=left.starting)),
-    '_power_on': ('context instance', Gate('start', stays=True, further=left.starting)),
-    'resume_instance': (
-        'context instance', Gate('resume', _at_the_door('resume_instance'), stays=True,
-                                 further=left.starting)),
-    'rescue_instance': (
-        'context instance', Gate('rescue', _at_the_door('rescue_instance'), stays=True,
-                                 further=left.starting)),
+    '_power_on': ('context instance', _on_this_host('start')),
+    'resume_instance': ('context instance', _on_this_host('resume', 'resume_instance')),
+    'rescue_instance': ('context instance', _on_this_host('rescue', 'rescue_instance')),
     '_shelve_instance': (
         'context instance', Gate('shelve', under_lock=True)),
     '_shelve_offload_instance': (
@@ -222,7 +227,8 @@ GATES: dict[str, tuple[str, Gate]] = {
         'context instance orig_image_ref image_ref injected_files new_pass '
         'orig_sys_metadata bdms recreate',
         Gate('rebuild', _at_the_door('rebuild_instance', _image_back),
-             bdms='bdms', when=('recreate', False), stays=True, further=left.starting)),
+             bdms='bdms', when=('recreate', False), waits=gates.Waits.ARMED,
+             further=left.starting)),
     '_do_rebuild_instance_with_claim': (
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',

@@ -43,6 +43,7 @@ from migsafe.nova.seams import (
     preflight,
     preparation,
     refusals,
+    rows_read,
     service,
     source,
     stale_guests,
@@ -133,6 +134,7 @@ SEAMS: tuple[Seam, ...] = (
       for method, (parameters, gate) in refusals.GATES.items()),
     _manager('_detach_volume', 'context bdm instance', gates.detach),
     _manager('_delete_instance', 'context instance bdms', gates.delete),
+    _manager('_get_instance_block_device_info', 'context instance', rows_read.block_device_info),
     _manager('_delete_dangling_bdms', 'context instance bdms', dangling.delete_dangling_bdms),
     _manager('_init_volume_connection', 'context new_volume old_volume_id connector bdm '
              'new_attachment_id mountpoint', swap.init_volume_connection),

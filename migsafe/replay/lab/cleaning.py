@@ -38,6 +38,7 @@ def everything(stack: lab_stack.Stack) -> None:
         connection._secrets.clear()
         connection.jobs.clear()
         connection.next_verdict = 'complete'
+        connection.cannot_resume = False
     for kernel in parts.kernels.values():
         kernel.devices.clear()
         kernel.held.clear()

@@ -99,8 +99,13 @@ class Domain(fakelibvirt.Domain):
     @property
     def incoming(self) -> bool:
         """Whether this is the receiving half of a migration, or what one left behind."""
-        return bool(self._state == fakelibvirt.VIR_DOMAIN_PAUSED
+        return bool(self._state == fakelibvirt.VIR_DOMAIN_PAUSED and self._job is None
                     and self._reason == lab_job.PAUSED_MIGRATION)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is paused, by whomever."""
+        return bool(self._state == fakelibvirt.VIR_DOMAIN_PAUSED)
 
     def state(self, flags: int = 0) -> list[int]:
         """[state, reason]"""
@@ -186,14 +191,29 @@ class Domain(fakelibvirt.Domain):
         self._effect('undefine', forget)
 
     def suspend(self) -> None:
+        """libvirt knows one in the middle of a migration for a part of that."""
         def pause() -> None:
-            self._state, self._reason = fakelibvirt.VIR_DOMAIN_PAUSED, lab_job.PAUSED_USER
+            migrates = self._job is not None and not self._job.over
+            self._state = fakelibvirt.VIR_DOMAIN_PAUSED
+            self._reason = lab_job.PAUSED_MIGRATION if migrates else lab_job.PAUSED_USER
         self._effect('suspend', pause)
 
     def resume(self) -> None:
         def run() -> None:
             self._state, self._reason = fakelibvirt.VIR_DOMAIN_RUNNING, lab_job.RUNNING_BOOTED
         self._effect('resume', run)
+
+    def _restore(self, before: int) -> None:
+        """What libvirt does when a migration has failed: a guest that ran before it runs again.
+
+        :param before: its state when the migration began
+        """
+        if (before, self._state) == (fakelibvirt.VIR_DOMAIN_RUNNING,
+                                     fakelibvirt.VIR_DOMAIN_PAUSED):
+            self._state, self._reason = (
+                (fakelibvirt.VIR_DOMAIN_PAUSED, lab_job.PAUSED_API_ERROR)
+                if self._connection.cannot_resume else
+                (fakelibvirt.VIR_DOMAIN_RUNNING, lab_job.RUNNING_MIGRATION_CANCELED))
 
     def attachDeviceFlags(self, xml: str, flags: int) -> None:
         def attach() -> None:
@@ -247,7 +267,8 @@ class Domain(fakelibvirt.Domain):
     def _migrate(self, dconnuri: str, params: dict[str, Any], flags: int) -> None:
         peer = self._connection.peer(dconnuri)
         incoming = peer.receive(params['destination_xml'])
-        job = self._job = self._connection.new_job()
+        before, job = self._state, self._connection.new_job()
+        self._job = job
         try:
             verdict = job.wait()
             if verdict == 'complete':
@@ -255,6 +276,7 @@ class Domain(fakelibvirt.Domain):
                 return
             if verdict in lab_job.ENDS:
                 self._die(lab_job.ENDS[verdict])
+            self._restore(before)
             if verdict != lab_job.OUTLIVED:
                 peer.drop(incoming)
         finally:

@@ -40,6 +40,8 @@ class Connection(fakelibvirt.Connection):
         self.jobs: list[lab_job.Job] = []
         self.ended: list[str] = []
         self.next_verdict = 'complete'
+        #: whether a guest cannot be let run again after a migration that has failed
+        self.cannot_resume = False
         self.on_removed: Callable[[str, str | None], None] = lambda guest, alias: None
         kernel.opened = self._opened
 

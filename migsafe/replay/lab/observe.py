@@ -34,7 +34,7 @@ KINDS = {
     'R3': 'export or Cinder attachment for a host that does not run the guest',
     'R4': 'device on a host that does not run the guest',
     'R5': 'instance.host is not where the guest runs',
-    'R6': 'instance stuck in migrating, or in ERROR though the guest is well',
+    'R6': 'instance stuck in migrating, in ERROR though the guest is well, or its guest stopped',
     'R7': 'Placement allocation of the wrong host',
     'R8': 'port binding of the wrong host',
     'R9': "device whose disk is not its volume's",
@@ -98,6 +98,11 @@ class Observer:
         """The hosts whose hypervisor executes the guest."""
         return [h for h, c in self._parts.connections.items()
                 for d in c._vms.values() if d.UUIDString() == self._uuid and d.runs]
+
+    def _stopped(self) -> bool:
+        """Whether a hypervisor has the guest, and it does not run."""
+        return any(d.runs and d.stopped for c in self._parts.connections.values()
+                   for d in c._vms.values() if d.UUIDString() == self._uuid)
 
     def _off_on(self) -> str | None:
         """The host of a guest that is off: where its domain is, if that is one host alone."""
@@ -189,6 +194,8 @@ class Observer:
                                  instance.host))
         if instance.task_state is not None:
             found.append(Residue('R6', f'task_state is {instance.task_state}'))
+        if self._stopped() and instance.vm_state == 'active':
+            found.append(Residue('R6', 'the guest is stopped'))
         if running and instance.vm_state == 'error':
             found.append(Residue('R6', 'vm_state is error though the guest runs'))
         return found

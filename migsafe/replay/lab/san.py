@@ -83,7 +83,8 @@ class Array:
     def __init__(self, iqn: str, portal: str, free: dict[str, tuple[int, ...]]) -> None:
         self.iqn = iqn
         self.portal = portal
-        self._free = free
+        self._free = dict(free)
+        self._luns = LUNS
         self.order: dict[str, int] = {}
         self.exports: dict[tuple[str, str], Export] = {}
 
@@ -117,12 +118,18 @@ class Array:
         del self.exports[host, volume_id]
         return True
 
+    def widen(self, count: int) -> None:
+        """Hand out so many more numbers for each host, of which another host has none."""
+        for host in self._free:
+            self._free[host] += tuple(range(self._luns, self._luns + count))
+            self._luns += count
+
     def leads_to(self, host: str, lun: int) -> str | None:
         """The volume behind a LUN number on a host now, a stranger's included."""
         for export in self.exports.values():
             if (export.host, export.lun) == (host, lun):
                 return export.volume_id
-        if lun in self._free[host] or not 0 <= lun < LUNS:
+        if lun in self._free[host] or not 0 <= lun < self._luns:
             return None
         return self.stranger(host, lun)
 

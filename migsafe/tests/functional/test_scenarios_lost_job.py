@@ -20,11 +20,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from nova.conf import CONF
 
 from migsafe.replay.lab import job as lab_job
 from migsafe.replay.lab import observe
+from migsafe.resources import stopped_guest
 from migsafe.tests.functional import scenarios
 from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
 
@@ -35,10 +37,12 @@ HOUR = 3600 * 1000
 
 class TestLostJob(scenarios.ScenarioTest):
 
-    def lost(self, then: Callable[[Any, lab_job.Job], None], takes_up: bool = True) -> Any:
+    def lost(self, then: Callable[[Any, lab_job.Job], None], takes_up: bool = True,
+             paused: bool = False) -> Any:
         """A guest whose transfer is lost, and what happens then.
 
         :param takes_up: whether recovery looks at it after the start
+        :param paused: whether Nova had stopped the guest before, to have it completed by force
         """
         server = self.guest()
 
@@ -48,6 +52,9 @@ class TestLostJob(scenarios.ScenarioTest):
             self.lab.world.rule = None
             job, = self.lab.parts.connections[SOURCE].jobs
             job.polls = FOR_EVER
+            if paused:
+                self.domain(server).suspend()
+                self.assertTrue(self.paused())
             try:
                 with self.lab.world.entered(None):
                     self.assertTrue(self.lab.restart(SOURCE, meanwhile=True))
@@ -73,8 +80,24 @@ class TestLostJob(scenarios.ScenarioTest):
         assert held is not None
         return held.migrations[-1]
 
+    def domain(self, server: Any) -> Any:
+        """The guest's on the source."""
+        return next(domain for domain in self.lab.parts.connections[SOURCE]._vms.values()
+                    if domain.UUIDString() == server.uuid)
+
+    def cancelled(self, server: Any, job: lab_job.Job) -> None:
+        """Its migration is over by Nova's record, and libvirt's job goes on until somebody ends
+        it."""
+        migration = self.migration(server)
+        with self.lab.world.looking():
+            migration.status = 'cancelled'
+            migration.save()
+        self.lab.recover_one(SOURCE)
+        self.until(lambda: job.over)
+        self.assertEqual('cancel', job.verdict)
+
     def paused(self) -> bool:
-        return any(domain.state() == [3, lab_job.PAUSED_USER]
+        return any(domain.state() == [3, lab_job.PAUSED_MIGRATION]
                    for domain in self.lab.parts.connections[SOURCE]._vms.values())
 
     def until(self, true: Callable[[], bool]) -> None:
@@ -142,6 +165,32 @@ class TestLostJob(scenarios.ScenarioTest):
             self.until(lambda: job.over)
             self.assertEqual('cancel', job.verdict)
         self.assertClean(self.lost(then, takes_up=False), SOURCE)
+
+    def test_paused_and_it_completes(self):
+        def then(server, job):
+            job.release()
+            self.until(lambda: job.over)
+        server = self.lost(then, paused=True)
+        self.assertClean(server, DESTINATION)
+
+    def test_paused_and_nobody_wants_it(self):
+        self.assertClean(self.lost(self.cancelled, takes_up=False, paused=True), SOURCE)
+
+    def cannot_resume(self) -> Any:
+        self.lab.parts.connections[SOURCE].cannot_resume = True
+        return self.lost(self.cancelled, takes_up=False, paused=True)
+
+    def test_paused_and_libvirt_could_not_let_it_run_again(self):
+        server = self.cannot_resume()
+        self.assertClean(server, SOURCE)
+        self.assertEqual([1, lab_job.RUNNING_BOOTED], self.domain(server).state())
+
+    def test_control_it_would_stay_stopped(self):
+        with mock.patch.object(stopped_guest, 'stopped', return_value=False):
+            server = self.cannot_resume()
+        self.assertEqual({'R6'}, self.kinds(server))
+        self.assertEqual([3, lab_job.PAUSED_API_ERROR], self.domain(server).state())
+        self.assertEqual([], self.transactions(SOURCE))
 
     def test_control_without_recovery_it_goes_on(self):
         def then(server, job):

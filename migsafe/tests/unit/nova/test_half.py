@@ -23,7 +23,7 @@ from oslo_utils import timeutils
 from migsafe import exceptions
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import recovery, registry, release
-from migsafe.nova.seams import destination, gates, preparation, refusals, unarmed_destination
+from migsafe.nova.seams import destination, gates, preparation, unarmed_destination
 from migsafe.resources import unarmed_loser
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
@@ -308,20 +308,15 @@ class TestSourceOnly(hosts.TwoHosts):
         self.assertEqual((0, False), (self.asked(), outcome.unarmed))
 
     def test_operations_here_need_not_wait_for_a_host_without_migsafe(self):
-        def blocked(**how):
-            return gates.blocked(self.src.participant, fake.INSTANCE, **how)
-        self.assertIsNone(blocked(stays=True))
+        def blocked(*waits):
+            return gates.blocked(self.src.participant, fake.INSTANCE, *waits)
+        self.assertIsNone(blocked(gates.Waits.ARMED))
         self.assertEqual('open', self.src.tx().state)
         # what moves the instance does: that host may still write
         self.assertIn('is not settled', blocked())
         self.src.bus.unarmed_hosts.clear()
         with self.away(DST):
-            self.assertIn('is not settled', blocked(stays=True))
-
-    def test_which_operations_stay(self):
-        self.assertEqual(
-            {'_power_on', 'resume_instance', 'rescue_instance', 'rebuild_instance'},
-            {method for method, (_parameters, gate) in refusals.GATES.items() if gate.stays})
+            self.assertIn('is not settled', blocked(gates.Waits.ARMED))
 
 
 class TestAnswered(hosts.TwoHosts):

@@ -81,7 +81,7 @@ class Calls:
 CHANGES = ('delete_attachment', 'terminate', 'to_host', 'release_task',
            'finish_migration', 'replace_connection', 'disconnect',
            'remove_directory', 'bind', 'unbind', 'move_allocations',
-           'delete_allocations', 'withdraw_allocations', 'peer.release', 'peer.let_go')
+           'delete_allocations', 'withdraw_allocations', 'peer.release', 'peer.let_go', 'resume')
 
 
 class Volumes:
@@ -318,6 +318,7 @@ class Guests:
         self.calls, self.host = calls, host
         self.state, self.job, self.later = G.HERE, False, None
         self.boot = 'boot-1'
+        self.is_stopped = False
 
     def evidence(self, instance_uuid):
         self.calls('evidence', self.host)
@@ -325,6 +326,13 @@ class Guests:
         if self.later is not None:
             self.state, self.later = self.later, None
         return found
+
+    def stopped(self, instance_uuid):
+        return self.is_stopped
+
+    def resume(self, instance_uuid):
+        self.calls('resume', self.host)
+        self.is_stopped = False
 
 
 class Peer:

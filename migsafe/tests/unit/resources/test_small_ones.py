@@ -312,6 +312,27 @@ class TestInstanceRecord(Case):
         self.assertEqual('completed', self.cloud.records.status)
         self.assertEqual([], self.resource.inspect(move))
 
+    def test_a_guest_that_the_migration_has_stopped_goes_on(self):
+        self.on(SRC, task_state=None)
+        self.cloud.guests.is_stopped = True
+        move = fake.move(self.cloud)
+        self.assertEqual(['R6'], self.kinds(self.resource, move))
+        self.resource.revert(move, P.DONE)
+        self.assertEqual([], self.cloud.calls.of('release_task'))
+        self.resource.revert(move, P.DEVICES)
+        self.assertEqual([('resume', SRC)], self.cloud.changes())
+        self.assertEqual([], self.resource.inspect(move))
+
+    def test_one_that_may_run_elsewhere_or_was_paused_stays_as_it_is(self):
+        self.cloud.guests.is_stopped = True
+        for destination in set(G) - NO_QEMU - {G.DEAD}:
+            self.resource.revert(fake.move(self.cloud, loser_guest=destination), P.DEVICES)
+        for state, host in (('paused', SRC), ('active', fake.THIRD)):
+            self.on(host, vm_state=state)
+            self.resource.revert(fake.move(self.cloud), P.DEVICES)
+        self.assertNotIn(P.DEVICES, self.resource.commit_points)
+        self.assertEqual([], self.cloud.changes())
+
     def test_abort_keeps_a_terminal_status(self):
         for status in instance_record.TERMINAL:
             self.cloud.records.status = status

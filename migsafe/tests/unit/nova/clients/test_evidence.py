@@ -86,13 +86,34 @@ class TestGuests(unittest.TestCase):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def evidence(self):
+    def guests(self):
         connection = types.SimpleNamespace(
             lookupByUUIDString=lambda uuid: self.lookup(uuid))
         host = types.SimpleNamespace(get_connection=lambda: connection)
         return evidence.Guests(types.SimpleNamespace(
-            host='node11', driver=types.SimpleNamespace(
-                _host=host))).evidence('uuid')
+            host='node11', driver=types.SimpleNamespace(_host=host)))
+
+    def evidence(self):
+        return self.guests().evidence('uuid')
+
+    def test_stopped_by_a_migration_that_is_over(self):
+        for name, (state, reasons) in STATES.items():
+            for reason in reasons:
+                self.domain.state = lambda flags, pair=[state, reason]: pair
+                self.assertEqual((state, reason) in {(3, 2), (3, 14)},
+                                 self.guests().stopped('uuid'), (name, reason))
+        self.domain.state = lambda flags: [3, 2]
+        self.domain.jobStats = lambda: {'type': 2}
+        self.assertFalse(self.guests().stopped('uuid'))
+        # a copy that is coming in
+        self.refuse(84)
+        self.assertRaises(LibvirtError, self.guests().stopped, 'uuid')
+
+    def test_stopped_without_a_domain(self):
+        def lookup(uuid):
+            raise LibvirtError(42)
+        self.lookup = lookup
+        self.assertFalse(self.guests().stopped('uuid'))
 
     def test_running(self):
         found = self.evidence()

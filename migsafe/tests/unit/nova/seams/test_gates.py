@@ -57,6 +57,9 @@ class Driver:
 
 
 REBOOT = refusals.GATES['_reboot_instance'][1]
+#: What starts a guest from its rows, or connects it anew: one rule for all of it.
+ON_THIS_HOST = {method: refusals.GATES[method][1] for method in (
+    '_reboot_instance', '_power_on', 'resume_instance', 'rescue_instance')}
 
 
 class Case(hosts.TwoHosts):
@@ -150,7 +153,7 @@ class TestRefusing(Case):
     def test_unsettled_is_refused_with_the_reason(self):
         self.held()
         for name, (gate, kind) in REFUSING.items():
-            if gate is REBOOT:
+            if gate in ON_THIS_HOST.values():
                 continue
             with self.subTest(name):
                 message = self.refused(gate, kind)
@@ -207,20 +210,35 @@ class TestRefusing(Case):
         self.assertFalse(instance_lock.holds(fake.INSTANCE))
 
 
-class TestRebootWhileTheOtherIsAway(Case):
-    """It needs no more than what is right here."""
+class TestWaits(unittest.TestCase):
+    def test_all_operations(self):
+        """By what it is about, and not by how it is called."""
+        found = {waits: {gate.operation for _parameters, gate in refusals.GATES.values()
+                         if gate.waits is waits} for waits in gates.Waits}
+        self.assertEqual({
+            gates.Waits.HERE: {'reboot', 'start', 'resume', 'rescue'},
+            gates.Waits.ARMED: {'rebuild'},
+            gates.Waits.BOTH: {'shelve', 'shelve offload', 'unshelve', 'resize', 'evacuation'},
+        }, found)
+
+
+class TestWhileTheOtherIsAway(Case):
+    """What is done on this host alone needs no more than what is right here."""
 
     def setUp(self):
         super().setUp()
         self.held()
 
     def assertRefused(self):
-        said = self.refused(REBOOT, exception.NovaException)
-        self.assertIn(fake.MIGRATION, said)
-        self.assertNotIn('server reboot --hard', said)
+        for gate in (REBOOT, ON_THIS_HOST['_power_on']):
+            said = self.refused(gate, exception.NovaException)
+            self.assertIn(fake.MIGRATION, said)
+            self.assertNotIn('server reboot --hard', said)
 
     def test_goes_on(self):
-        self.assertEqual('done', self.call(REBOOT))
+        for method, gate in ON_THIS_HOST.items():
+            with self.subTest(method):
+                self.assertEqual('done', self.call(gate))
         self.assertEqual(('open', 'ABORT'), self.src.verdict())
         # what may be in use there is as it was
         self.assertEqual({SRC: 2, DST: 2}, self.attachments())
@@ -262,6 +280,64 @@ class TestRebootWhileTheOtherIsAway(Case):
     def test_it_was_decided_that_the_other_has_it(self):
         self.src.journal.verdict(self.src.tx(), 'COMMIT', 'decided before')
         self.assertRefused()
+
+
+class TestWhileTheSourceIsNotDone(Case):
+    """The guest has come here, and its source has decided so and cannot end it yet."""
+
+    def setUp(self):
+        super().setUp()
+        registry.put(self.manager, self.dst.participant)
+        self.instance.host = DST
+        self.world.records.status = 'running'
+        self.break_off(G.ABSENT, G.HERE)
+        with mock.patch.object(self.src.cloud.directories, 'find',
+                               side_effect=OSError('stale file handle')):
+            self.src.settle()
+        self.assertEqual(('open', 'COMMIT'), self.src.verdict())
+
+    def test_goes_on(self):
+        for method, gate in ON_THIS_HOST.items():
+            with self.subTest(method):
+                self.assertEqual('done', self.call(gate))
+        self.assertEqual(('open', None), self.dst.verdict())
+        self.assertEqual([], self.dst.cloud.changes())
+
+    def assertRefused(self):
+        self.assertIn('is not settled', self.refused(REBOOT, exception.NovaException))
+
+    def test_the_source_is_at_work(self):
+        attempt = self.src.participant.attempt(fake.MIGRATION, fake.INSTANCE)
+        with self.src.participant.attempts.open(attempt):
+            self.assertRefused()
+
+    def test_what_is_not_right_here(self):
+        self.world.records.rows[fake.volume(1)] = VolumeRow(
+            2, fake.volume(1), fake.attachment(SRC, 1), fake.info(SRC, 1))
+        self.assertRefused()
+
+    def test_what_cannot_be_read_back(self):
+        with mock.patch.object(self.world.network, 'bindings',
+                               side_effect=TimeoutError('neutron')):
+            self.assertRefused()
+
+    def test_the_guest_is_not_here(self):
+        for state in set(G) - PRESENT:
+            self.dst.guests.state = state
+            self.assertRefused()
+
+    def test_a_copy_runs_on_the_source(self):
+        self.src.guests.state = G.HERE
+        self.assertRefused()
+
+    def test_the_source_has_decided_otherwise_or_nothing(self):
+        for verdict in ('HOLD', 'ABORT', None):
+            self.local = SRC
+            self.sql('UPDATE migsafe_transactions SET verdict = ?', verdict)
+            self.assertRefused()
+
+    def test_others_wait_and_name_the_reboot(self):
+        self.assertIn('server reboot --hard', self.refused(gates.detach, exception.NovaException))
 
 
 class ReportClient:
@@ -323,7 +399,7 @@ class TestRefusals(Case):
         """Else the rows are swapped with nobody's lock."""
         seen = set()
         for method, (_parameters, gate) in refusals.GATES.items():
-            def blocked(participant, uuid, method=method, **_how):
+            def blocked(_participant, uuid, _waits, method=method):
                 if instance_lock.holds(uuid):
                     seen.add(method)
                 return 'no'
