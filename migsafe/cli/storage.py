@@ -56,12 +56,14 @@ class Seen:
     :param volumes: backend -> those of the host
     :param open: backend -> in words, what it accepts of the host
     :param active: where the host was seen at work a moment ago
+    :param commands: of those of ``active`` that are counted, how many came so far
     :param maps: backends that take one volume away after the other
     """
 
     volumes: dict[str, list[str]]
     open: dict[str, list[str]]
     active: list[str]
+    commands: dict[str, int]
     maps: frozenset[str]
 
 
@@ -100,6 +102,8 @@ class Backends:
         return Seen({name: one['volumes'] for name, one in having.items()},
                     {name: one['open'] for name, one in having.items() if one['open']},
                     [text for one in having.values() for text in one['active']],
+                    {f'{text} in {name}': count for name, one in having.items()
+                     for text, count in one.get('commands', {}).items()},
                     frozenset(name for name, one in having.items() if one['maps']))
 
     def cut(self, host: str, seen: Seen) -> Seen:

@@ -43,11 +43,16 @@ class StorageFence(Fence):
 
 
 class StorageProbe(Probe):
-    """What the storage accepts of a host, and whether it was seen at work there."""
+    """What the storage accepts of a host, and whether it was seen at work there.
+
+    That commands of it were counted between two looks is a sign of life; that none were proves
+    nothing. A number that is smaller than before is one of another export.
+    """
 
     def __init__(self, site: Site, name: str) -> None:
         super().__init__(site, name)
         self._backends = storage.Backends(site.conf)
+        self._first: dict[str, dict[str, int]] = {}
 
     def look(self, host: str, instance_uuid: str) -> Sequence[Observation]:
         """Ask all backends."""
@@ -55,6 +60,10 @@ class StorageProbe(Probe):
             seen = self._backends.look(host)
         except storage.NothingSeen as error:
             return [self.saw(Sign.NOTHING, str(error))]
+        first = self._first.setdefault(host, seen.commands)
+        if grown := [f'{who}: {count - first[who]} commands more'
+                     for who, count in seen.commands.items() if count > first.get(who, count)]:
+            return [self.saw(Sign.WORKING, '; '.join(grown)[:400])]
         volumes = sum(map(len, seen.volumes.values()))
         if not seen.open:
             return [self.saw(Sign.CUT, f'{volumes} volume(s) in {", ".join(seen.volumes)}')]

@@ -46,7 +46,7 @@ class HadByOthers(exceptions.MigsafeError):
 def look(guard: Any, host: str) -> dict[str, Any]:
     """What the array accepts of a host.
 
-    :returns: ``volumes`` of this backend that it has; ``open`` and ``active`` as in
+    :returns: ``volumes`` of this backend that it has; ``open``, ``active`` and ``commands`` as in
         :class:`Reach`; ``elsewhere``, the backends that have more of its volumes; ``maps``,
         whether the array can take away one volume after the other
     :raises CannotBeSeen: that cannot be told
@@ -56,7 +56,7 @@ def look(guard: Any, host: str) -> dict[str, Any]:
     volumes = sorted(own.keys() | {row.resource for row in _rows(guard, host)})
     reach = _reach(guard, host, volumes, False)
     return {'backend': guard.backend, 'maps': guard.inspector.maps, 'volumes': volumes,
-            'open': list(reach.open), 'active': list(reach.active),
+            'open': list(reach.open), 'active': list(reach.active), 'commands': reach.commands,
             'elsewhere': sorted({place['cluster_name'] or place['host'].partition('#')[0]
                                  for volume, place in places.items() if volume not in own})}
 
@@ -84,7 +84,8 @@ def _reach(guard: Any, host: str, volumes: Sequence[str], carry_out: bool) -> Re
     if guard.inspector.maps:
         each = [_mapped(guard, host, subject) for subject in subjects]
         return Reach(tuple(text for one in each for text in one.open),
-                     tuple(text for one in each for text in one.active))
+                     tuple(text for one in each for text in one.active),
+                     {name: count for one in each for name, count in one.commands.items()})
     for subject in subjects:
         _refuse_if_shared(host, subject)
     reach = guard.inspector.shut_out(subjects, carry_out) if subjects else Reach()
@@ -105,10 +106,11 @@ def _mapped(guard: Any, host: str, subject: Any) -> Reach:
     names = attachments.lower(name for peer in peers for name in peer.initiators)
     open_ = [f'{thing.id} is mapped to {mapping}' for mapping in found
              if any(mappings.is_to(inspector, mapping, peer) is not False for peer in peers)]
+    having = {f'{writer.who} has {thing.id} open': writer.commands for writer in opened or ()
+              if open_ and writer.initiators & names}
     return Reach(tuple(open_) or tuple(
         f'{row} is {row.state}: {row.error}' for row in rows if row.state != 'gone'),
-        tuple(f'{writer.who} has {thing.id} open' for writer in opened or ()
-              if open_ and writer.initiators & names))
+        tuple(having), {who: count for who, count in having.items() if count is not None})
 
 
 def _refuse_if_shared(host: str, subject: Any) -> None:

@@ -62,9 +62,11 @@ class TestStorage(base.BaseTestCase):
         return storage_plugins.StorageFence(self.conf, 'storage').fence('cn3')
 
     def look(self):
-        found, = storage_plugins.StorageProbe(
-            Site(self.conf, None, None), 'storage').look('cn3', '')
+        found, = self.probe().look('cn3', '')
         return found
+
+    def probe(self):
+        return storage_plugins.StorageProbe(Site(self.conf, None, None), 'storage')
 
     def test_each_volume_by_itself(self):
         self.assertEqual('n@a accepts nothing of its 2 volume(s)', self.fence())
@@ -105,6 +107,31 @@ class TestStorage(base.BaseTestCase):
         self.assertEqual((Sign.OPENED, 'client.7 watches'), (self.look().sign, self.look().detail))
         self.fence()
         self.assertEqual((Sign.CUT, '2 volume(s) in n@a'), (self.look().sign, self.look().detail))
+
+    def test_commands_between_two_looks(self):
+        made, service = self.probe(), self.services['n@a']
+
+        def sign(**commands):
+            service.more['commands'] = commands
+            found, = made.look('cn3', '')
+            return found.sign
+        self.assertEqual(Sign.NOTHING, sign(one=7, two=9))
+        self.assertEqual(Sign.NOTHING, sign(one=7, two=9))
+        # made again, gone, and one more of which nothing was known
+        self.assertEqual(Sign.NOTHING, sign(one=3, three=2 ** 64))
+        self.assertEqual(Sign.WORKING, sign(one=3, two=10))
+        # whatever is open by then
+        service.open = dict.fromkeys(service.open, '')
+        self.assertEqual(Sign.WORKING, sign(two=2 ** 64))
+        self.assertEqual(Sign.CUT, sign(two=9))
+        self.assertRaises(TypeError, sign, two='10')
+
+    def test_commands_of_one_host_only(self):
+        made, service = self.probe(), self.services['n@a']
+        service.more['commands'] = {'one': 7}
+        made.look('cn3', '')
+        made._first['cn4'], service.more['commands'] = made._first.pop('cn3'), {'one': 8}
+        self.assertEqual(Sign.NOTHING, made.look('cn3', '')[0].sign)
 
     def test_a_service_that_does_not_answer_is_no_answer(self):
         error = bus.Silent(service='n@b', seconds=1, bus='b', check='')
