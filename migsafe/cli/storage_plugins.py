@@ -35,9 +35,9 @@ class StorageFence(Fence):
 
     def fence(self, host: str) -> str:
         """Cut it off from each backend, and read back that it is."""
-        seen = self._backends.look(host)
+        seen = self._backends.look(host, self.addresses)
         if seen.open:
-            seen = self._backends.cut(host, seen)
+            seen = self._backends.cut(host, seen, self.addresses)
         return '; '.join(f'{name} accepts nothing of its {len(volumes)} volume(s)'
                          for name, volumes in seen.volumes.items())
 

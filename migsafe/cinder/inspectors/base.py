@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from migsafe import exceptions, masking
@@ -92,11 +92,13 @@ class Reach:
 
     :param open: ways that are open, in words; with none, nothing that the host writes arrives
     :param active: those through which it was seen at work a moment ago
+    :param others: clients that have the volumes open and are not known to be of that host
     :param commands: those of ``active`` of which the array counts the commands -> how many came
     """
 
     open: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     commands: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -148,10 +150,14 @@ class Inspector(abc.ABC):
     def writers(self, volume: Any) -> list[Writer] | None:
         """Who has the volume open now."""
 
-    def shut_out(self, volumes: Sequence[Any], carry_out: bool) -> Reach | None:
-        """Where nothing is mapped: keep out for good whoever has volumes of one host open.
+    def shut_out(self, volumes: Sequence[Any], addresses: Set[str], carry_out: bool
+                 ) -> Reach | None:
+        """Where nothing is mapped: keep out for good what one host has open of its volumes.
+
+        Nobody is kept out as long as a client is open that is not known to be of that host.
 
         :param volumes: all that are attached to that host, and to no other one
+        :param addresses: that are known to be of that host, as :mod:`ipaddress` writes them
         :param carry_out: do it; if not, only tell what is open
         :returns: what was read back; None: it cannot be done
         """

@@ -45,7 +45,7 @@ GIVEN, LIMIT = 3, 2
 STATES = {model.OFF: power.OFF, model.POWERED: power.ON}
 MACHINE = uuid.UUID('4c4c4544-0051-3310-8054-b4c04f4d3132')
 BMC = bmc.Bmc('host', 'https://x', 'x', 'x', MACHINE, confirmed=True)
-YES: Any = types.SimpleNamespace(fence=True, yes=True)
+YES: Any = types.SimpleNamespace(fence=True, yes=True, client_address=[])
 QUIET: Any = types.SimpleNamespace(say=lambda text: None)
 
 

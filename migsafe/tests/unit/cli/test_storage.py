@@ -27,12 +27,12 @@ class Service:
     """
 
     def __init__(self, name, open_, **more):
-        self.open, self.cuts, self.stuck = dict(open_), [], False
+        self.open, self.cuts, self.stuck, self.addresses = dict(open_), [], False, []
         self.more = {'backend': name, 'maps': True, 'volumes': list(open_), 'active': [],
                      'elsewhere': [], **more}
 
     def call(self, method, *, since, host, **arguments):
-        assert (since, host) == ('1.5', 'cn3')
+        assert (since, host, arguments.pop('addresses')) == ('1.5', 'cn3', self.addresses)
         if method == 'export_open':
             return {**self.more, 'open': [text for text in self.open.values() if text]}
         assert method == 'export_cut' and arguments['user']
@@ -86,6 +86,22 @@ class TestStorage(base.BaseTestCase):
         self.services['n@a'].stuck = True
         error = self.assertRaises(storage.StillOpen, self.fence)
         self.assertIn('still accepts v1 is mapped; v2 is mapped', str(error))
+
+    def test_somebody_else_may_have_them_open(self):
+        """Nothing is taken away anywhere."""
+        self.services['n@b'] = Service('n@b', {'v3': 'x'}, others=['the client at 10.0.0.9'])
+        error = self.assertRaises(storage.NotItsOwn, self.fence)
+        for word in ('the client at 10.0.0.9 in n@b', '--client-address ADDRESS'):
+            self.assertIn(word, str(error))
+        self.assertEqual([[], []], [one.cuts for one in self.services.values()])
+
+    def test_addresses_that_an_operator_gives(self):
+        made = storage_plugins.StorageFence(self.conf, 'storage')
+        made.addresses = ('10.0.0.9',)
+        for one in self.services.values():
+            one.addresses = ['10.0.0.9']
+        made.fence('cn3')
+        self.assertEqual([['v1'], ['v2']], self.services['n@a'].cuts)
 
     def test_one_more_backend(self):
         self.services['n@b'].more['elsewhere'] = ['n@a', 'n@c', 'cluster']
