@@ -20,14 +20,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from migsafe import exceptions
 from migsafe.cli import storage
+from migsafe.fencing.fence_log import FenceLog
 from migsafe.fencing.fences.base import Fence
 from migsafe.fencing.probes.base import Probe, Site
 from migsafe.fencing.signs import Observation, Sign
 
 
+class NeverSeenOpen(exceptions.MigsafeError):
+    """What says that there is nothing may not see what there is."""
+
+    message = ('Host %(host)s is not known to be cut off: the storage says that it accepts '
+               'nothing of it, and did not say before that it does; one that does not see what it '
+               'accepts says the same. Nothing was done. If somebody has cut it off, say so with '
+               '"openstack compute service set --down %(shell:host)s nova-compute".')
+
+
 class StorageFence(Fence):
-    """Has the storage accept nothing of a host any more."""
+    """Has the storage accept nothing of a host any more.
+
+    It counts only if the storage has said, within the hour before, that it accepts something: then
+    it does see this host. As the fences over a BMC, it keeps that in the log of fences.
+    """
 
     def __init__(self, conf: Any, name: str) -> None:
         super().__init__(conf, name)
@@ -36,8 +51,12 @@ class StorageFence(Fence):
     def fence(self, host: str) -> str:
         """Cut it off from each backend, and read back that it is."""
         seen = self._backends.look(host, self.addresses)
+        log = FenceLog(self.conf.state_path, self.conf.fence_limit)
         if seen.open:
+            log.add(host, 'open', fence=self.name)
             seen = self._backends.cut(host, seen, self.addresses)
+        if not log.has(host, 'open'):
+            raise NeverSeenOpen(host=host)
         return '; '.join(f'{name} accepts nothing of its {len(volumes)} volume(s)'
                          for name, volumes in seen.volumes.items())
 

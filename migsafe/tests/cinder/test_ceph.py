@@ -411,6 +411,7 @@ class TestStorage(test_commands.Commands, CephWorld):
         with cinder_rbd.RBDVolumeProxy(self.service.driver, self.volume.name) as image:
             rbd_guest.make_file_system(image)
         self.conf = types.SimpleNamespace(
+            state_path=self.useFixture(fixtures.TempDir()).path, fence_limit=2,
             cinder_conf=self.conf_file, storage_backends=['node@array'])
 
     def guest(self):

@@ -12,6 +12,7 @@
 import types
 from unittest import mock
 
+import fixtures
 from oslotest import base
 
 from migsafe import exceptions
@@ -47,6 +48,7 @@ class TestStorage(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.conf = types.SimpleNamespace(
+            state_path=self.useFixture(fixtures.TempDir()).path, fence_limit=2,
             cinder_conf='/etc/cinder/cinder.conf', storage_backends=['n@a', 'n@b', 'n@a'])
         self.services = {'n@a': Service('n@a', {'v1': 'v1 is mapped', 'v2': 'v2 is mapped'}),
                          'n@b': Service('n@b', {})}
@@ -81,6 +83,12 @@ class TestStorage(base.BaseTestCase):
         self.assertEqual('n@a accepts nothing of its 2 volume(s); n@b accepts nothing of its 2 '
                          'volume(s)', self.fence())
         self.assertEqual([['v3', 'v4']], self.services['n@b'].cuts)
+
+    def test_a_storage_that_has_never_said_that_it_accepts_anything(self):
+        self.services['n@a'].open = {'v1': '', 'v2': ''}
+        error = self.assertRaises(storage_plugins.NeverSeenOpen, self.fence)
+        self.assertIn('service set --down cn3 nova-compute', str(error))
+        self.assertEqual([], self.services['n@a'].cuts)
 
     def test_not_done(self):
         self.services['n@a'].stuck = True
