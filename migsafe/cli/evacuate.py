@@ -91,7 +91,7 @@ class Evacuate(base.Command):
             return
         if not parsed_args.fence:
             raise _not_proven(found, ' (or let it be fenced: --fence)')
-        made = host_fence.load(conf, parsed_args)
+        made = host_fence.load(conf, parsed_args, looks)
         host_fence.check(found)
         if not parsed_args.yes:
             self.confirm(host_fence.WARNING.format(

@@ -65,7 +65,8 @@ class HostFence(base.One):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Look, fence, look again, and return what came of it."""
         host, conf = parsed_args.fenced_host, self.conf
-        made, looks = load(conf.migsafe, parsed_args), checker.Checker(conf)
+        looks = checker.Checker(conf)
+        made = load(conf.migsafe, parsed_args, looks)
         before = looks.explain(host)
         check(before)
         if not parsed_args.yes:
@@ -90,8 +91,8 @@ def add_address(parser: argparse.ArgumentParser) -> None:
         'given several times, and counts beside those in the connectors of the host')
 
 
-def load(conf: Any, parsed_args: argparse.Namespace) -> list[Fence]:
-    """The fences, with what the operator says of the host.
+def load(conf: Any, parsed_args: argparse.Namespace, looks: checker.Checker) -> list[Fence]:
+    """The fences, with what the operator and Nova say of the host.
 
     :param conf: the options of [migsafe]
     :raises ConfigError: it names none, or one that cannot be used
@@ -99,6 +100,7 @@ def load(conf: Any, parsed_args: argparse.Namespace) -> list[Fence]:
     made = fences.load(conf)
     for one in made:
         one.addresses = parsed_args.client_address
+        one.with_other_disks = looks.services.with_other_disks
     return made
 
 

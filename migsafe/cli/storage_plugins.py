@@ -27,6 +27,9 @@ from migsafe.fencing.fences.base import Fence
 from migsafe.fencing.probes.base import Probe, Site
 from migsafe.fencing.signs import Observation, Sign
 
+#: Servers that are named.
+MOST = 5
+
 
 class NeverSeenOpen(exceptions.MigsafeError):
     """What says that there is nothing may not see what there is."""
@@ -35,6 +38,14 @@ class NeverSeenOpen(exceptions.MigsafeError):
                'nothing of it, and did not say before that it does; one that does not see what it '
                'accepts says the same. Nothing was done. If somebody has cut it off, say so with '
                '"openstack compute service set --down %(shell:host)s nova-compute".')
+
+
+class OtherDisks(exceptions.MigsafeError):
+    """What is cut off is not all of the host."""
+
+    message = ('Host %(host)s is not cut off from the storage: %(count)d of its servers have '
+               'disks that are no volumes of Cinder (%(servers)s), which it could go on to write. '
+               'Nothing was done. Switch it off.')
 
 
 class StorageFence(Fence):
@@ -50,6 +61,8 @@ class StorageFence(Fence):
 
     def fence(self, host: str) -> str:
         """Cut it off from each backend, and read back that it is."""
+        if others := self.with_other_disks(host):
+            raise OtherDisks(host=host, count=len(others), servers=', '.join(others[:MOST]))
         seen = self._backends.look(host, self.addresses)
         log = FenceLog(self.conf.state_path, self.conf.fence_limit)
         if seen.open:
@@ -66,6 +79,8 @@ class StorageProbe(Probe):
 
     That commands of it were counted between two looks is a sign of life; that none were proves
     nothing. A number that is smaller than before is one of another export.
+
+    That it is cut off is said only of servers of which all disks are volumes of Cinder.
     """
 
     def __init__(self, site: Site, name: str) -> None:
@@ -84,6 +99,11 @@ class StorageProbe(Probe):
                      for who, count in seen.commands.items() if count > first.get(who, count)]:
             return [self.saw(Sign.WORKING, '; '.join(grown)[:400])]
         volumes = sum(map(len, seen.volumes.values()))
+        others = [] if seen.open else [one for one in self.site.with_other_disks(host)
+                                       if instance_uuid in ('', one)]
+        if others:
+            return [self.saw(Sign.NOTHING, f'its volumes are cut off, and {len(others)} server(s) '
+                             f'have other disks: {", ".join(others[:MOST])}')]
         if not seen.open:
             return [self.saw(Sign.CUT, f'{volumes} volume(s) in {", ".join(seen.volumes)}')]
         if seen.active:

@@ -35,22 +35,15 @@ class CannotBeSeen(exceptions.MigsafeError):
                'section of the backend to one that can, or switch the host off.')
 
 
-class HadByOthers(exceptions.MigsafeError):
-    """Who is who among the clients is not known."""
-
-    message = ('Host %(host)s is not cut off from volume %(volume)s: %(others)s has it as well, '
-               'and the clients of this array cannot be told apart. Let the migration of its '
-               'instance end, or settle it; or switch the host off.')
-
-
 class NotItsOwn(exceptions.MigsafeError):
     """Somebody else may be cut off."""
 
     message = ('Host %(host)s is not cut off from the volumes of backend %(backend)s: %(others)s, '
-               'at an address that is not known to be of that host (%(known)s). Nothing was done. '
-               'If it is the address of %(host)s on the network of the storage, say so: '
+               'at an address that is not known to be of that host alone (%(known)s). Nothing was '
+               'done. If it is the address of %(host)s on the network of the storage, say so: '
                '--client-address ADDRESS. If it is somebody else, as a backup is, wait until that '
-               'has ended.')
+               'has ended. Of a volume that another host has as well, a client at an address of '
+               'neither host is the same: let its migration end.')
 
 
 def look(guard: Any, host: str, addresses: Set[str] = frozenset()) -> dict[str, Any]:
@@ -103,10 +96,17 @@ def _reach(guard: Any, host: str, volumes: Sequence[str], addresses: Set[str], c
         return Reach(tuple(text for one in each for text in one.open),
                      tuple(text for one in each for text in one.active),
                      commands={who: count for one in each for who, count in one.commands.items()})
-    for subject in subjects:
-        _refuse_if_shared(host, subject)
-    known = addresses | _addresses(host, subjects)
-    reach = guard.inspector.shut_out(subjects, known, carry_out) if subjects else Reach()
+    rows = {str(subject['id']): attachments.of_volume(str(subject['id'])) for subject in subjects}
+    known = addresses | _addresses(one for each in rows.values() for one in each
+                                   if one.host == host)
+    theirs = {volume: _addresses(one for one in each if one.host != host)
+              for volume, each in rows.items()}
+    # One that both are said to have says nothing of either.
+    both = known & frozenset().union(*theirs.values())
+    known -= both
+    reach = guard.inspector.shut_out(
+        [(subject, theirs[str(subject['id'])] - both) for subject in subjects], known,
+        carry_out) if subjects else Reach()
     if not isinstance(reach, Reach):
         raise CannotBeSeen(host=host, backend=guard.backend)
     if carry_out and reach.others:
@@ -115,11 +115,9 @@ def _reach(guard: Any, host: str, volumes: Sequence[str], addresses: Set[str], c
     return reach
 
 
-def _addresses(host: str, subjects: Iterable[Any]) -> frozenset[str]:
-    """Those that connectors of the host have given, for these volumes."""
-    return frozenset(one.address for subject in subjects
-                     for one in attachments.of_volume(str(subject['id']))
-                     if one.address and one.host == host)
+def _addresses(rows: Iterable[attachments.Attachment]) -> frozenset[str]:
+    """Those that connectors have given."""
+    return frozenset(one.address for one in rows if one.address)
 
 
 def _mapped(guard: Any, host: str, subject: Any) -> Reach:
@@ -140,13 +138,6 @@ def _mapped(guard: Any, host: str, subject: Any) -> Reach:
         f'{row} is {row.state}: {row.error}' for row in rows if row.state != 'gone'),
         tuple(having), commands={
             who: count for who, count in having.items() if count is not None})
-
-
-def _refuse_if_shared(host: str, subject: Any) -> None:
-    others = sorted({one.host or 'somebody' for one in attachments.of_volume(str(subject['id']))
-                     if one.has and one.host != host})
-    if others:
-        raise HadByOthers(host=host, volume=subject['id'], others=', '.join(others))
 
 
 def _rows(guard: Any, host: str) -> Iterable[Any]:

@@ -150,14 +150,15 @@ class Inspector(abc.ABC):
     def writers(self, volume: Any) -> list[Writer] | None:
         """Who has the volume open now."""
 
-    def shut_out(self, volumes: Sequence[Any], addresses: Set[str], carry_out: bool
-                 ) -> Reach | None:
+    def shut_out(self, volumes: Sequence[tuple[Any, Set[str]]], addresses: Set[str],
+                 carry_out: bool) -> Reach | None:
         """Where nothing is mapped: keep out for good what one host has open of its volumes.
 
-        Nobody is kept out as long as a client is open that is not known to be of that host.
+        Nobody is kept out as long as a client is open of which it is not known whose it is.
 
-        :param volumes: all that are attached to that host, and to no other one
-        :param addresses: that are known to be of that host, as :mod:`ipaddress` writes them
+        :param volumes: that are attached to that host; each with the addresses of other hosts that
+            have it as well, as :mod:`ipaddress` writes them
+        :param addresses: that are known to be of that host, and of none of the others
         :param carry_out: do it; if not, only tell what is open
         :returns: what was read back; None: it cannot be done
         """

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -31,6 +31,8 @@ class Fence(abc.ABC):
 
     #: What an operator says to be addresses of the host, where it is a client of the storage.
     addresses: Sequence[str] = ()
+    #: host -> its servers that have a disk which is no volume of Cinder
+    with_other_disks: Callable[[str], Sequence[str]] = staticmethod(lambda _host: ())
 
     def __init__(self, conf: Any, name: str) -> None:
         self.conf, self.name = conf, name

@@ -386,9 +386,15 @@ class TestCut(CephWorld):
         self.assertIn(again.address, self.look()['open'][0])
 
     def test_another_host_has_it_too(self):
-        self.attach(self.reserve(), world.NODE11)
-        error = self.assertRaises(cutting.HadByOthers, self.cut)
-        self.assertIn('node11', str(error))
+        """Its clients are left alone where its address tells them from those of the host."""
+        client = self.client()
+        self.attach(self.reserve(), {**world.NODE11, 'ip': '127.0.0.1'})
+        # said of both, it is nobody's
+        error = self.assertRaises(cutting.NotItsOwn, self.cut)
+        self.assertIn(client.address, str(error))
+        self.cut('172.24.9.13')
+        self.assertEqual([], self.look()['others'])
+        self.assertEqual('written', client.write(0, 'still-here'))
 
     def test_an_account_that_may_not(self):
         client = self.client()

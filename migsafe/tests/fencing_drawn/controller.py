@@ -46,6 +46,8 @@ STATES = {model.OFF: power.OFF, model.POWERED: power.ON}
 MACHINE = uuid.UUID('4c4c4544-0051-3310-8054-b4c04f4d3132')
 BMC = bmc.Bmc('host', 'https://x', 'x', 'x', MACHINE, confirmed=True)
 YES: Any = types.SimpleNamespace(fence=True, yes=True, client_address=[])
+#: All that it has are volumes.
+NOVA: Any = types.SimpleNamespace(with_other_disks=lambda _host: ())
 QUIET: Any = types.SimpleNamespace(say=lambda text: None)
 
 
@@ -66,6 +68,7 @@ class Run:
     given: int = 0
     cuts: int = 0
     twice: bool = False
+    services: ClassVar[Any] = NOVA
 
     def explain(self, *_asked: str) -> Judgement:
         """What is seen now, or after the fence."""

@@ -43,8 +43,8 @@ BMCS = ('true', 'true', 'true', 'dead', 'says-off', 'says-on', 'another-machine'
 #: the former; the former of a dead host, for long; nothing; the same as at first, and does not
 #: cut anything off; that it accepts nothing, whatever is true.
 STORAGES = (*('true',) * 6, 'idle', 'idle', 'lingers', 'mute', 'refuses', 'says-cut')
-#: Seconds for which it takes a host for one that has volumes open after that has died, and the same
-#: of one that lingers.
+#: Seconds for which it takes a host for one that has volumes open after that has died, and the
+#: same of one that lingers.
 LINGER, LONG = 30, 900
 #: The heartbeat on shared storage: as it is, a copy of before, one that somebody forges.
 BEATS = (*('true',) * 8, 'stale', 'forged')

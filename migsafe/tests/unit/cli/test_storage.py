@@ -84,6 +84,19 @@ class TestStorage(base.BaseTestCase):
                          'volume(s)', self.fence())
         self.assertEqual([['v3', 'v4']], self.services['n@b'].cuts)
 
+    def test_disks_that_are_no_volumes(self):
+        made = storage_plugins.StorageFence(self.conf, 'storage')
+        made.with_other_disks = {'cn3': ['uuid1', 'uuid2']}.get
+        error = self.assertRaises(storage_plugins.OtherDisks, made.fence, 'cn3')
+        self.assertIn('2 of its servers have disks that are no volumes of Cinder (uuid1, uuid2)',
+                      str(error))
+        self.assertEqual([], self.services['n@a'].cuts)
+        self.fence()
+        probe = storage_plugins.StorageProbe(
+            Site(self.conf, None, None, made.with_other_disks), 'storage')
+        for asked, sign in (('', Sign.NOTHING), ('uuid1', Sign.NOTHING), ('uuid3', Sign.CUT)):
+            self.assertEqual([sign], [one.sign for one in probe.look('cn3', asked)])
+
     def test_a_storage_that_has_never_said_that_it_accepts_anything(self):
         self.services['n@a'].open = {'v1': '', 'v2': ''}
         error = self.assertRaises(storage_plugins.NeverSeenOpen, self.fence)
