@@ -83,7 +83,7 @@ class TestEvacuated(Case):
         calls = []
         with mock.patch.object(autostart, 'settle', lambda *given: calls.append(given)):
             stale_guests.destroy_evacuated(
-                lambda context, node_cache: calls.append(1), self.manager, (None, {}), {})
+                lambda context, node_cache: calls.append(1) or {}, self.manager, (None, {}), {})
         (manager, host, instance), destroyed = calls
         self.assertEqual((self.manager, SRC, 1), (manager, host, destroyed))
         self.assertIsNotNone(instance(fake.INSTANCE))
