@@ -30,6 +30,8 @@ from migsafe.fencing.signs import Observation, Sign
 CLIENTS = '/proc/fs/nfsd/clients'
 #: Bytes of a file that are read, as what is needed stands at its begin; digits of a number.
 MOST, DIGITS = 4096, 18
+#: Seconds after which it is no sign of life that a client was heard.
+LATE = 60
 ADDRESS, RENEWED = 'address', 'seconds from last renew'
 
 
@@ -51,8 +53,8 @@ class Nfs(Probe):
         if not found:
             return [self.saw(Sign.NOTHING, f'{CLIENTS} has no client at an address of it')]
         age, address = min(found, key=lambda one: one[0])
-        return [self.saw(Sign.WORKING, f'the NFS client at {address} was heard {age} seconds ago',
-                         age=age)]
+        return [self.saw(Sign.WORKING if age <= LATE else Sign.NOTHING,
+                         f'the NFS client at {address} was heard {age} seconds ago')]
 
 
 def _addresses(name: str) -> Iterator[str]:
