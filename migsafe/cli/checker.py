@@ -47,7 +47,8 @@ class Checker:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self.services = compute_services.Services(conf, DATABASE)
         self._bus = bus.Bus(conf)
-        self.site = Site(conf.migsafe, self.services.record, self._ask)
+        self.site = Site(conf.migsafe, self.services.record, self._ask,
+                         self.services.with_other_disks)
         self._machines = Machines(conf.migsafe.state_path)
         #: host -> which machine it says that it is
         self._said: dict[str, str] = {}

@@ -39,6 +39,16 @@ _RUNS = sa.table('migrations', *map(sa.column, (
     'id', 'uuid', 'instance_uuid', 'status', 'source_compute', 'dest_compute', 'migration_type',
     'deleted')), sa.column('created_at', sa.DateTime))
 _OF = sa.table('instances', *map(sa.column, ('uuid', 'host', 'deleted')))
+_DISKS = sa.table('block_device_mapping', *map(sa.column, (
+    'instance_uuid', 'destination_type', 'deleted')))
+
+
+def _has(kind: str) -> Any:
+    """Whether an instance has a disk of a kind; Nova's are volume and local."""
+    return sa.exists().where(_DISKS.c.instance_uuid == _OF.c.uuid, _DISKS.c.deleted == 0,
+                             _DISKS.c.destination_type == kind)
+
+
 #: More live migrations than go on in a cell at the same time.
 MOST = 1000
 #: Live migrations that have not ended by their record, of instances that are where they began.
@@ -116,6 +126,15 @@ class Services:
             show.text(row.source_compute), show.text(row.dest_compute or ''),
             max(0.0, _since(row.created_at, timeutils.utcnow()) or 0.0), show.text(row.status))
             for row in self._rows_of(_GOING_ON)]
+
+    def with_other_disks(self, host: str) -> list[str]:
+        """The servers of a host that have a disk which is no volume of Cinder.
+
+        :raises NoHosts: the database cannot be read
+        """
+        return [show.text(row.uuid) for row in self._rows_of(sa.select(_OF.c.uuid).where(
+            _OF.c.host == host, _OF.c.deleted == 0,
+            sa.or_(_has('local'), sa.not_(_has('volume')))).order_by(_OF.c.uuid))]
 
     def _check_heartbeats(self) -> None:
         driver = self._conf.servicegroup_driver

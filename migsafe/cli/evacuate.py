@@ -18,7 +18,7 @@ from oslo_utils import uuidutils
 
 from migsafe import exceptions
 from migsafe.cli import base, checker, cloud, cloud_evacuation, codes, evacuating, host_fence, show
-from migsafe.fencing import fences, verdict
+from migsafe.fencing import verdict
 from migsafe.fencing.turns import Turns
 from migsafe.fencing.verdict import HostVerdict, Judgement
 from migsafe.preflight.facts import Server
@@ -55,6 +55,7 @@ class Evacuate(base.Command):
                             'not show that it lives')
         parser.add_argument('--yes', action='store_true', help='do not ask for the name of the '
                             'host before it is fenced')
+        host_fence.add_address(parser)
         parser.add_argument('--wait', type=int, default=WAIT, metavar='SECONDS', help='seconds '
                             'to watch (default: %(default)s)')
         parser.add_argument('--os-cloud', metavar='NAME', help='cloud of clouds.yaml; default: '
@@ -90,7 +91,7 @@ class Evacuate(base.Command):
             return
         if not parsed_args.fence:
             raise _not_proven(found, ' (or let it be fenced: --fence)')
-        made = fences.load(conf)
+        made = host_fence.load(conf, parsed_args, looks)
         host_fence.check(found)
         if not parsed_args.yes:
             self.confirm(host_fence.WARNING.format(

@@ -12,6 +12,7 @@
 """``migsafe host fence``: power off a host that is not known to live."""
 
 import argparse
+import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -58,12 +59,14 @@ class HostFence(base.One):
         parser.add_argument('fenced_host', metavar='HOST', help='as "openstack compute service '
                             'list" names it')
         parser.add_argument('--yes', action='store_true', help='do not ask for its name')
+        add_address(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], Any]:
         """Look, fence, look again, and return what came of it."""
         host, conf = parsed_args.fenced_host, self.conf
-        made, looks = fences.load(conf.migsafe), checker.Checker(conf)
+        looks = checker.Checker(conf)
+        made = load(conf.migsafe, parsed_args, looks)
         before = looks.explain(host)
         check(before)
         if not parsed_args.yes:
@@ -77,6 +80,28 @@ class HostFence(base.One):
                 (show.text(host), before.verdict.value,
                  '; '.join(f'{name}: {said}' for name, said in done.items()),
                  after.verdict.value, after.row.name, after.next or None))
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add what only an operator may know of the host."""
+    parser.add_argument(
+        '--client-address', action='append', default=[], metavar='ADDRESS',
+        type=lambda text: str(ipaddress.ip_address(text)),
+        help='address of the host on a network of the storage, for the fence "storage"; it can be '
+        'given several times, and counts beside those in the connectors of the host')
+
+
+def load(conf: Any, parsed_args: argparse.Namespace, looks: checker.Checker) -> list[Fence]:
+    """The fences, with what the operator and Nova say of the host.
+
+    :param conf: the options of [migsafe]
+    :raises ConfigError: it names none, or one that cannot be used
+    """
+    made = fences.load(conf)
+    for one in made:
+        one.addresses = parsed_args.client_address
+        one.with_other_disks = looks.services.with_other_disks
+    return made
 
 
 def carry_out(conf: Any, made: Iterable[Fence], host: str,

@@ -79,6 +79,10 @@ class FenceLog:
         finally:
             os.close(handle)
 
+    def has(self, host: str, what: str) -> bool:
+        """Whether a host has such a line of within a cycle."""
+        return host in self._lately(what)
+
     def add(self, host: str, what: str, **more: Any) -> None:
         """Add a line, and do not go on before it is on the disk."""
         line = jsonutils.dumps({'at': time.time(), 'host': host, 'what': what, **more})

@@ -46,6 +46,7 @@ class Sign(enum.Enum):
     REACHABLE = 'reachable'
     OPENED = 'has volumes open'
     HEARD = 'heartbeat of late'
+    WORKING = 'uses volumes'
     POWERED = 'power on'
     SILENT = 'silent'
     STALE = 'heartbeat stale'
@@ -64,6 +65,8 @@ MEANINGS: dict[Sign, tuple[Meaning, Strength, str]] = {
     Sign.REACHABLE: (A, Strength.HINT, 'something answers at its address'),
     Sign.OPENED: (A, Strength.HINT, 'a storage has a session of it; those of the dead linger'),
     Sign.HEARD: (A, Strength.HINT, 'Nova has a heartbeat of late; it may have died since'),
+    Sign.WORKING: (A, Strength.HINT, 'commands in its name arrive at a storage; whose they are '
+                   'is not proven'),
     Sign.POWERED: (A, Strength.HINT, 'its power is on; a host that hangs has power, too'),
     Sign.SILENT: (D, Strength.HINT, 'no answer in time; a partition looks the same'),
     Sign.STALE: (D, Strength.HINT, 'Nova has no heartbeat of late; a stopped service looks the '

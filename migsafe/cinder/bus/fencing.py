@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from oslo_log import log as logging
@@ -28,7 +29,7 @@ from migsafe.ledger.records import Thing
 LOG = logging.getLogger(__name__)
 
 USER_LIMIT = 100
-#: Volumes in one call; a host has fewer.
+#: Volumes, and addresses, in one call; a host has fewer.
 MOST = 10_000
 
 
@@ -96,12 +97,13 @@ class Fencing:
         return {'unmarked': count}
 
     @discreet
-    def export_open(self, context: Any, host: Any, **_later: Any) -> dict[str, Any]:
+    def export_open(self, context: Any, host: Any, addresses: Any = (),
+                    **_later: Any) -> dict[str, Any]:
         """What the array accepts of a host now, see :func:`cutting.look`."""
-        return cutting.look(self._guard, host_name(host))
+        return cutting.look(self._guard, host_name(host), _addresses(addresses))
 
     @discreet
-    def export_cut(self, context: Any, host: Any, user: Any, volumes: Any,
+    def export_cut(self, context: Any, host: Any, user: Any, volumes: Any, addresses: Any = (),
                    **_later: Any) -> dict[str, Any]:
         """Have the array accept nothing more of a host, whoever has its volumes attached.
 
@@ -109,14 +111,15 @@ class Fencing:
 
         :param user: who wants it
         :param volumes: of those that :meth:`export_open` has told
+        :param addresses: that are said to be of the host
         """
         host, guard = host_name(host), self._guard
-        wanted = _volumes(volumes)
+        wanted, known = _volumes(volumes), _addresses(addresses)
         if host in writers.own_names(guard.host):
             raise OwnHost(host=host)
         who = values.word('a host to be cut off', 'who wants it', user, USER_LIMIT, empty=False)
         LOG.warning('Operator %s cuts host %s off from %d volume(s)', who, host, len(wanted))
-        return {'open': cutting.cut(guard, host, wanted)}
+        return {'open': cutting.cut(guard, host, wanted, known)}
 
 
 def host_name(name: Any) -> str:
@@ -125,6 +128,12 @@ def host_name(name: Any) -> str:
     :raises JournalBadValue: it is none
     """
     return values.word('a host', 'its name', name, 255)
+
+
+def _addresses(given: Any) -> frozenset[str]:
+    if not isinstance(given, list | tuple) or len(given) > MOST:
+        raise ValueError(f'addresses must be a list of at most {MOST}')
+    return frozenset(str(ipaddress.ip_address(str(one))) for one in given)
 
 
 def _volumes(given: Any) -> list[str]:

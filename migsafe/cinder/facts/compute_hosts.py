@@ -18,9 +18,12 @@ from __future__ import annotations
 
 from cinder import context
 from cinder.compute import nova
+from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.text import masked
+
+LOG = logging.getLogger(__name__)
 
 #: The first version that tells ``forced_down``.
 MICROVERSION = '2.11'
@@ -56,6 +59,19 @@ def check(host: str) -> None:
         raise NovaSilent(host=host, reason=masked(error)) from None
     if said is False:
         raise NotSaid(host=host)
+
+
+def still(host: str) -> bool:
+    """Whether a mark that a host is fenced counts yet: what Nova says now, and not what it said.
+
+    :returns: False also if that is not known
+    """
+    try:
+        return declared(host) is not False
+    except Exception as error:
+        LOG.warning('Host %s is marked as fenced, and does not count as fenced, since Nova does '
+                    'not say whether it is: %s', host, masked(error))
+        return False
 
 
 def declared(host: str) -> bool | None:

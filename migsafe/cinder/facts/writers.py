@@ -21,7 +21,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from migsafe import exceptions
-from migsafe.cinder.facts import attachments, calls, mappings
+from migsafe.cinder.facts import attachments, calls, compute_hosts, mappings
 from migsafe.cinder.inspectors import Mapping, Writer
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -134,7 +134,8 @@ def others(facts: Known, exports: Iterable[records.Export], inspector: Any,
     for export in exports:
         if _seen_gone(facts, export, inspector):
             continue
-        if export.fenced and not any(row.explains(export) for row in facts.live):
+        if export.fenced and not any(row.explains(export) for row in facts.live) \
+                and compute_hosts.still(export.host):
             # NOTE: the array may be slow to take the mapping away.
             accounted |= attachments.lower(export.initiators)
             continue

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from migsafe import exceptions, masking
@@ -26,7 +26,7 @@ class BadAnswer(exceptions.MigsafeError):
     """An inspector says something that nothing can be compared with."""
 
     message = ('an inspector tells of %(what)s with %(found)s: initiators have to be a frozenset '
-               'of names in lower case, and everything else a text')
+               'of names in lower case, commands a number, and everything else a text')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +69,21 @@ class Writer:
     :param address: of its host on the network of the array, as :mod:`ipaddress` writes it
     :param cure: what an operator can do about it, a sentence or more; empty for what can be done
         about any export
+    :param commands: how many it has sent since it was given the volume; None if the array does
+        not count them
     """
 
     who: str
     initiators: frozenset[str] = frozenset()
     address: str = ''
     cure: str = ''
+    commands: int | None = None
 
     def __post_init__(self) -> None:
         """See :meth:`Mapping.__post_init__`."""
         _check('a writer', self.initiators, self.who, self.address, self.cure)
+        if self.commands is not None and (type(self.commands) is not int or self.commands < 0):
+            raise BadAnswer(what='a writer', found=f'the commands {ascii(self.commands)[:80]}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +92,14 @@ class Reach:
 
     :param open: ways that are open, in words; with none, nothing that the host writes arrives
     :param active: those through which it was seen at work a moment ago
+    :param others: clients that have the volumes open and are not known to be of that host
+    :param commands: those of ``active`` of which the array counts the commands -> how many came
     """
 
     open: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    commands: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def _check(what: str, initiators: object, *texts: object) -> None:
@@ -141,10 +150,15 @@ class Inspector(abc.ABC):
     def writers(self, volume: Any) -> list[Writer] | None:
         """Who has the volume open now."""
 
-    def shut_out(self, volumes: Sequence[Any], carry_out: bool) -> Reach | None:
-        """Where nothing is mapped: keep out for good whoever has volumes of one host open.
+    def shut_out(self, volumes: Sequence[tuple[Any, Set[str]]], addresses: Set[str],
+                 carry_out: bool) -> Reach | None:
+        """Where nothing is mapped: keep out for good what one host has open of its volumes.
 
-        :param volumes: all that are attached to that host, and to no other one
+        Nobody is kept out as long as a client is open of which it is not known whose it is.
+
+        :param volumes: that are attached to that host; each with the addresses of other hosts that
+            have it as well, as :mod:`ipaddress` writes them
+        :param addresses: that are known to be of that host, and of none of the others
         :param carry_out: do it; if not, only tell what is open
         :returns: what was read back; None: it cannot be done
         """

@@ -15,7 +15,8 @@ One target per volume, an ACL per initiator, always LUN 0. Everything is read th
 which cinder-rtstool uses as well, from configfs.
 
 Rules: the kernel's drivers/target/target_core_spc.c, spc_gen_naa_6h_vendor_specific(), for the
-identity that a host sees; cinder/cmd/rtstool.py for what Cinder makes.
+identity that a host sees; target_core_stat.c for what it counts; cinder/cmd/rtstool.py for what
+Cinder makes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from typing import Any
 from migsafe.brick.identity.designators import Identity
 from migsafe.cinder.inspectors import base
 
+#: What the kernel counts of the commands of one initiator to one LUN, below its directory.
+COMMANDS = 'statistics/scsi_auth_intr/num_cmds'
+#: Digits of the largest number that is one.
+DIGITS = 20
 #: OpenFabrics' company id, which LIO has unless wwn/company_id says otherwise.
 COMPANY = 0x001405
 
@@ -70,7 +75,8 @@ class LioInspector(base.Inspector):
         A session that has lost its connection counts as well: the initiator may come back to it.
         """
         return [
-            base.Writer(f'initiator {acl.node_wwn}', frozenset((acl.node_wwn.lower(),)))
+            base.Writer(f'initiator {acl.node_wwn}', frozenset((acl.node_wwn.lower(),)),
+                        commands=_commands(acl))
             for target in self._targets(volume) for acl in _acls(target) if acl.session]
 
     def identity(self, volume: Any) -> Identity:
@@ -111,6 +117,24 @@ def company(path: str) -> int:
 def _acls(target: Any) -> Iterator[Any]:
     for tpg in target.tpgs:
         yield from tpg.node_acls
+
+
+def _commands(acl: Any) -> int | None:
+    """Commands that an initiator has sent to its LUNs; None if they are not counted.
+
+    Of a LUN that goes away meanwhile there is no number. One that comes again begins at 0.
+    """
+    counted = 0
+    for lun in acl.mapped_luns:
+        try:
+            with open(f'{lun.path}/{COMMANDS}', 'rb') as handle:
+                text = handle.read(DIGITS + 2).strip()
+        except OSError:
+            return None
+        if not text.isdigit() or len(text) > DIGITS:
+            return None
+        counted += int(text)
+    return counted
 
 
 def _mappings(target: Any) -> Iterator[base.Mapping]:

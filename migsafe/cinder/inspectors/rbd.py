@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from cinder.volume.drivers import rbd
@@ -99,21 +99,26 @@ class RbdInspector(base.Inspector):
                             cure=cure % {'word': blocked.word, 'address': address})
                 for address, who, cure in found if not blocked.has(address)]
 
-    def shut_out(self, volumes: Sequence[Any], carry_out: bool) -> base.Reach:
+    def shut_out(self, volumes: Sequence[tuple[Any, Set[str]]], addresses: Set[str],
+                 carry_out: bool) -> base.Reach:
         """Put their clients on the blocklist, see :mod:`migsafe.cinder.inspectors.rbd_block`.
 
         An owner of a lock counts here whether it watches or not: it may come back.
         """
         with rbd.RADOSClient(self.driver) as client:
-            seen = {volume['name']: self._seen(client, volume['name']) for volume in volumes}
-            if carry_out:
-                rbd_block.block(client.cluster, _blocklist(client.cluster),
-                                {address for both in seen.values() for address in both})
+            seen = {volume['name']: self._seen(client, volume['name'], theirs)
+                    for volume, theirs in volumes}
+            others = rbd_block.others(seen, addresses, _blocklist(client.cluster))
+            if carry_out and not others:
+                rbd_block.block(client.cluster, _blocklist(client.cluster), {
+                    address for both in seen.values() for address in both
+                    if str(address.ip) in addresses})
             blocked = _blocklist(client.cluster)
         return base.Reach(
             rbd_block.left(seen, blocked),
             tuple(f'client.{number} at {address} watches {name}' for name, both in seen.items()
-                  for address, number in both.items() if number and not blocked.has(address)))
+                  for address, number in both.items() if number and not blocked.has(address)),
+            others)
 
     def _clients(self, client: Any, name: str) -> Iterator[tuple[Address, str, str]]:
         """For each client that can write an image: its address, its host, and what can be done."""
@@ -125,10 +130,14 @@ class RbdInspector(base.Inspector):
             for address in owners - seen.keys():
                 yield address, f'the owner of the exclusive lock at {address}', LOCKING
 
-    def _seen(self, client: Any, name: str) -> dict[Address, int]:
-        """All clients of an image -> their numbers; 0 for one that only owns the lock."""
+    def _seen(self, client: Any, name: str, theirs: Set[str]) -> dict[Address, int]:
+        """The clients of an image -> their numbers; 0 for one that only owns the lock.
+
+        :param theirs: addresses that are left out
+        """
         owners, seen = self._look(client, name)
-        return dict.fromkeys(owners, 0) | seen
+        return {address: number for address, number in (dict.fromkeys(owners, 0) | seen).items()
+                if str(address.ip) not in theirs}
 
     def _look(self, client: Any, name: str) -> tuple[set[Address], dict[Address, int]]:
         """The owners of its exclusive lock, and who watches it; nobody if there is no such image.

@@ -11,9 +11,13 @@
 # under the License.
 """Keeps the clients of a host out of a Ceph cluster.
 
-Each client is put on the blocklist by itself, and the address that they have in common as well:
-that keeps out what this host opens later, too. The address is left if it is not the only one, or
-if a monitor, an OSD or this service has it: it is more than that host then.
+Each client is put on the blocklist by itself, and its address as well: that keeps out what this
+host opens later, too. The addresses are left if a monitor, an OSD or this service has one of them:
+it is more than that host then.
+
+Whoever has an image of the host open need not be that host: a backup, or cinder-volume at work on
+it, is a client like any other. Only addresses tell them apart. So none is blocked as long as one
+of them is at an address that nobody has said to be of the host.
 
 The account of Cinder may add to the blocklist and list it ("profile rbd"), and may take nothing
 from it.
@@ -26,7 +30,7 @@ told; with librados' wait_for_latest_osdmap() the next look makes the OSD wait f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from migsafe import exceptions
@@ -45,14 +49,13 @@ class NotBlocked(exceptions.MigsafeError):
 
 
 def block(cluster: Any, blocked: Blocklist, clients: Iterable[Address]) -> None:
-    """Put clients on the blocklist, and their address; what is on it stays as it is.
+    """Put clients on the blocklist, and their addresses; what is on it stays as it is.
 
     :param cluster: a connected :class:`rados.Rados`
     :raises NotBlocked: Ceph does not do it
     """
     wanted = set(clients)
-    addresses = {client.ip for client in wanted}
-    if len(addresses) == 1 and not addresses & _servers(cluster):
+    if not {client.ip for client in wanted} & _servers(cluster):
         wanted |= {_whole(client) for client in wanted}
     for address in sorted(wanted, key=str):
         if address in blocked.clients:
@@ -63,6 +66,18 @@ def block(cluster: Any, blocked: Blocklist, clients: Iterable[Address]) -> None:
         if code:
             raise NotBlocked(address=address, code=-code, status=ascii(status)[:80])
     cluster.wait_for_latest_osdmap()
+
+
+def others(seen: Mapping[str, Iterable[Address]], addresses: Set[str], blocked: Blocklist
+           ) -> tuple[str, ...]:
+    """The clients that can write and are not known to be of the host, in words.
+
+    :param seen: name of each image -> its clients
+    :param addresses: of the host
+    """
+    return tuple(f'the client at {client} has {name} open' for name, clients in seen.items()
+                 for client in clients
+                 if str(client.ip) not in addresses and not blocked.has(client))
 
 
 def left(seen: Mapping[str, Iterable[Address]], blocked: Blocklist) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 from oslo_utils import timeutils
 
 from migsafe.cinder.exports import targets
-from migsafe.cinder.facts import attachments, services
+from migsafe.cinder.facts import attachments, compute_hosts, services
 from migsafe.cinder.recovery import verdicts
 from migsafe.ledger import records
 from migsafe.ledger.records import Thing
@@ -67,7 +67,7 @@ class Case:
             if carried:
                 return verdict, f'{reason}: {carried}'
         if verdict is verdicts.Verdict.REVERT and export.state == 'mapped' and not (
-                vouched or export.fenced) and self._copy_ended(export):
+                vouched or facts.fenced) and self._copy_ended(export):
             doubt = self._copying()
             if doubt:
                 return verdicts.Verdict.HOLD, doubt
@@ -79,13 +79,14 @@ class Case:
         # NOTE: a target that is not live has nothing mapped through it.
         ended = vouched or export.attachment not in ('', records.COPY) or not export.peer or (
             self._copy_ended(export))
-        needless = live is not False or export.fenced or export.state in REMOVED or (
+        fenced = live is False and bool(export.fenced) and compute_hosts.still(export.host)
+        needless = live is not False or fenced or export.state in REMOVED or (
             export.state == 'mapped' and not ended)
         written = None if needless else self._written()
         return verdicts.Facts(
             'unmapping' if export.state in REMOVED else export.state, live,
             export.before == 'mapped', ended,
-            False if vouched and written is None else written, bool(export.fenced))
+            False if vouched and written is None else written, fenced)
 
     def _live(self) -> bool | None:
         """Whether somebody has it by Cinder's records; None if it may be this that he has."""

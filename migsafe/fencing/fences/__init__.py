@@ -13,16 +13,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any
 
-import stevedore
-
-from migsafe import exceptions
+from migsafe.fencing import plugins
 from migsafe.fencing.fences.base import Fence
-from migsafe.text import masked
 
-NAMESPACE = 'migsafe.fences'
+KIND = plugins.Kind('fences', 'fence', Fence)  # type: ignore[type-abstract]
 
 
 def load(conf: Any) -> list[Fence]:
@@ -30,25 +26,4 @@ def load(conf: Any) -> list[Fence]:
 
     :raises ConfigError: it names none, or one that cannot be used
     """
-    if not conf.fences:
-        raise _refused('it names none')
-    return [_one(name, conf) for name in dict.fromkeys(conf.fences)]
-
-
-def _one(name: str, conf: Any) -> Fence:
-    try:
-        made = stevedore.DriverManager(NAMESPACE, name, invoke_on_load=True, invoke_args=(conf,),
-                                       invoke_kwds={'name': name}).driver
-    except exceptions.MigsafeError:
-        raise
-    except Exception as error:
-        raise _refused(f'the fence {ascii(name)[:80]} cannot be used: {masked(error)}') from error
-    if not isinstance(made, Fence):
-        raise _refused(f'{ascii(name)[:80]} is no fence')
-    return made
-
-
-def _refused(why: str) -> exceptions.ConfigError:
-    found = ', '.join(sorted(importlib.metadata.entry_points(group=NAMESPACE).names))
-    return exceptions.ConfigError(group='migsafe', option='fences',
-                                  reason=f'{why}. It may name {found}')
+    return KIND.load(conf.fences, conf)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -27,6 +28,11 @@ class Fence(abc.ABC):
     :param name: the name of its entry point
     :raises ConfigError: it cannot be used
     """
+
+    #: What an operator says to be addresses of the host, where it is a client of the storage.
+    addresses: Sequence[str] = ()
+    #: host -> its servers that have a disk which is no volume of Cinder
+    with_other_disks: Callable[[str], Sequence[str]] = staticmethod(lambda _host: ())
 
     def __init__(self, conf: Any, name: str) -> None:
         self.conf, self.name = conf, name

@@ -13,20 +13,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
-import stevedore
-
-from migsafe import exceptions
+from migsafe.fencing import plugins
 from migsafe.fencing.probes.base import Probe, Site
-from migsafe.text import masked
 
-NAMESPACE = 'migsafe.probes'
-
-
-def names() -> str:
-    """The names of those that are installed, for messages."""
-    return ', '.join(sorted(importlib.metadata.entry_points(group=NAMESPACE).names))
+KIND = plugins.Kind('probes', 'probe', Probe,  # type: ignore[type-abstract]
+                    ', and then nothing could prove that a host lives')
 
 
 def load(site: Site) -> list[Probe]:
@@ -34,24 +25,4 @@ def load(site: Site) -> list[Probe]:
 
     :raises ConfigError: it names none, or one that cannot be used
     """
-    if not site.conf.probes:
-        raise _refused('it names none, and then nothing could prove that a host lives')
-    return [_one(name, site) for name in dict.fromkeys(site.conf.probes)]
-
-
-def _one(name: str, site: Site) -> Probe:
-    try:
-        made = stevedore.DriverManager(NAMESPACE, name, invoke_on_load=True,
-                                       invoke_args=(site,), invoke_kwds={'name': name}).driver
-    except exceptions.MigsafeError:
-        raise
-    except Exception as error:
-        raise _refused(f'the probe {ascii(name)[:80]} cannot be used: {masked(error)}') from error
-    if not isinstance(made, Probe):
-        raise _refused(f'{ascii(name)[:80]} is no probe')
-    return made
-
-
-def _refused(why: str) -> exceptions.ConfigError:
-    return exceptions.ConfigError(group='migsafe', option='probes',
-                                  reason=f'{why}. It may name {names()}')
+    return KIND.load(site.conf.probes, site)

@@ -85,11 +85,13 @@ class Site:
     :param conf: the options of ``[migsafe]``
     :param record: host -> Nova's record of it; None if there is none
     :param ask: (host, instance uuid or '', seconds to wait) -> what the plugin there says
+    :param with_other_disks: host -> its servers that have a disk which is no volume of Cinder
     """
 
     conf: Any
     record: Callable[[str], Record | None]
     ask: Callable[[str, str, float], Answer]
+    with_other_disks: Callable[[str], Sequence[str]] = lambda _host: ()
 
 
 class Probe(abc.ABC):

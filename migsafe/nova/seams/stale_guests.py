@@ -30,7 +30,7 @@ from nova.virt import driver as nova_driver
 from oslo_log import log as logging
 
 from migsafe.nova.clients import devices
-from migsafe.nova.host import own_devices, registry
+from migsafe.nova.host import autostart, own_devices, registry
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import deletion, effects, kept_guests
 from migsafe.text import masked
@@ -60,6 +60,7 @@ def destroy_evacuated(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any
     participant = registry.of(manager)
     if participant is None:
         return wrapped(*args, **kwargs)
+    autostart.settle(manager, participant.host, participant.clients.records.instance)
     with _by(participant), kept_guests.looking(participant) as left:
         return {**wrapped(*args, **kwargs), **left}
 

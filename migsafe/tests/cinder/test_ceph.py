@@ -313,9 +313,10 @@ class TestCut(CephWorld):
         self.assertEqual(([self.volume.id], False), (found['volumes'], found['maps']))
         return found
 
-    def cut(self):
-        return self.endpoint.export_cut(None, host='node13', user='alice',
-                                        volumes=[self.volume.id])['open']
+    def cut(self, *addresses):
+        return self.endpoint.export_cut(
+            None, host='node13', user='alice', volumes=[self.volume.id],
+            addresses=list(addresses or ('127.0.0.1',)))['open']
 
     def test_its_client_writes_no_more(self):
         client = self.client()
@@ -332,6 +333,29 @@ class TestCut(CephWorld):
         self.detach(self.old)
         self.attach(new, world.NODE11)
         self.assertEqual('written', self.client().write(0, 'evacuated'))
+
+    def test_a_client_that_may_be_somebody_else(self):
+        """A backup, say: nothing is done to anybody, before its address is said to be the host's.
+        """
+        client = self.client()
+        text, = self.look()['others']
+        self.assertIn(client.address, text)
+        error = self.assertRaises(cutting.NotItsOwn, self.cut, '172.24.9.14')
+        for word in (client.address, '172.24.9.13, 172.24.9.14', '--client-address'):
+            self.assertIn(word, str(error))
+        self.assertNotIn(client.address, self.ceph.tell('osd blocklist ls'))
+        self.assertEqual('written', client.write(0, 'still-here'))
+        # the control
+        self.assertEqual([], self.cut())
+        self.assertEqual([], self.look()['others'])
+
+    def test_the_address_that_a_connector_gives(self):
+        self.detach(self.old)
+        self.attach(self.reserve(), {**world.NODE13, 'ip': '127.0.0.1'})
+        client = self.client()
+        self.assertEqual([], self.look()['others'])
+        self.assertEqual([], self.cut('172.24.9.14'))
+        self.assertEqual('ConnectionShutdown', client.write(0, 'fenced'))
 
     def test_a_client_that_is_frozen(self):
         """It has lost its watch, and would go on as the owner of the lock."""
@@ -362,9 +386,15 @@ class TestCut(CephWorld):
         self.assertIn(again.address, self.look()['open'][0])
 
     def test_another_host_has_it_too(self):
-        self.attach(self.reserve(), world.NODE11)
-        error = self.assertRaises(cutting.HadByOthers, self.cut)
-        self.assertIn('node11', str(error))
+        """Its clients are left alone where its address tells them from those of the host."""
+        client = self.client()
+        self.attach(self.reserve(), {**world.NODE11, 'ip': '127.0.0.1'})
+        # said of both, it is nobody's
+        error = self.assertRaises(cutting.NotItsOwn, self.cut)
+        self.assertIn(client.address, str(error))
+        self.cut('172.24.9.13')
+        self.assertEqual([], self.look()['others'])
+        self.assertEqual('written', client.write(0, 'still-here'))
 
     def test_an_account_that_may_not(self):
         client = self.client()
@@ -387,11 +417,17 @@ class TestStorage(test_commands.Commands, CephWorld):
         with cinder_rbd.RBDVolumeProxy(self.service.driver, self.volume.name) as image:
             rbd_guest.make_file_system(image)
         self.conf = types.SimpleNamespace(
+            state_path=self.useFixture(fixtures.TempDir()).path, fence_limit=2,
             cinder_conf=self.conf_file, storage_backends=['node@array'])
 
     def guest(self):
         return self.useFixture(rbd_guest.Guest(
             self.ceph.conf, ceph.USER, ceph.POOL, self.volume.name))
+
+    def fence(self, *addresses):
+        made = storage_plugins.StorageFence(self.conf, 'storage')
+        made.addresses = addresses or ('127.0.0.1',)
+        return made
 
     def signs(self):
         probe = storage_plugins.StorageProbe(Site(self.conf, None, None), 'storage')
@@ -415,7 +451,10 @@ class TestStorage(test_commands.Commands, CephWorld):
         (sign, detail), = self.signs()
         self.assertEqual(Sign.OPENED, sign)
         self.assertIn(self.volume.name, detail)
-        fence = storage_plugins.StorageFence(self.conf, 'storage')
+        error = self.assertRaises(storage.NotItsOwn, self.fence('172.24.9.13').fence, 'node13')
+        self.assertIn('--client-address', str(error))
+        self.assertEqual('', old.write('more'))
+        fence = self.fence()
         self.assertEqual('node@array accepts nothing of its 1 volume(s)', fence.fence('node13'))
         self.assertEqual([Sign.CUT], [sign for sign, _ in self.signs()])
         self.assertIn(rbd_guest.BLOCKED, old.write('late'))
@@ -439,11 +478,11 @@ class TestStorage(test_commands.Commands, CephWorld):
         volume = super(CephWorld, self).make_volume(host='node@other#pool')
         world.db.volume_attached(
             self.admin, self.reserve(volume=volume), fake_constants.UUID1, 'node13', '/dev/vdb')
-        fence = storage_plugins.StorageFence(self.conf, 'storage')
+        fence = self.fence()
         error = self.assertRaises(storage.NotNamed, fence.fence, 'node13')
         self.assertIn('node@other', str(error))
 
     def test_nothing_to_be_cut_off_from(self):
-        fence = storage_plugins.StorageFence(self.conf, 'storage')
+        fence = self.fence()
         self.assertRaises(storage.NothingSeen, fence.fence, 'node99')
         self.assertRaises(storage.StillOpen, fence.fence, 'node13')

@@ -181,5 +181,7 @@ class TestRefused(base.BaseTestCase):
                      lambda: inspectors.Mapping('v', frozenset(('',))),
                      lambda: inspectors.Mapping('v', host=None),
                      lambda: inspectors.Writer('x', ['iqn.a']),
+                     lambda: inspectors.Writer('x', commands=-1),
+                     lambda: inspectors.Writer('x', commands='7'),
                      lambda: inspectors.Writer(None)):
             self.assertRaises(inspectors.base.BadAnswer, made)

@@ -15,6 +15,7 @@ from unittest import mock
 
 from cinder.tests.unit import fake_constants
 
+from migsafe.cinder import inspectors
 from migsafe.cinder.bus import cutting, endpoint, fencing
 from migsafe.cinder.facts import writers
 from migsafe.ledger.records import Thing
@@ -48,6 +49,17 @@ class TestArray(world.World):
             text, = found[name]
             self.assertIn(world.NODE13['initiator'], text)
             self.assertIn(word, text)
+
+    def test_commands_that_are_counted(self):
+        self.assertEqual({}, self.look()['commands'])
+        name = world.NODE13['initiator']
+        for count in (7, 0):
+            writers = [inspectors.Writer(f'initiator {who}', frozenset((who,)), commands=sent)
+                       for who, sent in ((name, count), ('other', 9))]
+            with mock.patch.object(self.inspector, 'writers', return_value=writers):
+                found = self.look()
+            who, = found['active']
+            self.assertEqual({who: count}, found['commands'])
 
     def test_it_is_taken_away_and_read_back(self):
         self.assertEqual([], self.cut())

@@ -23,7 +23,7 @@ from cinder.tests.unit import fake_constants
 from migsafe import exceptions
 from migsafe.cinder import inspectors
 from migsafe.cinder.bus import endpoint, fencing
-from migsafe.cinder.facts import writers
+from migsafe.cinder.facts import compute_hosts, writers
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
 
@@ -198,6 +198,35 @@ class TestFenced(Evacuation):
             self.attach(self.reserve(), world.NODE11)
         self.recover()
         self.assertEqual({world.NODE11['initiator']}, self.mapped())
+
+    def test_the_word_is_taken_back(self):
+        """Nova is asked again whenever the mark decides; it may not answer, too."""
+        with self.away():
+            self.reset()
+            self.fence()
+            self.recover()
+            for answer in (False, OSError('no answer')):
+                with self.says(answer):
+                    self.refused('node13')
+            # the control
+            self.attach(self.reserve(), world.NODE11)
+        self.assertEqual(BOTH, self.mapped())
+
+    def test_the_word_is_taken_back_while_the_host_has_it_open(self):
+        self.inspect(world.NODE13)
+        self.fence()
+        self.reset()
+        for answer in (False, OSError('no answer')):
+            with self.says(answer):
+                self.recover()
+            self.assertEqual({world.NODE13['initiator']}, self.mapped())
+        # the control
+        self.recover()
+        self.assertEqual(set(), self.mapped())
+
+    def says(self, answer):
+        """What Nova says of the host now."""
+        return mock.patch.object(compute_hosts, 'declared', side_effect=[answer] * 99)
 
     def test_a_watcher_that_lingers(self):
         """Where the array tells an address only: there is no mapping that could be taken away, so

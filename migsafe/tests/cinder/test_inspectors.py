@@ -11,8 +11,10 @@
 # under the License.
 """The inspector of LIO on rtslib's object model, and the choice of an inspector."""
 
+import pathlib
 import types
 
+import fixtures
 from cinder import objects
 from oslotest import base
 
@@ -30,7 +32,7 @@ def thing(**values):
 
 def target(name, *initiators, sessions=(), serial=SERIAL):
     """One target as cinder-rtstool makes it."""
-    acls = [thing(node_wwn=initiator, mapped_luns=[thing(mapped_lun=0)],
+    acls = [thing(node_wwn=initiator, mapped_luns=[thing(mapped_lun=0, path='/nonexistent')],
                   session={'id': 1, 'state': 'LOGGED_IN'} if initiator in sessions else None)
             for initiator in initiators]
     luns = [thing(storage_object=thing(wwn=serial, path='/nonexistent'))]
@@ -90,6 +92,22 @@ class TestLio(base.BaseTestCase):
         made = self.make(target('volume-1', 'iqn.a', 'iqn.b', sessions=('iqn.b',)))
         writer, = made.writers(self.VOLUME)
         self.assertEqual(frozenset(('iqn.b',)), writer.initiators)
+
+    def test_commands(self):
+        base_, names = self.useFixture(fixtures.TempDir()).path, ('lun_0', 'lun_1')
+        made = target('volume-1', 'iqn.a', sessions=('iqn.a',))
+        acl = made.tpgs[0].node_acls[0]
+        acl.mapped_luns = [thing(mapped_lun=0, path=f'{base_}/{name}') for name in names]
+        self.assertIsNone(self.make(made).writers(self.VOLUME)[0].commands)
+        files = [pathlib.Path(base_, name, 'statistics/scsi_auth_intr/num_cmds')
+                 for name in names]
+        for path in files:
+            path.parent.mkdir(parents=True)
+            path.write_text('3\n')
+        for text, count in (('4\n', 7), (f'{2 ** 64 - 1}\n', 2 ** 64 + 2), ('', None),
+                            ('-1\n', None), ('x\n', None), ('9' * 5000, None), ('1 2\n', None)):
+            files[0].write_text(text)
+            self.assertEqual(count, self.make(made).writers(self.VOLUME)[0].commands, text)
 
     def test_all(self):
         made = self.make(target('volume-1', 'iqn.a', 'iqn.b'), target('other'))

@@ -11,9 +11,9 @@
 # under the License.
 """``migsafe evacuate HOST --fence``, given each minute for what has no heartbeat.
 
-The order of it, its checks, the fence over a BMC and the log that limits fences are the
-project's own; the host, its BMC, Nova and what is seen of them are drawn. Who gives the command
-gives it three times, and leaves the host to others then.
+The order of it, its checks, the fences over a BMC and at the storage and the log that limits
+fences are the project's own; the host, its BMC, its storage, Nova and what is seen of them are
+drawn. Who gives the command gives it three times, and leaves the host to others then.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from migsafe import exceptions
-from migsafe.cli import host_fence
+from migsafe.cli import host_fence, storage, storage_plugins
 from migsafe.cli.evacuate import Evacuate
 from migsafe.fencing import bmc, fences, power, turns
 from migsafe.fencing.fence_log import NAME, FenceLog
@@ -45,7 +45,9 @@ GIVEN, LIMIT = 3, 2
 STATES = {model.OFF: power.OFF, model.POWERED: power.ON}
 MACHINE = uuid.UUID('4c4c4544-0051-3310-8054-b4c04f4d3132')
 BMC = bmc.Bmc('host', 'https://x', 'x', 'x', MACHINE, confirmed=True)
-YES: Any = types.SimpleNamespace(fence=True, yes=True)
+YES: Any = types.SimpleNamespace(fence=True, yes=True, client_address=[])
+#: All that it has are volumes.
+NOVA: Any = types.SimpleNamespace(with_other_disks=lambda _host: ())
 QUIET: Any = types.SimpleNamespace(say=lambda text: None)
 
 
@@ -66,6 +68,7 @@ class Run:
     given: int = 0
     cuts: int = 0
     twice: bool = False
+    services: ClassVar[Any] = NOVA
 
     def explain(self, *_asked: str) -> Judgement:
         """What is seen now, or after the fence."""
@@ -85,7 +88,8 @@ class Run:
     def command(self, conf: Any) -> bool:
         """Give it once; whether it evacuates."""
         self.later = 0
-        with mock.patch.object(fences, 'load', lambda conf: [Fence(conf, self)]):
+        made = [Fence(conf, self), StorageFence(conf, self)]
+        with mock.patch.object(fences, 'load', lambda _conf: made):
             try:
                 Evacuate._prove(QUIET, YES, conf, self, self, 'host', '')  # type: ignore[arg-type]
             except exceptions.MigsafeError:
@@ -135,12 +139,38 @@ class Fence(PowerOff):
         return Machine(self._run)
 
 
+class StorageFence(storage_plugins.StorageFence):
+    """The project's fence at the storage, of one host."""
+
+    def __init__(self, conf: Any, run: Run) -> None:
+        self.conf, self.name, self._backends = conf, 'drawn storage', Backends(run)
+
+
+class Backends(storage.Backends):
+    """The project's own, over one backend that is drawn."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._now = run, run.now + FENCED
+        self._all: Any = {'node@drawn': self}
+
+    def call(self, method: str, **_asked: Any) -> dict[str, Any]:
+        """What it answers, and does."""
+        host, cloud = self._run.host, self._run.cloud
+        if self._now in cloud.blind:
+            raise exceptions.MigsafeError('no answer')
+        if method == 'export_cut' and host.storage != 'refuses':
+            host.cut = min(host.cut, self._now)
+        open_ = [] if cloud.stored(host, self._now) == model.CUT else ['one']
+        return {'backend': 'node@drawn', 'volumes': ['one'], 'open': open_, 'active': [],
+                'elsewhere': [], 'maps': False}
+
+
 @dataclasses.dataclass
 class Controller:
     """The rule; see the module.
 
     :param table: with what it judges
-    :param credulous: the control: a BMC is believed that has never said anything but off
+    :param credulous: the control: a BMC or a storage is believed that has always said the same
     """
 
     table: rules.Table
@@ -165,7 +195,8 @@ class Controller:
         if found.dead or not found.fenced or run.given >= GIVEN:
             return found.dead
         run.given += 1
-        believed = mock.patch.object(FenceLog, 'was_cut', lambda _log, _host: True)
+        believed = mock.patch.multiple(FenceLog, was_cut=lambda *_asked: True,
+                                       has=lambda *_asked: True)
         with believed if self.credulous else contextlib.nullcontext():
             return any(run.command(self._conf(number)) for number in range(1 + run.cloud.two))
 

@@ -31,14 +31,13 @@ RULES: dict[str, Tried] = {
     'matrix': rules.matrix,
     'table, default probes': rules.Table(rules.DEFAULT),
     'table, all probes': rules.Table(),
-    'table, two proofs, lying scripts': rules.Table(believes=False, scripts=True),
+    'table, two proofs': rules.Table(believes=False),
     'table and commands that fence': controller.Controller(rules.Table(rules.DEFAULT)),
 }
-#: What must start something twice, or nothing was tried: scripts that force down whatever has no
-#: heartbeat and an operator who lets migsafe believe them; fences that believe any BMC.
+#: What must start something twice, or nothing was tried.
 CONTROLS: dict[str, Tried] = {
-    'table, believing lying scripts': rules.Table(rules.DEFAULT, scripts=True),
-    'fences, believing any BMC': controller.Controller(rules.Table(rules.DEFAULT), credulous=True),
+    'fences, believing any BMC and storage': controller.Controller(
+        rules.Table(rules.DEFAULT), credulous=True),
 }
 
 
@@ -46,7 +45,8 @@ def run(seeds: Iterable[int], tried: Mapping[str, Tried] = RULES
         ) -> dict[str, collections.Counter[str]]:
     """Play schedules under each rule, and count.
 
-    :returns: rule -> hosts evacuated, double starts, hosts that died for good, and how many of
+    :returns: rule -> hosts evacuated, double starts, and those of them of a host that was forced
+        down and not fenced; hosts that died for good, and how many of
         them were evacuated in time; hosts of which the power was cut, and more than once
     """
     counts: dict[str, collections.Counter[str]] = {
@@ -67,7 +67,8 @@ def _play(cloud: model.Cloud, host: model.Host, rule: Tried,
           count: collections.Counter[str]) -> None:
     died = host.at if host.fate in ('power', 'hang') else None
     count['dead'] += died is not None
-    count['said'] += died is not None and host.word == 'fencer' and host.fenced <= died + DEADLINE
+    count['said'] += died is not None and host.word == 'fencer' and min(
+        host.fenced, host.cut) <= died + DEADLINE
     if isinstance(rule, controller.Controller):
         commands = rule.take(cloud, host)
         host, started = commands.host, model.LOOKS + controller.AGAIN
@@ -80,7 +81,9 @@ def _play(cloud: model.Cloud, host: model.Host, rule: Tried,
     if when is not None:
         count['evacuated'] += 1
         # What is decided now is done a little later.
-        count['double'] += host.guest_runs(when + started)
+        double = host.writes(when + started)
+        count['double'] += double
+        count['false word'] += double and host.word in model.FALSE
         count['in time'] += died is not None and died <= when <= died + DEADLINE
 
 
@@ -94,12 +97,16 @@ def main() -> int:
     print(f'{given.count} schedules from seed {given.seed}')
     for name, count in counts.items():
         print(f'{name:32} schedules {count["schedules"]:7} evacuated {count["evacuated"]:8} '
-              f'double starts {count["double"]:7} '
+              f'double starts {count["double"]:7}, {count["false word"]:7} of a false word, '
               f'dead hosts in time {count["in time"]:8} of {count["dead"]:8} '
               f'({count["in time"] / max(1, count["dead"]):.1%}); somebody had fenced '
               f'{count["said"]}; power cut of {count["cut"]}, twice of {count["cut twice"]}')
-    return int(any(counts[name][what] for name in RULES if name.startswith('table')
-                   for what in ('double', 'cut twice')))
+    return int(any(wrong(counts[name]) for name in RULES if name.startswith('table')))
+
+
+def wrong(count: collections.Counter[str]) -> int:
+    """What no table may do: powers cut twice, and double starts that no false word explains."""
+    return count['cut twice'] + count['double'] - count['false word']
 
 
 if __name__ == '__main__':

@@ -39,13 +39,28 @@ PARTITIONS = {
 FATES = ('fine', 'fine', 'power', 'power', 'hang', 'service', 'reboot')
 #: One that says off or on says so whatever is true, and does nothing.
 BMCS = ('true', 'true', 'true', 'dead', 'says-off', 'says-on', 'another-machine')
-#: Who forces a host down: nobody; who has fenced it first; a script that believes a heartbeat.
-WORDS = ('nobody', 'fencer', 'fencer', 'fencer', 'fencer', 'script')
+#: What the storage says of a host: who has its volumes open, and what came of it of late; only
+#: the former; the former of a dead host, for long; nothing; the same as at first, and does not
+#: cut anything off; that it accepts nothing, whatever is true.
+STORAGES = (*('true',) * 6, 'idle', 'idle', 'lingers', 'mute', 'refuses', 'says-cut')
+#: Seconds for which it takes a host for one that has volumes open after that has died, and the
+#: same of one that lingers.
+LINGER, LONG = 30, 900
+#: The heartbeat on shared storage: as it is, a copy of before, one that somebody forges.
+BEATS = (*('true',) * 8, 'stale', 'forged')
+#: Who answers at libvirt's address: the host, or another machine, which does not have the guest.
+LIBVIRTS = (*('true',) * 9, 'another-machine')
+#: Who forces a host down: nobody; who has fenced it first; a script that believes a heartbeat;
+#: somebody long ago, who has not taken it back.
+WORDS = ('nobody', 'fencer', 'fencer', 'fencer', 'fencer', 'script', 'stale')
+FALSE = ('script', 'stale')
 #: What is seen is kept as its place in this, which is quicker to compare than the sign.
 SIGNS = tuple(Sign)
-STALE_, HEARD, DECLARED, RUNS, GONE, SILENT, REACHABLE, POWERED, OFF, NOTHING = map(SIGNS.index, (
-    Sign.STALE, Sign.HEARD, Sign.DECLARED, Sign.GUEST_RUNS, Sign.GUEST_GONE, Sign.SILENT,
-    Sign.REACHABLE, Sign.POWERED, Sign.OFF, Sign.NOTHING))
+(STALE_, HEARD, DECLARED, RUNS, GONE, ANSWERS, SILENT, REACHABLE, OPENED, WORKING, POWERED, OFF,
+ CUT, NOTHING) = map(SIGNS.index, (
+    Sign.STALE, Sign.HEARD, Sign.DECLARED, Sign.GUEST_RUNS, Sign.GUEST_GONE, Sign.ANSWERS,
+    Sign.SILENT, Sign.REACHABLE, Sign.OPENED, Sign.WORKING, Sign.POWERED, Sign.OFF, Sign.CUT,
+    Sign.NOTHING))
 #: What each probe sees in each look, and whether a heartbeat came in between.
 Looks = tuple[tuple[tuple[int, ...], ...], bool]
 
@@ -65,8 +80,14 @@ class Host:
     loses: float
     back: int
     luck: int
-    #: when somebody switches it off, or finds that it is; and when he says so
+    storage: str
+    heartbeat: str
+    libvirt: str
+    ipmi: bool
+    #: when somebody switches it off, or finds that it is; when its storage accepts nothing of it
+    #: any more; and when he says so
     fenced: int = LENGTH * 2
+    cut: int = LENGTH * 2
     told: int = LENGTH * 2
     beats: list[int] = dataclasses.field(default_factory=list)
     seen: dict[int, Looks] = dataclasses.field(default_factory=dict)
@@ -81,8 +102,12 @@ class Host:
         return self.fate not in ('power', 'hang') or now < self.at
 
     def guest_runs(self, now: int) -> bool:
-        """Whether a second copy would be one; a host that boots again starts none."""
+        """Whether it is there; a host that boots again starts none."""
         return self.alive(now) and not (self.fate == 'reboot' and now >= self.at)
+
+    def writes(self, now: int) -> bool:
+        """Whether a second copy would be one."""
+        return now < self.cut and self.guest_runs(now)
 
     def serves(self, now: int) -> bool:
         """Whether nova-compute runs."""
@@ -149,7 +174,7 @@ class Cloud:
         """Whether it is forced down by now."""
         if host.word == 'script':
             return now - self.last_beat(host, now) > STALE
-        return now >= host.told
+        return host.word == 'stale' or now >= host.told
 
     def looks(self, host: Host, now: int) -> Looks:
         """What is seen of it from now on."""
@@ -180,13 +205,43 @@ class Cloud:
             over, tenant, storage = (
                 (way not in host.partition or host.up(way, now)) and not (
                     host.loses and host.lost()) for way in ('in', 'tenant', 'storage'))
+            over = over and host.up('out', now)
         else:
             over = tenant = storage = False
+        bmc = self.bmc(host, now) if sees else NOTHING
         return (
             STALE_ if stale else HEARD, DECLARED if self.declared(host, now) else NOTHING,
-            guest if over and host.up('out', now) and host.serves(now) else SILENT,
-            guest if storage else SILENT, REACHABLE if tenant else SILENT,
-            self.bmc(host, now) if sees else NOTHING)
+            guest if over and host.serves(now) else SILENT,
+            self._libvirt(host, guest, over, sees), REACHABLE if tenant else SILENT,
+            NOTHING if host.ipmi else bmc, bmc if host.ipmi else NOTHING,
+            self._beat(host, now, storage) if sees else NOTHING,
+            self.stored(host, now) if sees else NOTHING)
+
+    @staticmethod
+    def _libvirt(host: Host, guest: int, over: bool, sees: bool) -> int:
+        """It runs on without nova-compute; that a guest is not there says only that one lives."""
+        if host.libvirt == 'another-machine' and sees:
+            return ANSWERS
+        return SILENT if not over else RUNS if guest == RUNS else ANSWERS
+
+    @staticmethod
+    def _beat(host: Host, now: int, storage: bool) -> int:
+        if host.heartbeat == 'forged':
+            return ANSWERS
+        return ANSWERS if storage and host.heartbeat == 'true' and host.serves(now) else STALE_
+
+    @staticmethod
+    def stored(host: Host, now: int) -> int:
+        """What the storage says; who reads that is not on the host's network of it."""
+        if now >= host.cut or host.storage == 'says-cut':
+            return CUT
+        if host.storage == 'mute':
+            return NOTHING
+        if host.storage != 'idle' and host.guest_runs(now) and host.up('storage', now):
+            return WORKING
+        before = now - (LONG if host.storage == 'lingers' else LINGER)
+        return OPENED if any(host.guest_runs(then) and host.up('storage', then)
+                             for then in (before, now)) else NOTHING
 
     @staticmethod
     def bmc(host: Host, now: int) -> int:
@@ -217,15 +272,26 @@ def _host(dice: random.Random) -> Host:
         dice.choice(FATES), at, dice.choice(BMCS), dice.choice(WORDS),
         PARTITIONS[dice.choice(list(PARTITIONS))], begins, begins + dice.choice((50, 300, 2000)),
         dice.choice((0, 0, 0, 15, 40, 90)), dice.choice((0, 0, 0, .1, .5, .95)),
-        at + dice.randrange(60, 400), dice.getrandbits(32))
+        at + dice.randrange(60, 400), dice.getrandbits(32), dice.choice(STORAGES),
+        dice.choice(BEATS), dice.choice(LIBVIRTS), dice.random() < .3)
+    _one_is_wrong(host)
     trouble = host.fate != 'fine' or host.partition
     if host.word == 'fencer' and trouble:
         # Over a BMC it takes a minute or two. By hand, where the BMC cannot be trusted: that is
         # seen on the console, and it takes longer.
         soon = host.bmc == 'true' and 'bmc' not in host.partition
-        host.fenced = at + (dice.randrange(60, 240) if soon else dice.randrange(300, 900))
-        host.told = host.fenced + 10
-    if host.word == 'script' and host.bmc == 'says-off':
-        # One witness may be false, and not two of the same host.
-        host.bmc = 'true'
+        done = at + (dice.randrange(60, 240) if soon else dice.randrange(300, 900))
+        host.told = done + 10
+        if not soon and host.storage != 'says-cut' and dice.random() < .5:
+            host.cut = done
+        else:
+            host.fenced = done
     return host
+
+
+def _one_is_wrong(host: Host) -> None:
+    """One witness of its death may be false, and not two of the same host."""
+    if host.word in FALSE and host.bmc == 'says-off':
+        host.bmc = 'true'
+    if host.storage == 'says-cut' and (host.word in FALSE or host.bmc == 'says-off'):
+        host.storage = 'true'

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable
 
 from migsafe.cli import host_fence
@@ -26,9 +27,10 @@ from migsafe.tests.fencing_drawn import model
 from migsafe.tests.fencing_drawn.model import Cloud, Host
 
 #: The probe of each column of a look; forced down is told by the same record as heartbeats.
-PROBES = ('nova_service', 'nova_service', 'rpc', 'libvirt', 'network', 'redfish')
+PROBES = ('nova_service', 'nova_service', 'rpc', 'libvirt', 'network', 'redfish', 'ipmi',
+          'heartbeat', 'storage')
 #: Which columns a deployment has.
-DEFAULT, ALL = (0, 1, 2), (0, 1, 2, 3, 4, 5)
+DEFAULT, ALL = (0, 1, 2), tuple(range(len(PROBES)))
 Rule = Callable[[Cloud, Host, int], bool]
 #: Kept verdicts; a schedule asks a hundred times, and most of it is the same.
 KEPT = 1 << 17
@@ -39,11 +41,13 @@ class Judged:
     """What the project makes of it.
 
     :param fenced: whether a command would fence the host
+    :param sceptical: the same, if [migsafe] believe_forced_down is false
     """
 
     judgement: Judgement
     dead: bool
     fenced: bool
+    sceptical: Judged | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,41 +55,55 @@ class Table:
     """The project's own rule, with what a deployment has set up.
 
     :param columns: which probes it has
-    :param believes: [migsafe] believe_forced_down
-    :param scripts: whether it meets scripts that force down whatever has no heartbeat. Who
-        believes a word has none, or answers for it
+    :param believes: [migsafe] believe_forced_down. Whoever believes a false word starts guests
+        twice, which is counted by itself
+    :param looks: how many of the looks it takes
     """
 
     columns: tuple[int, ...] = ALL
     believes: bool = True
-    scripts: bool = False
+    looks: int = model.LOOKS
 
     def __call__(self, cloud: Cloud, host: Host, now: int) -> bool:
         """Whether the verdict is DEAD."""
-        if host.word == 'script' and not self.scripts:
-            return False
         return self.judge(cloud, host, now).dead
 
     def judge(self, cloud: Cloud, host: Host, now: int) -> Judged:
         """The verdict from the looks of now."""
-        return judged(*cloud.looks(host, now), *cloud.checker(now), self.columns, self.believes)
+        seen, beats = cloud.looks(host, now)
+        if self.looks < model.LOOKS:
+            seen, beats = seen[:self.looks], False
+        if self.columns is not ALL:
+            # What it does not look at must not make another case of it.
+            pick = operator.itemgetter(*self.columns)
+            seen = tuple(map(pick, seen))
+        found = judged(seen, beats, *cloud.checker(now), self.columns)
+        return found if self.believes or found.sceptical is None else found.sceptical
 
 
 @functools.lru_cache(maxsize=KEPT)
 def judged(seen: tuple[tuple[int, ...], ...], beats: bool, sees: bool, storm: bool,
-           columns: tuple[int, ...], believes: bool) -> Judged:
+           columns: tuple[int, ...]) -> Judged:
     """What the real table says; the same looks have the same verdict."""
-    looks = [Observation(PROBES[column], model.SIGNS[signs[column]],
+    looks = [Observation(PROBES[column], model.SIGNS[sign],
                          sequence=sample if beats and not column else None, sample=sample)
-             for column in columns for sample, signs in enumerate(seen)]
+             for sample, signs in enumerate(seen)
+             for column, sign in zip(columns, signs, strict=True)]
     others = model.HOSTS - 1
     found = verdict.judge('host', looks, Checker(sees, others, others if storm else 0), Limits(
-        model.LOOKS, model.LOSS, believes))
+        len(seen), model.LOSS))
+    # The option is one column, and takes no second look.
+    facts = dataclasses.replace(found.found, believed=False)
+    return _judged(found, _judged(
+        dataclasses.replace(found, found=facts, row=verdict.decide(facts))))
+
+
+def _judged(found: Judgement, sceptical: Judged | None = None) -> Judged:
     try:
         host_fence.check(found)
     except host_fence.NotFenced:
-        return Judged(found, found.verdict is HostVerdict.DEAD, fenced=False)
-    return Judged(found, found.verdict is HostVerdict.DEAD, fenced=True)
+        return Judged(found, found.verdict is HostVerdict.DEAD, False, sceptical)
+    return Judged(found, found.verdict is HostVerdict.DEAD, True, sceptical)
 
 
 def heartbeat(cloud: Cloud, host: Host, now: int) -> bool:

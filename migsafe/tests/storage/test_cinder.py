@@ -208,5 +208,8 @@ class TestHost(CinderTestCase):
         self.assertEqual('ok', found['readable'])
         self.assertEqual([['iqn.2026-01.org.migsafe:a', '0']], found['mapped'])
         self.assertEqual([['iqn.2026-01.org.migsafe:a']], found['writers'])
+        # the kernel counts what the host has read in between
+        (before,), (busy,) = found['before'], found['busy']
+        self.assertGreater(busy, before)
         # the control: the target is found by nothing else
         self.assertEqual(0, found['unnamed'])

@@ -462,10 +462,15 @@ def another_prefix() -> None:
     driver = types.SimpleNamespace(
         configuration=types.SimpleNamespace(safe_get=options.get))
     inspector = lio.LioInspector(driver)
+
+    def commands() -> list[int | None]:
+        return [one.commands for one in inspector.writers(volume)]
+    before = commands()
     lab.report(
-        readable=host.readable(disk['path']), log=last_words(),
+        before=before, readable=host.readable(disk['path']), log=last_words(),
         mapped=[[*sorted(one.initiators), one.lun] for one in inspector.list_exports(volume)],
         writers=[sorted(one.initiators) for one in inspector.writers(volume)],
+        busy=commands(),
         unnamed=len(inspector.list_exports({**volume, 'provider_location': None})))
 
 

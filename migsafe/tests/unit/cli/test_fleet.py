@@ -99,6 +99,31 @@ class TestHosts(oslo_base.BaseTestCase):
                              ('ctl', 'nova-conductor', 0), ('cn3', 'nova-compute', 3))
         self.assertEqual(['cn1', 'cn2'], fleet.hosts(conf))
 
+    def test_servers_with_disks_that_are_no_volumes(self):
+        conf = self.database()
+        made = sa.create_engine(conf.database.connection)
+        instances, disks = models.Instance.__table__, models.BlockDeviceMapping.__table__
+        for table in (instances, disks):
+            table.create(made)
+        local, volume = 'local', 'volume'
+        with made.begin() as connection:
+            for uuid, host, deleted, kinds in (
+                    ('volumes', 'cn1', 0, [(volume, 0), (volume, 0), (local, 7)]),
+                    ('image', 'cn1', 0, [(local, 0)]),
+                    ('swap', 'cn1', 0, [(volume, 0), (local, 0)]),
+                    ('none', 'cn1', 0, []), ('deleted-rows', 'cn1', 0, [(volume, 7)]),
+                    ('deleted', 'cn1', 7, [(local, 0)]), ('elsewhere', 'cn2', 0, [(local, 0)])):
+                connection.execute(sa.insert(instances).values(
+                    uuid=uuid, host=host, deleted=deleted))
+                for kind, gone in kinds:
+                    connection.execute(sa.insert(disks).values(
+                        instance_uuid=uuid, destination_type=kind, deleted=gone))
+        made.dispose()
+        services = compute_services.Services(conf)
+        self.assertEqual(['deleted-rows', 'image', 'none', 'swap'],
+                         services.with_other_disks('cn1'))
+        self.assertEqual([], services.with_other_disks('cn9'))
+
     def test_none(self):
         for conf, word in (
                 (self.conf(), 'no [database] connection'),

@@ -123,6 +123,14 @@ class TestFence(test_host_verdict.HostTestCase):
         self.assertEqual((1, []), (code, self.fenced))
         self.assertIn('not every probe has looked often enough', err)
 
+    def test_address_of_the_host_as_a_client(self):
+        made = Fence(self.act)
+        with mock.patch.object(fences, 'load', lambda _conf: [made]):
+            self.assertEqual(4, self.fence('cn3', '--yes', '--client-address', '10.0.0.9',
+                                           '--client-address', 'FD00:0::9')[0])
+            self.assertEqual(['10.0.0.9', 'fd00::9'], made.addresses)
+            self.assertEqual(2, self.fence('cn3', '--yes', '--client-address', 'cn3')[0])
+
     def test_fence_that_fails(self):
         self.answer = exceptions.MigsafeError('it says On')
         code, out, _err = self.fence('cn3', '--yes')

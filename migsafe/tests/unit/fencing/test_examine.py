@@ -134,7 +134,7 @@ class TestExamine(Case):
                 self.examine(probes=names)
             self.assertIn('nova_service', str(caught.exception))
             self.assertIn('[migsafe] probes', str(caught.exception))
-        self.assertIn('rpc', probes.names())
+        self.assertIn('rpc', probes.KIND.names())
 
 
 class TestSurvey(Case):

@@ -67,7 +67,12 @@ class TestBlock(base.BaseTestCase):
         for values in ({'osds': ('172.24.9.13:6800/9',)}, {'mons': ('172.24.9.13:3300/0',)}):
             self.assertEqual([str(ONE)], self.block(ONE, **values).blocked)
         self.assertEqual(['172.24.9.2:0/5'], self.block(Address.of('172.24.9.2:0/5')).blocked)
-        self.assertEqual([str(ONE), str(OTHER)], self.block(ONE, OTHER).blocked)
+        self.assertEqual([str(ONE), str(OTHER)], self.block(
+            ONE, OTHER, osds=('172.24.9.13:6800/9',)).blocked)
+
+    def test_several_addresses(self):
+        self.assertEqual({WHOLE, str(ONE), str(OTHER), str(rbd_block._whole(OTHER))},
+                         set(self.block(ONE, OTHER).blocked))
 
     def test_what_is_blocked_stays_as_it_is(self):
         done = [WHOLE, str(ONE)]
@@ -82,6 +87,21 @@ class TestBlock(base.BaseTestCase):
                                       cluster.listed(), [ONE])
             self.assertIn('access denied', str(error))
             self.assertEqual([], cluster.blocked)
+
+
+class TestOthers(base.BaseTestCase):
+
+    def others(self, addresses, *blocked):
+        return rbd_block.others({'a': [ONE, OTHER], 'b': []}, addresses,
+                                Cluster(blocked=blocked).listed())
+
+    def test_each(self):
+        self.assertEqual((f'the client at {OTHER} has a open',), self.others({str(ONE.ip)}))
+        self.assertEqual(2, len(self.others(set())))
+        self.assertEqual((), self.others({str(ONE.ip), str(OTHER.ip)}))
+
+    def test_who_can_write_nothing(self):
+        self.assertEqual((), self.others({str(ONE.ip)}, str(OTHER)))
 
 
 class TestLeft(base.BaseTestCase):

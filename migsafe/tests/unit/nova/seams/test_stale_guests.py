@@ -17,7 +17,7 @@ from unittest import mock
 from nova import context as nova_context
 from nova import objects
 
-from migsafe.nova.host import left_devices, own_devices, registry
+from migsafe.nova.host import autostart, left_devices, own_devices, registry
 from migsafe.nova.seams import deletion, stale_guests
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
@@ -78,6 +78,15 @@ class TestEvacuated(Case):
         self.assertEqual([THEIRS, None], self.destroy([THEIRS, None]))
         registry.put(self.manager, None)
         self.assertEqual([THEIRS], self.start([THEIRS]))
+
+    def test_libvirt_is_told_first_to_start_nothing_of_others(self):
+        calls = []
+        with mock.patch.object(autostart, 'settle', lambda *given: calls.append(given)):
+            stale_guests.destroy_evacuated(
+                lambda context, node_cache: calls.append(1) or {}, self.manager, (None, {}), {})
+        (manager, host, instance), destroyed = calls
+        self.assertEqual((self.manager, SRC, 1), (manager, host, destroyed))
+        self.assertIsNotNone(instance(fake.INSTANCE))
 
     def test_what_is_its_own_goes_by_its_own_connection(self):
         self.found = {fake.volume(0): own_devices.Found(OWN)}
