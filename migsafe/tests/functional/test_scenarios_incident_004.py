@@ -16,6 +16,8 @@ from __future__ import annotations
 import datetime
 
 import fixtures
+from nova import context as nova_context
+from nova import objects
 from nova.conf import CONF
 
 from migsafe.replay.lab import steps
@@ -90,7 +92,6 @@ class TestStoppedNovaCompute(EvacuatedTest):
         server, running = self.evacuated_unseen('enforce')
         self.assertEqual([SOURCE], running)
         self.assertIn('database is away', self.fault_messages(server))
-
 
     def edited(self, server):
         """The oldest home-made evacuation: UPDATE instances SET host = ..."""
