@@ -65,7 +65,7 @@ def read(directory: str, host: str, seconds: float, watched: float = 0) -> list[
     :raises NotABeat: there is something else, or nothing that can be read in time
     """
     done = programs.run([sys.executable, '-I', beat_reader.__file__, path_of(directory, host),
-                         str(watched)], os.environ, seconds)
+                         str(watched)], {}, seconds)
     if done.code is None:
         raise NotABeat('no answer of the storage in time')
     try:

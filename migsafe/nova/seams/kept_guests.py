@@ -48,15 +48,12 @@ RUNS = (GuestState.HERE, GuestState.IN_TRANSFER, GuestState.POSTCOPY)
 
 
 class Fate(enum.Enum):
-    """What becomes of a guest; the text is for an operator."""
+    """What becomes of a guest."""
 
-    NOVAS = ''
-    TAKEN_BACK = ('The new host is kept from going on with it. If the instance is in ERROR then, '
-                  '"openstack server set --state active {uuid}"')
-    HELD = ('Nothing says that {dest} has not started it, or does not do so now. Look there '
-            '("virsh list --all"); if it runs on both hosts, shut one of them down at once '
-            '("virsh destroy"). Then "openstack server set --state active {uuid}"')
-    STALE = 'Nothing is at work on that any more, and nothing has to be done'
+    NOVAS = 'destroyed'
+    TAKEN_BACK = 'the new host is kept from going on'
+    HELD = 'nothing says that the new host has not started it'
+    STALE = 'nothing is at work on that any more'
 
 
 @dataclasses.dataclass
@@ -110,11 +107,22 @@ def kept(participant: Participant, found: Iterable[Any]) -> tuple[list[Any], dic
             left[one.instance_uuid] = one
         LOG.log(logging.WARNING if fate is Fate.STALE else logging.ERROR,
                 'Guest of instance %s is not destroyed at the start of %s: %s, while its '
-                'evacuation %s to %s is %s. %s. To have it evacuated: migsafe evacuate %s',
-                one.instance_uuid, participant.host, why, one.uuid, one.dest_compute, one.status,
-                fate.value.format(uuid=shell(one.instance_uuid), dest=one.dest_compute),
-                shell(one.instance_uuid))
+                'evacuation %s to %s is %s: %s. %s', one.instance_uuid, participant.host, why,
+                one.uuid, one.dest_compute, one.status, fate.value, _next(fate, one))
     return go_on, left
+
+
+def _next(fate: Fate, evacuation: Any) -> str:
+    """What is left to do."""
+    uuid = evacuation.instance_uuid
+    again = f'To have it evacuated: migsafe evacuate {shell(uuid)}'
+    active = f'"openstack server set --state active {shell(uuid)}"'
+    if fate is Fate.HELD:
+        return (f'Look on {evacuation.dest_compute} ("virsh list --all"); if it runs on both '
+                f'hosts, shut one of them down at once ("virsh destroy"). Then {active}. {again}')
+    if fate is Fate.TAKEN_BACK:
+        return f'If the instance is in ERROR then, {active}. {again}'
+    return f'Nothing has to be done. {again}'
 
 
 def _fate(participant: Participant, evacuation: Any) -> tuple[Fate, str]:
