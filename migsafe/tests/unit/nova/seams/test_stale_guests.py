@@ -68,8 +68,13 @@ class Case(hosts.TwoHosts):
 
     def start(self, rows):
         """At the start of nova-compute."""
-        return stale_guests.destroy_evacuated(
-            lambda context, node_cache: self.destroy(rows), self.manager, (None, {}), {})
+        given = []
+
+        def destroyed(context, node_cache):
+            given.append(self.destroy(rows))
+            return {}
+        stale_guests.destroy_evacuated(destroyed, self.manager, (None, {}), {})
+        return given[0]
 
 
 class TestEvacuated(Case):
@@ -110,8 +115,8 @@ class TestEvacuated(Case):
     def test_what_it_disconnects_is_noted_for_what_is_not_settled(self):
         seen = []
         stale_guests.destroy_evacuated(
-            lambda context, node_cache: seen.append(deletion._DELETING.get()), self.manager,
-            (None, {}), {})
+            lambda context, node_cache: seen.append(deletion._DELETING.get()) or {},
+            self.manager, (None, {}), {})
         self.assertEqual(([self.here], None), (seen, deletion._DELETING.get()))
 
     def test_a_disconnect_that_fails_does_not_stop_the_start(self):
@@ -121,6 +126,7 @@ class TestEvacuated(Case):
             stale_guests.disconnect(lambda wrapped, _driver, args, kwargs: wrapped(
                 *args, **kwargs))(driver._disconnect_volume, driver, (
                     None, OWN, self.instance), {})
+            return {}
         self.assertRaises(OSError, disconnect)
         for paths in (OSError('no multipathd'), [['/dev/sdb']]):
             with mock.patch.object(stale_guests.devices, 'own_paths', side_effect=paths), \
