@@ -107,7 +107,7 @@ def ended(participant: Participant, instance_uuid: str, migration: Any) -> None:
     try:
         _heard(participant, participant.clients.guests.evidence(instance_uuid),
                _own(participant, instance_uuid, migration))
-    except exceptions.JournalError as error:
+    except Exception as error:
         LOG.warning('That the live migration of instance %s to %s was rolled back is not '
                     'journalled, and left to recovery: %s', instance_uuid, participant.host,
                     masked(error))

@@ -142,8 +142,12 @@ class TestDestinationOnly(hosts.TwoHosts):
 
         def wrapped(context, instance, destroy_disks, migrate_data):
             self.dst.guests.state = G.ABSENT
-        destination.rollback_live_migration_at_destination(wrapped, manager, (
-            None, SimpleNamespace(uuid=fake.INSTANCE), False, None), {})
+        message = wrapped, manager, (None, SimpleNamespace(uuid=fake.INSTANCE), False, None), {}
+        with mock.patch.object(self.dst.participant, 'release', side_effect=OSError) as asked:
+            destination.rollback_live_migration_at_destination(*message)
+        asked.assert_called_once()
+        self.dst.guests.state = G.IN_TRANSFER
+        destination.rollback_live_migration_at_destination(*message)
         self.assertEqual(('settled', 'ABORT'), self.dst.verdict())
         self.assertEqual((NONE, False, False, True), self.left())
 
