@@ -21,11 +21,9 @@ import sysconfig
 from collections.abc import Sequence
 
 from oslo_config import cfg
-from oslo_privsep import priv_context
 from oslo_upgradecheck import upgradecheck
 
 from migsafe.cli import config, results, show
-from migsafe.conf import privileged
 
 HELPER = 'privsep-helper'
 
@@ -37,6 +35,11 @@ def check(files: Sequence[str], project: str) -> upgradecheck.Result:
     :param project: nova or cinder
     :raises ConfigError: a file cannot be read
     """
+    # NOTE: here, since oslo_privsep imports eventlet, which no other command does
+    from oslo_privsep import priv_context
+
+    from migsafe.conf import privileged
+
     conf = config.load(files, ())
     conf.register_opts([cfg.StrOpt('rootwrap_config', default=f'/etc/{project}/rootwrap.conf')])
     conf.register_opts([cfg.BoolOpt('disable_rootwrap', default=False)], 'workarounds')
@@ -79,8 +82,8 @@ def judge(path: str, directories: Sequence[str], scripts: str) -> upgradecheck.R
              if os.access(found := os.path.join(one, HELPER), os.X_OK)]
     cure = f'Put {show.text(scripts)} first into exec_dirs in {show.text(path)}.'
     if not there:
-        return results.bad(f'rootwrap does not find {HELPER}, which the device guards need: none '
-                           f'of {show.text(",".join(directories))} has it. {cure}')
+        return results.bad(f'{HELPER}, which the device guards need, is not found by rootwrap: '
+                           f'none of {show.text(",".join(directories))} has it. {cure}')
     if os.path.exists(mine) and not os.path.samefile(there[0], mine):
         return results.doubt(f'rootwrap starts {show.text(there[0])}, which is not of the '
                              f'environment that migsafe is in. {cure}')

@@ -71,8 +71,8 @@ class LeftClaims:
             return []
         # NOTE: Nova's own filter of the time is for its API alone: a time that goes to a conductor
         # arrives there as text, and is refused.
-        recent = [one for one in page if one.created_at >= self._since]
-        self._next = page[-1].uuid if len(recent) == PAGE else ''
+        recent = [one for one in page if (one.updated_at or one.created_at) >= self._since]
+        self._next = page[-1].uuid if recent and len(page) == PAGE else ''
         found = [one for one in recent if wanted(one.uuid)]
         now = _hosts(context, sorted({one.instance_uuid for one in found}))
         return [_left(one) for one in found

@@ -76,7 +76,15 @@ class TestLeftClaims(testtools.TestCase):
         for number in range(3 * count):
             self.row(number, **({'days': 8} if number < 2 * count - 5 else {'days': 1}))
         self.assertEqual(list(range(3 * count - 1, 2 * count - 6, -1)), self.all())
-        self.assertEqual([(['desc'], None), (['desc'], f'm-{2 * count}')], self.asked)
+        self.assertEqual([(['desc'], marker) for marker in
+                          (None, f'm-{2 * count}', f'm-{count}')], self.asked)
+
+    def test_one_that_began_long_ago_and_ended_lately(self):
+        self.row(1, days=9)
+        self.rows[0].updated_at += datetime.timedelta(days=8)
+        self.row(2, days=6)
+        self.rows[1].updated_at = None
+        self.assertEqual([2, 1], self.all())
 
     def test_nothing(self):
         self.assertEqual([], self.all())
