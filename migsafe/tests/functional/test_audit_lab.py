@@ -85,7 +85,7 @@ class TestLaboratory(testtools.TestCase):
         copy = sqlite3.connect(path)
         raw.driver_connection.backup(copy)
         raw.close()
-        copy.execute('UPDATE services SET updated_at = ?', (str(heartbeat),))
+        copy.execute('UPDATE services SET updated_at = ?, report_count = 1', (str(heartbeat),))
         copy.commit()
         copy.close()
 
