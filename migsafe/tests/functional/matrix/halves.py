@@ -98,12 +98,16 @@ def named(half: str, name: str) -> Half:
     return Half(half, name, base if own else name)
 
 
+#: Nova's own messages to the destination, whose answers a fault of them keeps from the source.
+ASKED = ('pre_live_migration', 'remove_volume_connection')
+
+
 def unheard(case: Half) -> str:
     """The destination, if that has no migsafe and did not answer, or the answer was lost."""
     incident = san.Incident.load()
     for fault in map(names.fault, case.name.split(',')[1:]):
         killed = fault.action == 'kill' and fault.host == incident.destination
-        if case.half == 'source' and (killed or fault.name == 'pre_live_migration'):
+        if case.half == 'source' and (killed or fault.name in ASKED):
             return incident.destination
     return ''
 

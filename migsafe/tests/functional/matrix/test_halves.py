@@ -55,6 +55,13 @@ class TestCompare(unittest.TestCase):
         self.assertEqual(([], [], ['harm foreign_open on b']),
                          self.compare({'harms': [harm]}, {}))
 
+    def test_who_was_not_heard(self):
+        lost = 'transfer-fails,timeout:after:node13:rpc:remove_volume_connection:1'
+        other = 'transfer-fails,timeout:after:node13:rpc:migsafe.describe:1'
+        for half, name, host in (('source', lost, 'node11'), ('destination', lost, ''),
+                                 ('source', other, '')):
+            self.assertEqual(host, halves.unheard(halves.named(half, name)), (half, name))
+
     def test_held_instead(self):
         left = {'pieces': [('R3', 'b', 0), ('R11', 'b', None)]}
         for plain, given in (({'harms': [('export_yank', 'b')]}, {}), ({}, {'unheard': 'b'})):
