@@ -32,7 +32,6 @@ OPERATIONS = {
     'rebuild': ({'rebuild': {'imageRef': '155d900f-4e14-4e4c-a73d-069cbf4541e6'}}, None,
                 'rebuild refused'),
     'shelve': ({'shelve': None}, None, 'shelve offload refused'),
-    'resume': ({'resume': None}, {'suspend': None}, 'resume refused'),
 }
 #: Of Nova's own fixture; the second one has a kernel and a ramdisk of its own.
 IMAGES = ('155d900f-4e14-4e4c-a73d-069cbf4541e6', 'c905cedb-7281-47e4-8a62-f26bc5fc4c77')
@@ -262,6 +261,17 @@ class TestHeld(OwnerTest):
                 self.recover()
                 self.assertEqual([], self.lab.world.harms)
                 self.assertEqual([], [str(r) for r in self.residue(server)])
+
+    def test_a_resume_is_not_made_worse_by_what_the_other_host_holds(self):
+        server = self.held()
+        self.assertIsNone(self.ask(server, {'suspend': None}))
+        self.assertEqual('SUSPENDED', self.lab.show(server)['status'])
+        left, own = sorted(map(str, self.residue(server))), self.luns(server)
+        self.assertIsNone(self.ask(server, {'resume': None}))
+        self.assertEqual('ACTIVE', self.lab.show(server)['status'])
+        self.assertUnharmed(server, SOURCE)
+        self.assertEqual((left, own),
+                         (sorted(map(str, self.residue(server))), self.luns(server)))
 
     def test_refused_and_as_usable_as_before(self):
         for name, (body, before, refusal) in OPERATIONS.items():

@@ -303,8 +303,10 @@ class TestPeerWithoutPlugin(scenarios.ScenarioTest):
     def test_destination_without_it_does_not_let_go(self):
         self.disarm(DESTINATION)
         server = self.guest()
-        self.migrate(server, JOB_FAILS, lab_faults.Fault(
-            'brick', 'disconnect_volume', 'brick-busy', DESTINATION, volume=1))
+        # it is asked twice
+        self.migrate(server, JOB_FAILS, *(lab_faults.Fault(
+            'brick', 'disconnect_volume', 'brick-busy', DESTINATION, volume=1, nth=number)
+            for number in (1, 2)))
         self.recover()
         self.assertUnharmed(server, SOURCE)
         self.assertEqual({'R3', 'R4'}, self.kinds(server))
