@@ -113,7 +113,7 @@ def recover(lab, count):
     lab.world.trace = Forgetful()
     guests = leave(lab, count)
     journal = registry.of(lab.stack.computes[lab.source].manager).journal
-    opened = [tx.uuid for tx in journal.unsettled()]
+    opened = [tx.uuid for tx in journal.unsettled(limit=count + 1)]
     gc.collect()
     before = resident()
     caller = Caller(lab)
