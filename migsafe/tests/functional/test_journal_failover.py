@@ -130,6 +130,7 @@ class Cases:
         told = endpoint.Endpoint(types.SimpleNamespace(
             host=HOST, journal=self.journal,
             attempts=types.SimpleNamespace(live=lambda _uuid: False), machine=lambda: '',
+            evacuating=set(),
             engine=types.SimpleNamespace(
                 history=lambda tx: history.read(self.journal.records(tx))),
             clients=types.SimpleNamespace(guests=types.SimpleNamespace(
