@@ -77,11 +77,7 @@ def resume(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if participant is None:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
-    try:
-        why = left.by_hand(participant, instance)
-    except Exception as error:
-        why = f'whether it runs elsewhere cannot be told: {masked(error)}' \
-            if participant.conf.enforce else None
+    why = left.by_hand(participant, instance)
     if not why:
         return wrapped(*args, **kwargs)
     LOG.error('Not started with the host: %s', why, instance=instance)

@@ -31,7 +31,7 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.host.participant import DESTINATION, SOURCE, Participant
 from migsafe.nova.seams import evacuation, moves
 from migsafe.resources import volume_target
-from migsafe.text import shell
+from migsafe.text import masked, shell
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
 
@@ -83,13 +83,27 @@ def by_hand(participant: Participant, instance: Any) -> str | None:
     given this host: an evacuation by UPDATE, of which nothing knows.
 
     No guest of it was ever here, so that this host's libvirt alone tells it from all that Nova
-    does itself: Cinder is asked for nothing else.
-
-    :raises Exception: when Nova's database or Cinder cannot be asked
+    does itself: Cinder is asked for nothing else. The option for evacuations alone says what it
+    means that somebody cannot be asked.
     """
     policy = participant.conf.evacuation
     if policy == 'off' or instance.host != participant.host:
         return None
+    try:
+        why = _elsewhere(participant, instance)
+    except Exception as error:
+        why = (f'whether instance {instance.uuid} runs on another host than {participant.host} '
+               f'cannot be told: {masked(error)}. Do this again once it can. [migsafe] evacuation '
+               'decides about this')
+    if why and policy == 'warn':
+        LOG.warning('Goes on although it may start a second copy of the guest ([migsafe] '
+                    'evacuation is warn): %s', why, instance=instance)
+        return None
+    return why
+
+
+def _elsewhere(participant: Participant, instance: Any) -> str | None:
+    """:raises Exception: when Nova's database or Cinder cannot be asked"""
     here = participant.clients.guests.evidence(instance.uuid)
     found = _another(participant, instance.uuid, set()) if here.guest in NEVER_HERE else None
     if found is None:
@@ -98,17 +112,12 @@ def by_hand(participant: Participant, instance: Any) -> str | None:
     there = participant.clients.peer.evidence(host, instance.uuid, instance.uuid)
     if evacuation.gone(participant, there, instance.uuid):
         return None
-    why = (f'no guest of instance {instance.uuid} is on {participant.host} [{here}], volume '
-           f'{volume} is attached to {host}, and it may run there [{there}]. Look there ("virsh '
-           f'list --all"): if it does, its record in Nova has to name {host} again. If {host} is '
-           'powered off or fenced, say so with "openstack compute service set --down '
-           f'{shell(host)} nova-compute" and do this again. [migsafe] evacuation decides about '
-           'this')
-    if policy == 'warn':
-        LOG.warning('Goes on although it may start a second copy of the guest ([migsafe] '
-                    'evacuation is warn): %s', why, instance=instance)
-        return None
-    return why
+    return (f'no guest of instance {instance.uuid} is on {participant.host} [{here}], volume '
+            f'{volume} is attached to {host}, and it may run there [{there}]. Look there ("virsh '
+            f'list --all"): if it does, its record in Nova has to name {host} again. If {host} is '
+            'powered off or fenced, say so with "openstack compute service set --down '
+            f'{shell(host)} nova-compute" and do this again. [migsafe] evacuation decides about '
+            'this')
 
 
 def _own(participant: Participant, last: Sequence[Transaction]) -> set[str]:

@@ -121,8 +121,14 @@ class TestStartWithTheHost(Case):
         self.world.volumes.attachments = lambda _uuid: 1 // 0
         with self.assertLogs(at_start.LOG.logger, 'ERROR'):
             self.assertFalse(self.resume())
+        # that option is about live migrations
         self.conf.set_override('enforce', False, 'migsafe')
-        self.assertTrue(self.resume())
+        self.assertIn('cannot be told', self.why())
+        with self.assertLogs(at_start.LOG.logger, 'ERROR'):
+            self.assertFalse(self.resume())
+        self.conf.set_override('evacuation', 'warn', 'migsafe')
+        with self.assertLogs(left.LOG.logger, 'WARNING'):
+            self.assertTrue(self.resume())
 
     def test_not_armed(self):
         self.here = None
