@@ -17,38 +17,40 @@ import functools
 import time
 from typing import Any
 
-from keystoneauth1 import adapter, session
+from keystoneauth1 import adapter, exceptions, session
 from keystoneauth1.identity import v3
 
 from migsafe.tests.cloud import places
 
 Json = dict[str, Any]
+#: An answer that says no.
+Refused = exceptions.HttpError
 #: The newest microversions that plain requests of this module are written for.
 VERSIONS = {'nova': 'compute 2.95', 'cinder': 'volume 3.70', 'placement': 'placement 1.39'}
 
 
 @functools.cache
 def _client(service: str, project: str) -> adapter.Adapter:
-    auth = v3.Password(f'{places.url("keystone")}/v3', username='admin',
+    auth = v3.Password(f'{places.behind("keystone")}/v3', username='admin',
                        password=places.PASSWORD, project_name=project,
                        user_domain_id='default', project_domain_id='default')
     prefix = {'nova': '/v2.1', 'cinder': '/v3', 'neutron': '/v2.0', 'keystone': '/v3'}
     made = session.Session(auth)
     made.trust_env = False
-    return adapter.Adapter(made, endpoint_override=places.url(service) + prefix.get(service, ''),
-                           connect_retries=3)
+    where = places.behind(service) + prefix.get(service, '')
+    return adapter.Adapter(made, endpoint_override=where, connect_retries=3)
 
 
 def call(service: str, method: str, path: str, body: Json | None = None,
-         project: str = 'admin') -> Json:
+         project: str = 'admin', version: str = '') -> Json:
     """One request.
 
+    :param version: the microversion, if another one is wanted
     :returns: what its answer says; its status alone if it says nothing
     :raises keystoneauth1.exceptions.HttpError: it was refused
     """
-    headers = {'OpenStack-API-Version': VERSIONS[service]} if service in VERSIONS else {}
-    if service == 'keystone':
-        headers = {}
+    headers = {'OpenStack-API-Version': version or VERSIONS[service]} \
+        if service in VERSIONS else {}
     answer = _client(service, project).request(
         path, method, json=body, headers={**headers, 'Accept': 'application/json'}, timeout=600)
     found: Json = answer.json() if answer.content else {'status': answer.status_code}

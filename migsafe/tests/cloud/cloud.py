@@ -24,6 +24,7 @@ from migsafe.tests.cloud import (
     network,
     places,
     processes,
+    proxy,
     servers,
     side,
 )
@@ -38,6 +39,7 @@ def steps() -> tuple[tuple[str, Callable[[], object]], ...]:
         ('RabbitMQ', control.rabbit),
         ('schemas', control.schemas),
         ('keys of Keystone', control.identity),
+        ('haproxy', proxy.start),
         ('Keystone', control.start_keystone),
         ('users and endpoints', api.users),
         ('services', control.start_services),
@@ -49,9 +51,9 @@ def steps() -> tuple[tuple[str, Callable[[], object]], ...]:
         ('machines', lambda: [processes.until(
             lambda name=name: machines.ready(name), processes.SLOW, name, 2)
             for name in places.MACHINES]),
-        ('services of the machines', side.wait),
+        ('services of the machines', lambda: side.wait({}, *places.MACHINES)),
         ('hosts', control.discover),
-        ('flavor', servers.flavor),
+        ('flavors and types', servers.kinds),
     )
 
 
@@ -71,6 +73,6 @@ def bring_up() -> None:
 
 def status() -> list[tuple[str, str]]:
     """(name, process or "-") of everything."""
-    names = ('mariadb', 'rabbitmq', *control.APIS, *control.DAEMONS, *places.MACHINES)
+    names = ('mariadb', 'rabbitmq', proxy.NAME, *control.APIS, *control.DAEMONS, *places.MACHINES)
     return [(name, str(processes.pid(name) or '-')) for name in names]
 

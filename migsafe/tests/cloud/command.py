@@ -18,23 +18,24 @@ import os
 import shutil
 import signal
 import sys
-import time
 
 from migsafe.tests.cloud import (
+    bystander,
     cloud,
     image,
     machines,
+    pairs,
     places,
+    play,
     processes,
     report,
     side,
     space,
-    story,
 )
 from migsafe.tests.cloud.scenarios import SCENARIOS
 
 #: What is kept when a new cloud begins: nothing of the old one's state, and all that is cached.
-FORGOTTEN = ('run', 'private', 'state', 'machines', 'log', 'ready')
+FORGOTTEN = ('run', 'private', 'state', 'machines', 'log', 'report', 'ready')
 
 
 def main() -> None:
@@ -63,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
                                  choices=[*SCENARIOS, []],
                                  help=f'of {", ".join(SCENARIOS)}; all if none is named')
             command.add_argument('--side', choices=side.SIDES, action='append')
-            command.add_argument('--html', action='store_true', help='print where the page is')
+    command = commands.add_parser('pairs', help='time healthy migrations of both sides')
+    command.add_argument('count', nargs='?', type=int, default=20)
+    command.set_defaults(do=_pairs)
     return parser
 
 
@@ -115,23 +118,20 @@ def _run(words: argparse.Namespace) -> int:
             space.end()
     if not (places.home() / 'ready').exists():
         cloud.bring_up()
-    outcomes = [story.play(name, one, SCENARIOS[name])
-                for one in words.side or side.SIDES if side.take(one) is None
-                for name in words.scenario or SCENARIOS]
-    return _tell(outcomes)
-
-
-def _tell(outcomes: list[story.Outcome]) -> int:
-    """Write both reports.
-
-    :returns: 1 if something was left on the armed side, or a scenario did not come to its end
-    """
-    titles = {name: one.title for name, one in SCENARIOS.items()}
-    table = report.text(outcomes, titles)
-    about = time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())
-    (places.part('report') / 'report.html').write_text(report.page(outcomes, titles, about))
-    (places.part('report') / 'report.rst').write_text(table)
-    print(table, f'Timelines: {places.part("report") / "report.html"}', sep='\n')
-    bad = [one for one in outcomes if one.error or (one.side == 'armed' and one.findings)]
+    beside, outcomes, bad = bystander.there(), list[play.Outcome](), 0
+    for one in words.side or side.SIDES:
+        side.take(one)
+        stage = play.Stage(one, beside)
+        for name in words.scenario or SCENARIOS:
+            outcomes.append(play.play(name, one, SCENARIOS[name], stage))
+            bad = report.write(outcomes)
+        stage.close()
+    print((places.part('report') / 'report.rst').read_text())
+    print(f'Timelines: {places.part("report") / "report.html"}')
     return 1 if bad else 0
 
+
+def _pairs(words: argparse.Namespace) -> int:
+    space.enter()
+    print(pairs.told(pairs.measure(words.count, bystander.there())))
+    return 0

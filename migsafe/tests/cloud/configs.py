@@ -94,7 +94,7 @@ def compute(name: str, armed: bool, bandwidth: int) -> File:
             'my_ip': address, 'compute_driver': 'libvirt.LibvirtDriver',
             'instances_path': '/var/lib/nova/instances', 'log_file': '/var/log/nova-compute.log',
             'graceful_shutdown_timeout': 5, 'reserved_host_memory_mb': 256,
-            'resume_guests_state_on_host_boot': False, 'flat_injected': False,
+            'resume_guests_state_on_host_boot': False, 'shutdown_timeout': 5,
             'rootwrap_config': '/etc/nova/rootwrap.conf'},
         'workarounds': {'enable_qemu_monitor_announce_self': False},
         'vnc': {'enabled': False}, 'spice': {'enabled': False},
@@ -116,6 +116,8 @@ def cinder(state: str) -> File:
         'coordination': {'backend_url': f'file://{state}/coordination'}}
 
 
+#: Backend, which is a volume type, too -> its volume group.
+BACKENDS = {'lvm': 'cinder-volumes', 'second': 'cinder-second'}
 PLAIN_DRIVER = 'cinder.volume.drivers.lvm.LVMVolumeDriver'
 GUARDED = {'volume_driver': 'migsafe.cinder.driver.GuardedDriver',
            'migsafe_wrapped_driver': PLAIN_DRIVER, 'migsafe_inspector': 'lio'}
@@ -126,15 +128,17 @@ def volume(name: str, armed: bool) -> File:
     state = '/var/lib/cinder'
     portals = [places.address(name, bridge) for bridge in places.BRIDGES[1:]]
     backend: dict[str, object] = {
-        'volume_driver': PLAIN_DRIVER, 'volume_group': 'cinder-volumes', 'lvm_type': 'default',
-        'volume_backend_name': 'lvm', 'target_helper': 'lioadm', 'target_protocol': 'iscsi',
-        'target_ip_address': portals[0], 'target_secondary_ip_addresses': portals[1],
-        'volume_clear': 'none', 'target_prefix': 'iqn.2026-01.org.migsafe:'}
+        'volume_driver': PLAIN_DRIVER, 'lvm_type': 'default', 'target_helper': 'lioadm',
+        'target_protocol': 'iscsi', 'target_ip_address': portals[0],
+        'target_secondary_ip_addresses': portals[1], 'volume_clear': 'none',
+        'target_prefix': 'iqn.2026-01.org.migsafe:', **(GUARDED if armed else {})}
     return cinder(state) | {
         'DEFAULT': {**cinder(state)['DEFAULT'], 'host': name, 'my_ip': places.address(name),
-                    'enabled_backends': 'lvm', 'log_file': '/var/log/cinder-volume.log',
+                    'enabled_backends': ','.join(BACKENDS),
+                    'log_file': '/var/log/cinder-volume.log',
                     'rootwrap_config': '/etc/cinder/rootwrap.conf'},
-        'lvm': backend | (GUARDED if armed else {}), 'migsafe': {'enabled': armed}}
+        **{one: {**backend, 'volume_group': group, 'volume_backend_name': one}
+           for one, group in BACKENDS.items()}, 'migsafe': {'enabled': armed}}
 
 
 def neutron(state: str) -> File:

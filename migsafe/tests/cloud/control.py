@@ -184,13 +184,13 @@ def start_services(*names: str) -> None:
     for name, module in APIS.items():
         if not names or name in names:
             processes.start(name, [sys.executable, '-m', f'{__package__}.wsgi', module,
-                                   str(places.PORTS[name])], ENVIRONMENT)
+                                   str(places.PORTS[name] + places.BEHIND)], ENVIRONMENT)
     for name in DAEMONS:
         if not names or name in names:
             processes.start(name, [str(places.BIN / name)], ENVIRONMENT)
     for name in APIS:
         if not names or name in names:
-            processes.until(functools.partial(_answers, places.url(name)), processes.SLOW,
+            processes.until(functools.partial(_answers, places.behind(name)), processes.SLOW,
                             f'the API of {name}')
 
 

@@ -38,7 +38,7 @@ QUERIES = {
                                  'source_compute, dest_compute FROM migrations WHERE deleted = 0'),
     'attachments': ('cinder', 'SELECT id, volume_id, instance_uuid, attach_status, connector '
                               'FROM volume_attachment WHERE deleted = 0'),
-    'volumes': ('cinder', 'SELECT id, status FROM volumes WHERE deleted = 0'),
+    'volumes': ('cinder', 'SELECT id, status, _name_id AS name_id FROM volumes WHERE deleted = 0'),
     'allocations': ('placement', 'SELECT a.consumer_id AS consumer, p.name AS host FROM '
                                  'allocations a JOIN resource_providers p '
                                  'ON a.resource_provider_id = p.id GROUP BY 1, 2'),
@@ -74,6 +74,13 @@ def rows(database: str, statement: str) -> list[dict[str, Any]]:
     engine = sa.create_engine(str(configs.database(database)['connection']), poolclass=sa.NullPool)
     with engine.connect() as connection:
         return [dict(row) for row in connection.exec_driver_sql(statement).mappings()]
+
+
+def change(database: str, statement: str, *values: str) -> None:
+    """Change something behind everybody's back."""
+    engine = sa.create_engine(str(configs.database(database)['connection']), poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement, values)
 
 
 def _look(machine: str, program: str) -> dict[str, Any]:

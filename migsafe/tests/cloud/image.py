@@ -28,7 +28,7 @@ from migsafe.tests.storage import image
 #: What the log of the builder says if there will be no image.
 FAILED = 'NO IMAGE:'
 PACKAGES = (
-    *image.PACKAGES, 'dmidecode', 'libvirt-clients', 'libvirt-daemon',
+    *image.PACKAGES, 'dmidecode', 'dosfstools', 'genisoimage', 'libvirt-clients', 'libvirt-daemon',
     'libvirt-daemon-driver-qemu', 'openssh-server', 'python3-libvirt', 'qemu-system-x86',
     'qemu-utils', 'seabios', 'sudo', 'tcpdump', 'uuid-runtime')
 #: migsafe itself comes with each boot, its requirements do not.

@@ -60,14 +60,30 @@ class Case:
 
     def initiators(self, volume: str) -> set[str]:
         """Who may write to a volume, without the operator's."""
-        return {one['initiator'] for one in self.facts.array.get('exports', ())
-                if volume in one['path']} - self.foreign
+        return mapped(self.facts, volume) - self.foreign
 
     def wwid(self, volume: str) -> str:
-        """By which the volume answers: LIO takes the first 25 digits of its serial number."""
-        serials = [wwn for path, wwn in self.facts.array.get('serials', {}).items()
-                   if volume in path]
-        return '36001405' + serials[0].replace('-', '')[:25] if serials else ''
+        """By which the volume answers."""
+        return wwid(self.facts, volume)
+
+
+def named(facts: Facts, volume: str) -> str:
+    """The id that the array has of a volume: another one after Cinder has moved it."""
+    return next((row['name_id'] for row in facts.tables['volumes']
+                 if row['id'] == volume and row['name_id']), volume)
+
+
+def mapped(facts: Facts, volume: str) -> set[str]:
+    """To whom a volume is mapped."""
+    name = named(facts, volume)
+    return {one['initiator'] for one in facts.array.get('exports', ()) if name in one['path']}
+
+
+def wwid(facts: Facts, volume: str) -> str:
+    """By which a volume answers: LIO takes the first 25 digits of its serial number."""
+    name = named(facts, volume)
+    serials = [wwn for path, wwn in facts.array.get('serials', {}).items() if name in path]
+    return '36001405' + serials[0].replace('-', '')[:25] if serials else ''
 
 
 def running(facts: Facts, uuid: str) -> list[str]:
@@ -99,7 +115,7 @@ def _records(case: Case) -> Iterator[str]:
         info = json.loads(bdm['connection_info'] or '{}')
         data = info.get('data', {})
         told = data.get('target_iqn') or str(data.get('target_iqns'))
-        if bdm['volume_id'] not in told:
+        if named(case.facts, bdm['volume_id']) not in told:
             yield f'connection_info of {bdm["volume_id"]} leads to {told}'
 
 
@@ -187,9 +203,7 @@ def _migrations(case: Case) -> Iterator[str]:
 
 
 def _foreign(case: Case) -> Iterator[str]:
-    for initiator in sorted(case.foreign - {
-            one['initiator'] for one in case.facts.array.get('exports', ())
-            if case.volumes[0] in one['path']}):
+    for initiator in sorted(case.foreign - mapped(case.facts, case.volumes[0])):
         yield f'{case.volumes[0]} is not mapped to {initiator} any more'
 
 

@@ -49,8 +49,9 @@ def prepare(armed: bool, bandwidth: int) -> None:
         (place / 'initrd').write_bytes(_initrd(made / 'boot', archive))
         processes.run('cp', '--sparse=always', str(made / 'disk.img'), str(place / 'root.img'))
         if name in places.STORAGE:
-            with (place / 'data.img').open('wb') as disk:
-                disk.truncate(DATA_SIZE)
+            for data in ('data', 'copies'):
+                with (place / f'{data}.img').open('wb') as disk:
+                    disk.truncate(DATA_SIZE)
 
 
 def power_on(name: str) -> None:

@@ -64,6 +64,7 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
     put('etc/multipath.conf', MULTIPATH)
     put('etc/iscsi/initiatorname.iscsi',
         f'InitiatorName=iqn.1993-08.org.debian:01:{name}\n')
+    put('etc/nvme/hostnqn', f'nqn.2014-08.org.nvmexpress:{name}\n')
     put('etc/ssh/sshd_config', SSHD)
     keys = places.part('keys')
     put('etc/ssh/ssh_host_ed25519_key', (keys / 'host').read_bytes(), 0o600)
@@ -84,13 +85,17 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
     if role == 'compute':
         put('etc/libvirt/libvirtd.conf', LIBVIRTD.format(places.MACHINES[name]))
         put('etc/libvirt/qemu.conf', QEMU)
+        # a resize looks at the other host by ssh
+        put('var/lib/nova/.ssh/id_ed25519', (keys / 'admin').read_bytes(), 0o600)
+        put('var/lib/nova/.ssh/authorized_keys', (keys / 'admin.pub').read_bytes(), 0o600)
+        put('var/lib/nova/.ssh/config', 'StrictHostKeyChecking no\nLogLevel ERROR\n', 0o600)
     else:
         put(ROOTWRAP[role].lstrip('/'), (HERE / 'guest' / 'cinder-rootwrap').read_bytes(), 0o755)
         put('opt/cloud/rootwrap.py', (HERE / 'guest' / 'rootwrap.py').read_bytes())
         for part in ('forker.py', 'places.py'):
             put(f'opt/cloud/{part}', (STORAGE / part).read_bytes())
     put('etc/lvm/lvmlocal.conf', LVM % (
-        '"r|/dev/vd|"' if role == 'compute' else '"a|^/dev/vdb$|", "r|.*|"'))
+        '"r|/dev/vd|"' if role == 'compute' else '"a|^/dev/vd[bc]$|", "r|.*|"'))
     return found
 
 

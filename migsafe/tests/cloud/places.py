@@ -29,6 +29,8 @@ MACHINES = COMPUTES | STORAGE
 #: The bridges: one for the services, two for the portals of the target.
 BRIDGES = ('mgmt', 'sana', 'sanb')
 #: Service -> port.
+#: They are haproxy's; what it asks listens on a port so much higher.
+BEHIND = 10000
 PORTS = {'keystone': 5000, 'nova': 8774, 'cinder': 8776, 'placement': 8778, 'neutron': 9696}
 #: Where a volume-only cloud says that its image service is; nothing listens there.
 NO_GLANCE = f'http://{CONTROL}:9292'
@@ -50,6 +52,11 @@ def mac(machine: str, bridge: str) -> str:
 def url(service: str) -> str:
     """Where a service of the control plane answers."""
     return f'http://{CONTROL}:{PORTS[service]}'
+
+
+def behind(service: str) -> str:
+    """The same without haproxy, for what is to go on while that cuts connections."""
+    return f'http://{CONTROL}:{PORTS[service] + BEHIND}'
 
 
 def home() -> pathlib.Path:

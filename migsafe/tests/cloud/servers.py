@@ -16,15 +16,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import json
 from collections.abc import Sequence
+from concurrent import futures
 
 from keystoneauth1 import exceptions
 
-from migsafe.tests.cloud import api, machines, processes, sector
+from migsafe.tests.cloud import api, configs, facts, machines, processes, sector
 
 SLOW = processes.SLOW
 ENDED = ('completed', 'error', 'failed', 'cancelled')
 ARRAY = 'array'
+SMALL, LARGER = 'small', 'larger'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +42,24 @@ class Guest:
     volumes: tuple[str, ...]
 
 
-def flavor() -> None:
-    """The size of all guests."""
-    api.call('nova', 'POST', '/flavors', {'flavor': {
-        'name': 'small', 'ram': 64, 'vcpus': 1, 'disk': 0, 'id': 'small'}})
+def kinds() -> None:
+    """The size of all guests, the one that some are resized to, and a type of volume a backend."""
+    for backend in configs.BACKENDS:
+        api.call('cinder', 'POST', '/types', {'volume_type': {
+            'name': backend, 'extra_specs': {'volume_backend_name': backend}}})
+    for name, memory in ((SMALL, 64), (LARGER, 96)):
+        api.call('nova', 'POST', '/flavors', {'flavor': {
+            'name': name, 'ram': memory, 'vcpus': 1, 'disk': 0, 'id': name}})
 
 
-def volume(name: str, bootable: bool) -> str:
+def volume(name: str, bootable: bool, kind: str = next(iter(configs.BACKENDS))) -> str:
     """Make a volume that has the name in it, and the guest's program.
 
+    :param kind: the type of volume
     :returns: its id
     """
     made: str = api.call('cinder', 'POST', '/volumes', {'volume': {
-        'size': 1, 'name': name}})['volume']['id']
+        'size': 1, 'name': name, 'volume_type': kind}})['volume']['id']
     api.wait(f'volume {name}', lambda: status(made) in ('available', 'error'), SLOW)
     if status(made) != 'available':
         raise processes.Failed(f'volume {name} is {status(made)}; see log/cinder-scheduler.log')
@@ -76,26 +84,43 @@ def written(volume_id: str) -> sector.Written | None:
     return sector.read(base64.b64decode(done))
 
 
-def boot(name: str, host: str, more: int = 0) -> Guest:
+def boot(name: str, host: str, more: int = 0, **body: object) -> Guest:
     """Make a guest on a host, and wait until it writes.
 
     :param more: further volumes that are attached to it
+    :param body: what else is asked for
     :raises processes.Failed: Nova or Cinder could not make it
     """
+    guest = asked(name, host, more, **body)
+    api.wait(f'{name} to be ACTIVE', lambda: settled(guest) in ('ACTIVE', 'ERROR'), SLOW)
+    if (made := show(guest))['status'] != 'ACTIVE':
+        raise processes.Failed(f'{name} is {made["status"]}: {made.get("fault")}')
+    api.wait(f'{name} to write', lambda: (
+        written(guest.volumes[0]) or sector.Written('', 0)).count > 0, SLOW, 1)
+    return guest
+
+
+def boot_all(names: Sequence[str], host: str) -> list[Guest]:
+    """Several at once."""
+    with futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda name: boot(name, host), names))
+
+
+def asked(name: str, host: str, more: int = 0, **body: object) -> Guest:
+    """Ask for a guest, with its volumes."""
     volumes = tuple(volume(f'{name}-{number}', number == 0) for number in range(1 + more))
     mapping = [{'uuid': one, 'source_type': 'volume', 'destination_type': 'volume',
                 'boot_index': 0 if number == 0 else None, 'delete_on_termination': False}
                for number, one in enumerate(volumes)]
     made = api.call('nova', 'POST', '/servers', {'server': {
-        'name': name, 'flavorRef': 'small', 'networks': 'none', 'host': host,
-        'block_device_mapping_v2': mapping}})['server']['id']
-    guest = Guest(made, name, volumes)
-    api.wait(f'{name} to be ACTIVE', lambda: settled(guest) in ('ACTIVE', 'ERROR'), SLOW)
-    if (made := show(guest))['status'] != 'ACTIVE':
-        raise processes.Failed(f'{name} is {made["status"]}: {made.get("fault")}')
-    api.wait(f'{name} to write', lambda: (written(volumes[0]) or sector.Written('', 0)).count > 0,
-             SLOW)
-    return guest
+        'name': name, 'flavorRef': SMALL, 'networks': 'none', 'host': host,
+        'block_device_mapping_v2': mapping, **body}})['server']['id']
+    return Guest(made, name, volumes)
+
+
+def with_volume(guest: Guest, volume_id: str) -> Guest:
+    """The same with one more volume."""
+    return dataclasses.replace(guest, volumes=(*guest.volumes, volume_id))
 
 
 def show(guest: Guest) -> api.Json:
@@ -125,9 +150,12 @@ def migrate(guest: Guest, where: str) -> int:
     return before
 
 
-def act(guest: Guest, action: api.Json) -> None:
-    """Ask for something."""
-    api.call('nova', 'POST', f'/servers/{guest.uuid}/action', action)
+def act(guest: Guest, action: api.Json, version: str = '') -> None:
+    """Ask for something.
+
+    :param version: the microversion, if another one is wanted
+    """
+    api.call('nova', 'POST', f'/servers/{guest.uuid}/action', action, version=version)
 
 
 def migrations(guest: Guest) -> Sequence[api.Json]:
@@ -158,12 +186,33 @@ def delete(guest: Guest, seconds: float = SLOW) -> None:
     with contextlib.suppress(exceptions.NotFound):
         api.call('nova', 'DELETE', f'/servers/{guest.uuid}')
     api.wait(f'{guest.name} to go', lambda: gone(guest), seconds)
-    for one in guest.volumes:
+    delete_volumes(*guest.volumes, seconds=seconds)
+
+
+def delete_volumes(*volumes: str, seconds: float = SLOW) -> None:
+    """Delete volumes that nobody has any more."""
+    for one in volumes:
         with contextlib.suppress(exceptions.NotFound, exceptions.BadRequest):
             api.call('cinder', 'DELETE', f'/volumes/{one}')
-    for one in guest.volumes:
+    for one in volumes:
         api.wait(f'volume {one} to go', lambda one=one: _gone('cinder', f'/volumes/{one}'),
                  seconds)
+
+
+def connection(volume_id: str) -> api.Json:
+    """What Nova's database has of how a volume is reached."""
+    row, = facts.rows('nova_cell1', 'SELECT connection_info FROM block_device_mapping WHERE '
+                                    f"deleted = 0 AND volume_id = '{volume_id}'")
+    found: api.Json = json.loads(row['connection_info'])
+    return found
+
+
+def write_connection(volume_id: str, info: api.Json) -> None:
+    """Change that by hand; what the record is of stays as it is."""
+    told = {**info, 'serial': volume_id, 'data': {
+        **info['data'], 'volume_id': volume_id}}
+    facts.change('nova_cell1', 'UPDATE block_device_mapping SET connection_info = %s WHERE '
+                               'deleted = 0 AND volume_id = %s', json.dumps(told), volume_id)
 
 
 def gone(guest: Guest) -> bool:

@@ -13,11 +13,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
+
 from migsafe.tests.cloud import api, configs, machines, places, processes, servers
 
 #: MiB/s of a live migration: slow enough to do something in the middle of it.
 BANDWIDTH = 1
 SIDES = ('plain', 'armed')
+NOVA, CINDER = '/etc/nova/nova.conf', '/etc/cinder/cinder.conf'
 
 
 def take(side: str) -> None:
@@ -26,34 +30,68 @@ def take(side: str) -> None:
     if (known.read_text() if known.exists() else SIDES[0]) == side:
         return
     known.write_text(side)
-    for name in places.MACHINES:
-        compute = name in places.COMPUTES
-        file = '/etc/nova/nova.conf' if compute else '/etc/cinder/cinder.conf'
-        machines.service(name, 'stop')
-        machines.write(name, file, configs.render(
-            configs.compute(name, armed, BANDWIDTH) if compute else configs.volume(name, armed)))
-        machines.service(name, 'start')
-    wait()
+    arm(frozenset(places.MACHINES) if armed else frozenset(), *places.MACHINES)
     processes.say(f'{side}: services restarted')
 
 
-def wait() -> None:
-    """Until every service has reported that it is up since now."""
-    before = _reports()
-    api.wait('the services to report',
-             lambda: len(found := _reports()) == len(places.MACHINES)
-             and all(found[name] != before.get(name) for name in found), servers.SLOW)
+def arm(armed: frozenset[str], *names: str) -> None:
+    """Configure and restart the services of machines.
+
+    :param armed: those of them that have migsafe; the others do not
+    """
+    for name in names:
+        compute = name in places.COMPUTES
+        machines.service(name, 'stop')
+        machines.write(name, NOVA if compute else CINDER, configs.render(
+            configs.compute(name, name in armed, BANDWIDTH) if compute
+            else configs.volume(name, name in armed)))
+    before = reports()
+    for name in names:
+        machines.service(name, 'start')
+    wait(before, *names)
+
+
+@contextlib.contextmanager
+def also(file: configs.File) -> Iterator[None]:
+    """The compute hosts have further options for as long as the block runs.
+
+    :param file: section -> option -> value; an option that is there twice has the last value
+    """
+    was = {name: machines.run(name, f'cat {NOVA}') for name in places.COMPUTES}
+    try:
+        _restart({name: text + configs.render(file) for name, text in was.items()})
+        yield
+    finally:
+        _restart(was)
+
+
+def _restart(files: Mapping[str, str]) -> None:
+    before = reports()
+    for name, text in files.items():
+        machines.service(name, 'stop')
+        machines.write(name, NOVA, text)
+        machines.service(name, 'start')
+    wait(before, *files)
+
+
+def wait(before: Mapping[str, str], *names: str) -> None:
+    """Until services have reported that they are up.
+
+    :param before: what they had said before they were started, as of reports()
+    """
+    api.wait('the services to report', lambda: (found := reports()) and all(
+        found.get(name) not in (None, before.get(name)) for name in names), servers.SLOW)
     # the scheduler hears of a backend somewhat later than the service list
-    api.wait('the pools of the array', lambda: api.call(
-        'cinder', 'GET', '/scheduler-stats/get_pools')['pools'], servers.SLOW)
+    api.wait('the pools of the array', lambda: len(configs.BACKENDS) == len(api.call(
+        'cinder', 'GET', '/scheduler-stats/get_pools')['pools']), servers.SLOW)
 
 
-def _reports() -> dict[str, str]:
-    """Machine -> when its service last said that it is up."""
-    found = {one['host']: str(one['updated_at'])
-             for one in api.call('nova', 'GET', '/os-services?binary=nova-compute')['services']
-             if one['state'] == 'up'}
-    found |= {one['host'].split('@')[0]: str(one['updated_at'])
-              for one in api.call('cinder', 'GET', '/os-services?binary=cinder-volume')['services']
-              if one['state'] == 'up'}
+def reports() -> dict[str, str]:
+    """Machine -> when its service last said that it is up; of several, that which is behind."""
+    found: dict[str, str] = {}
+    for service, binary in (('nova', 'nova-compute'), ('cinder', 'cinder-volume')):
+        for one in api.call(service, 'GET', f'/os-services?binary={binary}')['services']:
+            if one['state'] == 'up':
+                name, when = one['host'].split('@')[0], str(one['updated_at'])
+                found[name] = min(when, found.get(name, when))
     return found

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One scenario on one side, plain or protected: what was done, and what was found after it."""
+"""A scenario while it goes on: what it acts on, and what is written down of it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-from keystoneauth1 import exceptions
+from migsafe.tests.cloud import bystander, facts, judge, machines, places, processes, servers
 
-from migsafe.tests.cloud import facts, judge, machines, processes, servers
-
-#: Side -> seconds that all may take to come to rest; what is not gone then is residue. Nothing in
-#: plain OpenStack looks for any.
-REST = {'plain': 60.0, 'armed': 900.0}
+SOURCE, DESTINATION = places.COMPUTES
 #: Seconds after which a migration that has not come to its end is left to whoever finds it.
 MOVED = 900.0
-#: Seconds in which a guest that is well writes once.
-WRITES = 120.0
+#: The same where what would end it was killed and has come back.
+LEFT = 60.0
+
+
+class Ended(Exception):
+    """The migration was over before what was to go wrong in it."""
 
 
 @dataclasses.dataclass
@@ -36,71 +36,119 @@ class Story:
 
     :param side: "plain" or "armed"
     :param guest: on cmp1 at the beginning
-    :param events: (seconds since the beginning, what was seen)
+    :param beside: what nobody may touch
+    :param events: (seconds since the beginning, what was done or seen)
+    :param between: residue that was there for a while, and that nobody may have at any time
     """
 
     scenario: str
     side: str
     guest: servers.Guest
+    beside: bystander.Bystander
     began: float = dataclasses.field(default_factory=time.monotonic)
     events: list[tuple[float, str]] = dataclasses.field(default_factory=list)
+    between: list[judge.Finding] = dataclasses.field(default_factory=list)
     #: how many migrations the guest had had when the last one was asked for
     before: int = 0
+    #: more of them, that are judged, too
+    others: list[servers.Guest] = dataclasses.field(default_factory=list)
+
+    @property
+    def guests(self) -> list[servers.Guest]:
+        """All of them."""
+        return [self.guest, *self.others]
 
     def say(self, what: str) -> None:
         """Write down what was done or seen."""
         self.events.append((round(time.monotonic() - self.began, 1), what))
         processes.say(f'{self.scenario} {self.side}: {what}')
 
-    def move(self, where: str) -> None:
+    def move(self, where: str = DESTINATION) -> None:
         """Start a live migration."""
         self.before = servers.migrate(self.guest, where)
         self.say(f'live migration to {where} asked for')
 
-    def moved(self) -> str:
-        """Wait for its end, or for so long that there will be none."""
+    def moved(self, patience: float = MOVED) -> str:
+        """Wait for its end, or for so many seconds that there will be none."""
         try:
-            status = str(servers.moved(self.guest, self.before, MOVED)['status'])
+            status = str(servers.moved(self.guest, self.before, patience)['status'])
         except TimeoutError:
             found = servers.migrations(self.guest)
             status = str(found[0]['status']) if found else 'not recorded'
         self.say(f'migration {status}; server {servers.show(self.guest)["status"]}')
         return status
 
-    def look(self) -> list[judge.Finding]:
-        """Judge in the middle of it."""
-        return judge.judge(facts.gather(), self.guest.uuid, self.guest.volumes)
+    def arriving(self, where: str = DESTINATION) -> None:
+        """Wait until the destination has a QEMU of the guest, which is when memory goes over.
 
-    def wwid(self, number: int) -> str:
-        """Of one of its volumes."""
-        seen = facts.gather()
-        return judge.Case(seen, self.guest.uuid, self.guest.volumes, '').wwid(
-            self.guest.volumes[number])
-
-    def until_arriving(self, where: str) -> None:
-        """Wait until the destination has a QEMU of the guest, which is when memory goes over."""
-        processes.until(lambda: machines.run(where, f'pgrep -f {self.guest.uuid}', check=False),
-                        servers.SLOW, f'a QEMU on {where}', pause=0.5)
+        :raises Ended: it never had one
+        """
+        end = time.monotonic() + servers.SLOW
+        while not machines.run(where, f'pgrep -f {self.guest.uuid}', check=False):
+            found = servers.migrations(self.guest)
+            if len(found) > self.before and found[0]['status'] in servers.ENDED:
+                raise Ended(f'migration {found[0]["status"]} before the guest came to {where}')
+            if time.monotonic() > end:
+                raise TimeoutError(f'waited {servers.SLOW:.0f} s for a QEMU on {where}')
+            time.sleep(0.3)
         self.say(f'QEMU of the guest is on {where}')
 
+    def qemu_killed(self, where: str = DESTINATION) -> None:
+        """Kill the guest's QEMU."""
+        machines.run(where, f'pkill -9 -f {self.guest.uuid}', check=False)
+        self.say(f'QEMU on {where} killed')
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What came of it.
+    def failed(self) -> None:
+        """A live migration that fails, as most of them do in what follows."""
+        self.move()
+        self.arriving()
+        self.qemu_killed()
+        self.moved()
 
-    :param seconds: until all was at rest
-    :param findings: residue that was still there then
-    :param at_first: residue right after the scenario
-    :param error: why the scenario could not be brought to its end
-    """
+    def meanwhile(self) -> None:
+        """Note what is there now of what nobody may have, not even for a while."""
+        seen = facts.gather()
+        running = judge.running(seen, self.guest.uuid)
+        found = bystander.judged(seen, self.beside)
+        if len(running) > 1:
+            found.append(judge.Finding('guest', f'it runs on {" and ".join(running)}'))
+        self.between += found
+        self.say(f'meanwhile: it runs on {" and ".join(running) or "no host"}' + told(found))
 
-    scenario: str
-    side: str
-    seconds: float
-    events: list[tuple[float, str]]
-    at_first: list[judge.Finding]
-    findings: list[judge.Finding]
-    error: str = ''
+    def wrong(self, kind: str, text: str) -> None:
+        """Note something else that may not be."""
+        self.between.append(judge.Finding(kind, text))
+        self.say(f'wrong: {text}')
+
+    def look(self) -> list[judge.Finding]:
+        """Judge all of its guests in the middle of it."""
+        seen = facts.gather()
+        return [found for guest in self.guests
+                for found in judge.judge(seen, guest.uuid, guest.volumes)]
+
+    def rested(self) -> None:
+        """Wait until there is no residue, if it does not take too long."""
+        end = time.monotonic() + MOVED
+        while (left := self.look()) and time.monotonic() < end:
+            time.sleep(5)
+        self.say(f'{len(left)} left' + told(left))
+
+    def wwid(self, number: int) -> str:
+        """Of one of the guest's volumes."""
+        return judge.wwid(facts.gather(), self.guest.volumes[number])
+
+    def settled(self) -> str:
+        """Wait until no task is left; its status."""
+        def seen() -> str | None:
+            return servers.settled(self.guest)
+        status = str(servers.api.wait('its task to end', seen, servers.SLOW))
+        self.say(f'server {status}')
+        return status
+
+
+def told(found: list[judge.Finding]) -> str:
+    """The same in words."""
+    return ''.join(f'; {one.kind} {one.text}' for one in found)
 
 
 Act = Callable[[Story], None]
@@ -114,7 +162,9 @@ class Scenario:
     :param act: does it; the guest is on the source
     :param more: volumes that the guest has besides the first
     :param gone: whether it deletes the guest
-    :param foreign: initiators of an operator, who has mapped a volume by hand
+    :param foreign: initiators of an operator, who has mapped a volume of the guest by hand
+    :param body: what else the guest is asked for with
+    :param changed: whether it is another guest after that, which does not serve again
     """
 
     title: str
@@ -122,56 +172,5 @@ class Scenario:
     more: int = 0
     gone: bool = False
     foreign: frozenset[str] = frozenset()
-
-
-def play(name: str, side: str, scenario: Scenario) -> Outcome:
-    """Make a guest, do the scenario, judge, and take the guest away."""
-    guest = servers.boot(f'{name}-{side}', 'cmp1', scenario.more)
-    story = Story(name, side, guest)
-    first: list[judge.Finding] = []
-    error = ''
-    try:
-        scenario.act(story)
-        first = look(guest, scenario)
-        story.say(f'{len(first)} pieces of residue at first' + told(first))
-        left = rest(guest, scenario, REST[side])
-    except (processes.Failed, TimeoutError, exceptions.ClientException) as caught:
-        error, left = str(caught), look(guest, scenario)
-    seconds = time.monotonic() - story.began
-    story.say('no residue' if not left else f'{len(left)} left' + told(left))
-    outcome = Outcome(name, side, round(seconds, 1), story.events, first, left, error)
-    try:
-        servers.delete(guest, REST['armed'])
-    except (TimeoutError, exceptions.ClientException) as caught:
-        story.say(f'the guest cannot be taken away: {caught}')
-    return outcome
-
-
-def look(guest: servers.Guest, scenario: Scenario) -> list[judge.Finding]:
-    """Judge once; also whether the guest goes on to write to its disk."""
-    seen = facts.gather()
-    if scenario.gone:
-        return judge.gone(seen, guest.uuid, guest.volumes, scenario.foreign)
-    found = judge.judge(seen, guest.uuid, guest.volumes, scenario.foreign)
-    before = servers.written(guest.volumes[0])
-    end = time.monotonic() + WRITES
-    after = before
-    while after == before and time.monotonic() < end:
-        time.sleep(3)
-        after = servers.written(guest.volumes[0])
-    if not before or not after or after.name != f'{guest.name}-0' or after.count <= before.count:
-        found.append(judge.Finding('guest', f'it does not write: {before}, then {after}'))
-    return found
-
-
-def rest(guest: servers.Guest, scenario: Scenario, seconds: float) -> list[judge.Finding]:
-    """Judge until there is nothing or it has lasted too long."""
-    end = time.monotonic() + seconds
-    while (left := look(guest, scenario)) and time.monotonic() < end:
-        time.sleep(5)
-    return left
-
-
-def told(found: list[judge.Finding]) -> str:
-    """The same in words."""
-    return ''.join(f'; {one.kind} {one.text}' for one in found)
+    body: tuple[tuple[str, object], ...] = ()
+    changed: bool = False

@@ -19,8 +19,7 @@ import tarfile
 
 import testtools
 
-from migsafe.tests.cloud import configs, judge, payload, places, report, sector
-from migsafe.tests.cloud.story import Outcome
+from migsafe.tests.cloud import configs, payload, places, sector
 
 
 def parsed(file: configs.File) -> configparser.RawConfigParser:
@@ -45,8 +44,8 @@ class TestConfigs(testtools.TestCase):
 
     def test_volume(self) -> None:
         self.assertEqual(
-            {('migsafe', 'enabled'), ('lvm', 'volume_driver'), ('lvm', 'migsafe_wrapped_driver'),
-             ('lvm', 'migsafe_inspector')},
+            {('migsafe', 'enabled'), *((backend, name) for backend in configs.BACKENDS
+                                       for name in configs.GUARDED)},
             self.changed(configs.volume('array', False), configs.volume('array', True)))
 
     def test_no_database_on_a_compute_host(self) -> None:
@@ -88,25 +87,3 @@ class TestSector(testtools.TestCase):
 
     def test_not_ours(self) -> None:
         self.assertIsNone(sector.read(bytes(512)))
-
-
-class TestReport(testtools.TestCase):
-    """The table and the page."""
-
-    def outcomes(self) -> list[Outcome]:
-        left = [judge.Finding('R3', '<volume> is mapped')]
-        return [Outcome('b', 'plain', 61.2, [(0.1, 'abort <now>')], left, left),
-                Outcome('b', 'armed', 40.0, [], left, []),
-                Outcome('c', 'armed', 5.0, [], [], [], 'waited 900 s')]
-
-    def test_text(self) -> None:
-        found = report.text(self.outcomes(), {'b': 'abort', 'c': 'killed'})
-        self.assertIn('   * - b: abort\n     - left: R3, 1 at first, 61 s\n'
-                      '     - nothing left, 1 at first, 40 s\n', found)
-        self.assertIn('     - not run\n     - not brought to its end: waited 900 s\n', found)
-
-    def test_page_is_escaped(self) -> None:
-        found = report.page(self.outcomes(), {'b': 'abort', 'c': 'killed'}, 'now')
-        self.assertIn('abort &lt;now&gt;', found)
-        self.assertIn('R3: &lt;volume&gt; is mapped', found)
-        self.assertNotIn('<volume>', found)

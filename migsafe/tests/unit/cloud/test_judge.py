@@ -39,7 +39,7 @@ def clean() -> dict[str, Any]:
             'migrations': [{'uuid': MOVE, 'instance_uuid': GUEST, 'status': 'completed'}],
             'attachments': [{'id': 'att', 'volume_id': VOLUME, 'instance_uuid': GUEST,
                              'connector': json.dumps({'host': 'cmp2'})}],
-            'volumes': [{'id': VOLUME, 'status': 'in-use'}],
+            'volumes': [{'id': VOLUME, 'status': 'in-use', 'name_id': None}],
             'allocations': [{'consumer': GUEST, 'host': 'cmp2'}],
             'bindings': [{'instance': GUEST, 'host': 'cmp2', 'status': 'ACTIVE'}]},
         'hosts': {

@@ -1,0 +1,184 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A service or a whole machine is killed in the middle of a migration."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from migsafe.tests.cloud import api, machines, places, processes, servers, side
+from migsafe.tests.cloud.story import DESTINATION, LEFT, SOURCE, Act, Story, told
+
+#: Seconds of a live migration in which something happens to it at a drawn moment.
+LONG = 50.0
+
+
+def compute(*hosts: str, seed: int | None = None) -> Act:
+    """Kill and start nova-compute.
+
+    :param seed: of the moment, from the beginning of the migration to about its end; None while
+        memory goes over
+    """
+    def act(story: Story) -> None:
+        moment = random.Random(seed).uniform(0, LONG)
+        story.move()
+        if seed is None:
+            story.arriving()
+        else:
+            time.sleep(moment)
+            story.say(f'{moment:.1f} s later')
+        killed(story, *hosts)
+        started(story, *hosts)
+        story.moved(LEFT)
+    return act
+
+
+def killed(story: Story, *hosts: str) -> None:
+    """Kill nova-compute."""
+    for host in hosts:
+        machines.service(host, 'kill')
+        story.say(f'nova-compute on {host} killed')
+
+
+def started(story: Story, *hosts: str) -> None:
+    """Start it, and wait until it reports."""
+    before = side.reports()
+    for host in hosts:
+        machines.service(host, 'start')
+        story.say(f'nova-compute on {host} started')
+    api.wait('nova-compute to report', lambda: all(
+        side.reports().get(host) not in (None, before.get(host)) for host in hosts), servers.SLOW)
+
+
+def power_off(story: Story) -> None:
+    """The destination loses its power, and has it again."""
+    off(story)
+    on(story)
+
+
+def off(story: Story) -> None:
+    """It loses its power."""
+    story.move()
+    story.arriving()
+    machines.power_off(DESTINATION)
+    machines.forget(DESTINATION)
+    story.say(f'{DESTINATION} powered off')
+    story.moved(LEFT * 2)
+
+
+def on(story: Story) -> None:
+    """It has it again."""
+    machines.power_on(DESTINATION)
+    processes.until(lambda: machines.ready(DESTINATION), processes.SLOW, DESTINATION, 2)
+    story.say(f'{DESTINATION} is on again')
+
+
+def never_back(story: Story) -> None:
+    """An operator says that the destination is dead; it is mended later, with nothing to do."""
+    off(story)
+    with down(DESTINATION):
+        story.say(f'{DESTINATION} forced down')
+        if story.side == 'armed':
+            said = machines.run(SOURCE, 'runuser -u nova -- migsafe settle --yes --wait 600 '
+                                f'--instance {story.guest.uuid} --peer-is-dead {DESTINATION} 2>&1',
+                                check=False)
+            story.say('migsafe settle: ' + ' '.join(said.split()))
+        left = story.look()
+        story.say(f'{len(left)} left while {DESTINATION} is off' + told(left))
+        on(story)
+
+
+class down:
+    """Nova is told that a compute host is down, for as long as the block runs."""
+
+    def __init__(self, host: str) -> None:
+        self._service = next(one['id'] for one in api.call(
+            'nova', 'GET', f'/os-services?binary=nova-compute&host={host}')['services'])
+
+    def __enter__(self) -> None:
+        self._set(True)
+
+    def __exit__(self, *_: object) -> None:
+        self._set(False)
+
+    def _set(self, what: bool) -> None:
+        api.call('nova', 'PUT', f'/os-services/{self._service}', {'forced_down': what})
+
+
+def last_commit(story: Story) -> None:
+    """The source stops after the guest has left, and comes back while it is moved again."""
+    story.move()
+    story.arriving()
+    api.wait('the guest to leave', lambda: not machines.run(
+        SOURCE, f'pgrep -f {story.guest.uuid}', check=False), servers.SLOW, 0.2)
+    killed(story, SOURCE)
+    story.moved(LEFT)
+    started(story, SOURCE)
+    try:
+        story.move(SOURCE)
+    except api.Refused as error:
+        story.say(f'refused: {error}')
+        return
+    killed(story, SOURCE)
+    started(story, SOURCE)
+    story.moved(LEFT)
+
+
+def evacuated(story: Story) -> None:
+    """A script takes the silence of nova-compute for the death of its guest (incident 004)."""
+    machines.service(SOURCE, 'stop')
+    story.say(f'nova-compute on {SOURCE} stopped; the guest runs on')
+    with down(SOURCE):
+        story.say(f'{SOURCE} forced down; evacuation to {DESTINATION} asked for')
+        try:
+            servers.act(story.guest, {'evacuate': {'host': DESTINATION}}, 'compute 2.94')
+            api.wait('its end', lambda: servers.settled(story.guest), servers.SLOW)
+        except api.Refused as error:
+            story.say(f'refused: {error}')
+        story.meanwhile()
+        story.say(f'server {servers.show(story.guest)["status"]} on '
+                  f'{servers.host(story.guest)}')
+    started(story, SOURCE)
+
+
+def five_at_once(story: Story) -> None:
+    """Five guests move at once, nova-compute of the destination is killed, and all move again."""
+    others = servers.boot_all([f'{story.guest.name[:12]}-{number}' for number in range(2, 6)],
+                              SOURCE)
+    story.others += others
+    guests = [story.guest, *others]
+    for where, harm in ((DESTINATION, True), (SOURCE, False)):
+        before = {guest: servers.migrate(guest, where) for guest in guests
+                  if servers.host(guest) != where}
+        story.say(f'{len(before)} live migrations to {where} asked for')
+        if harm:
+            time.sleep(LONG)
+            killed(story, DESTINATION)
+            started(story, DESTINATION)
+        ends = [_ended(guest, count, LEFT * 2 if harm else LEFT * 10)
+                for guest, count in before.items()]
+        story.say('migrations: ' + ', '.join(ends))
+        if story.side == 'armed':
+            story.rested()
+
+
+def _ended(guest: servers.Guest, before: int, patience: float) -> str:
+    try:
+        return str(servers.moved(guest, before, patience)['status'])
+    except TimeoutError:
+        return str(next(iter(servers.migrations(guest)), {'status': 'not recorded'})['status'])
+
+
+def of_seed(seed: int) -> tuple[str, ...]:
+    """Whose nova-compute is killed in the drawn case of this number."""
+    return ((SOURCE,), (DESTINATION,), tuple(places.COMPUTES))[seed % 3]

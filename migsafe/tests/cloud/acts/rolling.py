@@ -1,0 +1,43 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""migsafe is enabled on one host after the other, and disabled again."""
+
+from __future__ import annotations
+
+from migsafe.tests.cloud import places, servers, side
+from migsafe.tests.cloud.story import DESTINATION, SOURCE, Story, told
+
+#: Which compute hosts have it, in this order; the storage host keeps what it has.
+STEPS: tuple[tuple[str, frozenset[str]], ...] = (
+    ('the source alone', frozenset((SOURCE,))),
+    ('the destination alone', frozenset((DESTINATION,))),
+    ('no host', frozenset()),
+    ('both hosts', frozenset(places.COMPUTES)),
+)
+
+
+def upgrade(story: Story) -> None:
+    """A migration fails at each step, and one there and back succeeds."""
+    for who, hosts in STEPS:
+        if story.side == 'armed':
+            side.arm(hosts, *places.COMPUTES)
+            story.say(f'migsafe on {who}')
+        if servers.host(story.guest) == SOURCE:
+            story.failed()
+        left = story.look()
+        story.say(f'{len(left)} left' + told(left))
+        if servers.show(story.guest)['status'] == 'ERROR':
+            servers.act(story.guest, {'os-resetState': {'state': 'active'}})
+            story.say('state reset by hand')
+        for where in (DESTINATION, SOURCE):
+            story.move(where)
+            story.moved()
