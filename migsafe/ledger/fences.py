@@ -73,13 +73,15 @@ class Fences(Rows):
 
     def _refuse_fenced(self, connection: sa.Connection, thing: Thing,
                        peers: Sequence[records.Peer]) -> None:
-        """Keep what is fenced out, by each name that it could be known by.
+        """Keep what is fenced out, by each name that the array could know it by.
 
         :raises HostFenced: with the mark
         """
         marked = connection.execute(statements.FENCED, {'of_backend': self.backend}).all()
         for peer in peers if marked else ():
-            names = [jsonutils.dumps(name).lower() for name in peer.initiators]
+            counted = records.counting(peer.initiators, self.forms())
+            names = [jsonutils.dumps(name).lower() for name in peer.initiators
+                     if name.lower() in counted]
             for host, initiators, by in marked:
                 known = initiators.lower()
                 if (peer.host and peer.host == host) or any(name in known for name in names):

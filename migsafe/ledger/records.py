@@ -14,7 +14,8 @@
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from oslo_serialization import jsonutils
@@ -32,6 +33,10 @@ COPY = 'copied by cinder-volume'
 KINDS = ('volume', 'snapshot')
 #: What says who a connector is; the rest of it (ip, platform) may change between two calls.
 NAMES = ('initiator', 'wwpns', 'wwnns', 'nqn')
+#: What the names of each protocol look like, in lower case (RFC 7143 4.2.7 and NVMe Base
+#: Specification 4.7; a WWPN or WWNN is 64 bits in hex).
+FORMS = {'initiator': re.compile(r'(?:iqn|eui|naa)\..+'), 'nqn': re.compile(r'nqn\..+'),
+         'wwpns': re.compile('[0-9a-f]{16}')}
 #: A connector with all that os-brick puts into it has some 2 KiB.
 CONNECTOR_LIMIT = 64 * 1024
 
@@ -85,6 +90,17 @@ class Peer:
         return cls(hashlib.sha256(told.encode()).hexdigest(), host, names, text)
 
 
+def counting(names: Iterable[Any], forms: Collection[str]) -> frozenset[str]:
+    """The names by which two connectors are one to the array, in lower case.
+
+    :param forms: those that the array goes by; a name of another one does not count, unless there
+        is nothing else
+    """
+    lower = frozenset(str(name).lower() for name in names)
+    return frozenset(name for name in lower if not any(
+        FORMS[form].fullmatch(name) for form in FORMS.keys() - forms)) or lower
+
+
 def _many(value: Any) -> list[Any]:
     if value is None or value == '':
         return []
@@ -118,6 +134,13 @@ class Export(records.Row):
     updated_at: datetime.datetime
     #: Who said when that the host of this peer is fenced; empty if nobody did.
     fenced: str
+    #: See counting(); who reads the row knows them.
+    forms: Collection[str] = frozenset(FORMS)
+
+    @property
+    def counting(self) -> frozenset[str]:
+        """The names by which another connector may have this export, too."""
+        return counting(self.initiators, self.forms)
 
     def __str__(self) -> str:
         """Name it in a message."""
@@ -145,6 +168,6 @@ EXPORT: dict[str, rows.Check] = {
 }
 
 
-def export(row: Any, database: str) -> Export:
+def export(row: Any, database: str, forms: Collection[str] = frozenset(FORMS)) -> Export:
     """Return the record of a row."""
-    return Export(**rows.read(EXPORT, row, database, models.EXPORTS.name))
+    return Export(**rows.read(EXPORT, row, database, models.EXPORTS.name), forms=forms)

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,6 +50,8 @@ class Rows:
                  incarnation: str) -> None:
         self._store = store
         self.backend, self.service, self.incarnation = backend, service, incarnation
+        #: See records.counting(); whoever knows the driver of the backend sets it.
+        self.forms: Callable[[], Collection[str]] = lambda: frozenset(records.FORMS)
 
     @property
     def database(self) -> str:
@@ -71,7 +73,7 @@ class Rows:
                                        COLUMN.resource.in_(identifiers)).order_by(COLUMN.id)
         found: dict[str, list[records.Export]] = {}
         read = self._store.read('reading exports', lambda connection: [
-            records.export(row, self.database) for row in connection.execute(query)])
+            self._export(row) for row in connection.execute(query)])
         for row in read:
             found.setdefault(row.resource, []).append(row)
         return found
@@ -124,7 +126,10 @@ class Rows:
         query = sa.select(TABLE).where(COLUMN.backend == self.backend, COLUMN.id > after_id,
                                        where).order_by(COLUMN.id).limit(limit)
         return self._store.read('reading exports', lambda connection: [
-            records.export(row, self.database) for row in connection.execute(query)])
+            self._export(row) for row in connection.execute(query)])
+
+    def _export(self, row: Any) -> records.Export:
+        return records.export(row, self.database, self.forms())
 
     def _rows(self, thing: Thing) -> Any:
         return sa.and_(COLUMN.backend == self.backend, COLUMN.kind == thing.kind,
@@ -133,8 +138,7 @@ class Rows:
     def _of(self, connection: sa.Connection, thing: Thing,
             keys: Sequence[str] | None = None) -> list[records.Export]:
         found = connection.execute(statements.ALL, statements.of(self.backend, thing))
-        return [records.export(row, self.database) for row in found
-                if keys is None or row.peer in keys]
+        return [self._export(row) for row in found if keys is None or row.peer in keys]
 
     def _busy(self, known: Iterable[records.Export],
               now: datetime.datetime) -> records.Export | None:

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -30,11 +29,8 @@ LOG = logging.getLogger(__name__)
 
 #: Stands for the attachment that there is none of: it was never Cinder's own copying.
 FOUND = 'found in the array'
-#: What a connector calls initiators, whether it can have several of a kind, what they look like
-#: (RFC 7143 4.2.7 and NVMe Base Specification 4.7 for names; a WWPN is 64 bits in hex).
-KINDS = (('initiator', False, re.compile(r'(?:iqn|eui|naa)\..+')),
-         ('nqn', False, re.compile(r'nqn\..+')),
-         ('wwpns', True, re.compile('[0-9a-f]{16}')))
+#: Of what a connector can have several.
+SEVERAL = ('wwpns',)
 
 
 class NotTakenUp(exceptions.MigsafeError):
@@ -108,11 +104,11 @@ def _connector(host: str, initiators: frozenset[str]) -> dict[str, Any] | None:
     """What a host with these initiators would give; None if there can be no such host."""
     made: dict[str, Any] = {'host': host, 'multipath': False}
     left = set(initiators)
-    for key, several, pattern in KINDS:
+    for key, pattern in records.FORMS.items():
         names = sorted(name for name in left if pattern.fullmatch(name))
         left.difference_update(names)
         if names:
-            if not several and len(names) > 1:
+            if key not in SEVERAL and len(names) > 1:
                 return None
-            made[key] = names if several else names[0]
+            made[key] = names if key in SEVERAL else names[0]
     return None if left else made

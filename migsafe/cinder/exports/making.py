@@ -86,6 +86,8 @@ class Making(Intents):
         reached = ports.made(self._guard.inspector, subject, peer, there)
         if reached:
             self._guard.ledger.reaches(thing, peer.key, reached)
+        if isinstance(info, dict):
+            self._guard.protocols.tell(info.get('driver_volume_type'))
         learnt = connections.learn(self._guard.inspector, subject, info)
         call = calls.current()
         if call is None:

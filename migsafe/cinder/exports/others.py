@@ -16,7 +16,7 @@ Drivers seldom look: two instances on one host, or two hosts with one initiator,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from oslo_utils import timeutils
@@ -47,11 +47,14 @@ class AllHosts(exceptions.MigsafeError):
                'attachment and its connector, or "openstack volume attachment delete").')
 
 
-def needs(thing: Thing, peer: records.Peer, rows: Sequence[records.Export]) -> str:
+def needs(thing: Thing, peer: records.Peer, rows: Sequence[records.Export],
+          forms: Collection[str]) -> str:
     """Name somebody else who needs the mapping of a peer, as words of a message, or nobody.
 
     An attachment that the manager is just deleting does not. Where it has not said which one that
     is, one of them counts as the one that goes, but for Cinder's own copying, which has none.
+
+    :param forms: see :func:`migsafe.ledger.records.counting`
     """
     if thing.kind != 'volume':
         return ''
@@ -60,7 +63,7 @@ def needs(thing: Thing, peer: records.Peer, rows: Sequence[records.Export]) -> s
         if _is_made(row) and row.attachment not in ('', leaving) and meet(row, peer):
             return f'{row} is being made for another attachment'
     having = [one for one in attachments.of_volume(thing.id)
-              if one.has and one.id != leaving and _of(one, peer)]
+              if one.has and one.id != leaving and _of(one, peer, forms)]
     going = 0 if leaving or calls.copying() else 1
     return str(having[0]) if len(having) > going else ''
 
@@ -71,18 +74,17 @@ def _is_made(row: records.Export) -> bool:
                 and row.due_at is not None and row.due_at > timeutils.utcnow())
 
 
-def _of(one: Attachment, peer: records.Peer) -> bool:
+def _of(one: Attachment, peer: records.Peer, forms: Collection[str]) -> bool:
     """Whether an attachment may be by the mapping of a peer; without a connector, it may be by
     any on its host."""
     if one.unclear:
         return one.host in ('', peer.host)
-    return one.peer == peer.key or bool(one.initiators & attachments.lower(peer.initiators))
+    return one.peer == peer.key or bool(one.initiators & records.counting(peer.initiators, forms))
 
 
 def meet(row: records.Export, peer: records.Peer) -> bool:
     """Whether the array has one mapping for both."""
-    return row.peer == peer.key or bool(
-        attachments.lower(row.initiators) & attachments.lower(peer.initiators))
+    return row.peer == peer.key or bool(row.counting & attachments.lower(peer.initiators))
 
 
 def refuse_if_shared(inspector: Any, thing: Thing, subject: Any, peer: records.Peer,

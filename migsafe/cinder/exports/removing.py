@@ -58,7 +58,7 @@ class Removing(Intents):
         if not connector:
             return self._terminate_all(thing, subject, driver)
         peer, rows = records.Peer.of(connector), self._guard.ledger.of(thing)
-        needed = others.needs(thing, peer, rows)
+        needed = others.needs(thing, peer, rows, self._guard.protocols.forms())
         if needed:
             LOG.info('%s %s stays mapped to host %s: %s', thing.kind, thing.id, peer.host, needed)
             self._give_over(thing, peer, rows)

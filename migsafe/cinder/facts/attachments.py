@@ -98,7 +98,7 @@ class Attachment:
             return self.unclear and export.attachment in ('', self.id) and (
                 self.host in ('', export.host))
         return bool(self.peer == export.peer or (self.host and self.host == export.host)
-                    or self.initiators & lower(export.initiators))
+                    or self.initiators & export.counting)
 
 
 def lower(names: Iterable[str]) -> frozenset[str]:

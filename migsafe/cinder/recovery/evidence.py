@@ -175,4 +175,4 @@ def leaving(export: records.Export) -> bool:
 def same_host(one: records.Export, other: records.Export) -> bool:
     """Whether to take one away could take the other away, see Attachment.explains()."""
     return bool((one.host and one.host == other.host)
-                or attachments.lower(one.initiators) & attachments.lower(other.initiators))
+                or one.counting & other.counting)

@@ -28,7 +28,7 @@ from migsafe import conf, exceptions, ledger
 from migsafe.brick.connectors import shim
 from migsafe.cinder import inspectors
 from migsafe.cinder.exports import making, steps
-from migsafe.cinder.facts import backups, calls, looks, mappings
+from migsafe.cinder.facts import backups, calls, looks, mappings, protocols
 from migsafe.cinder.recovery import passes, standing
 from migsafe.cinder.wrapping import seams
 from migsafe.conf import environment, files
@@ -60,6 +60,7 @@ class Guard:
         self.cluster = cluster
         opening.check_cluster(self.conf, self.host, cluster)
         self.lines = calls.Lines()
+        self.protocols = protocols.Protocols()
         self.looks = looks.Looks(self)
         self.backups = backups.Backups(self)
         self.standing = standing.Standing(self)
@@ -96,6 +97,7 @@ class Guard:
         with self._opening:
             if self._ledger is None:
                 self._ledger = ledger.open_ledger(self.conf, self.host, self.cluster)
+                self._ledger.forms = self.protocols.forms
             return self._ledger
 
     @functools.cached_property

@@ -55,6 +55,15 @@ def started(guard: Guard, _name: str, wrapped: Callable[..., Any], args: Any, kw
     return result
 
 
+def reports(guard: Guard, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Learn the protocol that the driver reports. Cinder asks for the report before it has the
+    driver set as initialized, and again and again."""
+    stats = wrapped(*args, **kwargs)
+    if isinstance(stats, dict):
+        guard.protocols.tell(stats.get('storage_protocol'))
+    return stats
+
+
 def validate(guard: Guard, _name: str, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Refuse a connector that could not be recorded, as the caller's own mistake."""
     function = getattr(type(guard.driver), _name)
@@ -169,6 +178,7 @@ Step = Callable[[Guard, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]
 STEPS: dict[str, Step] = {
     'do_setup': setup,
     'set_initialized': started,
+    'get_volume_stats': reports,
     'validate_connector': validate,
     'update_migrated_volume': migrated,
     'unmanage': unmanage,

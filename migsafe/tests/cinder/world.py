@@ -113,6 +113,12 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
 
     array, faults = Array(), Faults()
     VERSION = '1.2.3'
+    #: what it reports, and what of a connector the array maps to
+    reports, names = 'iSCSI', 'initiator'
+
+    def _update_volume_stats(self):
+        super()._update_volume_stats()
+        self._stats['storage_protocol'] = self.reports
 
     def create_export(self, context, volume, connector):
         self.faults.at('before create_export')
@@ -122,7 +128,7 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
 
     def initialize_connection(self, volume, connector):
         self.faults.at('before initialize_connection')
-        self.array.targets[_name(volume)].add(connector['initiator'])
+        self.array.targets[_name(volume)].add(connector[self.names])
         self.faults.at('after initialize_connection')
         return {'driver_volume_type': 'iscsi', 'data': {
             'target_iqn': f'iqn.2010-10:{volume["id"]}', 'target_lun': 0,
@@ -131,7 +137,7 @@ class ArrayDriver(fake_driver.FakeLoggingVolumeDriver):
     def terminate_connection(self, volume, connector, **kwargs):
         self.faults.at('before terminate_connection')
         for initiator in sorted(self.array.targets.get(_name(volume), ())):
-            if not connector or initiator == connector['initiator']:
+            if not connector or initiator == connector[self.names]:
                 self.array.unmap(_name(volume), initiator)
         self.faults.at('after terminate_connection')
         return len(volume.volume_attachment) > 1
@@ -223,6 +229,7 @@ class World(test_driver.Backends):
             self.configure(None, volume_driver=self.driver, **self.options)
             self.service = manager.VolumeManager(host='node@array', service_name='array')
         self.service.driver.do_setup(self.admin)
+        self.service.driver.init_capabilities()
         self.service.driver.set_initialized()
         if self.guarded and self.inspector is not None:
             self.guard.__dict__['inspector'] = self.inspector

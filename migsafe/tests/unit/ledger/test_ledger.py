@@ -405,6 +405,16 @@ class TestPeers(base.BaseTestCase):
         self.assertNotEqual(records.Peer.of(ONE).key, records.Peer.of(
             {**ONE, 'host': 'node14'}).key)
 
+    def test_names_that_count(self):
+        every = iqn, nqn, port = 'iqn.1994-05.com.redhat:A', 'nqn.2014-08.org:A', '5' * 15 + 'A'
+        for names, forms, expected in (
+                (every, {'initiator'}, {iqn}), (every, {'nqn'}, {nqn}), (every, {'wwpns'}, {port}),
+                (every, {'initiator', 'nqn'}, {iqn, nqn}), (every, records.FORMS, every),
+                ((nqn, 'of-no-form'), {'initiator'}, {'of-no-form'}),
+                ((nqn,), {'initiator'}, {nqn}), ((), {'initiator'}, ())):
+            self.assertEqual({name.lower() for name in expected},
+                             records.counting(names, forms), (names, forms))
+
     def test_what_is_missing_may_be(self):
         for connector in ({}, {'ip': '10.0.0.1'}, {'host': None}, {'wwpns': None}, {'nqn': ''}):
             self.assertEqual(64, len(records.Peer.of(connector).key), connector)
