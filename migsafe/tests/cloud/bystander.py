@@ -73,6 +73,12 @@ def there() -> Bystander:
     return Bystander(**json.loads(known.read_text()))
 
 
+def another() -> Bystander:
+    """A new one, since something was done to the last."""
+    (places.part('run') / 'bystander.json').unlink(missing_ok=True)
+    return there()
+
+
 def make(name: str) -> Bystander:
     """Attach one; the host logs in by itself."""
     volume = servers.volume(name, bootable=True)

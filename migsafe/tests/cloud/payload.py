@@ -64,7 +64,6 @@ def files(name: str, armed: bool, bandwidth: int) -> Files:
     put('etc/multipath.conf', MULTIPATH)
     put('etc/iscsi/initiatorname.iscsi',
         f'InitiatorName=iqn.1993-08.org.debian:01:{name}\n')
-    put('etc/nvme/hostnqn', f'nqn.2014-08.org.nvmexpress:{name}\n')
     put('etc/ssh/sshd_config', SSHD)
     keys = places.part('keys')
     put('etc/ssh/ssh_host_ed25519_key', (keys / 'host').read_bytes(), 0o600)

@@ -119,6 +119,8 @@ def play(name: str, side: str, scenario: Scenario, stage: Stage) -> Outcome:
             servers.delete(other, REST[side])
         left = {one.kind for one in (*outcome.findings, *outcome.between)}
         stage.give_back(story.guest, scenario, left | {'error'} if outcome.error else left)
+        if 'foreign' in left:
+            stage.beside = bystander.another()
     except (processes.Failed, TimeoutError, exceptions.ClientException) as error:
         story.say(f'the guest cannot be taken away: {error}')
     return outcome
