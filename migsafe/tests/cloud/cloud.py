@@ -62,6 +62,11 @@ def bring_up() -> None:
 
     :raises processes.Failed: one of them did not come to its end
     """
+    begun = places.part('.') / 'begun'
+    if begun.exists():
+        raise processes.Failed('the cloud is being brought up, or that has failed; '
+                               '"tools/cloud down" ends it')
+    begun.touch()
     began = time.monotonic()
     for name, step in steps():
         start = time.monotonic()

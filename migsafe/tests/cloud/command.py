@@ -35,7 +35,8 @@ from migsafe.tests.cloud import (
 from migsafe.tests.cloud.scenarios import SCENARIOS
 
 #: What is kept when a new cloud begins: nothing of the old one's state, and all that is cached.
-FORGOTTEN = ('run', 'private', 'state', 'machines', 'log', 'report', 'ready')
+FORGOTTEN = ('run', 'private', 'state', 'machines', 'log', 'report', 'begun',
+             'ready')
 
 
 def main() -> None:

@@ -94,7 +94,8 @@ def compute(name: str, armed: bool, bandwidth: int) -> File:
             'my_ip': address, 'compute_driver': 'libvirt.LibvirtDriver',
             'instances_path': '/var/lib/nova/instances', 'log_file': '/var/log/nova-compute.log',
             'graceful_shutdown_timeout': 5, 'reserved_host_memory_mb': 256,
-            'resume_guests_state_on_host_boot': False, 'shutdown_timeout': 5,
+            'resume_guests_state_on_host_boot': False, 'vif_plugging_timeout': 0,
+            'vif_plugging_is_fatal': False, 'shutdown_timeout': 5,
             'rootwrap_config': '/etc/nova/rootwrap.conf'},
         'workarounds': {'enable_qemu_monitor_announce_self': False},
         'vnc': {'enabled': False}, 'spice': {'enabled': False},
@@ -118,6 +119,8 @@ def cinder(state: str) -> File:
 
 #: Backend, which is a volume type, too -> its volume group.
 BACKENDS = {'lvm': 'cinder-volumes', 'second': 'cinder-second'}
+#: Neutron's driver that binds ports, see the module tap.
+BINDING = 'migsafe_tap'
 PLAIN_DRIVER = 'cinder.volume.drivers.lvm.LVMVolumeDriver'
 GUARDED = {'volume_driver': 'migsafe.cinder.driver.GuardedDriver',
            'migsafe_wrapped_driver': PLAIN_DRIVER, 'migsafe_inspector': 'lio'}
@@ -150,7 +153,7 @@ def neutron(state: str) -> File:
             'auth_strategy': 'keystone', 'notify_nova_on_port_status_changes': False,
             'notify_nova_on_port_data_changes': False},
         'database': database('neutron'), 'placement': user('placement'), 'nova': user('nova'),
-        'ml2': {'mechanism_drivers': 'logger', 'tenant_network_types': 'flat',
+        'ml2': {'mechanism_drivers': BINDING, 'tenant_network_types': 'flat',
                 'type_drivers': 'flat'}, 'ml2_type_flat': {'flat_networks': '*'}}
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from concurrent import futures
@@ -28,6 +29,7 @@ SLOW = processes.SLOW
 ENDED = ('completed', 'error', 'failed', 'cancelled')
 ARRAY = 'array'
 SMALL, LARGER = 'small', 'larger'
+NETWORK = 'guests'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,20 @@ def kinds() -> None:
     for name, memory in ((SMALL, 64), (LARGER, 96)):
         api.call('nova', 'POST', '/flavors', {'flavor': {
             'name': name, 'ram': memory, 'vcpus': 1, 'disk': 0, 'id': name}})
+
+
+@functools.cache
+def network() -> str:
+    """The network that each guest has a port in; made if it is not there yet."""
+    found = api.call('neutron', 'GET', f'/networks?name={NETWORK}')['networks']
+    if not found:
+        found = [api.call('neutron', 'POST', '/networks', {'network': {
+            'name': NETWORK, 'provider:network_type': 'flat',
+            'provider:physical_network': 'one', 'shared': True}})['network']]
+        api.call('neutron', 'POST', '/subnets', {'subnet': {
+            'network_id': found[0]['id'], 'ip_version': 4, 'cidr': '192.0.2.0/24',
+            'enable_dhcp': False, 'gateway_ip': None}})
+    return str(found[0]['id'])
 
 
 def volume(name: str, bootable: bool, kind: str = next(iter(configs.BACKENDS))) -> str:
@@ -113,7 +129,7 @@ def asked(name: str, host: str, more: int = 0, **body: object) -> Guest:
                 'boot_index': 0 if number == 0 else None, 'delete_on_termination': False}
                for number, one in enumerate(volumes)]
     made = api.call('nova', 'POST', '/servers', {'server': {
-        'name': name, 'flavorRef': SMALL, 'networks': 'none', 'host': host,
+        'name': name, 'flavorRef': SMALL, 'networks': [{'uuid': network()}], 'host': host,
         'block_device_mapping_v2': mapping, **body}})['server']['id']
     return Guest(made, name, volumes)
 
