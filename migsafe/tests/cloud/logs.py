@@ -25,8 +25,8 @@ FILES = {**dict.fromkeys(places.COMPUTES, '/var/log/nova-compute.log'),
 LENGTH, LINES = 1600, 60
 _LINE = re.compile(r'^(?P<time>\S+ \S+) \d+ (?P<level>ERROR|WARNING|CRITICAL) (?P<where>\S+) '
                    r'(?:\[[^]]*\] )?(?P<text>.*)$')
-#: Who says nothing that a migration is about.
-QUIET = ('neutronclient', 'oslo.privsep', 'os_brick.initiator.connectors.iscsi', 'py.warnings')
+#: What a service says of an instance, and no line of a traceback.
+_SAID = re.compile(r'\[instance: [^]]*\] (?!Traceback)\S|Instance ')
 
 
 def marks() -> dict[str, int]:
@@ -50,6 +50,6 @@ def since(before: Mapping[str, int], *uuids: str) -> list[tuple[str, str]]:
                                   'grep -a -E " (ERROR|WARNING|CRITICAL) "', check=False)
         told = [f'{match["time"]} {match["level"]} {match["where"]} {match["text"]}'[:LENGTH]
                 for line in text.splitlines() if (match := _LINE.match(line))
-                and not match['where'].startswith(QUIET)]
+                and (match['where'].startswith('migsafe') or _SAID.match(match['text']))]
         found += [(name, line) for line in told[:LINES]]
     return found

@@ -16,9 +16,9 @@ from __future__ import annotations
 import statistics
 import time
 
-from migsafe.tests.cloud import api, bystander, processes, servers, side
+from migsafe.tests.cloud import api, bystander, places, processes, servers, side
 from migsafe.tests.cloud.play import Stage
-from migsafe.tests.cloud.story import DESTINATION, SOURCE, Scenario
+from migsafe.tests.cloud.story import Scenario
 
 #: Migrations of a guest before the services are restarted with the other configuration.
 TURN = 10
@@ -40,7 +40,7 @@ def measure(count: int, beside: bystander.Bystander) -> dict[str, list[float]]:
             stage = Stage(one, beside)
             guest = stage.take(_GUEST)
             for number in range(WARM + min(TURN, count - len(times))):
-                seconds = _migrate(guest, (DESTINATION, SOURCE)[number % 2])
+                seconds = _migrate(guest, tuple(places.COMPUTES)[1 - number % 2])
                 processes.say(f'{one}: {seconds:.1f} s')
                 if number >= WARM:
                     times.append(seconds)

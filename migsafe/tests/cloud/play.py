@@ -27,7 +27,7 @@ from migsafe.tests.cloud import (
     servers,
     watch,
 )
-from migsafe.tests.cloud.story import SOURCE, Ended, Scenario, Story, told
+from migsafe.tests.cloud.story import Ended, Scenario, Story, told
 
 #: Side -> seconds that all may take to come to rest; what is not gone then is residue. Nothing in
 #: plain OpenStack looks for any.
@@ -73,15 +73,16 @@ class Stage:
         self._made = 0
 
     def take(self, scenario: Scenario) -> servers.Guest:
-        """A guest on cmp1 that writes to its disk.
+        """A guest that writes to its disk.
 
         :raises processes.Failed: it could not be made
         """
-        if not scenario.body and scenario.more in self._ready:
+        kept = None if scenario.body else self._ready.get(scenario.more)
+        if kept and not (scenario.fixed and servers.host(kept) != bystander.HOST):
             return self._ready.pop(scenario.more)
         self._made += 1
         name = f'{self._side}-{self._made}-{time.strftime("%H%M%S")}'
-        return servers.boot(name, SOURCE, scenario.more, **dict(scenario.body))
+        return servers.boot(name, bystander.HOST, scenario.more, **dict(scenario.body))
 
     def give_back(self, guest: servers.Guest, scenario: Scenario, left: set[str]) -> None:
         """Keep it if it is as it was, else take it away.
@@ -91,10 +92,10 @@ class Stage:
         """
         if left == {STATE}:
             servers.act(guest, {'os-resetState': {'state': 'active'}})
-        if left <= {STATE} and not (scenario.body or scenario.changed or scenario.foreign) \
-                and servers.host(guest) == SOURCE:
-            self._ready[scenario.more] = guest
-            return
+        if left <= {STATE} and not (scenario.body or scenario.changed or scenario.foreign):
+            self._ready[scenario.more], guest = guest, self._ready.get(scenario.more)
+            if guest is None:
+                return
         for initiator in scenario.foreign:
             bystander.unmap_by_hand(guest.volumes[0], initiator)
         servers.delete(guest, REST['armed'])
@@ -112,7 +113,7 @@ def play(name: str, side: str, scenario: Scenario, stage: Stage) -> Outcome:
         guest = stage.take(scenario)
     except (processes.Failed, TimeoutError, exceptions.ClientException) as error:
         return Outcome(name, side, 0, [], [], [], error=f'no guest: {error}')
-    story = Story(name, side, guest, stage.beside)
+    story = Story(name, side, guest, servers.host(guest), stage.beside)
     outcome = _played(story, scenario)
     try:
         for other in story.others:
@@ -128,6 +129,7 @@ def play(name: str, side: str, scenario: Scenario, stage: Stage) -> Outcome:
 
 def _played(story: Story, scenario: Scenario) -> Outcome:
     before, first, error = logs.marks(), list[judge.Finding](), ''
+    left: list[judge.Finding] = []
     with watch.watching(story.guest.uuid, story.say):
         try:
             scenario.act(story)
@@ -136,9 +138,13 @@ def _played(story: Story, scenario: Scenario) -> Outcome:
         except (processes.Failed, TimeoutError, exceptions.ClientException) as caught:
             error = f'{type(caught).__name__}: {caught}'
             story.say(error)
-        first = look(story, scenario)
-        story.say(f'{len(first)} pieces of residue at first' + told(first))
-        left = first and rest(story, scenario, REST[story.side])
+        try:
+            first = left = look(story, scenario)
+            story.say(f'{len(first)} pieces of residue at first' + told(first))
+            left = first and rest(story, scenario, REST[story.side])
+        except processes.Failed as caught:
+            error = f'it cannot be judged: {caught}'
+            story.say(error)
     seconds = time.monotonic() - story.began
     story.say('no residue' if not left else f'{len(left)} left' + told(left))
     return Outcome(story.scenario, story.side, round(seconds, 1), story.events, first, left,

@@ -18,7 +18,8 @@ from collections.abc import Mapping
 
 from migsafe.tests.cloud import bystander, control, machines, processes, servers
 from migsafe.tests.cloud.acts import after, away, kills, moves, rolling
-from migsafe.tests.cloud.story import DESTINATION, SOURCE, Scenario
+from migsafe.tests.cloud.acts.kills import DESTINATION, SOURCE
+from migsafe.tests.cloud.story import Scenario
 
 DRAWN = 10
 
@@ -34,9 +35,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     **{f'd{seed}': Scenario(
         f'nova-compute of {" and ".join(kills.of_seed(seed))} is killed at a drawn moment',
         kills.compute(*kills.of_seed(seed), seed=seed)) for seed in range(1, DRAWN + 1)},
-    'e': Scenario('the destination is powered off, and comes back', kills.power_off),
+    'e': Scenario('the destination is powered off, and comes back', kills.power_off, fixed=True),
     'e-dead': Scenario('the destination is powered off, and an operator says that it is dead',
-                       kills.never_back),
+                       kills.never_back, fixed=True),
     'f-volume': Scenario('cinder-volume is killed, and started again', away.service(
         'cinder-volume', lambda: machines.service(servers.ARRAY, 'kill'),
         lambda: machines.service(servers.ARRAY, 'start'))),
@@ -56,7 +57,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                       body=(('config_drive', True),)),
     'l-vfat': Scenario('incident 002: a config drive on local disk, vfat',
                        after.config_drive_vfat),
-    'm': Scenario('rolling upgrade', rolling.upgrade),
+    'm': Scenario('rolling upgrade', rolling.upgrade, fixed=True),
     'n-delete': Scenario('deleted right after a failed migration', after.deleted, gone=True,
                          changed=True),
     'n-reboot': Scenario('hard reboot right after a failed migration',

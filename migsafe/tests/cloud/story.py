@@ -19,7 +19,6 @@ from collections.abc import Callable
 
 from migsafe.tests.cloud import bystander, facts, judge, machines, places, processes, servers
 
-SOURCE, DESTINATION = places.COMPUTES
 #: Seconds after which a migration that has not come to its end is left to whoever finds it.
 MOVED = 900.0
 #: The same where what would end it was killed and has come back.
@@ -35,7 +34,7 @@ class Story:
     """What a scenario is told to act on, and writes into.
 
     :param side: "plain" or "armed"
-    :param guest: on cmp1 at the beginning
+    :param source: where the guest is at the beginning
     :param beside: what nobody may touch
     :param events: (seconds since the beginning, what was done or seen)
     :param between: residue that was there for a while, and that nobody may have at any time
@@ -44,6 +43,7 @@ class Story:
     scenario: str
     side: str
     guest: servers.Guest
+    source: str
     beside: bystander.Bystander
     began: float = dataclasses.field(default_factory=time.monotonic)
     events: list[tuple[float, str]] = dataclasses.field(default_factory=list)
@@ -63,8 +63,14 @@ class Story:
         self.events.append((round(time.monotonic() - self.began, 1), what))
         processes.say(f'{self.scenario} {self.side}: {what}')
 
-    def move(self, where: str = DESTINATION) -> None:
-        """Start a live migration."""
+    @property
+    def destination(self) -> str:
+        """The other compute host."""
+        return next(host for host in places.COMPUTES if host != self.source)
+
+    def move(self, where: str = '') -> None:
+        """Start a live migration, to the destination if no host is named."""
+        where = where or self.destination
         self.before = servers.migrate(self.guest, where)
         self.say(f'live migration to {where} asked for')
 
@@ -78,12 +84,12 @@ class Story:
         self.say(f'migration {status}; server {servers.show(self.guest)["status"]}')
         return status
 
-    def arriving(self, where: str = DESTINATION) -> None:
+    def arriving(self) -> None:
         """Wait until the destination has a QEMU of the guest, which is when memory goes over.
 
         :raises Ended: it never had one
         """
-        end = time.monotonic() + servers.SLOW
+        where, end = self.destination, time.monotonic() + servers.SLOW
         while not machines.run(where, f'pgrep -f {self.guest.uuid}', check=False):
             found = servers.migrations(self.guest)
             if len(found) > self.before and found[0]['status'] in servers.ENDED:
@@ -93,8 +99,9 @@ class Story:
             time.sleep(0.3)
         self.say(f'QEMU of the guest is on {where}')
 
-    def qemu_killed(self, where: str = DESTINATION) -> None:
-        """Kill the guest's QEMU."""
+    def qemu_killed(self) -> None:
+        """Kill the guest's QEMU there."""
+        where = self.destination
         machines.run(where, f'pkill -9 -f {self.guest.uuid}', check=False)
         self.say(f'QEMU on {where} killed')
 
@@ -159,11 +166,12 @@ class Scenario:
     """One of them.
 
     :param title: what happens
-    :param act: does it; the guest is on the source
+    :param act: does it
     :param more: volumes that the guest has besides the first
     :param gone: whether it deletes the guest
     :param foreign: initiators of an operator, who has mapped a volume of the guest by hand
     :param body: what else the guest is asked for with
+    :param fixed: whether it has to be on cmp1
     :param changed: whether it is another guest after that, which does not serve again
     """
 
@@ -173,4 +181,5 @@ class Scenario:
     gone: bool = False
     foreign: frozenset[str] = frozenset()
     body: tuple[tuple[str, object], ...] = ()
+    fixed: bool = False
     changed: bool = False

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migsafe.tests.cloud import api, configs, machines, servers, side
-from migsafe.tests.cloud.story import SOURCE, Act, Story
+from migsafe.tests.cloud.story import Act, Story
 
 #: Statuses of a volume that nobody is at work on.
 AT_REST = ('available', 'in-use', 'error')
@@ -142,7 +142,7 @@ def config_drive_vfat(story: Story) -> None:
     with side.also({'DEFAULT': {'config_drive_format': 'vfat'}}):
         story.say('config_drive_format = vfat')
         story.others.append(story.guest)
-        story.guest = servers.boot(f'{story.guest.name}v', SOURCE, config_drive=True)
+        story.guest = servers.boot(f'{story.guest.name}v', story.source, config_drive=True)
         config_drive(story)
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from migsafe.tests.cloud import network, places, proxy, servers
-from migsafe.tests.cloud.story import DESTINATION, Act, Story
+from migsafe.tests.cloud.story import Act, Story
 
 #: Seconds for which connections are cut, and between two cuts.
 CUTS, PAUSE = 60.0, 2.0
@@ -42,13 +42,13 @@ def portals(story: Story) -> None:
     story.move()
     story.arriving()
     for bridge in places.BRIDGES[1:]:
-        network.cut(DESTINATION, bridge)
-    story.say(f'{DESTINATION} has no portal')
+        network.cut(story.destination, bridge)
+    story.say(f'{story.destination} has no portal')
     story.qemu_killed()
     story.moved()
     for bridge in places.BRIDGES[1:]:
-        network.join(DESTINATION, bridge)
-    story.say(f'{DESTINATION} has its portals again')
+        network.join(story.destination, bridge)
+    story.say(f'{story.destination} has its portals again')
 
 
 def connections(story: Story) -> None:

@@ -16,16 +16,19 @@ from __future__ import annotations
 import random
 import time
 
-from migsafe.tests.cloud import api, machines, places, processes, servers, side
-from migsafe.tests.cloud.story import DESTINATION, LEFT, SOURCE, Act, Story, told
+from migsafe.tests.cloud import api, machines, processes, servers, side
+from migsafe.tests.cloud.story import LEFT, Act, Story, told
 
 #: Seconds of a live migration in which something happens to it at a drawn moment.
 LONG = 50.0
+#: Hosts, as a story names them.
+SOURCE, DESTINATION = 'source', 'destination'
 
 
-def compute(*hosts: str, seed: int | None = None) -> Act:
+def compute(*roles: str, seed: int | None = None) -> Act:
     """Kill and start nova-compute.
 
+    :param roles: of the hosts
     :param seed: of the moment, from the beginning of the migration to about its end; None while
         memory goes over
     """
@@ -37,6 +40,7 @@ def compute(*hosts: str, seed: int | None = None) -> Act:
         else:
             time.sleep(moment)
             story.say(f'{moment:.1f} s later')
+        hosts = [str(getattr(story, role)) for role in roles]
         killed(story, *hosts)
         started(story, *hosts)
         story.moved(LEFT)
@@ -70,31 +74,31 @@ def off(story: Story) -> None:
     """It loses its power."""
     story.move()
     story.arriving()
-    machines.power_off(DESTINATION)
-    machines.forget(DESTINATION)
-    story.say(f'{DESTINATION} powered off')
+    machines.power_off(story.destination)
+    machines.forget(story.destination)
+    story.say(f'{story.destination} powered off')
     story.moved(LEFT * 2)
 
 
 def on(story: Story) -> None:
     """It has it again."""
-    machines.power_on(DESTINATION)
-    processes.until(lambda: machines.ready(DESTINATION), processes.SLOW, DESTINATION, 2)
-    story.say(f'{DESTINATION} is on again')
+    machines.power_on(story.destination)
+    processes.until(lambda: machines.ready(story.destination), servers.SLOW, story.destination, 2)
+    story.say(f'{story.destination} is on again')
 
 
 def never_back(story: Story) -> None:
     """An operator says that the destination is dead; it is mended later, with nothing to do."""
     off(story)
-    with down(DESTINATION):
-        story.say(f'{DESTINATION} forced down')
+    with down(story.destination):
+        story.say(f'{story.destination} forced down')
         if story.side == 'armed':
-            said = machines.run(SOURCE, 'runuser -u nova -- migsafe settle --yes --wait 600 '
-                                f'--instance {story.guest.uuid} --peer-is-dead {DESTINATION} 2>&1',
-                                check=False)
+            said = machines.run(story.source, (
+                'runuser -u nova -- migsafe settle --yes --wait 600 --instance '
+                f'{story.guest.uuid} --peer-is-dead {story.destination} 2>&1'), check=False)
             story.say('migsafe settle: ' + ' '.join(said.split()))
         left = story.look()
-        story.say(f'{len(left)} left while {DESTINATION} is off' + told(left))
+        story.say(f'{len(left)} left while {story.destination} is off' + told(left))
         on(story)
 
 
@@ -120,51 +124,55 @@ def last_commit(story: Story) -> None:
     story.move()
     story.arriving()
     api.wait('the guest to leave', lambda: not machines.run(
-        SOURCE, f'pgrep -f {story.guest.uuid}', check=False), servers.SLOW, 0.2)
-    killed(story, SOURCE)
+        story.source, f'pgrep -f {story.guest.uuid}', check=False), servers.SLOW, 0.2)
+    killed(story, story.source)
     story.moved(LEFT)
-    started(story, SOURCE)
+    started(story, story.source)
     try:
-        story.move(SOURCE)
+        story.move(story.source)
     except api.Refused as error:
         story.say(f'refused: {error}')
         return
-    killed(story, SOURCE)
-    started(story, SOURCE)
+    killed(story, story.source)
+    started(story, story.source)
     story.moved(LEFT)
 
 
 def evacuated(story: Story) -> None:
     """A script takes the silence of nova-compute for the death of its guest (incident 004)."""
-    machines.service(SOURCE, 'stop')
-    story.say(f'nova-compute on {SOURCE} stopped; the guest runs on')
-    with down(SOURCE):
-        story.say(f'{SOURCE} forced down; evacuation to {DESTINATION} asked for')
-        try:
-            servers.act(story.guest, {'evacuate': {'host': DESTINATION}}, 'compute 2.94')
-            api.wait('its end', lambda: servers.settled(story.guest), servers.SLOW)
-        except api.Refused as error:
-            story.say(f'refused: {error}')
-        story.meanwhile()
-        story.say(f'server {servers.show(story.guest)["status"]} on '
-                  f'{servers.host(story.guest)}')
-    started(story, SOURCE)
+    machines.service(story.source, 'stop')
+    story.say(f'nova-compute on {story.source} stopped; the guest runs on')
+    api.wait('Nova to take it for down', lambda: _state(story.source) == 'down', servers.SLOW)
+    story.say(f'Nova takes {story.source} for down; evacuation to {story.destination} asked for')
+    try:
+        servers.act(story.guest, {'evacuate': {'host': story.destination}}, 'compute 2.94')
+        api.wait('its end', lambda: servers.settled(story.guest), servers.SLOW)
+    except api.Refused as error:
+        story.say(f'refused: {error}')
+    story.meanwhile()
+    story.say(f'server {servers.show(story.guest)["status"]} on {servers.host(story.guest)}')
+    started(story, story.source)
+
+
+def _state(host: str) -> str:
+    return next(str(one['state']) for one in api.call(
+        'nova', 'GET', f'/os-services?binary=nova-compute&host={host}')['services'])
 
 
 def five_at_once(story: Story) -> None:
     """Five guests move at once, nova-compute of the destination is killed, and all move again."""
     others = servers.boot_all([f'{story.guest.name[:12]}-{number}' for number in range(2, 6)],
-                              SOURCE)
+                              story.source)
     story.others += others
     guests = [story.guest, *others]
-    for where, harm in ((DESTINATION, True), (SOURCE, False)):
+    for where, harm in ((story.destination, True), (story.source, False)):
         before = {guest: servers.migrate(guest, where) for guest in guests
                   if servers.host(guest) != where}
         story.say(f'{len(before)} live migrations to {where} asked for')
         if harm:
             time.sleep(LONG)
-            killed(story, DESTINATION)
-            started(story, DESTINATION)
+            killed(story, story.destination)
+            started(story, story.destination)
         ends = [_ended(guest, count, LEFT * 2 if harm else LEFT * 10)
                 for guest, count in before.items()]
         story.say('migrations: ' + ', '.join(ends))
@@ -180,5 +188,5 @@ def _ended(guest: servers.Guest, before: int, patience: float) -> str:
 
 
 def of_seed(seed: int) -> tuple[str, ...]:
-    """Whose nova-compute is killed in the drawn case of this number."""
-    return ((SOURCE,), (DESTINATION,), tuple(places.COMPUTES))[seed % 3]
+    """Where nova-compute is killed in the drawn case of this number."""
+    return ((SOURCE,), (DESTINATION,), (SOURCE, DESTINATION))[seed % 3]

@@ -14,12 +14,12 @@
 from __future__ import annotations
 
 from migsafe.tests.cloud import api, bystander, servers
-from migsafe.tests.cloud.story import DESTINATION, SOURCE, Story
+from migsafe.tests.cloud.story import Story
 
 
 def there_and_back(story: Story) -> None:
     """Nothing goes wrong."""
-    for where in (DESTINATION, SOURCE):
+    for where in (story.destination, story.source):
         story.move(where)
         story.moved()
 

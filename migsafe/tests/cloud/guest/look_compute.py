@@ -53,7 +53,8 @@ def domains():
                       'state': RUNNING.get(domain.state()[0], 'off'),
                       'disks': {one.findtext('serial'): below(one.find('source').get('dev'))
                                 for one in tree.findall('.//disk')
-                                if one.find('source') is not None}, 'sources': sources})
+                                if (source := one.find('source')) is not None
+                                and source.get('dev')}, 'sources': sources})
     return found
 
 
