@@ -24,26 +24,31 @@ SIDES = ('plain', 'armed')
 NOVA, CINDER = '/etc/nova/nova.conf', '/etc/cinder/cinder.conf'
 
 
-def take(side: str) -> None:
-    """Configure and restart nova-compute and cinder-volume, unless they are so already."""
-    armed, known = side == 'armed', places.part('run') / 'side'
-    if (known.read_text() if known.exists() else SIDES[0]) == side:
+def take(side: str, bandwidth: int = BANDWIDTH) -> None:
+    """Configure and restart nova-compute and cinder-volume, unless they are so already.
+
+    :param bandwidth: MiB/s of a live migration; 0: as many as there are
+    """
+    armed, known, told = side == 'armed', places.part('run') / 'side', f'{side} {bandwidth}'
+    if (known.read_text() if known.exists() else f'{SIDES[0]} {BANDWIDTH}') == told:
         return
-    known.write_text(side)
-    arm(frozenset(places.MACHINES) if armed else frozenset(), *places.MACHINES)
+    known.write_text(told)
+    arm(frozenset(places.MACHINES) if armed else frozenset(), *places.MACHINES,
+        bandwidth=bandwidth)
     processes.say(f'{side}: services restarted')
 
 
-def arm(armed: frozenset[str], *names: str) -> None:
+def arm(armed: frozenset[str], *names: str, bandwidth: int = BANDWIDTH) -> None:
     """Configure and restart the services of machines.
 
     :param armed: those of them that have migsafe; the others do not
+    :param bandwidth: see take()
     """
     for name in names:
         compute = name in places.COMPUTES
         machines.service(name, 'stop')
         machines.write(name, NOVA if compute else CINDER, configs.render(
-            configs.compute(name, name in armed, BANDWIDTH) if compute
+            configs.compute(name, name in armed, bandwidth) if compute
             else configs.volume(name, name in armed)))
     before = reports()
     for name in names:
