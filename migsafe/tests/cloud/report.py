@@ -69,7 +69,7 @@ def is_bad(outcome: Outcome) -> bool:
 
 def kinds(found: Iterable[judge.Finding]) -> str:
     """Kinds of residue, each once."""
-    return ', '.join(sorted({one.kind for one in found}))
+    return ', '.join(sorted({one.kind for one in found}, key=lambda kind: (len(kind), kind)))
 
 
 def verdict(outcome: Outcome | None) -> str:
@@ -122,8 +122,9 @@ def _rows(outcomes: Sequence[Outcome],
 def _timeline(outcome: Outcome, titles: Mapping[str, str]) -> str:
     name = f'{outcome.scenario}, {outcome.side}: {titles[outcome.scenario]}'
     events = _items(f'{seconds:.1f} s: {what}' for seconds, what in outcome.events)
-    left = _items((f'{one.kind}: {one.text}' for one in (*outcome.between, *outcome.findings)),
-                  'residue') or '<li class="clean">nothing left</li>'
+    wrong = [f'{one.kind}: {one.text}' for one in (*outcome.between, *outcome.findings)]
+    left = _items([*filter(None, [outcome.error]), *wrong], 'residue') \
+        or '<li class="clean">nothing left</li>'
     logged = _items((f'{machine}: {line}' for machine, line in outcome.messages), 'log')
     return (f'<h2>{html.escape(name)}</h2><ul>{left}</ul><details><summary>timeline</summary>'
             f'<ul>{events}</ul></details><details><summary>{len(outcome.messages)} warnings and '

@@ -23,6 +23,7 @@ from migsafe.tests.cloud import judge, report
 from migsafe.tests.cloud.play import Outcome
 
 R3 = judge.Finding('R3', 'v is mapped to iqn.<b>other')
+R10 = judge.Finding('R10', 'v can be written by two')
 FOREIGN = judge.Finding('foreign', 'somebody has written to v')
 CLEAN = Outcome('a', 'armed', 61.4, [(1.5, 'asked for & begun')], [], [])
 TITLES = {'a': 'there and back', 'c': 'killed'}
@@ -35,7 +36,7 @@ class TestReport(testtools.TestCase):
         for change, words, bad in (
                 ({}, 'nothing left; 61 s', False),
                 ({'at_first': [R3]}, 'nothing left, at first R3; 61 s', False),
-                ({'findings': [R3, R3]}, 'left: R3; 61 s', True),
+                ({'findings': [R10, R3, R3]}, 'left: R3, R10; 61 s', True),
                 ({'between': [FOREIGN]}, 'nothing left, meanwhile foreign; 61 s', True),
                 ({'error': 'no guest'}, 'not brought to its end: no guest', True)):
             one = dataclasses.replace(CLEAN, **change)
@@ -55,6 +56,11 @@ class TestReport(testtools.TestCase):
         for text in ('iqn.&lt;b&gt;other', 'asked for &amp; begun', 'ERROR &lt;script&gt;'):
             self.assertIn(text, page)
         self.assertNotIn('<script>', page)
+
+    def test_page_tells_what_was_not_brought_to_its_end(self) -> None:
+        page = report.page([dataclasses.replace(CLEAN, error='no guest')], TITLES, 'today')
+        self.assertIn('<li class="residue">no guest</li>', page)
+        self.assertNotIn('nothing left</li>', page)
 
     def test_outcomes_add_up(self) -> None:
         home = self.useFixture(fixtures.TempDir()).path
