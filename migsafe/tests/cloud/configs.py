@@ -175,4 +175,4 @@ def keystone(keys: str) -> File:
             'token': {'provider': 'fernet', 'expiration': 86400},
             'fernet_tokens': {'key_repository': f'{keys}/fernet'},
             'credential': {'key_repository': f'{keys}/credential'},
-            'cache': {'enabled': False}}
+            'cache': {'enabled': True, 'backend': 'dogpile.cache.memory'}}

@@ -91,12 +91,12 @@ class Story:
         """
         where, end = self.destination, time.monotonic() + servers.SLOW
         while not machines.run(where, f'pgrep -f {self.guest.uuid}', check=False):
+            time.sleep(0.3)
             found = servers.migrations(self.guest)
             if len(found) > self.before and found[0]['status'] in servers.ENDED:
                 raise Ended(f'migration {found[0]["status"]} before the guest came to {where}')
             if time.monotonic() > end:
                 raise TimeoutError(f'waited {servers.SLOW:.0f} s for a QEMU on {where}')
-            time.sleep(0.3)
         self.say(f'QEMU of the guest is on {where}')
 
     def qemu_killed(self) -> None:
