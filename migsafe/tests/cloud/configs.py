@@ -21,7 +21,7 @@ Options = Mapping[str, object]
 File = Mapping[str, Options]
 RABBIT = f'rabbit://guest:guest@{places.CONTROL}:5672/'
 #: A service under emulation answers late; what is dead is not known to be so for longer.
-SLOW = {'rpc_response_timeout': 600, 'service_down_time': 120}
+SLOW = {'rpc_response_timeout': 180, 'service_down_time': 120}
 
 
 def render(file: File) -> str:
