@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from migsafe.tests.cloud import api, configs, machines, servers, side
@@ -20,6 +21,8 @@ from migsafe.tests.cloud.story import Act, Story
 
 #: Seconds in which a record that is wrong is put right, if anybody does that.
 RIGHT = 60.0
+#: Seconds after which Nova has written all that it writes of a migration that has failed.
+CALM = 15.0
 #: Statuses of a volume that nobody is at work on.
 AT_REST = ('available', 'in-use', 'error')
 
@@ -108,6 +111,9 @@ def wrong_record(story: Story) -> None:
     guest is stopped and started then. What was refused is asked for again with the right record.
     """
     story.failed()
+    # Nova says ACTIVE for a moment before it says ERROR
+    time.sleep(CALM)
+    _usable(story)
     right = servers.connection(story.guest.volumes[0])
     servers.write_connection(story.guest.volumes[0], story.beside.connection)
     story.say(f'record of {story.guest.volumes[0]} leads to {story.beside.volume} now')
