@@ -17,11 +17,12 @@ Rule: the kernel's drivers/scsi/scsi_transport_iscsi.c, for what a session and a
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import ipaddress
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 #: (portal as "address:port", empty for any; name of the target; number of the LUN)
 Target = tuple[str, str, int]
@@ -48,9 +49,24 @@ def _portals(session: str, sys: str) -> set[tuple[str, str]]:
                                              f'connection{number}:*')):
         # where it was told to connect, and where it got to
         for kind in ('persistent_', ''):
-            address, port = (_read(connection, f'{kind}{what}') for what in ('address', 'port'))
-            found.add((_address(address), port))
+            with _unconnected():
+                address, port = (_read(connection, f'{kind}{what}')
+                                 for what in ('address', 'port'))
+                found.add((_address(address), port))
     return found
+
+
+@contextlib.contextmanager
+def _unconnected() -> Iterator[None]:
+    """A connection that is lost has got nowhere, and has to stand in nobody else's way.
+
+    Rule: the kernel's drivers/scsi/iscsi_tcp.c, iscsi_sw_tcp_conn_get_param().
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
 
 
 def _portal(text: str) -> tuple[str, str]:

@@ -11,6 +11,8 @@
 # under the License.
 """Disks of iSCSI LUNs, from a made-up sysfs."""
 
+import errno
+import os
 import pathlib
 
 import fixtures
@@ -68,6 +70,23 @@ class SessionsTest(testtools.TestCase):
     def test_a_session_that_ends_meanwhile(self):
         (self.sys / 'class' / 'iscsi_session' / 'session1' / 'targetname').unlink()
         self.assertEqual({'sdc'}, self.disks(('', IQN, 3)))
+
+    def test_a_connection_that_is_lost(self):
+        """The kernel does not say where it got to; all other disks are found."""
+        read, lost = sessions._read, []
+
+        def found(directory, name):
+            if directory.endswith('connection3:0') and name in self.failing:
+                lost.append(name)
+                raise OSError(self.errno, os.strerror(self.errno), name)
+            return read(directory, name)
+        self.patch(sessions, '_read', found)
+        self.errno, self.failing = errno.ENOTCONN, ('address', 'port')
+        self.assertEqual({'sda'}, self.disks(('172.24.3.101:3260', IQN, 3)))
+        self.assertEqual({'sdd'}, self.disks(('172.24.3.101:3260', 'iqn.other', 3)))
+        self.assertEqual(['address'] * 2, lost)
+        self.errno = errno.EIO
+        self.assertRaises(OSError, self.disks, ('172.24.3.101:3260', IQN, 3))
 
     def test_no_iscsi_at_all(self):
         self.assertEqual(set(), sessions.disks([('', IQN, 3)], str(self.sys / 'nothing')))
