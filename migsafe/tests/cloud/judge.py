@@ -142,7 +142,8 @@ def _devices(case: Case) -> Iterator[str]:
     for host, seen in case.facts.hosts.items():
         for volume in case.volumes if seen and host != case.where else ():
             wwid = case.wwid(volume)
-            disks = [disk for disk, identity in seen['disks'].items() if identity == wwid]
+            # a disk that does not answer has no identity, and a volume without a target no number
+            disks = [disk for disk, identity in seen['disks'].items() if wwid and identity == wwid]
             maps = [name for name, uuid in seen['maps'].items() if wwid and wwid in uuid]
             if disks or maps:
                 yield f'{host} has {volume} as {", ".join(disks + maps)}'

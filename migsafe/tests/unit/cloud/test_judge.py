@@ -113,6 +113,13 @@ class TestJudge(testtools.TestCase):
         made['hosts']['cmp2'] = made['hosts']['cmp1']
         self.assertEqual([], judge.gone(facts.Facts(**made), GUEST, (VOLUME,)))
 
+    def test_disks_that_do_not_answer(self) -> None:
+        made = clean()
+        made['hosts']['cmp1']['disks'] = {'sdx': ''}
+        made['array'] = {'serials': {}, 'exports': []}
+        self.assertEqual(set(), {one.kind for one in judge.gone(
+            facts.Facts(**made), GUEST, (VOLUME,))} & {'R4'})
+
     def test_twice(self) -> None:
         made = clean()
         made['hosts']['cmp1']['domains'] = made['hosts']['cmp2']['domains']
