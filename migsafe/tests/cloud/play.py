@@ -133,9 +133,7 @@ def _played(story: Story, scenario: Scenario) -> Outcome:
     with watch.watching(story.guest.uuid, story.say):
         try:
             scenario.act(story)
-        except Ended as ended:
-            story.say(str(ended))
-        except (processes.Failed, TimeoutError, exceptions.ClientException) as caught:
+        except (Ended, processes.Failed, TimeoutError, exceptions.ClientException) as caught:
             error = f'{type(caught).__name__}: {caught}'
             story.say(error)
         try:

@@ -26,7 +26,7 @@ LEFT = 60.0
 
 
 class Ended(Exception):
-    """The migration was over before what was to go wrong in it."""
+    """The migration was over before what was to go wrong in it: nothing was shown."""
 
 
 @dataclasses.dataclass
@@ -84,6 +84,11 @@ class Story:
         self.say(f'migration {status}; server {servers.show(self.guest)["status"]}')
         return status
 
+    def over(self) -> bool:
+        """Whether the migration that was asked for has ended."""
+        found = servers.migrations(self.guest)
+        return len(found) > self.before and found[0]['status'] in servers.ENDED
+
     def arriving(self) -> None:
         """Wait until the destination has a QEMU of the guest, which is when memory goes over.
 
@@ -92,9 +97,8 @@ class Story:
         where, end = self.destination, time.monotonic() + servers.SLOW
         while not machines.run(where, f'pgrep -f {self.guest.uuid}', check=False):
             time.sleep(0.3)
-            found = servers.migrations(self.guest)
-            if len(found) > self.before and found[0]['status'] in servers.ENDED:
-                raise Ended(f'migration {found[0]["status"]} before the guest came to {where}')
+            if self.over():
+                raise Ended(f'the migration was over before the guest came to {where}')
             if time.monotonic() > end:
                 raise TimeoutError(f'waited {servers.SLOW:.0f} s for a QEMU on {where}')
         self.say(f'QEMU of the guest is on {where}')
@@ -102,7 +106,8 @@ class Story:
     def qemu_killed(self) -> None:
         """Kill the guest's QEMU there."""
         where = self.destination
-        machines.run(where, f'pkill -9 -f {self.guest.uuid}', check=False)
+        if not machines.run(where, f'pkill -9 -e -f {self.guest.uuid}', check=False):
+            raise Ended(f'there was no QEMU on {where} to kill')
         self.say(f'QEMU on {where} killed')
 
     def failed(self) -> None:

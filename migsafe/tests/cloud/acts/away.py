@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from migsafe.tests.cloud import network, places, proxy, servers
-from migsafe.tests.cloud.story import Act, Story
+from migsafe.tests.cloud.story import Act, Ended, Story
 
 #: Seconds for which connections are cut, and between two cuts.
 CUTS, PAUSE = 60.0, 2.0
@@ -61,5 +61,7 @@ def connections(story: Story) -> None:
         proxy.cut()
         cuts += 1
         time.sleep(PAUSE)
+    if not cuts:
+        raise Ended('no connection was cut')
     story.say(f'all connections cut {cuts} times')
     story.moved()

@@ -17,7 +17,7 @@ import random
 import time
 
 from migsafe.tests.cloud import api, machines, processes, servers, side
-from migsafe.tests.cloud.story import LEFT, Act, Story, told
+from migsafe.tests.cloud.story import LEFT, Act, Ended, Story, told
 
 #: Seconds of a live migration in which something happens to it at a drawn moment.
 LONG = 50.0
@@ -40,6 +40,8 @@ def compute(*roles: str, seed: int | None = None) -> Act:
         else:
             time.sleep(moment)
             story.say(f'{moment:.1f} s later')
+        if story.over():
+            raise Ended('the migration was over before the kill')
         hosts = [str(getattr(story, role)) for role in roles]
         killed(story, *hosts)
         started(story, *hosts)

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from migsafe.tests.cloud import api, bystander, servers
-from migsafe.tests.cloud.story import Story
+from migsafe.tests.cloud.story import Ended, Story
 
 
 def there_and_back(story: Story) -> None:
@@ -40,4 +40,10 @@ def by_hand(story: Story) -> None:
     """An operator has mapped the guest's own volume to a third initiator."""
     bystander.map_by_hand(story.guest.volumes[0])
     story.say(f'mapped to {bystander.OPERATOR} by hand')
-    story.failed()
+    try:
+        story.failed()
+    except Ended as ended:
+        # migsafe's guard does not map it to one more host then
+        if story.side == 'plain':
+            raise
+        story.say(str(ended))
