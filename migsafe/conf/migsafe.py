@@ -215,7 +215,8 @@ OPTS: list[cfg.Opt] = [
             ('accept', 'Log both identities and note the disk that came as the volume from now '
                        'on.'),
         ],
-        help='What an attach does about a disk that is not the one that was noted for its volume. '
+        help='What an attach does about a disk that is not the one that was noted for its volume, '
+        'and what any operation does about a row that leads elsewhere than its attachment. '
         '"accept" is for the time after the backing of attached volumes was replaced on purpose, '
         'by a failover of the array or a restore: set it, reboot the guests, set it back.',
     ),

@@ -21,7 +21,7 @@ from oslo_log import log as logging
 from migsafe import exceptions
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, left
+from migsafe.nova.seams import effects, left, recorded
 from migsafe.text import masked
 from migsafe.transaction.evidence import GuestState
 
@@ -77,11 +77,18 @@ def resume(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if participant is None:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
-    why = left.by_hand(participant, instance)
+    why = left.by_hand(participant, instance) or _wrong(participant, instance)
     if not why:
         return wrapped(*args, **kwargs)
     LOG.error('Not started with the host: %s', why, instance=instance)
     return None
+
+
+def _wrong(participant: Participant, instance: Any) -> str | None:
+    try:
+        return recorded.of(participant, instance)
+    except Exception as error:
+        return f'its rows cannot be read: {masked(error)}'
 
 
 def _is_elsewhere(participant: Participant, instance: Any) -> bool:

@@ -28,7 +28,7 @@ from oslo_log import log as logging
 
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, rows_read
+from migsafe.nova.seams import effects, recorded, rows_read
 from migsafe.text import masked, shell
 from migsafe.transaction import fenced
 from migsafe.transaction.clients import LIVE_MIGRATION
@@ -51,6 +51,7 @@ def delete_dangling_bdms(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> 
     named = {bdm.attachment_id for bdm in bdms if bdm.attachment_id}
     rows_read.check(participant, instance, 'reboot', [
         bdm.attachment_id for bdm in bdms if bdm.is_volume and bdm.volume_id])
+    recorded.stop('reboot', recorded.of_bdms(participant, instance, bdms))
     return wrapped.__func__(_Manager(manager, _Volumes(
         manager.volume_api, participant, instance, named)), *args, **kwargs)
 

@@ -31,7 +31,7 @@ from migsafe.journal.records import Transaction
 from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import deletion, effects, faults, left, volume_rows
+from migsafe.nova.seams import deletion, effects, faults, left, recorded, volume_rows
 from migsafe.text import masked, shell
 
 LOG = logging.getLogger(__name__)
@@ -156,7 +156,8 @@ def detach(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     call = effects.arguments(wrapped, args, kwargs)
     reason = settle_first(participant, call['instance'], [call['bdm']],
                           under_lock=True, waits=Waits.ARMED) \
-        or moved_away(participant, call['instance'])
+        or moved_away(participant, call['instance']) \
+        or recorded.of_bdms(participant, call['instance'], [call['bdm']])
     if reason:
         manager.volume_api.roll_detaching(call['context'],
                                           call['bdm'].volume_id)
@@ -176,7 +177,8 @@ def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     instance, bdms = call['instance'], call['bdms']
     reason = settle_first(participant, instance, bdms, under_lock=True)
     if not reason:
-        elsewhere = _left(participant, instance)
+        elsewhere = _left(participant, instance) \
+            or recorded.of_bdms(participant, instance, bdms, certain=True)
         if elsewhere:
             raise faults.discreet(
                 exception.NovaException(f'delete refused: {elsewhere}'), 'delete')

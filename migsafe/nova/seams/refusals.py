@@ -31,7 +31,16 @@ from oslo_log import log as logging
 
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, evacuation, faults, gates, left, rebuild, rows_read
+from migsafe.nova.seams import (
+    effects,
+    evacuation,
+    faults,
+    gates,
+    left,
+    rebuild,
+    recorded,
+    rows_read,
+)
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -127,6 +136,16 @@ def _nothing(participant: Participant, instance: Any) -> None:
     another one."""
 
 
+def _disconnecting(participant: Participant, instance: Any) -> str | None:
+    """What the rows lead to is taken away from this host."""
+    return left.refusal(participant, instance) or recorded.of(participant, instance)
+
+
+def _anew(participant: Participant, instance: Any) -> str | None:
+    """The same, and a guest is started here."""
+    return left.starting(participant, instance) or recorded.of(participant, instance)
+
+
 def _refused_by_enforce(participant: Participant, instance: Any, error: Exception) -> str | None:
     return masked(error) if participant.conf.enforce else None
 
@@ -157,7 +176,7 @@ class Gate:
     bdms: str = ''
     when: tuple[str, Any] | None = None
     waits: gates.Waits = gates.Waits.BOTH
-    further: Callable[[Participant, Any], str | None] = left.refusal
+    further: Callable[[Participant, Any], str | None] = _disconnecting
     unknown: Callable[[Participant, Any, Exception], str | None] = _refused_by_enforce
     around: Callable[[Participant, Any], AbstractContextManager[None]] = _plain
 
@@ -228,7 +247,7 @@ GATES: dict[str, tuple[str, Gate]] = {
         'orig_sys_metadata bdms recreate',
         Gate('rebuild', _at_the_door('rebuild_instance', _image_back),
              bdms='bdms', when=('recreate', False), waits=gates.Waits.ARMED,
-             further=left.starting)),
+             further=_anew)),
     '_do_rebuild_instance_with_claim': (
         'context instance orig_image_ref image_meta injected_files new_pass '
         'orig_sys_metadata bdms evacuate',

@@ -25,8 +25,9 @@ from typing import Any
 from nova import exception
 
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, left
+from migsafe.nova.seams import effects, faults, left, recorded
 from migsafe.text import masked
+from migsafe.transaction.clients import VolumeRow
 
 #: whose rows are read in this thread, and for which operation
 _CURRENT: contextvars.ContextVar[tuple[Participant, str, str] | None] = contextvars.ContextVar(
@@ -46,14 +47,17 @@ def during(operation: str, participant: Participant, instance: Any) -> Iterator[
 def block_device_info(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     """A wrapt wrapper of ComputeManager's, which reads the rows.
 
-    :raises NovaException: what was read may be another host's
+    :raises NovaException: what was read may be another host's, or another volume's
     """
     found, reading = wrapped(*args, **kwargs), _CURRENT.get()
     instance = effects.arguments(wrapped, args, kwargs)['instance']
     if reading is not None and reading[2] == instance.uuid:
         participant, operation, _uuid = reading
-        check(participant, instance, operation, [
-            row['attachment_id'] for row in found['block_device_mapping']])
+        rows = found['block_device_mapping']
+        check(participant, instance, operation, [row['attachment_id'] for row in rows])
+        recorded.check(participant, instance, operation, [
+            VolumeRow(0, row.volume_id, row['attachment_id'], row['connection_info'])
+            for row in rows])
     return found
 
 

@@ -30,7 +30,7 @@ from oslo_log import log as logging
 
 from migsafe.brick import refusals
 from migsafe.nova.host import registry
-from migsafe.nova.seams import effects, faults, gates
+from migsafe.nova.seams import effects, faults, gates, recorded
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ def init_volume_connection(wrapped: Any, manager: Any, args: Any, kwargs: Any) -
     addressed = _Addressed(bdm.instance_uuid, participant.host)
     # A request waits for a host that is down, also while the instance is evacuated from there.
     reason = gates.settle_first(participant, addressed, [bdm], under_lock=True) \
-        or gates.moved_away(participant, addressed)
+        or gates.moved_away(participant, addressed) \
+        or recorded.of_bdms(participant, addressed, [bdm])
     if reason:
         raise faults.discreet(
             exception.NovaException(f'swap of a volume refused: {reason}'), 'swap of a volume')

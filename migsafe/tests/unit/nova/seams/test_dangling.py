@@ -82,7 +82,8 @@ class TestRowsOfAReboot(hosts.TwoHosts):
     def read(self, *attachments):
         manager = types.SimpleNamespace(volume_api=None)
         registry.put(manager, self.src.participant)
-        bdms = [types.SimpleNamespace(attachment_id=one, is_volume=True, volume_id=fake.volume(0))
+        bdms = [types.SimpleNamespace(id=1, attachment_id=one, is_volume=True,
+                                      volume_id=fake.volume(0), connection_info=None)
                 for one in attachments]
         called = []
 

@@ -101,6 +101,11 @@ class TestByHand(Case):
 
 class TestStartWithTheHost(Case):
 
+    def setUp(self):
+        super().setUp()
+        # whether the rows lead to their volumes is another question, see test_recorded
+        self.conf.set_override('device_guards', False, 'migsafe')
+
     def resume(self):
         manager, started = types.SimpleNamespace(), []
         registry.put(manager, self.here)
