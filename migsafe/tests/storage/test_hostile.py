@@ -62,6 +62,18 @@ class TestArrayDown(base.StorageTestCase):
         self.assertIn('guest/root', found['detach']['message'])
 
 
+class TestConnectionLost(base.StorageTestCase):
+    """One session of the host has no connection any more, of whatever it was."""
+
+    def test_other_volumes_are_attached_and_detached(self) -> None:
+        for found in self.both('connection_lost').sides():
+            self.assertEqual(1, found['lost'])
+            self.assertIsNone(found['connect']['error'], found['connect'])
+            self.assertIn('sda', found['devices'])
+            self.assertIsNone(found['detach']['error'], found['detach'])
+            self.assertEqual({}, found['after'])
+
+
 class TestLate(base.StorageTestCase):
     """Whoever comes between the questions and the removal."""
 

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import pathlib
@@ -27,6 +28,8 @@ import rtslib_fb as rtslib
 import things
 
 Found = dict[str, Any]
+
+OTHER_TARGET, OTHER_PORT = 'iqn.2003-01.org.linux-iscsi.other:target', 3261
 
 
 def states() -> dict[str, str]:
@@ -75,6 +78,39 @@ def array_down(volume: cases.Connected, how: str, thing: str = 'nothing') -> Fou
     return {'before': host.devices(), 'states': states(), 'usable': stands is not None,
             'detach': lab.attempt(volume.disconnect), 'after': host.devices(),
             'sessions': host.sessions()}
+
+
+def connection_lost() -> Found:
+    """Attach a volume on a host that has lost the connection of another session."""
+    target = rtslib.Target(rtslib.FabricModule('iscsi'), OTHER_TARGET)
+    group = rtslib.TPG(target, 1)
+    group.set_attribute('authentication', '0')
+    group.set_attribute('generate_node_acls', '1')
+    rtslib.NetworkPortal(group, array_set_up.PORTALS[0], OTHER_PORT)
+    group.enable = True
+    node = ('iscsiadm', '-m', 'node', '-T', OTHER_TARGET, '-p',
+            f'{array_set_up.PORTALS[0]}:{OTHER_PORT}')
+    host.run(*node, '--op', 'new')
+    host.run(*node, '--login')
+    group.enable = False
+    host.wait_for(lost)
+    brick = lab.brick()
+    properties = lab.by_number('ISCSI', False)
+    connect = lab.attempt(lambda: brick.connect_volume(properties))
+    found = {'lost': lost(), 'connect': connect, 'devices': host.devices()}
+    return found | {'detach': lab.attempt(lambda: brick.disconnect_volume(
+        properties, connect['value'])), 'after': host.devices()}
+
+
+def lost() -> int:
+    """How many connections the kernel says nothing of, since they have none."""
+    found = 0
+    for path in glob.glob('/sys/class/iscsi_connection/*/address'):
+        try:
+            pathlib.Path(path).read_text()
+        except OSError as error:
+            found += error.errno == errno.ENOTCONN
+    return found
 
 
 def opened_late(volume: cases.Connected, last: bool = False) -> Found:
