@@ -94,8 +94,9 @@ def connection_lost() -> Found:
     host.run(*node, '--login')
     group.enable = False
     host.wait_for(lost)
-    brick = lab.brick()
-    properties = lab.by_number('ISCSI', False)
+    # of a volume with several paths each session is looked at
+    brick = lab.brick(multipath=True)
+    properties = lab.by_number('ISCSI', True)
     connect = lab.attempt(lambda: brick.connect_volume(properties))
     found = {'lost': lost(), 'connect': connect, 'devices': host.devices()}
     return found | {'detach': lab.attempt(lambda: brick.disconnect_volume(
