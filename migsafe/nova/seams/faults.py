@@ -31,8 +31,8 @@ E = TypeVar('E', bound=Exception)
 
 def public(operation: str) -> str:
     """What may be said of an operation that is refused, with what to ask an operator for."""
-    return (f'{operation} refused: an operator has to settle first what a live migration has '
-            f'left; {_request()}')
+    return (f'{operation} refused: an operator has to put right first what a live migration, or '
+            f'a change by hand, has left; {_request()}')
 
 
 def failed(operation: str) -> str:
