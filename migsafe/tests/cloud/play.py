@@ -21,6 +21,7 @@ from keystoneauth1 import exceptions
 from migsafe.tests.cloud import (
     bystander,
     facts,
+    journals,
     judge,
     logs,
     processes,
@@ -116,6 +117,8 @@ def play(name: str, side: str, scenario: Scenario, stage: Stage) -> Outcome:
     story = Story(name, side, guest, servers.host(guest), stage.beside)
     outcome = _played(story, scenario)
     try:
+        if side == 'armed':
+            story.say(f'{journals.settled()} transactions not settled')
         for other in story.others:
             servers.delete(other, REST[side])
         left = {one.kind for one in (*outcome.findings, *outcome.between)}
