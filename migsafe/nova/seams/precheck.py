@@ -22,7 +22,7 @@ from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, gates, rollback
+from migsafe.nova.seams import effects, faults, gates, rollback, rows_read
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +53,10 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         raise exception.MigrationPreCheckError(
             reason=faults.public('live migration'))
     try:
-        with host_attempt.protected():
+        # The source disconnects by its rows in the end. Of those that a guarded host has connected
+        # nothing has to be asked.
+        with host_attempt.protected(), rows_read.during(
+                'live migration', participant, instance, noted=False):
             return wrapped(*args, **kwargs)
     except REFUSALS:
         raise

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,18 +27,36 @@ from nova import exception
 
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, faults, left, recorded
+from migsafe.resources import volume_record
 from migsafe.text import masked
 from migsafe.transaction.clients import VolumeRow
 
-#: whose rows are read in this thread, and for which operation
-_CURRENT: contextvars.ContextVar[tuple[Participant, str, str] | None] = contextvars.ContextVar(
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """Whose rows are read, and for which operation.
+
+    :param noted: whether rows with an identity are compared with Cinder, too
+    """
+
+    operation: str
+    participant: Participant
+    uuid: str
+    noted: bool
+
+
+_CURRENT: contextvars.ContextVar[_Reading | None] = contextvars.ContextVar(
     'migsafe_rows_read', default=None)
 
 
 @contextlib.contextmanager
-def during(operation: str, participant: Participant, instance: Any) -> Iterator[None]:
-    """While an operation is carried out, its rows are looked at when Nova has read them."""
-    token = _CURRENT.set((participant, operation, instance.uuid))
+def during(operation: str, participant: Participant, instance: Any,
+           noted: bool = True) -> Iterator[None]:
+    """While an operation is carried out, its rows are looked at when Nova has read them.
+
+    :param noted: see _Reading
+    """
+    token = _CURRENT.set(_Reading(operation, participant, instance.uuid, noted))
     try:
         yield
     finally:
@@ -51,13 +70,13 @@ def block_device_info(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any
     """
     found, reading = wrapped(*args, **kwargs), _CURRENT.get()
     instance = effects.arguments(wrapped, args, kwargs)['instance']
-    if reading is not None and reading[2] == instance.uuid:
-        participant, operation, _uuid = reading
+    if reading is not None and reading.uuid == instance.uuid:
         rows = found['block_device_mapping']
-        check(participant, instance, operation, [row['attachment_id'] for row in rows])
-        recorded.check(participant, instance, operation, [
+        check(reading.participant, instance, reading.operation,
+              [row['attachment_id'] for row in rows])
+        recorded.check(reading.participant, instance, reading.operation, [
             VolumeRow(0, row.volume_id, row['attachment_id'], row['connection_info'])
-            for row in rows])
+            for row in rows if reading.noted or not volume_record.noted(row['connection_info'])])
     return found
 
 

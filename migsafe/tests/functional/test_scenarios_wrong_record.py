@@ -117,6 +117,20 @@ class TestWrongRecord(scenarios.ScenarioTest):
                 self.assertEqual(((), False), (step.harms, step.done))
                 self.write(right, number=1)
 
+    def test_control_without_it_the_source_disconnects_the_disk_of_somebody_else(self):
+        self.write(WRONG, number=1)
+        with self.unguarded():
+            self.lab.migrate(self.server)
+        self.assertIn('foreign_yank', self.harms())
+
+    def test_live_migration_is_refused(self):
+        self.write(WRONG, number=1)
+        self.lab.migrate(self.server)
+        shown = self.lab.show(self.server)
+        self.assertEqual((set(), SOURCE, 'ACTIVE'), (
+            self.harms(), shown['OS-EXT-SRV-ATTR:host'], shown['status']))
+        self.assertIn('the disk of somebody else', self.lab.log())
+
     def test_cinder_does_not_answer(self):
         """Nothing tells whose disk it is; when it does, all goes on."""
         fault = lab_faults.Fault('cinder', 'attachments.show', 'cinder-503',
