@@ -38,42 +38,59 @@ class Word:
 
     :param why: why nothing may be done by it; '' if it may
     :param certain: whether it is wrong; else it is only not known to be right
+    :param gone: whether that is since its attachment is
     :param identity: what Cinder has noted as the volume's identity, for a row that has none
     """
 
     why: str = ''
     certain: bool = False
+    gone: bool = False
     identity: tuple[str, ...] = ()
 
 
 RIGHT = Word()
 
 
-def judge(volume_id: str, row: ConnectionInfo, cinders: ConnectionInfo | None) -> Word:
+def judge(instance_uuid: str, volume_id: str, row: ConnectionInfo,
+          cinders: ConnectionInfo | None) -> Word:
     """What a row says, against what Cinder has of the attachment that it names.
 
     ==============  ===============  ==============================================================
     row's identity  the targets      so
     ==============  ===============  ==============================================================
     noted           the same         the disk is asked when it comes
-    noted           elsewhere        the same, unless the row is another volume's, by its id or by
-                                     what Cinder has noted: then wrong
+    noted           elsewhere        the same, unless the row is another volume's, by an id in it
+                                     or by what Cinder has noted: then wrong
     none            the same         right, and what Cinder has noted is what the disk is asked for
     none            elsewhere        wrong
     none            cannot be told   not known
     ==============  ===============  ==============================================================
 
-    :param cinders: None where Cinder has no connection for it
+    An attachment of another instance is wrong whatever else is said, and so is not known one of
+    another volume where no identity is.
+
+    :param cinders: as Nova has translated it; None where Cinder has no such attachment
     """
+    if cinders is not None and cinders.get('instance') not in (None, instance_uuid):
+        return Word(f'that is of instance {cinders["instance"]}', certain=True)
     elsewhere = _elsewhere(row, cinders)
     if noted(row):
         wrong = elsewhere and _another(volume_id, row, cinders)
         return Word(_leads(row, cinders), certain=True) if wrong else RIGHT
     if cinders is None:
-        return Word('Cinder has no connection for that attachment any more')
+        return Word('Cinder has no such attachment any more', gone=True)
     if elsewhere:
         return Word(_leads(row, cinders), certain=True)
-    if elsewhere is None and not volume_target.same(row, cinders):
+    return _unproven(volume_id, row, cinders)
+
+
+def _unproven(volume_id: str, row: ConnectionInfo, cinders: ConnectionInfo) -> Word:
+    """The same of a row without an identity that does not lead elsewhere."""
+    if not cinders.get('driver_volume_type'):
+        return Word('that is connected to no host')
+    if cinders.get('volume_id') not in (None, volume_id):
+        return Word(f'that is of volume {cinders["volume_id"]}')
+    if _elsewhere(row, cinders) is None and not volume_target.same(row, cinders):
         return Word('whether both lead to one disk cannot be told: ' + _leads(row, cinders))
     return Word(identity=tuple(sorted(_identity(cinders) or ())))
 
@@ -102,7 +119,10 @@ def _read(info: ConnectionInfo | None) -> address.Connection:
 
 def _elsewhere(row: ConnectionInfo, cinders: ConnectionInfo | None) -> bool | None:
     """Whether the two lead to two disks; None if that cannot be told."""
-    same = address.same(_read(row), _read(cinders))
+    one, other = _read(row), _read(cinders)
+    same = address.same(one, other)
+    if same is None and one.kind and other.kind and one.kind != other.kind:
+        return True
     return None if same is None else not same
 
 
@@ -112,12 +132,12 @@ def _another(volume_id: str, row: ConnectionInfo, cinders: ConnectionInfo | None
     One alone is no proof: Cinder's migration of a volume changes its id, and an array that has
     failed over its identity.
     """
-    named = _data(row).get('volume_id')
-    mine, noted = _identity(row), _identity(cinders)
-    return bool(named and named != volume_id
-                or mine and noted and designators.agree(mine, noted) is False)
+    named = {_data(row).get('volume_id'), row.get('volume_id'), row.get('serial')}
+    mine, theirs = _identity(row), _identity(cinders)
+    return bool(named - {None, volume_id}
+                or mine and theirs and designators.agree(mine, theirs) is False)
 
 
 def _leads(row: ConnectionInfo, cinders: ConnectionInfo | None) -> str:
-    return (f'it leads to {address.words(_read(row))}, and that attachment to '
+    return (f'the row leads to {address.words(_read(row))}, and that to '
             f'{address.words(_read(cinders))}')

@@ -13,19 +13,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from nova import exception
 from nova.compute import task_states, vm_states
 from oslo_log import log as logging
 
 from migsafe import exceptions
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, left, recorded
+from migsafe.nova.seams import effects, left, rows_read
 from migsafe.text import masked
 from migsafe.transaction.evidence import GuestState
 
 LOG = logging.getLogger(__name__)
+
+#: What Nova starts a guest again for that was not running when nova-compute ended.
+GOES_ON = frozenset((
+    task_states.REBOOT_PENDING, task_states.REBOOT_STARTED, task_states.REBOOT_PENDING_HARD,
+    task_states.REBOOT_STARTED_HARD, task_states.RESIZE_MIGRATING, task_states.POWERING_ON))
 
 
 def reset_live_migration(wrapped: Any, manager: Any, args: Any,
@@ -62,7 +69,7 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if instance.task_state != task_states.MIGRATING \
             and not _held_at_start(participant, instance):
         # libvirt is not asked of each guest: after an outage of the storage it answers late.
-        return wrapped(*args, **kwargs)
+        return _looked_at(participant, instance, lambda: wrapped(*args, **kwargs))
     here = participant.clients.guests.evidence(instance.uuid)
     if here.guest is not GuestState.HERE:
         LOG.warning('Left as it is at start, because its live migration is '
@@ -71,24 +78,35 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     return wrapped(*args, **kwargs)
 
 
+def _looked_at(participant: Participant, instance: Any, go_on: Callable[[], Any]) -> Any:
+    """Nova goes on with what was cut short: a guest is rebooted, or started by the rows that a
+    resize has left. Over one that is refused nova-compute would not start."""
+    if instance.task_state not in GOES_ON:
+        return go_on()
+    try:
+        with rows_read.during('start', participant, instance):
+            return go_on()
+    except exception.NovaException as error:
+        LOG.error('Left as it is at start: %s', masked(error), instance=instance)
+        return None
+
+
 def resume(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     """A guest that does not run is started with its host (resume_guests_state_on_host_boot)."""
     participant = registry.of(manager)
     if participant is None:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
-    why = left.by_hand(participant, instance) or _wrong(participant, instance)
+    why = left.by_hand(participant, instance)
     if not why:
-        return wrapped(*args, **kwargs)
+        try:
+            with rows_read.during('start with the host', participant, instance):
+                return wrapped(*args, **kwargs)
+        except exception.NovaException as error:
+            # as Nova takes the driver's own, so that it goes on with the next guest
+            why = masked(error)
     LOG.error('Not started with the host: %s', why, instance=instance)
     return None
-
-
-def _wrong(participant: Participant, instance: Any) -> str | None:
-    try:
-        return recorded.of(participant, instance)
-    except Exception as error:
-        return f'its rows cannot be read: {masked(error)}'
 
 
 def _is_elsewhere(participant: Participant, instance: Any) -> bool:

@@ -23,7 +23,7 @@ from migsafe import exceptions
 from migsafe.journal.records import Transaction
 from migsafe.nova.host import lease, registry
 from migsafe.nova.host.participant import DESTINATION, Participant
-from migsafe.nova.seams import beginning, effects, preparation, rollback
+from migsafe.nova.seams import beginning, effects, preparation, recorded, rollback
 from migsafe.text import masked, shell
 from migsafe.transaction.evidence import GuestState
 from migsafe.transaction.verdict import Verdict
@@ -152,6 +152,11 @@ def remove_volume_connection(wrapped: Any, manager: Any, args: Any,
         return wrapped(*args, **kwargs)
     call = effects.arguments(wrapped, args, kwargs)
     tx = _ours(participant, call['instance'].uuid)
+    if call['instance'].host == participant.host:
+        # "nova-manage volume_attachment refresh"
+        recorded.stop('removal of a volume', recorded.refusal(participant, call['instance'], [
+            row for row in participant.clients.records.volumes(call['instance'].uuid)
+            if row.volume_id == call['volume_id']], certain=True))
     if tx is None or call['instance'].host == participant.host:
         return wrapped(*args, **kwargs)
     if tx.verdict == Verdict.COMMIT.value:

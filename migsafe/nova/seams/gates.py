@@ -183,7 +183,8 @@ def delete(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
             raise faults.discreet(
                 exception.NovaException(f'delete refused: {elsewhere}'), 'delete')
         return wrapped(*args, **kwargs)
-    stops = _stops_delete(participant, instance, bdms)
+    stops = _stops_delete(participant, instance, bdms) \
+        or recorded.of_bdms(participant, instance, bdms, certain=True)
     if stops and participant.conf.enforce:
         raise faults.discreet(
             exception.NovaException(f'delete refused: {stops}; {reason}'), 'delete')

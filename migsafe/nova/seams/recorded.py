@@ -17,6 +17,7 @@ leads to is the disk of somebody else. See :mod:`migsafe.resources.volume_record
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ from nova import exception
 from oslo_log import log as logging
 from oslo_serialization import jsonutils
 
+from migsafe import masking
 from migsafe.brick.guard import policy
 from migsafe.nova.clients import devices, records
 from migsafe.nova.host import attempt as host_attempt
@@ -31,15 +33,17 @@ from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import faults
 from migsafe.resources import volume_record
 from migsafe.resources.volume_record import Word
-from migsafe.text import masked, shell
-from migsafe.transaction.clients import VolumeRow
+from migsafe.text import masked
+from migsafe.transaction.clients import ConnectionInfo, VolumeRow
 
 LOG = logging.getLogger(__name__)
 
-WAY_OUT = ('"migsafe audit" shows both (R1). With the instance stopped, "migsafe repair" writes '
-           'what Cinder gives %(host)s into the row, and "nova-manage volume_attachment refresh '
-           '%(instance)s %(volume)s CONNECTOR_FILE" has Cinder give it anew. [migsafe] '
-           'identity_policy = accept goes by the row as it is')
+#: Types whose disks are known by what the connection says. What is only not known is no reason
+#: where they have no block device of their own, for which nobody else would be asked.
+COMPARED = frozenset((*devices.LOOKED_UP, 'rbd'))
+WAY_OUT = ('"migsafe audit" shows both (R1), and with the instance stopped "migsafe repair" '
+           'writes what Cinder gives %(host)s into the row. [migsafe] identity_policy = accept '
+           'goes by the row as it is')
 
 
 def check(participant: Participant, instance: Any, operation: str,
@@ -59,43 +63,59 @@ def stop(operation: str, why: str | None) -> None:
 
 
 def of_bdms(participant: Participant, instance: Any, bdms: Iterable[Any],
-            certain: bool = False) -> str | None:
+            certain: bool = False, gone: bool = True) -> str | None:
     """Why nothing may be done by some rows; None if it may.
 
     :param bdms: Nova's own objects, which it goes by afterwards: one without an identity is given
         Cinder's
     :param certain: see refusal()
+    :param gone: see refusal()
     """
+    if not _meant(participant, instance):
+        return None
+    rows = []
     for bdm in (bdm for bdm in bdms if bdm.is_volume and bdm.volume_id):
-        row = records.volume_row(bdm)
-        known = volume_record.noted(row.connection_info)
-        why = refusal(participant, instance, [row], certain)
-        if why:
-            return why
-        if volume_record.noted(row.connection_info) != known:
+        # what is damaged leads nowhere, and is Nova's business
+        with contextlib.suppress(ValueError):
+            rows.append((bdm, records.volume_row(bdm)))
+    without = [(bdm, row) for bdm, row in rows if not volume_record.noted(row.connection_info)]
+    why = refusal(participant, instance, [row for _bdm, row in rows], certain, gone)
+    for bdm, row in without:
+        if volume_record.noted(row.connection_info):
             bdm.connection_info = jsonutils.dumps(row.connection_info)
-    return None
+    return why
 
 
 def of(participant: Participant, instance: Any) -> str | None:
-    """The same for all rows of an instance, as they are now."""
-    return refusal(participant, instance, participant.clients.records.volumes(instance.uuid))
+    """The same for all rows of an instance, as they are now.
+
+    :raises Exception: when they cannot be read
+    """
+    return refusal(participant, instance, participant.clients.records.volumes(
+        instance.uuid)) if _meant(participant, instance) else None
+
+
+def _meant(participant: Participant, instance: Any) -> bool:
+    """Whether rows are to be compared: what comes here comes by rows that are the other host's,
+    as they should be."""
+    return bool(participant.conf.device_guards) and instance.host == participant.host
 
 
 def refusal(participant: Participant, instance: Any, rows: Iterable[VolumeRow],
-            certain: bool = False) -> str | None:
+            certain: bool = False, gone: bool = True) -> str | None:
     """Why nothing may be done by some rows of an instance; None if it may.
 
     :param certain: only what is known to be wrong counts
+    :param gone: False: an attachment that Cinder has no more is no reason
     """
-    if not participant.conf.device_guards or instance.host != participant.host:
-        # it comes here, by rows that are the other host's as they should be
+    if not _meant(participant, instance):
         return None
+    ask = _Cinder(participant, instance)
     for row in filter(_comparable, rows):
-        word = _word(participant, instance, row)
+        word = ask.word(row)
         if word.identity and row.connection_info:
             row.connection_info['data'][policy.KEY] = list(word.identity)
-        if not word.why or certain and not word.certain:
+        if not word.why or certain and not word.certain or word.gone and not gone:
             continue
         why = _told(participant, instance, row, word)
         if participant.conf.enforce and participant.conf.identity_policy != 'accept':
@@ -106,39 +126,53 @@ def refusal(participant: Participant, instance: Any, rows: Iterable[VolumeRow],
 
 
 def _comparable(row: VolumeRow) -> bool:
-    """Whether a row leads to a block device by an attachment; what is damaged is Nova's business.
-    """
+    """Whether a row leads to a disk by an attachment."""
     info = row.connection_info or {}
     return bool(row.attachment_id and isinstance(info.get('data'), dict)
-                and str(info.get('driver_volume_type')) in devices.LOOKED_UP)
+                and str(info.get('driver_volume_type')) in COMPARED)
 
 
-def _word(participant: Participant, instance: Any, row: VolumeRow) -> Word:
-    noted = volume_record.noted(row.connection_info)
-    volumes = participant.clients.volumes
-    try:
+class _Cinder:
+    """What Cinder has of an instance, asked for as far as it takes."""
+
+    def __init__(self, participant: Participant, instance: Any) -> None:
+        self._participant, self._instance = participant, instance
+        self._hosts: dict[str, str | None] | None = None
+
+    def word(self, row: VolumeRow) -> Word:
+        """Of one row that _comparable() lets through."""
+        info = row.connection_info or {}
         # who starts a guest does not wait for ever, either: see migsafe.nova.seams.calls
         with host_attempt.protected():
-            word = volume_record.judge(row.volume_id, row.connection_info or {},
-                                       volumes.connection_info(str(row.attachment_id)))
-            return word if word.why or noted else _of_host(participant, instance, row, word)
-    except Exception as error:
-        return volume_record.RIGHT if noted else Word(
-            f'Cinder does not say what that attachment leads to: {masked(error)}')
+            try:
+                word = self._judged(row, info)
+            except Exception as error:
+                word = volume_record.RIGHT if volume_record.noted(info) else Word(
+                    f'Cinder does not say what that leads to: {masked(error)}')
+        block = str(info.get('driver_volume_type')) in devices.LOOKED_UP
+        return word if word.certain or block else volume_record.RIGHT
 
+    def _judged(self, row: VolumeRow, info: ConnectionInfo) -> Word:
+        word = volume_record.judge(
+            self._instance.uuid, row.volume_id, info,
+            self._participant.clients.volumes.connection_info(str(row.attachment_id)))
+        if word.why or volume_record.noted(info):
+            return word
+        host = self._host(str(row.attachment_id))
+        return word if host in (None, self._participant.host) else Word(
+            f'that is of host {host}', certain=True)
 
-def _of_host(participant: Participant, instance: Any, row: VolumeRow, word: Word) -> Word:
-    """The same, if the number in a row was given to this host: no other one knows it by that."""
-    host = {one.id: one.host for one in participant.clients.volumes.attachments(
-        instance.uuid)}.get(str(row.attachment_id))
-    return word if host in (None, participant.host) else Word(
-        f'that attachment is of host {host}', certain=True)
+    def _host(self, attachment_id: str) -> str | None:
+        """To whom the number in a row was given: no other host knows the disk by that."""
+        if self._hosts is None:
+            self._hosts = {one.id: one.host for one in
+                           self._participant.clients.volumes.attachments(self._instance.uuid)}
+        return self._hosts.get(attachment_id)
 
 
 def _told(participant: Participant, instance: Any, row: VolumeRow, word: Word) -> str:
     wrong = ('. What that is on this host is the disk of somebody else' if word.certain else
              ', and no identity of the disk is noted, so that nothing tells whose it is')
     return (f'the row of volume {row.volume_id} of instance {instance.uuid} on {participant.host} '
-            f'names attachment {row.attachment_id}, but {word.why}{wrong}. ' + WAY_OUT % {
-                'host': participant.host, 'instance': shell(instance.uuid),
-                'volume': shell(row.volume_id)})
+            f'names attachment {row.attachment_id}, but {masking.one_line(word.why)}{wrong}. '
+            + WAY_OUT % {'host': participant.host})

@@ -19,7 +19,7 @@ from nova.compute import utils
 
 from migsafe.brick.guard import policy
 from migsafe.nova.host import registry
-from migsafe.nova.seams import at_start, gates, recorded, refusals, rows_read
+from migsafe.nova.seams import at_start, destination, gates, recorded, refusals, rows_read
 from migsafe.resources import volume_record
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
@@ -54,9 +54,9 @@ class Case(hosts.TwoHosts):
         return VolumeRow(1, fake.volume(number), attachment or fake.attachment(SRC, number),
                          connection_info)
 
-    def why(self, connection_info, certain=False, **more):
+    def why(self, connection_info, certain=False, gone=True, **more):
         return recorded.refusal(
-            self.here, self.instance, [self.row(connection_info, **more)], certain)
+            self.here, self.instance, [self.row(connection_info, **more)], certain, gone)
 
     def cinder(self, connection_info):
         self.world.volumes.infos[fake.attachment(SRC, 0)] = connection_info
@@ -75,7 +75,6 @@ class TestRows(Case):
         why = self.why(info(1))
         for word in (fake.volume(0), fake.INSTANCE, SRC, fake.attachment(SRC, 0), 'LUN 102',
                      'LUN 101', 'somebody else', 'migsafe audit', 'migsafe repair',
-                     f'volume_attachment refresh {fake.INSTANCE} {fake.volume(0)}',
                      'identity_policy'):
             self.assertIn(word, why)
         self.assertNotIn(fake.SECRET, why)
@@ -108,11 +107,35 @@ class TestRows(Case):
         self.cinder(info(identity=MINE))
         self.assertIsNone(self.why(info(identity=MINE, target_lun=7)))
 
+    def test_another_protocol(self):
+        self.cinder({'driver_volume_type': 'fibre_channel', 'data': {
+            'target_wwn': ['5001405000000001'], 'target_lun': 1}})
+        self.assertIn('somebody else', self.why(info(), certain=True))
+
+    def test_rbd(self):
+        """No identity is ever noted of one; that it cannot be compared is no reason."""
+        image = {'driver_volume_type': 'rbd', 'data': {'name': 'volumes/volume-1'}}
+        self.cinder(image)
+        self.assertIsNone(self.why(image))
+        self.assertIn('volumes/volume-2', self.why({**image, 'data': {
+            'name': 'volumes/volume-2'}}, certain=True))
+        self.cinder(None)
+        self.assertIsNone(self.why(image))
+        self.world.calls.errors['connection_info'] = RuntimeError('cut')
+        self.assertIsNone(self.why(image))
+
+    def test_how_often_cinder_is_asked(self):
+        rows = [self.row(info(number), number) for number in (0, 1)]
+        self.assertIsNone(recorded.refusal(self.here, self.instance, rows))
+        self.assertEqual(['connection_info', 'attachments', 'connection_info'], self.asked())
+
     def test_whole_row_of_another_volume(self):
         """With its identity, so that the disk would agree."""
         theirs = info(1, identity=THEIRS)
         self.assertIn('somebody else', self.why(theirs))
         theirs['data']['volume_id'] = fake.volume(0)
+        self.assertIn('somebody else', self.why(theirs))
+        theirs['serial'] = fake.volume(0)
         self.assertIsNone(self.why(theirs))
         self.cinder(info(identity=MINE))
         self.assertIn('somebody else', self.why(theirs))
@@ -134,8 +157,30 @@ class TestRows(Case):
     def test_attachment_is_gone(self):
         self.cinder(None)
         self.assertIsNone(self.why(info(identity=MINE)))
-        self.assertIn('no connection for that attachment', self.why(info()))
+        self.assertIn('no such attachment', self.why(info()))
         self.assertIsNone(self.why(info(), certain=True))
+        self.assertIsNone(self.why(info(), gone=False))
+
+    def test_attachment_is_reserved(self):
+        """As one that a rebuild or an offload has left; the number in the row is given up."""
+        self.cinder({})
+        self.assertIn('connected to no host', self.why(info()))
+        self.assertIsNone(self.why(info(identity=MINE)))
+
+    def test_attachment_of_somebody_else(self):
+        """A whole row has been copied: it agrees with the attachment that it names."""
+        theirs = {**info(1, identity=THEIRS), 'instance': 'another', 'volume_id': fake.volume(1)}
+        self.cinder(theirs)
+        for identity in (None, THEIRS):
+            why = self.why(info(1, identity=identity), certain=True)
+            self.assertIn('of instance another', why)
+        self.cinder({**theirs, 'instance': fake.INSTANCE})
+        self.assertIn(f'of volume {fake.volume(1)}', self.why(info(1)))
+
+    def test_one_that_nobody_can_name(self):
+        hostile = info()
+        hostile['data']['target_iqn'] = 'iqn\x1b[2J\nroot'
+        self.assertNotIn('\x1b', self.why(hostile))
 
     def test_cannot_be_compared(self):
         nameless = info()
@@ -151,7 +196,7 @@ class TestRows(Case):
 
     def test_not_compared(self):
         self.world.volumes.infos.clear()
-        for found in (None, {}, {'driver_volume_type': 'rbd', 'data': {'name': 'x'}},
+        for found in (None, {}, {'driver_volume_type': 'nfs', 'data': {'name': 'x'}},
                       {'driver_volume_type': 'iscsi', 'data': 'x'}):
             self.assertIsNone(self.why(found))
         row = VolumeRow(1, fake.volume(0), None, info(1))
@@ -226,40 +271,76 @@ class TestSeams(Case):
         self.world.records.rows[1] = self.row(info())
         self.assertIsNone(gate._further(self.here, self.instance))
 
-    def test_start_with_the_host(self):
-        def _resume_guests_state(context, instance, net_info):
-            self.done.append(instance)
-        call = (_resume_guests_state, self.manager, (None, self.instance, []), {})
-        self.world.records.rows[1] = self.row(info(1))
-        with self.assertLogs(at_start.LOG.logger, 'ERROR'):
-            at_start.resume(*call)
-        self.assertEqual([], self.done)
-        self.world.records.rows[1] = self.row(info())
-        at_start.resume(*call)
-        self.assertEqual([self.instance], self.done)
+    def test_of_a_damaged_row_nothing_is_said(self):
+        for text in ('null', '', '[]', '{x'):
+            self.bdm.connection_info = text
+            self.assertIsNone(recorded.of_bdms(self.here, self.instance, [self.bdm]))
 
-    def read(self, found, operation='start'):
+    def test_refresh_of_an_attachment(self):
+        """nova-manage has the host disconnect by the row, and then deletes the attachment."""
+        def remove_volume_connection(context, volume_id, instance, delete_attachment):
+            self.done.append(volume_id)
+        call = (remove_volume_connection, self.manager,
+                (None, fake.volume(0), self.instance, True), {})
+        self.world.records.rows[1] = self.row(info(1))
+        self.refused(lambda: destination.remove_volume_connection(*call))
+        self.world.records.rows[1] = self.row(info())
+        destination.remove_volume_connection(*call)
+        self.assertEqual([fake.volume(0)], self.done)
+
+    def test_at_the_start_of_nova_compute(self):
+        """Over one that is refused it would not start."""
+        def go_on(context, instance, *more):
+            self.get(info(1))
+            self.done.append(instance)
+        self.instance.vm_state = 'active'
+        for task in (None, *at_start.GOES_ON):
+            self.instance.task_state = task
+            if task is None:
+                at_start.init_instance(go_on, self.manager, (None, self.instance), {})
+                self.assertEqual([self.instance], self.done)
+                self.done.clear()
+                continue
+            with self.assertLogs(at_start.LOG.logger, 'ERROR') as logged:
+                at_start.init_instance(go_on, self.manager, (None, self.instance), {})
+            self.assertIn('somebody else', logged.output[0])
+            self.assertEqual([], self.done)
+        with self.assertLogs(at_start.LOG.logger, 'ERROR'):
+            at_start.resume(go_on, self.manager, (None, self.instance, []), {})
+        self.assertEqual([], self.done)
+
+    def get(self, found):
+        """As Nova reads its rows."""
         class Row(dict):
             volume_id = fake.volume(0)
         row = Row(attachment_id=fake.attachment(SRC, 0), connection_info=found)
 
         def _get_instance_block_device_info(context, instance):
             return {'block_device_mapping': [row]}
-        with rows_read.during(operation, self.here, self.instance):
-            rows_read.block_device_info(
-                _get_instance_block_device_info, self.manager, (None, self.instance), {})
+        rows_read.block_device_info(
+            _get_instance_block_device_info, self.manager, (None, self.instance), {})
         return row
+
+    def read(self, found, **how):
+        with rows_read.during('start', self.here, self.instance, **how):
+            return self.get(found)
 
     def test_start(self):
         self.refused(self.read, info(1))
         self.cinder(info(identity=MINE))
         self.assertEqual(MINE, self.read(info())['connection_info']['data'][policy.KEY])
 
+    def test_live_migration_asks_for_rows_without_an_identity(self):
+        self.refused(lambda: self.read(info(1), noted=False))
+        self.world.calls.made.clear()
+        self.read(info(identity=MINE), noted=False)
+        self.assertEqual([], self.asked())
+
 
 class TestWords(Case):
 
     def test_no_secret_of_either(self):
-        for word in (volume_record.judge(fake.volume(0), info(), info(1)),
-                     volume_record.judge(fake.volume(0), {'data': {}}, info(1))):
+        for row in (info(), {'data': {}}):
+            word = volume_record.judge(fake.INSTANCE, fake.volume(0), row, info(1))
             self.assertTrue(word.why)
             self.assertNotIn(fake.SECRET, word.why)
