@@ -106,7 +106,7 @@ def compute(name: str, armed: bool, bandwidth: int) -> File:
                     'live_migration_scheme': 'tcp', 'live_migration_inbound_addr': address,
                     'volume_use_multipath': True, 'use_virtio_for_bridges': True,
                     'live_migration_bandwidth': bandwidth},
-        'migsafe': {'enabled': armed, **(ENFORCED if armed else {})}}
+        'migsafe': {'enabled': armed, **(SET if armed else {})}}
 
 
 def cinder(state: str) -> File:
@@ -122,8 +122,9 @@ def cinder(state: str) -> File:
 #: Backend, which is a volume type, too -> its volume group.
 BACKENDS = {'lvm': 'cinder-volumes', 'second': 'cinder-second'}
 #: What an operator sets who would rather have a migration refused than a config drive that arrives
-#: blank; the default only says so.
-ENFORCED = {'preflight': 'enforce'}
+#: blank (the default only says so), and who has two compute hosts, of which neither could tell
+#: that it is not the one that is cut off.
+SET = {'preflight': 'enforce', 'evacuate_without_witness': True}
 #: Neutron's driver that binds ports, see the module tap.
 BINDING = 'migsafe_tap'
 PLAIN_DRIVER = 'cinder.volume.drivers.lvm.LVMVolumeDriver'

@@ -39,7 +39,7 @@ class TestConfigs(testtools.TestCase):
         return {one[:2] for one in sides[0] ^ sides[1]}
 
     def test_compute(self) -> None:
-        self.assertEqual({('migsafe', 'enabled'), ('migsafe', 'preflight')}, self.changed(
+        self.assertEqual({('migsafe', one) for one in ('enabled', *configs.SET)}, self.changed(
             configs.compute('cmp1', False, 1), configs.compute('cmp1', True, 1)))
 
     def test_volume(self) -> None:
