@@ -29,6 +29,8 @@ __all__ = ('UNREADABLE', 'Count', 'Details', 'Nothing', 'Short', 'cell', 'exactl
 
 CELL = 120
 #: A command in a message, as all of them are quoted.
+#: A sentence; the name of a host may have dots in it, and parentheses end what is quoted.
+_NEXT = re.compile(r'Next: (?:[^.)]|\.(?=\S))+')
 _COMMAND = re.compile(r'(["`])(?:migsafe|nova-manage|openstack) [^"`]*\1')
 
 
@@ -50,12 +52,12 @@ def problems(rows: Iterable[Any]) -> list[str]:
 
 
 def brief(message: str) -> str:
-    """Return what stays readable in a cell: how it begins, and the command that it names."""
+    """Return what stays readable in a cell: how it begins, and what to do or to run next."""
     if len(message) <= CELL:
         return message
     begin = message[:CELL].rpartition(' ')[0]
-    command = _COMMAND.search(message, len(begin))
-    return f'{begin} ... {command[0] if command else ""}'.rstrip()
+    todo = _NEXT.search(message, len(begin)) or _COMMAND.search(message, len(begin))
+    return f'{begin} ... {todo[0] if todo else ""}'.rstrip()
 
 
 class Details(columns.FormattableColumn):

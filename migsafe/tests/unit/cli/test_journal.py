@@ -198,6 +198,16 @@ class TestResidue(base.CommandTestCase):
             'length; on node11: held, as could be ... "migsafe lvm check"', 'as above',
             'on node13: stuck'], told)
 
+    def test_what_to_do_next(self):
+        """Said in words, and not by a command: it is no less what is read first."""
+        reason = (f'{"held [node13: here; node11: silent], " * 5}which is fenced, but alone. '
+                  'Next: ask from node12.example.org; see [migsafe] reach). It is tried again.')
+        tx = self.begin(self.journal)
+        self.journal.hold(tx, 'host_device', 'R4 v-1', reason)
+        self.journal.postpone(tx, 30, reason)
+        shown = self.run_command('residue', 'list', '--max-width', '0')[1]
+        self.assertIn(' ... Next: ask from node12.example.org; see [migsafe] reach |', shown)
+
     def test_a_reason_of_many_words(self):
         """A line for people, all of it for programs, and nothing of it is lost."""
         reason = ' '.join(f'{number} is held by vg0/lv0;' for number in range(65))
