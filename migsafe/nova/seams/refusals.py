@@ -131,6 +131,13 @@ def _not_back(manager: Any, call: Call, error: Exception,
     return faults.discreet(left, 'rebuild')
 
 
+def _finished_still(manager: Any, call: Call, error: Exception) -> Exception:
+    """nova-api reverts a resize whose migration is finished, and has said by now that this one is
+    being reverted."""
+    manager._set_migration_status(call['migration'], 'finished')
+    return error
+
+
 def _nothing(participant: Participant, instance: Any) -> None:
     """Nothing else has to be known: the instance is to come here, and its rows name no host, or
     another one."""
@@ -240,6 +247,10 @@ GATES: dict[str, tuple[str, Gate]] = {
         Gate('resize', _migration_failed)),
     '_prep_snapshot_based_resize_at_source': (
         'ctxt instance migration', Gate('resize')),
+    # on the host that it has come to, which disconnects by the rows
+    'revert_resize': (
+        'context instance migration',
+        Gate('revert of a resize', _at_the_door('revert_resize', _finished_still))),
     # Nova takes away the allocation of a rebuild that fails further inside,
     # which for one on the same host is the only one that there is.
     'rebuild_instance': (

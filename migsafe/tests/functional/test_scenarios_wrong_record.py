@@ -27,10 +27,12 @@ from nova.conf import CONF
 from migsafe.replay.lab import case, steps
 from migsafe.replay.lab import faults as lab_faults
 from migsafe.tests.functional import scenarios
-from migsafe.tests.functional.scenarios import SOURCE
+from migsafe.tests.functional.scenarios import DESTINATION, SOURCE
 
 #: A number that leads to somebody else's disk on the source, as in the incident.
 WRONG = 3
+#: The same on the destination.
+WRONG_THERE = 90
 
 
 class TestWrongRecord(scenarios.ScenarioTest):
@@ -130,6 +132,37 @@ class TestWrongRecord(scenarios.ScenarioTest):
         self.assertEqual((set(), SOURCE, 'ACTIVE'), (
             self.harms(), shown['OS-EXT-SRV-ATTR:host'], shown['status']))
         self.assertIn('the disk of somebody else', self.lab.log())
+
+    def resized(self):
+        """Moved to the destination, which waits for a word; a row leads elsewhere there."""
+        self.assertIsNone(self.ask({'migrate': {'host': DESTINATION}}))
+        self.assertEqual('VERIFY_RESIZE', self.lab.show(self.server)['status'])
+        right = self.luns(self.server)[1]
+        self.write(WRONG_THERE, number=1)
+        self.lab.world.reset()
+        return right
+
+    def ask(self, body):
+        refused = steps.api_action(self.lab.stack, self.server.uuid, body)
+        self.lab.wait()
+        return refused
+
+    def test_control_without_it_a_revert_disconnects_the_disk_of_somebody_else(self):
+        self.resized()
+        with self.unguarded():
+            self.ask({'revertResize': None})
+        self.assertIn('foreign_yank', self.harms())
+
+    def test_revert_of_a_resize(self):
+        right = self.resized()
+        self.assertIsNone(self.ask({'revertResize': None}))
+        self.assertEqual((set(), 'VERIFY_RESIZE'), (
+            self.harms(), self.lab.show(self.server)['status']))
+        self.assertIn('the disk of somebody else', self.fault_messages(self.server))
+        self.write(right, number=1)
+        self.assertIsNone(self.ask({'revertResize': None}))
+        self.assertUnharmed(self.server, SOURCE)
+        self.assertEqual([], self.devices(self.server, DESTINATION))
 
     def test_cinder_does_not_answer(self):
         """Nothing tells whose disk it is; when it does, all goes on."""

@@ -218,7 +218,8 @@ class TestWaits(unittest.TestCase):
         self.assertEqual({
             gates.Waits.HERE: {'reboot', 'start', 'resume', 'rescue'},
             gates.Waits.ARMED: {'rebuild'},
-            gates.Waits.BOTH: {'shelve', 'shelve offload', 'unshelve', 'resize', 'evacuation'},
+            gates.Waits.BOTH: {'shelve', 'shelve offload', 'unshelve', 'resize', 'evacuation',
+                               'revert of a resize'},
         }, found)
 
 
