@@ -132,6 +132,11 @@ def _comparable(row: VolumeRow) -> bool:
                 and str(info.get('driver_volume_type')) in COMPARED)
 
 
+def _by_number(info: ConnectionInfo) -> bool:
+    """Whether the disk comes as a block device, by what its host alone may know it by."""
+    return str(info.get('driver_volume_type')) in devices.LOOKED_UP
+
+
 class _Cinder:
     """What Cinder has of an instance, asked for as far as it takes."""
 
@@ -149,14 +154,13 @@ class _Cinder:
             except Exception as error:
                 word = volume_record.RIGHT if volume_record.noted(info) else Word(
                     f'Cinder does not say what that leads to: {masked(error)}')
-        block = str(info.get('driver_volume_type')) in devices.LOOKED_UP
-        return word if word.certain or block else volume_record.RIGHT
+        return word if word.certain or _by_number(info) else volume_record.RIGHT
 
     def _judged(self, row: VolumeRow, info: ConnectionInfo) -> Word:
         word = volume_record.judge(
             self._instance.uuid, row.volume_id, info,
             self._participant.clients.volumes.connection_info(str(row.attachment_id)))
-        if word.why or volume_record.noted(info):
+        if word.why or volume_record.noted(info) or not _by_number(info):
             return word
         host = self._host(str(row.attachment_id))
         return word if host in (None, self._participant.host) else Word(

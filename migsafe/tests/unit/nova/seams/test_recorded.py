@@ -117,6 +117,8 @@ class TestRows(Case):
         image = {'driver_volume_type': 'rbd', 'data': {'name': 'volumes/volume-1'}}
         self.cinder(image)
         self.assertIsNone(self.why(image))
+        # whichever host it was given to: its name is the same on all of them
+        self.assertEqual(['connection_info'], self.asked())
         self.assertIn('volumes/volume-2', self.why({**image, 'data': {
             'name': 'volumes/volume-2'}}, certain=True))
         self.cinder(None)
