@@ -89,6 +89,8 @@ def _cure(case: Case, row: Row) -> str:
         return ('Before Yoga, and for a row without an attachment, Nova has no command for it: '
                 'have Cinder give the volume to that host, and write its answer, with the '
                 'connector of that host, into connection_info.')
-    return ('To write what Cinder gives that host into the row: nova-manage volume_attachment '
-            'get_connector there, stop the instance, and nova-manage volume_attachment refresh '
-            f'{shell(case.instance.uuid)} {shell(row.volume)} CONNECTOR_FILE.')
+    return ('Where Cinder has one attachment for that host, "migsafe repair" writes what that '
+            'says into the row, while the guest runs on its right disk or with the instance '
+            'stopped. Do not use nova-manage volume_attachment refresh '
+            f'{shell(case.instance.uuid)} {shell(row.volume)} for it: it disconnects what the row '
+            'leads to first.')

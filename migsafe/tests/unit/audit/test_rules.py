@@ -55,7 +55,8 @@ class TestConnections(CloudTestCase):
         found = self.audit(cloud).findings
         self.assertEqual(['R1'], [one.rule for one in found])
         self.assertTrue(found[0].certain)
-        self.assertIn('volume_attachment refresh vm vol CONNECTOR_FILE', found[0].repair)
+        self.assertIn('migsafe repair', found[0].repair)
+        self.assertIn('Do not use nova-manage volume_attachment refresh vm vol', found[0].repair)
         self.assertEqual('LUN 7 of iqn.1992-08.com.netapp:sn.5a7:vs.11',
                          dict(found[0].evidence)['right_address'])
 
