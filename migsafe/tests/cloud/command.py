@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import pathlib
 import shutil
 import signal
 import sys
 
+from migsafe.tests import sampling
 from migsafe.tests.cloud import (
     bystander,
     cloud,
+    gate,
     image,
     machines,
     pairs,
@@ -65,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
                                  choices=[*SCENARIOS, []],
                                  help=f'of {", ".join(SCENARIOS)}; all if none is named')
             command.add_argument('--side', choices=side.SIDES, action='append')
+            command.add_argument('--minutes', type=float,
+                                 help='as many as fit into them, drawn by the commit, if none is '
+                                      'named')
+            command.add_argument('--seed', default='', help='another sample')
     command = commands.add_parser('pairs', help='time healthy migrations of both sides')
     command.add_argument('count', nargs='?', type=int, default=20)
     command.set_defaults(do=_pairs)
@@ -123,13 +130,22 @@ def _run(words: argparse.Namespace) -> int:
     for one in words.side or side.SIDES:
         side.take(one)
         stage = play.Stage(one, beside)
-        for name in words.scenario or SCENARIOS:
+        for name in _chosen(words):
             outcomes.append(play.play(name, one, SCENARIOS[name], stage))
             bad = report.write(outcomes)
         stage.close()
     print((places.part('report') / 'report.rst').read_text())
     print(f'Timelines: {places.part("report") / "report.html"}')
     return 1 if bad else 0
+
+
+def _chosen(words: argparse.Namespace) -> list[str]:
+    if words.scenario or not words.minutes:
+        return list(words.scenario or SCENARIOS)
+    seed = words.seed or sampling.seed_of(pathlib.Path(__file__).parent)
+    names = gate.drawn(SCENARIOS, words.minutes, seed)
+    processes.say(f'of {len(SCENARIOS)} scenarios {len(names)}, seed {seed}: {" ".join(names)}')
+    return names
 
 
 def _pairs(words: argparse.Namespace) -> int:
