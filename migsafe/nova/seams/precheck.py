@@ -22,7 +22,7 @@ from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, gates, rollback, rows_read
+from migsafe.nova.seams import effects, faults, gates, rollback
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -53,10 +53,7 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         raise exception.MigrationPreCheckError(
             reason=faults.public('live migration'))
     try:
-        # The source disconnects by its rows in the end. Of those that a guarded host has connected
-        # nothing has to be asked.
-        with host_attempt.protected(), rows_read.during(
-                'live migration', participant, instance, noted=False):
+        with host_attempt.protected():
             return wrapped(*args, **kwargs)
     except REFUSALS:
         raise

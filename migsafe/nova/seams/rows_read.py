@@ -27,22 +27,17 @@ from nova import exception
 
 from migsafe.nova.host.participant import Participant
 from migsafe.nova.seams import effects, faults, left, recorded
-from migsafe.resources import volume_record
 from migsafe.text import masked
 from migsafe.transaction.clients import VolumeRow
 
 
 @dataclasses.dataclass(frozen=True)
 class _Reading:
-    """Whose rows are read, and for which operation.
-
-    :param noted: whether rows with an identity are compared with Cinder, too
-    """
+    """Whose rows are read, and for which operation."""
 
     operation: str
     participant: Participant
     uuid: str
-    noted: bool
 
 
 _CURRENT: contextvars.ContextVar[_Reading | None] = contextvars.ContextVar(
@@ -50,13 +45,9 @@ _CURRENT: contextvars.ContextVar[_Reading | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def during(operation: str, participant: Participant, instance: Any,
-           noted: bool = True) -> Iterator[None]:
-    """While an operation is carried out, its rows are looked at when Nova has read them.
-
-    :param noted: see _Reading
-    """
-    token = _CURRENT.set(_Reading(operation, participant, instance.uuid, noted))
+def during(operation: str, participant: Participant, instance: Any) -> Iterator[None]:
+    """While an operation is carried out, its rows are looked at when Nova has read them."""
+    token = _CURRENT.set(_Reading(operation, participant, instance.uuid))
     try:
         yield
     finally:
@@ -76,7 +67,7 @@ def block_device_info(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any
               [row['attachment_id'] for row in rows])
         recorded.check(reading.participant, instance, reading.operation, [
             VolumeRow(0, row.volume_id, row['attachment_id'], row['connection_info'])
-            for row in rows if reading.noted or not volume_record.noted(row['connection_info'])])
+            for row in rows])
     return found
 
 

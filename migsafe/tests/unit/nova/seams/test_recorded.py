@@ -323,20 +323,14 @@ class TestSeams(Case):
             _get_instance_block_device_info, self.manager, (None, self.instance), {})
         return row
 
-    def read(self, found, **how):
-        with rows_read.during('start', self.here, self.instance, **how):
+    def read(self, found):
+        with rows_read.during('start', self.here, self.instance):
             return self.get(found)
 
     def test_start(self):
         self.refused(self.read, info(1))
         self.cinder(info(identity=MINE))
         self.assertEqual(MINE, self.read(info())['connection_info']['data'][policy.KEY])
-
-    def test_live_migration_asks_for_rows_without_an_identity(self):
-        self.refused(lambda: self.read(info(1), noted=False))
-        self.world.calls.made.clear()
-        self.read(info(identity=MINE), noted=False)
-        self.assertEqual([], self.asked())
 
 
 class TestWords(Case):
