@@ -28,9 +28,10 @@ __all__ = ('UNREADABLE', 'Count', 'Details', 'Nothing', 'Short', 'cell', 'exactl
            'problems', 'text')
 
 CELL = 120
-#: A command in a message, as all of them are quoted.
-#: A sentence; the name of a host may have dots in it, and parentheses end what is quoted.
+#: What to do, as a sentence. The name of a host may have dots in it; parentheses end what is
+#: quoted.
 _NEXT = re.compile(r'Next: (?:[^.)]|\.(?=\S))+')
+#: A command in a message, as all of them are quoted.
 _COMMAND = re.compile(r'(["`])(?:migsafe|nova-manage|openstack) [^"`]*\1')
 
 

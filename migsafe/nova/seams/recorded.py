@@ -86,13 +86,19 @@ def of_bdms(participant: Participant, instance: Any, bdms: Iterable[Any],
     return why
 
 
-def of(participant: Participant, instance: Any) -> str | None:
-    """The same for all rows of an instance, as they are now.
+def of(participant: Participant, instance: Any, volume_id: str | None = None,
+       certain: bool = False) -> str | None:
+    """The same for the rows of an instance as they are now.
 
+    :param volume_id: of one volume only
+    :param certain: see refusal()
     :raises Exception: when they cannot be read
     """
-    return refusal(participant, instance, participant.clients.records.volumes(
-        instance.uuid)) if _meant(participant, instance) else None
+    if not _meant(participant, instance):
+        return None
+    rows = participant.clients.records.volumes(instance.uuid)
+    return refusal(participant, instance, [
+        row for row in rows if volume_id in (None, row.volume_id)], certain)
 
 
 def _meant(participant: Participant, instance: Any) -> bool:

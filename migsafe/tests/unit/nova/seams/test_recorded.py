@@ -289,6 +289,11 @@ class TestSeams(Case):
         self.world.records.rows[1] = self.row(info())
         destination.remove_volume_connection(*call)
         self.assertEqual([fake.volume(0)], self.done)
+        # of one that is not looked at, no row is read either
+        self.world.calls.errors['volumes'] = ValueError('damaged')
+        self.conf.set_override('device_guards', False, 'migsafe')
+        destination.remove_volume_connection(*call)
+        self.assertEqual([fake.volume(0)] * 2, self.done)
 
     def test_at_the_start_of_nova_compute(self):
         """Over one that is refused it would not start."""
