@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -59,23 +60,24 @@ def init_instance(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
     if participant is None:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
+    go_on = functools.partial(wrapped, *args, **kwargs)
     if instance.task_state == task_states.DELETING \
             or instance.vm_state == vm_states.DELETED:
         # Nothing else of Nova's goes on with a deletion that was cut short.
         # It starts no guest, and delete() looks at its rows once more.
-        return wrapped(*args, **kwargs)
+        return go_on()
     if _is_elsewhere(participant, instance):
         return None
     if instance.task_state != task_states.MIGRATING \
             and not _held_at_start(participant, instance):
         # libvirt is not asked of each guest: after an outage of the storage it answers late.
-        return _looked_at(participant, instance, lambda: wrapped(*args, **kwargs))
+        return _looked_at(participant, instance, go_on)
     here = participant.clients.guests.evidence(instance.uuid)
     if here.guest is not GuestState.HERE:
         LOG.warning('Left as it is at start, because its live migration is '
                     'not settled: %s', here, instance=instance)
         return None
-    return wrapped(*args, **kwargs)
+    return _looked_at(participant, instance, go_on)
 
 
 def _looked_at(participant: Participant, instance: Any, go_on: Callable[[], Any]) -> Any:

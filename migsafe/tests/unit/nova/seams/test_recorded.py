@@ -24,6 +24,7 @@ from migsafe.resources import volume_record
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.resources import cloud as fake
 from migsafe.transaction.clients import VolumeRow
+from migsafe.transaction.evidence import GuestState
 
 SRC, DST = fake.SRC, fake.DST
 MINE, THEIRS = ['naa.6001405aaaaaaaaaaaaaaaaaaaaaaaaa'], ['naa.6001405bbbbbbbbbbbbbbbbbbbbbbbbb']
@@ -312,6 +313,12 @@ class TestSeams(Case):
                 at_start.init_instance(go_on, self.manager, (None, self.instance), {})
             self.assertIn('somebody else', logged.output[0])
             self.assertEqual([], self.done)
+        # nor over one that is refused since its migration is not settled, while it runs here
+        held = mock.patch.object(at_start, '_held_at_start', return_value=True)
+        self.instance.task_state, self.src.guests.state = 'reboot_pending', GuestState.HERE
+        with held, self.assertLogs(at_start.LOG.logger, 'ERROR') as logged:
+            at_start.init_instance(go_on, self.manager, (None, self.instance), {})
+        self.assertIn('somebody else', logged.output[0])
         with self.assertLogs(at_start.LOG.logger, 'ERROR'):
             at_start.resume(go_on, self.manager, (None, self.instance, []), {})
         self.assertEqual([], self.done)
