@@ -22,7 +22,7 @@ from migsafe.nova.clients import instance_lock
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, faults, gates, rollback
+from migsafe.nova.seams import effects, faults, gates, rollback, runs_on
 from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def precheck(wrapped: Any, manager: Any, args: Any, kwargs: Any) -> Any:
         return wrapped(*args, **kwargs)
     instance = effects.arguments(wrapped, args, kwargs)['instance']
     reason = gates.reason_of(participant, instance.uuid) or _at_work(participant, instance.uuid)
+    reason = reason or runs_on.refusal(participant, manager, instance)
     if reason is None and participant.conf.enforce:
         reason = _not_writable(participant)
     if reason:

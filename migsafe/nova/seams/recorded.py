@@ -71,7 +71,7 @@ def of_bdms(participant: Participant, instance: Any, bdms: Iterable[Any],
     :param certain: see refusal()
     :param gone: see refusal()
     """
-    if not _meant(participant, instance):
+    if not meant(participant, instance):
         return None
     rows = []
     for bdm in (bdm for bdm in bdms if bdm.is_volume and bdm.volume_id):
@@ -94,14 +94,14 @@ def of(participant: Participant, instance: Any, volume_id: str | None = None,
     :param certain: see refusal()
     :raises Exception: when they cannot be read
     """
-    if not _meant(participant, instance):
+    if not meant(participant, instance):
         return None
     rows = participant.clients.records.volumes(instance.uuid)
     return refusal(participant, instance, [
         row for row in rows if volume_id in (None, row.volume_id)], certain)
 
 
-def _meant(participant: Participant, instance: Any) -> bool:
+def meant(participant: Participant, instance: Any) -> bool:
     """Whether rows are to be compared: what comes here comes by rows that are the other host's,
     as they should be."""
     return bool(participant.conf.device_guards) and instance.host == participant.host
@@ -114,7 +114,7 @@ def refusal(participant: Participant, instance: Any, rows: Iterable[VolumeRow],
     :param certain: only what is known to be wrong counts
     :param gone: False: an attachment that Cinder has no more is no reason
     """
-    if not _meant(participant, instance):
+    if not meant(participant, instance):
         return None
     ask = _Cinder(participant, instance)
     for row in filter(_comparable, rows):
@@ -124,11 +124,18 @@ def refusal(participant: Participant, instance: Any, rows: Iterable[VolumeRow],
         if not word.why or certain and not word.certain or word.gone and not gone:
             continue
         why = _told(participant, instance, row, word)
-        if participant.conf.enforce and participant.conf.identity_policy != 'accept':
+        if binds(participant, instance, why):
             return why
-        LOG.warning('%s. It is gone by all the same ([migsafe] enforce, identity_policy).', why,
-                    instance=instance)
     return None
+
+
+def binds(participant: Participant, instance: Any, why: str) -> bool:
+    """Whether a row that is wrong stops what is done by it; else it is only told."""
+    if participant.conf.enforce and participant.conf.identity_policy != 'accept':
+        return True
+    LOG.warning('%s. It is gone by all the same ([migsafe] enforce, identity_policy).', why,
+                instance=instance)
+    return False
 
 
 def _comparable(row: VolumeRow) -> bool:

@@ -24,6 +24,7 @@ from nova import context as nova_context
 from nova import objects
 from nova.conf import CONF
 
+from migsafe.nova.clients import devices
 from migsafe.replay.lab import case, steps
 from migsafe.replay.lab import faults as lab_faults
 from migsafe.tests.functional import scenarios
@@ -149,6 +150,30 @@ class TestWrongRecord(scenarios.ScenarioTest):
         self.assertIsNone(self.ask({'revertResize': None}))
         self.assertUnharmed(self.server, SOURCE)
         self.assertEqual([], self.devices(self.server, DESTINATION))
+
+    def kernel(self):
+        """The paths of the lab's disks are all that there is of them."""
+        self.patch(devices, 'disks', lambda path: frozenset((path,)))
+
+    def test_control_untold_by_the_kernel_the_source_takes_the_disk_of_somebody_else(self):
+        self.patch(devices, 'disks', lambda _path: frozenset())
+        self.write(WRONG)
+        self.migrate(self.server)
+        self.assertIn('foreign_yank', self.harms())
+
+    def test_live_migration_is_not_begun(self):
+        """It runs on, and what is asked for with the right row is done."""
+        self.kernel()
+        self.write(WRONG)
+        self.migrate(self.server)
+        self.assertEqual((set(), 'ACTIVE'), (
+            self.harms(), self.lab.show(self.server)['status']))
+        self.assertEqual([SOURCE], self.lab.observer(self.server).running_on())
+        self.assertEqual([], self.devices(self.server, DESTINATION))
+        self.write(self.right)
+        self.migrate(self.server)
+        self.assertEqual([DESTINATION], self.lab.observer(self.server).running_on())
+        self.assertClean(self.server, DESTINATION)
 
     def test_cinder_does_not_answer(self):
         """Nothing tells whose disk it is; when it does, all goes on."""

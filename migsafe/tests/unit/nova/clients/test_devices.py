@@ -151,11 +151,12 @@ class TestSame(unittest.TestCase):
     """Which paths lead to one device."""
 
     NAMES: typing.ClassVar = {
-        '/dev/sdb': 'sdb', '/dev/disk/by-path/b': 'sdb', '/dev/sdc': 'sdc', '/dev/dm-3': 'dm-3'}
+        '/dev/sdb': 'sdb', '/dev/disk/by-path/b': 'sdb', '/dev/sdc': 'sdc', '/dev/dm-3': 'dm-3',
+        '/dev/crypt': 'dm-4'}
 
     def setUp(self):
         super().setUp()
-        below = {'dm-3': ['sdb', 'sdd']}
+        below = {'dm-3': ['sdb', 'sdd'], 'dm-4': ['dm-3']}
         view = mock.Mock(slaves=lambda disk: below.get(disk, []))
         for name, instead in (('kernel_name', self.NAMES.get), ('Sysfs', lambda: view)):
             patched = mock.patch.object(devices.sysfs, name, instead)
@@ -169,6 +170,30 @@ class TestSame(unittest.TestCase):
                 ('/dev/sdb', '/dev/sdc', False), ('/dev/dm-3', '/dev/sdc', False),
                 ('/dev/gone', '/dev/gone', True), ('/dev/gone', '/dev/sdb', False)):
             self.assertEqual(same, devices.same(one, other), (one, other))
+
+    def elsewhere(self, used, *leads):
+        connector = types.SimpleNamespace(get_volume_paths=lambda _data: list(leads))
+        driver = types.SimpleNamespace(
+            _get_volume_driver=lambda _info: types.SimpleNamespace(connector=connector))
+        return devices.elsewhere(driver, used, {'data': {}})
+
+    def test_a_connection_that_leads_to_another_disk(self):
+        for used, leads, found in (
+                ('/dev/sdc', ['/dev/disk/by-path/b'], '/dev/disk/by-path/b'),
+                ('/dev/dm-3', ['/dev/sdc'], '/dev/sdc'),
+                # one of its paths is enough, and so is what stands on one
+                ('/dev/dm-3', ['/dev/sdc', '/dev/sdb'], ''), ('/dev/crypt', ['/dev/sdb'], ''),
+                ('/dev/sdb', ['/dev/crypt'], ''), ('/dev/crypt', ['/dev/sdc'], '/dev/sdc'),
+                # nothing tells
+                ('/dev/sdc', [], ''), ('/dev/gone', ['/dev/sdb'], ''),
+                ('/dev/sdc', ['/dev/gone'], ''), ('/dev/sdc', ['/dev/sdb', '/dev/gone'], '')):
+            self.assertEqual(found, self.elsewhere(used, *leads), (used, leads))
+
+    def test_nothing_is_said_of_what_goes_meanwhile(self):
+        def slaves(_disk):
+            raise devices.sysfs.Gone('sdb')
+        with mock.patch.object(devices.sysfs, 'Sysfs', lambda: mock.Mock(slaves=slaves)):
+            self.assertEqual('', self.elsewhere('/dev/sdc', '/dev/sdb'))
 
     def test_what_the_kernel_has_noted_of_a_map_is_of_its_paths(self):
         with mock.patch.object(devices.noted, 'noted', lambda _sysfs, name: {
