@@ -21,7 +21,7 @@ Options = Mapping[str, object]
 File = Mapping[str, Options]
 RABBIT = f'rabbit://guest:guest@{places.CONTROL}:5672/'
 #: A service under emulation answers late; what is dead is not known to be so for longer.
-SLOW = {'rpc_response_timeout': 180, 'service_down_time': 120}
+SLOW = {'rpc_response_timeout': 90, 'service_down_time': 90}
 
 
 def render(file: File) -> str:
@@ -95,7 +95,7 @@ def compute(name: str, armed: bool, bandwidth: int) -> File:
             'instances_path': '/var/lib/nova/instances', 'log_file': '/var/log/nova-compute.log',
             'graceful_shutdown_timeout': 5, 'reserved_host_memory_mb': 256,
             # five guests at once, and what their migrations claim as well, on one processor
-            'cpu_allocation_ratio': 16.0,
+            'cpu_allocation_ratio': 16.0, 'max_concurrent_live_migrations': 5,
             'resume_guests_state_on_host_boot': False, 'vif_plugging_timeout': 0,
             'vif_plugging_is_fatal': False, 'shutdown_timeout': 5,
             'rootwrap_config': '/etc/nova/rootwrap.conf'},

@@ -55,11 +55,14 @@ def prepare(armed: bool, bandwidth: int) -> None:
 
 
 def power_on(name: str) -> None:
-    """Start a machine; its console goes to log/NAME.log."""
+    """Start a machine; its console goes to log/NAME.log.
+
+    A plain processor takes a quarter less time than "max": what that has to offer is emulated too.
+    """
     place, made = _place(name), image.build()
-    command = [qemu.BINARY, '-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-machine', 'pc',
-               '-m', str(MEMORY[name]), '-nodefaults', '-no-user-config', '-display', 'none',
-               '-no-reboot', '-device', 'virtio-rng-pci', '-serial', 'stdio',
+    command = [qemu.BINARY, '-accel', 'tcg', '-cpu', 'qemu64', '-smp', '1',
+               '-machine', 'pc', '-m', str(MEMORY[name]), '-nodefaults', '-no-user-config',
+               '-display', 'none', '-no-reboot', '-device', 'virtio-rng-pci', '-serial', 'stdio',
                '-kernel', str(made / 'vmlinuz'), '-initrd', str(place / 'initrd'),
                '-append', KERNEL]
     for bridge in places.BRIDGES:

@@ -35,7 +35,7 @@ from migsafe.tests.cloud.story import Ended, Scenario, Story, told
 REST = {'plain': 20.0, 'armed': 900.0}
 #: Side -> seconds for a guest to go with its volumes. Of plain OpenStack some never do: an
 #: attachment of the host that lost keeps the volume.
-GOES = {'plain': 90.0, 'armed': REST['armed']}
+GOES = {'plain': 45.0, 'armed': REST['armed']}
 #: Seconds in which a guest that is well writes once.
 WRITES = 120.0
 #: The kind of residue that is a word in Nova's database alone.

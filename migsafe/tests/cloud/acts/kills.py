@@ -125,8 +125,8 @@ def last_commit(story: Story) -> None:
     """The source stops after the guest has left, and comes back while it is moved again."""
     story.move()
     story.arriving()
-    api.wait('the guest to leave', lambda: not machines.run(
-        story.source, f'pgrep -f {story.guest.uuid}', check=False), servers.SLOW, 0.2)
+    machines.run(story.source, f'qemu=$(pgrep -o -f {story.guest.uuid}) || exit 0; '
+                               f'timeout {servers.SLOW:.0f} tail -f -s 0.1 --pid $qemu /dev/null')
     killed(story, story.source)
     story.moved(LEFT)
     started(story, story.source)

@@ -12,9 +12,10 @@
 # The guest of a test: a boot sector, without any operating system.
 #
 # It fills 14 MiB of its memory with what does not compress, so that a live migration takes as long
-# as its bandwidth says. Then it writes: with each tick of the clock a part of its memory, and each
-# sixteenth time a counter to a block of its disk. The test has put a name into that block; name and
-# counter prove afterwards which disk the guest has, that it runs, and that no write was lost.
+# as its bandwidth says. Then it writes: with each fourth tick of the clock a part of its memory, and
+# with each sixteenth a counter to a block of its disk. The test has put a name into that block;
+# name and counter prove afterwards which disk the guest has, that it runs, and that no write was
+# lost.
         .code16
         .globl  _start
         .set    block, 0x8000
@@ -50,8 +51,10 @@ _start: cli
         jnz     2b
 forever:
         hlt
-        call    copy
         incb    ticks
+        testb   $3, ticks
+        jnz     forever
+        call    copy
         testb   $15, ticks
         jnz     forever
         addl    $1, counter
