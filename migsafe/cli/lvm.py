@@ -25,7 +25,7 @@ from migsafe import exceptions
 from migsafe.brick import errors
 from migsafe.brick.guard import policy, release
 from migsafe.brick.identity import designators, proof
-from migsafe.brick.kernel import holders, host_groups, kinds
+from migsafe.brick.kernel import disks, holders, host_groups, kinds
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 from migsafe.cli import base, codes, config
 from migsafe.journal import opening, residue, rights
@@ -59,11 +59,11 @@ class LvmList(base.Command):
             found = _lv(sysfs, name)
             if found is None:
                 continue
-            disks = sorted(release.bottom(sysfs, name) - {name})
+            below = sorted(disks.bottom(sysfs, name) - {name})
             uuids = kinds.lv_uuids(found.dm_uuid)
             rows.append((kinds.lv_label(found.dm_name), name, uuids[0] if uuids else None,
-                         ', '.join(disks) or 'nothing'))
-            if not disks:
+                         ', '.join(below) or 'nothing'))
+            if not below:
                 ghosts.append(f'{found} is a ghost: its disk was torn away. Stop what uses it, '
                               f'then: dmsetup remove --uuid {shell(found.dm_uuid)}')
         self.found(ghosts)

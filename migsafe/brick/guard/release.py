@@ -18,14 +18,14 @@ exactly the given disks and on nothing else, each by its uuid, after a second lo
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from oslo_log import log as logging
 
 from migsafe.brick import errors
-from migsafe.brick.kernel import holders, host_groups, kinds
+from migsafe.brick.kernel import disks, holders, host_groups, kinds
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def plan(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
                           + '; '.join(holders.chain(tree, node) for node in others))
     own = {node.name for node in tree.values() if node not in found}
     for node in found:
-        foreign = bottom(sysfs, node.name, own) - own
+        foreign = disks.bottom(sysfs, node.name, own) - own
         if foreign:
             raise NotReleased(device=words, reason=(
                 f'{node} also stands on {", ".join(sorted(foreign))}'))
@@ -87,22 +87,6 @@ def plan(sysfs: kernel_sysfs.Sysfs, names: Iterable[str],
         raise HostsOwn(device=words, reason=hosts)
     high = heights(tree)
     return sorted(found, key=lambda node: high[node.name], reverse=True)
-
-
-def bottom(sysfs: kernel_sysfs.Sysfs, name: str, own: Container[str] = ()) -> set[str]:
-    """What a node stands on in the end; a ghost stands on nothing, and is no one's."""
-    seen: set[str] = set()
-    todo, found = [name], set()
-    while todo:
-        here = todo.pop()
-        if here in seen:
-            continue
-        seen.add(here)
-        below = [] if here in own else sysfs.slaves(here)
-        todo += below
-        if not below:
-            found.add(here)
-    return found
 
 
 def heights(tree: holders.Tree) -> dict[str, int]:

@@ -25,9 +25,9 @@ from nova.volume import cinder
 
 from migsafe.brick import errors
 from migsafe.brick.connectors import shim
-from migsafe.brick.guard import identity_check, judge, policy, release
+from migsafe.brick.guard import identity_check, judge, policy
 from migsafe.brick.identity import designators, noted
-from migsafe.brick.kernel import sysfs
+from migsafe.brick.kernel import disks, sysfs
 from migsafe.text import shell
 from migsafe.transaction.clients import ConnectionInfo
 
@@ -123,8 +123,8 @@ def same(one: str, other: str) -> bool:
     names = [sysfs.kernel_name(path) for path in (one, other)]
     if None in names:
         return False
-    disks = [{str(name), *_below(str(name))} for name in names]
-    return bool(disks[0] & disks[1])
+    stands = [{str(name), *_below(str(name))} for name in names]
+    return bool(stands[0] & stands[1])
 
 
 def elsewhere(driver: Any, path: str, info: ConnectionInfo) -> str:
@@ -134,21 +134,12 @@ def elsewhere(driver: Any, path: str, info: ConnectionInfo) -> str:
     :param path: of the block device in use
     :returns: '' where it leads to that disk or to none, or nothing tells
     """
-    used = disks(path)
-    leads = {str(found): disks(str(found)) for found in
+    used = disks.of_path(path)
+    leads = {str(found): disks.of_path(str(found)) for found in
              driver._get_volume_driver(info).connector.get_volume_paths(info['data'])}
     if not used or not all(leads.values()) or any(used & found for found in leads.values()):
         return ''
     return next(iter(leads), '')
-
-
-def disks(path: str) -> frozenset[str]:
-    """The kernel's names of the disks that a block device stands on; none if that is not known."""
-    name = sysfs.kernel_name(path)
-    try:
-        return frozenset(release.bottom(sysfs.Sysfs(), name)) if name else frozenset()
-    except (sysfs.Gone, errors.Unsure):
-        return frozenset()
 
 
 def _below(name: str) -> list[str]:

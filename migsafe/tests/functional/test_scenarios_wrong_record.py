@@ -24,7 +24,7 @@ from nova import context as nova_context
 from nova import objects
 from nova.conf import CONF
 
-from migsafe.nova.clients import devices
+from migsafe.brick.kernel import disks
 from migsafe.replay.lab import case, steps
 from migsafe.replay.lab import faults as lab_faults
 from migsafe.tests.functional import scenarios
@@ -153,10 +153,10 @@ class TestWrongRecord(scenarios.ScenarioTest):
 
     def kernel(self):
         """The paths of the lab's disks are all that there is of them."""
-        self.patch(devices, 'disks', lambda path: frozenset((path,)))
+        self.patch(disks, 'of_path', lambda path: frozenset((path,)))
 
     def test_control_untold_by_the_kernel_the_source_takes_the_disk_of_somebody_else(self):
-        self.patch(devices, 'disks', lambda _path: frozenset())
+        self.patch(disks, 'of_path', lambda _path: frozenset())
         self.write(WRONG)
         self.migrate(self.server)
         self.assertIn('foreign_yank', self.harms())

@@ -74,6 +74,25 @@ class TestConnectionLost(base.StorageTestCase):
             self.assertEqual({}, found['after'])
 
 
+class TestLeads(base.StorageTestCase):
+    """What the connections of two volumes lead to is told by the disks that they stand on."""
+
+    def test_plain(self) -> None:
+        self.assert_told(multipath=False, paths=1)
+
+    def test_multipath(self) -> None:
+        self.assert_told(multipath=True, paths=2)
+
+    def assert_told(self, multipath: bool, paths: int) -> None:
+        for found in self.both('leads', multipath=multipath).sides():
+            self.assertEqual([paths, paths], [len(found['one']), len(found['other'])])
+            self.assertEqual(set(), {*found['one']} & {*found['other']})
+            self.assertEqual(found['one'], found['encrypted'])
+            for name, leads in found['leads'].items():
+                self.assertEqual(found[name], sorted({disk for one in leads for disk in one}))
+            self.assertEqual({'one': [], 'other': []}, found['gone'])
+
+
 class TestLate(base.StorageTestCase):
     """Whoever comes between the questions and the removal."""
 

@@ -103,6 +103,24 @@ def connection_lost() -> Found:
         properties, connect['value'])), 'after': host.devices()}
 
 
+def leads(multipath: bool) -> Found:
+    """The disks that two volumes stand on, one of them below encryption, and what os-brick finds
+    by the connection of each."""
+    from migsafe.brick.kernel import disks
+    brick = lab.brick(multipath)
+    given = {name: lab.properties(lun, multipath) for name, lun in (('one', 3), ('other', 4))}
+    used = {name: brick.connect_volume(one)['path'] for name, one in given.items()}
+    found = {name: sorted(disks.of_path(path)) for name, path in used.items()}
+    secret = things.crypt(used['one'])
+    found |= {'encrypted': sorted(disks.of_path('/dev/mapper/secret')), 'leads': {
+        name: [sorted(disks.of_path(path)) for path in brick.get_volume_paths(one)]
+        for name, one in given.items()}}
+    secret.down()
+    for name, one in given.items():
+        brick.disconnect_volume(one, {'type': 'block', 'path': used[name]})
+    return found | {'gone': {name: sorted(disks.of_path(path)) for name, path in used.items()}}
+
+
 def lost() -> int:
     """How many connections the kernel says nothing of, since they have none."""
     found = 0
