@@ -78,6 +78,7 @@ def nova(state: str) -> File:
         'DEFAULT': base['DEFAULT'] | {'my_ip': places.CONTROL},
         'database': database('nova_cell1'), 'api_database': database('nova_api'),
         'conductor': {'workers': 1}, 'scheduler': {'workers': 1},
+        'quota': {'instances': -1, 'cores': -1, 'ram': -1},
         'filter_scheduler': {'enabled_filters': 'ComputeFilter,ComputeCapabilitiesFilter'}}
 
 
@@ -114,7 +115,9 @@ def cinder(state: str) -> File:
     base = common('cinder', 'control', state)
     return base | {
         'DEFAULT': base['DEFAULT'] | {'auth_strategy': 'keystone', 'my_ip': places.CONTROL,
-                                      'glance_api_servers': places.NO_GLANCE},
+                                      'glance_api_servers': places.NO_GLANCE,
+                                      # volumes that plain OpenStack never lets go are many
+                                      'quota_volumes': -1, 'quota_gigabytes': -1},
         'database': database('cinder'), 'nova': user('nova'),
         'coordination': {'backend_url': f'file://{state}/coordination'}}
 

@@ -37,7 +37,7 @@ REST = {'plain': 20.0, 'armed': 900.0}
 #: attachment of the host that lost keeps the volume.
 GOES = {'plain': 45.0, 'armed': REST['armed']}
 #: Seconds in which a guest that is well writes once.
-WRITES = 120.0
+WRITES = 60.0
 #: The kind of residue that is a word in Nova's database alone.
 STATE = 'R6'
 
