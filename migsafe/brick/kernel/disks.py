@@ -39,9 +39,13 @@ def bottom(sysfs: kernel_sysfs.Sysfs, name: str, own: Container[str] = ()) -> se
 
 
 def of_path(path: str) -> frozenset[str]:
-    """The kernel's names of the disks that a block device stands on; none if that is not known."""
+    """The kernel's names of the disks that a block device stands on; none if that is not known.
+
+    A multipath map that has lost all its paths stands on none.
+    """
     try:
         name = kernel_sysfs.kernel_name(path)
-        return frozenset(bottom(kernel_sysfs.Sysfs(), name)) if name else frozenset()
+        found = bottom(kernel_sysfs.Sysfs(), name) if name else ()
     except (kernel_sysfs.Gone, errors.Unsure):
         return frozenset()
+    return frozenset(one for one in found if not one.startswith('dm-'))

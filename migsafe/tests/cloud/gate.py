@@ -21,8 +21,7 @@ from migsafe.tests import sampling
 USUAL = 240.0
 LONGER: Mapping[str, float] = {
     'd1': 400.0, 'd4': 400.0, 'e': 800.0, 'e-dead': 600.0, 'h': 450.0, 'i': 450.0, 'k': 450.0,
-    'l-vfat': 700.0,
-    'm': 1300.0, 'n-detach': 400.0, 'o': 1500.0, 'p': 500.0}
+    'l-vfat': 700.0, 'm': 1300.0, 'n-detach': 400.0, 'o': 1500.0, 'p': 500.0}
 #: What each run has: no fault, and the faults that most of the others are variants of.
 ALWAYS = ('a', 'b', 'd-source', 'h', 'i')
 #: Seconds until a cloud is up, and for the services to be armed.

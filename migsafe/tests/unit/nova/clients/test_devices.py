@@ -152,7 +152,7 @@ class TestSame(unittest.TestCase):
 
     NAMES: typing.ClassVar = {
         '/dev/sdb': 'sdb', '/dev/disk/by-path/b': 'sdb', '/dev/sdc': 'sdc', '/dev/dm-3': 'dm-3',
-        '/dev/crypt': 'dm-4'}
+        '/dev/crypt': 'dm-4', '/dev/no-paths': 'dm-5'}
 
     def setUp(self):
         super().setUp()
@@ -186,7 +186,8 @@ class TestSame(unittest.TestCase):
                 ('/dev/sdb', ['/dev/crypt'], ''), ('/dev/crypt', ['/dev/sdc'], '/dev/sdc'),
                 # nothing tells
                 ('/dev/sdc', [], ''), ('/dev/gone', ['/dev/sdb'], ''),
-                ('/dev/sdc', ['/dev/gone'], ''), ('/dev/sdc', ['/dev/sdb', '/dev/gone'], '')):
+                ('/dev/sdc', ['/dev/gone'], ''), ('/dev/no-paths', ['/dev/sdb'], ''),
+                ('/dev/sdb', ['/dev/no-paths'], ''), ('/dev/sdc', ['/dev/sdb', '/dev/gone'], '')):
             self.assertEqual(found, self.elsewhere(used, *leads), (used, leads))
 
     def test_nothing_is_said_of_what_goes_meanwhile(self):
