@@ -133,13 +133,15 @@ def lvm(story: Story) -> None:
     """The source uses the guest's second volume itself, as LVM does by itself (incident 001)."""
     host = servers.host(story.guest)
     device = f'/dev/mapper/{story.wwid(1)}'
-    machines.run(host, f'pvcreate -qq -f -y {device} && vgcreate -qq guest {device} && '
-                       'lvcreate -qq -y -W n -L 16M -n data guest')
+    # of plain OpenStack's the tables stay, and so does the name
+    group = story.guest.name
+    machines.run(host, f'pvcreate -qq -f -y {device} && vgcreate -qq {group} {device} && '
+                       f'lvcreate -qq -y -W n -L 16M -n data {group}')
     story.say(f'{host} has a logical volume on the second volume')
     story.move()
     story.moved()
     story.say(f'on {host}: ' + ' '.join(machines.run(host, 'dmsetup ls').split()))
-    machines.run(host, 'vgchange -qq -an guest', check=False)
+    machines.run(host, f'vgchange -qq -an {group}', check=False)
     story.say(f'volume group let go on {host}')
 
 
