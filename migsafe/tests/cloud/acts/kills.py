@@ -125,7 +125,9 @@ def last_commit(story: Story) -> None:
     """The source stops after the guest has left, and comes back while it is moved again."""
     story.move()
     story.arriving()
-    machines.run(story.source, f'qemu=$(pgrep -o -f {story.guest.uuid}) || exit 0; '
+    # this command has the uuid in it, too, and does not end before itself
+    uuid = f'[{story.guest.uuid[0]}]{story.guest.uuid[1:]}'
+    machines.run(story.source, f'qemu=$(pgrep -o -f "{uuid}") || exit 0; '
                                f'timeout {servers.SLOW:.0f} tail -f -s 0.1 --pid $qemu /dev/null')
     killed(story, story.source)
     story.moved(LEFT)
