@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nova import context as nova_context
@@ -130,6 +130,9 @@ def same(one: str, other: str) -> bool:
 def elsewhere(driver: Any, path: str, info: ConnectionInfo) -> str:
     """Where a connection leads to on this host, if that is another disk than the one in use.
 
+    One path that the kernel has noted as another disk is enough, whatever the others are. A disk
+    of which it has noted the same has come again under another name, and is no other.
+
     :param driver: the libvirt driver of this host
     :param path: of the block device in use
     :returns: '' where it leads to that disk or to none, or nothing tells
@@ -137,9 +140,18 @@ def elsewhere(driver: Any, path: str, info: ConnectionInfo) -> str:
     used = disks.of_path(path)
     leads = {str(found): disks.of_path(str(found)) for found in
              driver._get_volume_driver(info).connector.get_volume_paths(info['data'])}
-    if not used or not all(leads.values()) or any(used & found for found in leads.values()):
-        return ''
-    return next(iter(leads), '')
+    others = {found: designators.agree(_noted(used), _noted(names))
+              for found, names in leads.items() if used and names and not used & names}
+    wrong = [found for found, agree in others.items() if agree is False]
+    if not wrong and len(others) == len(leads) and not any(others.values()):
+        wrong = list(others)
+    return wrong[0] if wrong else ''
+
+
+def _noted(names: Iterable[str]) -> designators.Identity:
+    """What the kernel noted of the paths of one disk when it found them."""
+    view = sysfs.Sysfs()
+    return frozenset().union(*(noted.noted(view, name) for name in names))
 
 
 def _below(name: str) -> list[str]:

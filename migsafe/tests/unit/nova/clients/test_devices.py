@@ -152,7 +152,7 @@ class TestSame(unittest.TestCase):
 
     NAMES: typing.ClassVar = {
         '/dev/sdb': 'sdb', '/dev/disk/by-path/b': 'sdb', '/dev/sdc': 'sdc', '/dev/dm-3': 'dm-3',
-        '/dev/crypt': 'dm-4', '/dev/no-paths': 'dm-5'}
+        '/dev/sde': 'sde', '/dev/crypt': 'dm-4', '/dev/no-paths': 'dm-5'}
 
     def setUp(self):
         super().setUp()
@@ -171,11 +171,13 @@ class TestSame(unittest.TestCase):
                 ('/dev/gone', '/dev/gone', True), ('/dev/gone', '/dev/sdb', False)):
             self.assertEqual(same, devices.same(one, other), (one, other))
 
-    def elsewhere(self, used, *leads):
+    def elsewhere(self, used, *leads, said=types.MappingProxyType({})):
         connector = types.SimpleNamespace(get_volume_paths=lambda _data: list(leads))
         driver = types.SimpleNamespace(
             _get_volume_driver=lambda _info: types.SimpleNamespace(connector=connector))
-        return devices.elsewhere(driver, used, {'data': {}})
+        with mock.patch.object(devices.noted, 'noted', lambda _sysfs, name: frozenset(
+                (said[name],) if name in said else ())):
+            return devices.elsewhere(driver, used, {'data': {}})
 
     def test_a_connection_that_leads_to_another_disk(self):
         for used, leads, found in (
@@ -189,6 +191,16 @@ class TestSame(unittest.TestCase):
                 ('/dev/sdc', ['/dev/gone'], ''), ('/dev/no-paths', ['/dev/sdb'], ''),
                 ('/dev/sdb', ['/dev/no-paths'], ''), ('/dev/sdc', ['/dev/sdb', '/dev/gone'], '')):
             self.assertEqual(found, self.elsewhere(used, *leads), (used, leads))
+
+    def test_what_the_kernel_has_noted_says_whether_it_is_another(self):
+        """A row with one target of its volume, and one of another; a path that has come again."""
+        said = {'sdb': 'naa.1', 'sdd': 'naa.1', 'sdc': 'naa.2', 'sde': 'naa.1'}
+        for used, leads, found in (
+                ('/dev/dm-3', ['/dev/sdb', '/dev/sdc'], '/dev/sdc'),
+                ('/dev/dm-3', ['/dev/gone', '/dev/sdc'], '/dev/sdc'),
+                ('/dev/crypt', ['/dev/sde'], ''), ('/dev/sde', ['/dev/sdb'], ''),
+                ('/dev/sde', ['/dev/sdc'], '/dev/sdc'), ('/dev/gone', ['/dev/sdc'], '')):
+            self.assertEqual(found, self.elsewhere(used, *leads, said=said), (used, leads))
 
     def test_nothing_is_said_of_what_goes_meanwhile(self):
         def slaves(_disk):
