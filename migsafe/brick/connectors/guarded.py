@@ -17,6 +17,7 @@ How a disk is found and taken away stays os-brick's business.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from os_brick import exception
@@ -24,7 +25,7 @@ from os_brick.initiator import linuxscsi
 from os_brick.initiator.connectors import base
 from oslo_log import log as logging
 
-from migsafe.brick import refusals
+from migsafe.brick import errors, refusals
 from migsafe.brick.connectors import scsi as connectors_scsi
 from migsafe.brick.guard import kept_devices, removal, strays
 from migsafe.brick.guard import policy as guard_policy
@@ -178,9 +179,10 @@ class Guarded:
         """
         unnamed = {k: v for k, v in properties.items() if k != guard_policy.KEY}
         path, name, was = str(info.get('path')), None, frozenset[str]()
+        found: set[str] = set()
         try:
             name = kernel_sysfs.kernel_name(path)
-            found = {name, *self._paths(unnamed)}
+            found = {*self._paths(unnamed), *((name,) if name else ())}
             if name is None or found & before:
                 why = 'it, or a path of it, was on this host before' if name else (
                     'no device is behind it')
@@ -193,9 +195,10 @@ class Guarded:
             stays = refusals.STAYS % {'device': path, 'reason': str(error)}
             LOG.warning('%s', stays)
             if name and was:
-                # later it goes only if it is still that disk
-                strays.remember(path, guard_policy.name_of(properties), stays, lambda: (
-                    self._take_away({**unnamed, guard_policy.KEY: sorted(was)}, info)), was)
+                # later it goes only if it is still that disk, and has not come again meanwhile
+                strays.remember(path, guard_policy.name_of(properties), stays, functools.partial(
+                    self._take_away, {**unnamed, guard_policy.KEY: sorted(was)}, info,
+                    self._instances(found)), was)
             return stays
         return ''
 
@@ -217,6 +220,26 @@ class Guarded:
                           'path %s".', name, why, shell(name))
 
     @base.synchronized('connect_and_judge', external=True)
-    def _take_away(self, properties: dict[str, Any], info: Any) -> None:
-        """Try again, while nothing is handed out."""
+    def _take_away(self, properties: dict[str, Any], info: Any, came: Mapping[str, str]) -> bool:
+        """Try again, while nothing is handed out.
+
+        :param came: what had come with the connect, see _instances()
+        :returns: whether something was taken away; not so if it was handed out since, or is gone
+        """
+        path, name = str(info.get('path')), kernel_sysfs.kernel_name(str(info.get('path')))
+        now = self._instances({*self._paths(properties), *((name,) if name else ())})
+        if (path, guard_policy.name_of(properties)) not in strays.left() or not (
+                now.items() & came.items()):
+            return False
+        if others := sorted(now.items() - came.items()):
+            raise errors.Unsure(
+                device=path, host=self.policy.guard.host, reason=(
+                    f'{", ".join(f"/dev/{other}" for other, _ in others)} of the same disk has '
+                    'come by another way since, and would go as well'))
         self.disconnect_volume(properties, info)
+        return True
+
+    def _instances(self, names: Iterable[str]) -> dict[str, str]:
+        """Devices that are here -> what no two have as long as the kernel runs."""
+        guard = self.policy.guard
+        return {name: guard.instance(name) for name in names if guard.sysfs.exists(name)}

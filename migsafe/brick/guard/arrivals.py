@@ -94,16 +94,16 @@ class Arrivals(Judge):
                         found=f'{designators.words(before)} of before',
                         expected=designators.words(now), way_out=refusals.OLD_DISK)
         for name in paths:
-            number, identity = self._instance(name), frozenset(seen[name]['identity'])
+            number, identity = self.instance(name), frozenset(seen[name]['identity'])
             if number and identity:
                 self._handed[name] = (number, identity)
 
     def _handed_out(self, name: str) -> designators.Identity:
         """What a disk was when it was handed out, if it has not gone since."""
         number, identity = self._handed.get(name, ('', frozenset()))
-        return identity if number and number == self._instance(name) else frozenset()
+        return identity if number and number == self.instance(name) else frozenset()
 
-    def _instance(self, name: str) -> str:
+    def instance(self, name: str) -> str:
         """What no two disks have as long as the kernel runs; '' before Linux 5.15."""
         try:
             return self.sysfs.attribute(name, 'diskseq')

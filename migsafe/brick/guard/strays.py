@@ -43,13 +43,13 @@ class Stray:
 
     :param what: a sentence for an operator
     :param identity: which disk it is
-    :param take_away: tries again; an exception if it stays
+    :param take_away: tries again; whether it went by this, or an exception if it stays
     :param due: when, by the monotonic clock
     """
 
     what: str
     identity: designators.Identity
-    take_away: Callable[[], object]
+    take_away: Callable[[], bool]
     due: float
 
 
@@ -59,7 +59,7 @@ _LEFT: dict[tuple[str, str], Stray] = {}
 _OWNED: set[designators.Identity] = set()
 
 
-def remember(path: str, volume: str, what: str, take_away: Callable[[], object],
+def remember(path: str, volume: str, what: str, take_away: Callable[[], bool],
              identity: designators.Identity = frozenset()) -> None:
     """Keep in mind that a disk is left here."""
     with _LOCK:
@@ -107,22 +107,27 @@ def retry() -> None:
         if (path, volume) not in left():
             continue
         try:
-            stray.take_away()
+            went = stray.take_away()
         except Exception as error:
             LOG.info('%s Still: %s', stray.what, masked(error))
             continue
-        LOG.info('%s, which was not volume %s, has been taken away.', path, volume)
+        LOG.info('%s, which could not be handed out as volume %s, %s.', path, volume,
+                 'has been taken away' if went else 'is left here no more')
         with _LOCK:
             _LEFT.pop((path, volume), None)
 
 
 def forget(path: str, identity: designators.Identity = frozenset()) -> None:
-    """A path has been handed out as somebody's volume."""
+    """A path has been handed out as somebody's volume.
+
+    The same disk may have been left here under another name: a path that had no map yet.
+    """
     with _LOCK:
         if identity:
             _OWNED.add(identity)
-        for key in [key for key in _LEFT if key[0] == path]:
-            del _LEFT[key]
+        for key, stray in list(_LEFT.items()):
+            if key[0] == path or designators.agree(stray.identity, identity):
+                del _LEFT[key]
 
 
 def clear() -> None:
