@@ -19,16 +19,13 @@ of drivers/nvme/target/configfs.c.
 
 from __future__ import annotations
 
-import functools
 import pathlib
 import re
 from collections.abc import Iterator
 
-from migsafe.brick.kernel import bounded, processes, statx
+from migsafe.brick.kernel import processes, statx
 
 CONFIGFS = '/sys/kernel/config'
-#: Seconds for a path that is looked at.
-PATIENCE = 1.0
 _NUMBER = re.compile(r'Major: (\d+) Minor: (\d+)')
 _PLACE = re.compile(r'Channel ID: (\d+) Target ID: (\d+) LUN: (\d+) Host ID: (?:host)?(\d+)')
 _FILE = re.compile(r'File: (.+?) +Size: ')
@@ -74,12 +71,17 @@ def _path(path: str) -> tuple[str, str]:
     """What a path leads to, as the first process sees it, who mostly starts such a service.
 
     A path proves that a device is used, and never that it is not.
+
+    :raises OSError: which device is behind it was not said in time
     """
     for root in ('/proc/1/root', ''):
         try:
-            found = bounded.one(('path', path), functools.partial(statx.kind, root + path),
-                                PATIENCE)
-        except (OSError, bounded.Silent):
+            found = statx.kind_in_time(root + path)
+        except statx.Unanswered:
+            raise
+        except OSError:
+            continue
+        if found is None:
             continue
         device = found.device.removeprefix('b') if found.device.startswith('b') else ''
         return device, '' if found.device else found.on

@@ -27,7 +27,7 @@ import pathlib
 import struct
 from collections.abc import Iterator
 
-from migsafe.brick.kernel import bounded, nodes
+from migsafe.brick.kernel import bounded, nodes, statx
 
 #: Seconds. What lies on this host's disks is known at once; for a file on a server it is asked.
 PATIENCE = 1.0
@@ -39,15 +39,17 @@ _STATUS, _SIZE = struct.Struct('=3Q'), 232
 def below(sys: str = '/sys', dev: str = '/dev') -> Iterator[tuple[str, str, str]]:
     """(loop device, major:minor of the device below or '', that of the file's file system).
 
-    :raises OSError: if one cannot be asked; one that has come to its end is left out
+    :raises OSError: if one cannot be asked, or stands on a device and does not answer; one that
+        has come to its end is left out
     """
     for file in sorted(pathlib.Path(sys, 'class', 'block').glob('loop*/loop/backing_file')):
         name = file.parent.parent.name
         try:
             status = bounded.one(('loop', name), functools.partial(_status, name, sys, dev),
-                                 PATIENCE)
+                                 PATIENCE, join=True)
         except bounded.Silent:
             # only for a file on a server somebody has to be asked, and that is no disk's of here
+            statx.unanswered(file.read_text('utf-8', 'backslashreplace'))
             continue
         except OSError as error:
             if error.errno in (errno.ENXIO, errno.ENODEV):

@@ -24,19 +24,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import functools
 import glob
 import os
 import pathlib
 from collections.abc import Collection, Mapping
 
-from migsafe.brick.kernel import bounded, claims, exports, loops, multipathd, processes, statx
+from migsafe.brick.kernel import claims, exports, loops, multipathd, processes, statx
 from migsafe.brick.kernel import sysfs as kernel_sysfs
 
 #: PROC_PID_INIT_INO of include/linux/proc_ns.h: the PID namespace that has all processes.
 INITIAL = 'pid:[4026531836]'
-#: Seconds for the path of a swap file.
-PATIENCE = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,13 +165,11 @@ def swaps(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
     found = []
     for fields in _lines(pathlib.Path(proc) / 'swaps')[1:]:
         try:
-            seen = bounded.one(('swap', fields[0]), functools.partial(statx.kind, fields[0]),
-                               PATIENCE)
-        except bounded.Silent:
-            # a file on a server that does not answer is on no disk of this host
-            continue
+            seen = statx.kind_in_time(fields[0])
         except OSError as error:
             processes.has_ended(error, errno.ENOTDIR)
+            continue
+        if seen is None:
             continue
         number = seen.device.removeprefix('b')
         if number in numbers:

@@ -30,10 +30,8 @@ import platform
 import re
 from collections.abc import Iterator
 
-from migsafe.brick.kernel import bounded, statx
+from migsafe.brick.kernel import statx
 
-#: Seconds for a path that is looked at.
-PATIENCE = 1.0
 #: How often the mappings of a process are read that change meanwhile.
 TRIES = 3
 #: What /proc says of a process that is not there any more.
@@ -160,12 +158,10 @@ def _registered(task: pathlib.Path, name: str) -> Iterator[Open]:
             continue
         for root in (f'{task}/root', ''):
             try:
-                # on the way there may be a server that does not answer
-                found = bounded.one(('path', path), functools.partial(statx.kind, root + path),
-                                    PATIENCE)
-            except (OSError, bounded.Silent):
+                found = statx.kind_in_time(root + path)
+            except OSError:
                 continue
-            if found.device:
+            if found and found.device:
                 yield Open(found.device, found.on, 'registered with io_uring')
 
 

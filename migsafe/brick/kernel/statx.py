@@ -20,9 +20,13 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import errno
+import functools
 import os
 import stat
 import struct
+
+from migsafe.brick.kernel import bounded
 
 AT_FDCWD = -100
 _AT_STATX_DONT_SYNC = 0x4000
@@ -33,7 +37,14 @@ _MODE = struct.Struct('=H')
 _NUMBERS = struct.Struct('=4I')
 _MODE_AT, _NUMBERS_AT = 28, 128
 
+#: Seconds for a path that somebody else has chosen: a server may be on the way to it.
+PATIENCE = 1.0
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Unanswered(OSError):
+    """Which device is behind a path was not said in time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,3 +73,28 @@ def kind(name: str | bytes, directory: int = AT_FDCWD) -> Kind:
     major, minor, on_major, on_minor = _NUMBERS.unpack_from(buffer, _NUMBERS_AT)
     letter = 'b' if stat.S_ISBLK(mode) else 'c' if stat.S_ISCHR(mode) else ''
     return Kind(f'{letter}{major}:{minor}' if letter else '', f'{on_major}:{on_minor}')
+
+
+def kind_in_time(name: str) -> Kind | None:
+    """The same of a path that somebody else has chosen.
+
+    :returns: None if a server on the way does not answer: it is no disk of this host
+    :raises OSError: as statx(2) does
+    :raises Unanswered: a node of a device does not answer
+    """
+    try:
+        found: Kind = bounded.one(('kind', name), functools.partial(kind, name), PATIENCE,
+                                  join=True)
+    except bounded.Silent:
+        unanswered(name)
+        return None
+    return found
+
+
+def unanswered(path: str) -> None:
+    """Nobody has said in time what is behind a path.
+
+    :raises Unanswered: if it is that of a device, as /dev is no server's
+    """
+    if '/dev/' in path:
+        raise Unanswered(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), path)

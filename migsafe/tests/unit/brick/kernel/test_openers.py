@@ -13,6 +13,8 @@ import errno
 import os
 import pathlib
 import struct
+import threading
+from concurrent import futures
 from unittest import mock
 
 import fixtures
@@ -49,13 +51,13 @@ class LoopsTest(testtools.TestCase):
             raise answer
         return answer
 
-    def loop(self, name, answer):
+    def loop(self, name, answer, path='/dev/sdq'):
         directory = self.root / 'class' / 'block' / name
         directory.mkdir(parents=True)
         if answer is not None:
             (directory / 'loop').mkdir()
             # a path says nothing: this one is another device's
-            (directory / 'loop' / 'backing_file').write_text('/dev/sdq\n')
+            (directory / 'loop' / 'backing_file').write_text(f'{path}\n')
             self.answers[name] = answer
 
     def loops(self, *numbers):
@@ -87,8 +89,43 @@ class LoopsTest(testtools.TestCase):
         self.assertEqual([], self.loops('8:1'))
 
     def test_one_over_a_file_of_a_server_that_does_not_answer(self):
-        self.loop('loop7', bounded.Silent())
+        self.loop('loop7', bounded.Silent(), '/mnt/image')
         self.assertEqual([], self.loops('8:1'))
+
+    def test_one_over_a_device_that_does_not_answer(self):
+        self.loop('loop7', bounded.Silent())
+        self.assertIn('/dev/sdq', str(self.assertRaises(OSError, self.loops, '8:1')))
+
+    def test_two_that_look_at_once_both_see_it(self):
+        """A question that somebody else has asked already is one that is answered."""
+        self.loop('loop7', status((0, 5), (8, 1)))
+        asked, go, waiting = threading.Event(), threading.Event(), []
+        self.addCleanup(go.set)
+        answer = bounded._Question.answer
+
+        def blocks(name, sys, dev):
+            asked.set()
+            go.wait()
+            return self.answers[name]
+
+        def answered(question, seconds):
+            waiting.append(question)
+            if len(waiting) == 2:
+                go.set()
+            return answer(question, seconds)
+
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.kernel.loops._status', blocks))
+        self.useFixture(fixtures.MonkeyPatch('migsafe.brick.kernel.loops.PATIENCE', 3600))
+        self.useFixture(fixtures.MonkeyPatch(
+            'migsafe.brick.kernel.bounded._Question.answer', answered))
+        with futures.ThreadPoolExecutor() as pool:
+            first = pool.submit(self.loops, '8:1')
+            asked.wait()
+            seen = self.loops('8:1')
+            go.set()
+            self.assertEqual((['loop device loop7'], ['loop device loop7']),
+                             (first.result(), seen))
+        self.assertIs(*waiting)
 
     def test_one_that_cannot_be_asked(self):
         self.loop('loop7', OSError(errno.EMFILE, 'x'))
@@ -149,6 +186,14 @@ class ExportsTest(testtools.TestCase):
         with mock.patch.object(statx, 'kind', return_value=statx.Kind('b8:1', '0:5')):
             self.assertEqual([], self.exported('8:1'))
         self.assertEqual(('', ''), exports._path('/nowhere'))
+
+    def test_what_does_not_say_in_time_which_device_it_is(self):
+        self.namespace('/dev/sdq')
+        with mock.patch.object(statx, 'kind', side_effect=bounded.Silent):
+            self.assertIn('/dev/sdq', str(self.assertRaises(OSError, self.exported, '8:1')))
+            (self.root / 'kernel/config/nvmet/subsystems/nqn.x/namespaces/1/device_path'
+             ).write_text('/mnt/image\n')
+            self.assertEqual([], self.exported('8:1'))
 
 
 class ProcessesTest(testtools.TestCase):
