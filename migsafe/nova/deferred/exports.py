@@ -43,6 +43,10 @@ LOG = logging.getLogger(__name__)
 
 KIND = 'R4'
 BY_ITSELF = 'nova-compute tries again by itself, and removes the export after the device.'
+#: Of an attachment that has come to no end, after this process was restarted.
+WHOSE = ('Cinder does not say of which host attachment {0} of it is. It may be that of another '
+         'host, whose device would be torn away. Once no host uses it, delete it with "openstack '
+         'volume attachment delete {0}".')
 #: Nova's prefix of its locks, see nova.utils.synchronized
 LOCKS = 'nova-'
 
@@ -89,12 +93,18 @@ class Kept:
         self._migration = cinder_migration.Ending(host, volume_api, cloud.records)
         self.legacy = legacy_volumes.Legacy(host, volume_api, journal)
         self._deletions = deletions.Deletions(host, volume_api, journal)
+        #: attachments that Nova on this host wanted deleted: such a one may be without a host
+        self._asked: dict[findings.Attached, set[str]] = {}
         self._noted = findings.Noted(
             KIND, journal, lambda attached, why: kept_devices.remember(host, attached[1], why))
         _OF_HOST[host] = self
 
-    def keep(self, instance: str, volume: str, why: str) -> None:
-        """Note that an export stays."""
+    def keep(self, instance: str, volume: str, why: str, attachment: str) -> None:
+        """Note that an export stays.
+
+        :param attachment: what Nova wanted deleted
+        """
+        self._asked.setdefault((instance, volume), set()).add(attachment)
         LOG.error('%s: the export of volume %s of instance %s to %s stays, and its device: %s %s',
                   KIND, volume, instance, self._host, why, BY_ITSELF)
         self._noted.put((instance, volume), f'{why} {BY_ITSELF}')
@@ -137,6 +147,7 @@ class Kept:
                 why = masked(error)
             if why is None:
                 self._noted.drop(attached)
+                self._asked.pop(attached, None)
             else:
                 self._noted.put(attached, f'{why} {BY_ITSELF}')
         with decided():
@@ -144,15 +155,21 @@ class Kept:
 
     def _settle(self, instance: str, volume: str) -> str | None:
         """Let go of one; returns why it has to stay."""
-        freed = False
+        freed, asked = False, self._asked.get((instance, volume))
         named = {row.attachment_id for row in self._cloud.records.volumes(instance)}
-        for attachment in self._cloud.volumes.attachments(instance):
-            if (attachment.volume_id == volume and attachment.id not in named
-                    and attachment.host in (None, self._host)):
+        left = [one for one in self._cloud.volumes.attachments(instance)
+                if one.volume_id == volume and one.id not in named]
+        for attachment in left:
+            if attachment.host == self._host or (
+                    attachment.host is None and attachment.id in (asked or ())):
                 if why := self._disconnect(instance, volume, attachment.id):
                     return why
                 self._cloud.volumes.delete_attachment(attachment.id)
                 freed = True
+        unknown = [one.id for one in left if one.host is None]
+        if unknown and asked is None and not freed:
+            # it may be what was put off before a restart, or that of a host that was moved to
+            return WHOSE.format(unknown[0])
         # also where nova-compute was killed here: the id may be that of another disk by now
         kept_devices.forget(self._host, volume)
         self._deletions.do((instance, volume), freed)

@@ -69,7 +69,7 @@ def _kept(api: Any, context: Any, attachment_id: str) -> bool:
     for where, why in refused.items():
         if host in (None, where):
             new = not those[where].keeps(volume)
-            those[where].keep(instance, volume, why)
+            those[where].keep(instance, volume, why, attachment_id)
             if new:
                 told.tell(context, where, instance, volume)
             return True

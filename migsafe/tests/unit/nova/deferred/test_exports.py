@@ -270,6 +270,37 @@ class TestSettle(KeptCase):
         self.cloud.devices.disconnect.assert_called_once_with(VM, {**INFO, 'serial': VOLUME})
         self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
 
+    def incomplete(self, *ids):
+        """Cinder tells the host of an attachment once it is complete."""
+        self.cloud.volumes.attachments.return_value = [
+            Attachment(one, VOLUME, None) for one in ids]
+
+    def test_before_it_is_complete(self):
+        self.incomplete(ATTACHMENT)
+        self.assertOver()
+        self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
+
+    def test_another_one_is_that_of_a_host_it_was_moved_to(self):
+        self.incomplete('att-2', ATTACHMENT)
+        self.assertOver()
+        self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
+        self.assertEqual(1, self.cloud.devices.disconnect.call_count)
+
+    def test_only_that_of_another_host_is_left(self):
+        self.incomplete('att-2')
+        self.assertOver()
+        self.assertFalse(self.cloud.volumes.delete_attachment.called)
+
+    def test_whose_it_is_is_not_known_after_a_restart(self):
+        self.journal.findings.return_value = [types.SimpleNamespace(
+            kind='R4', instance_uuid=VM, key=VOLUME, text='as before')]
+        self.kept = exports.Kept('cmp1', self.api, self.journal, self.cloud)
+        self.incomplete('att-2')
+        self.assertStays('volume attachment delete att-2')
+        self.assertFalse(self.cloud.devices.disconnect.called)
+        self.cloud.volumes.attachments.return_value = []
+        self.assertOver()
+
     def test_refused_again(self):
         self.cloud.devices.disconnect.side_effect = exceptions.MigsafeError('held by md0')
         self.assertStays('held by md0')
@@ -445,7 +476,7 @@ class TestDeletion(KeptCase):
     def test_two_servers_have_it(self):
         kept_devices.remember('cmp1', VOLUME, 'why')
         self.assertFalse(self.delete())
-        self.kept.keep('vm-2', VOLUME, 'why')
+        self.kept.keep('vm-2', VOLUME, 'why', 'att-9')
         self.assertTrue(self.wish())
 
     def test_multiattach(self):
