@@ -24,7 +24,7 @@ from nova.virt.libvirt.volume import fs
 from nova.volume import cinder
 
 from migsafe.brick import errors
-from migsafe.brick.connectors import shim
+from migsafe.brick.connectors import shim, whereabouts
 from migsafe.brick.guard import identity_check, judge, policy
 from migsafe.brick.identity import designators, noted
 from migsafe.brick.kernel import disks, sysfs
@@ -79,7 +79,7 @@ def own_paths(driver: Any, host: str, instance_uuid: str,
     if kind not in LOOKED_UP:
         return []
     connector = driver._get_volume_driver(info).connector
-    found = [str(path) for path in connector.get_volume_paths(info['data'])
+    found = [path for path in whereabouts.paths(connector, info['data'], host)
              if LOOKED_UP[kind] or os.path.lexists(path)]
     found = [path for path in found if not _another_disk(host, path, info['data'])]
     return [] if found and _shared(host, instance_uuid, info) else found
@@ -127,19 +127,20 @@ def same(one: str, other: str) -> bool:
     return bool(stands[0] & stands[1])
 
 
-def elsewhere(driver: Any, path: str, info: ConnectionInfo) -> str:
+def elsewhere(driver: Any, host: str, path: str, info: ConnectionInfo) -> str:
     """Where a connection leads to on this host, if that is another disk than the one in use.
 
     One path that the kernel has noted as another disk is enough, whatever the others are. A disk
     of which it has noted the same has come again under another name, and is no other.
 
     :param driver: the libvirt driver of this host
+    :param host: this host
     :param path: of the block device in use
     :returns: '' where it leads to that disk or to none, or nothing tells
     """
     used = disks.of_path(path)
-    leads = {str(found): disks.of_path(str(found)) for found in
-             driver._get_volume_driver(info).connector.get_volume_paths(info['data'])}
+    leads = {found: disks.of_path(found) for found in whereabouts.paths(
+        driver._get_volume_driver(info).connector, info['data'], host)}
     others = {found: designators.agree(_noted(used), _noted(names))
               for found, names in leads.items() if used and names and not used & names}
     wrong = [found for found, agree in others.items() if agree is False]

@@ -47,7 +47,7 @@ def refusal(participant: Participant, manager: Any, instance: Any) -> str | None
             path, info = used.get(row.volume_id), row.connection_info or {}
             if not path or not _by_number(info):
                 continue
-            leads = devices.elsewhere(manager.driver, path, info)
+            leads = devices.elsewhere(manager.driver, participant.host, path, info)
             if leads and recorded.binds(participant, instance, why := _told(
                     participant.host, instance, row.volume_id, path, leads)):
                 return why

@@ -105,6 +105,10 @@ class StorageTestCase(testtools.TestCase):
         """It went without an error, and nothing is left."""
         self.assertEqual((None, {}, 0), (found['detach']['error'], found['after'],
                                          found['sessions']), found['detach']['message'])
+        if 'leads' in found:
+            leads = found['leads']['value']
+            self.assertTrue(leads and set(leads) <= set(found['before']), found['leads'])
+            self.assertEqual([], found['leads_after']['value'], found['leads_after'])
 
     def assert_kept(self, found: dict[str, Any], error: str = 'VolumeHeld') -> None:
         """It was refused at once, with all devices where they were."""

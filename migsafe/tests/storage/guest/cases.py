@@ -30,6 +30,8 @@ import things
 from os_brick.encryptors import luks
 from os_brick.initiator.connectors import nvmeof
 
+from migsafe.brick.connectors import whereabouts
+
 Found = dict[str, Any]
 
 
@@ -53,6 +55,13 @@ class Connected:
         """Where it is."""
         path: str = self.info['path']
         return path
+
+    def leads(self) -> list[str]:
+        """Where a record of it leads to, which has nothing of what os-brick has added."""
+        record = {key: value for key, value in self.properties.items()
+                  if key not in ('targets', 'device_path')}
+        return sorted(os.path.basename(os.path.realpath(path))
+                      for path in whereabouts.paths(self.brick, record, 'host'))
 
     def disconnect(self, **how: Any) -> None:
         """As Nova does."""
@@ -102,11 +111,13 @@ def detach(volume: Connected, thing: str, force: bool = False, ignore_errors: bo
     for disk in sorted(name for name in host.devices() if name.startswith('sd'))[:dead_paths]:
         host.fail_path(disk)
     before = host.devices()
+    leads = lab.attempt(volume.leads)
 
     def disconnect() -> None:
         volume.disconnect(force=force, ignore_errors=ignore_errors)
-    found = {'path': volume.path, 'before': before, 'usable': stands.check(),
+    found = {'path': volume.path, 'before': before, 'usable': stands.check(), 'leads': leads,
              'detach': lab.attempt(disconnect), 'after': host.devices(),
+             'leads_after': lab.attempt(volume.leads),
              'sessions': host.sessions(), 'usable_after': stands.check(),
              'properties': volume.properties}
     if found['detach']['error']:

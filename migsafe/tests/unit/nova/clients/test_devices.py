@@ -177,7 +177,7 @@ class TestSame(unittest.TestCase):
             _get_volume_driver=lambda _info: types.SimpleNamespace(connector=connector))
         with mock.patch.object(devices.noted, 'noted', lambda _sysfs, name: frozenset(
                 (said[name],) if name in said else ())):
-            return devices.elsewhere(driver, used, {'data': {}})
+            return devices.elsewhere(driver, DST, used, {'data': {}})
 
     def test_a_connection_that_leads_to_another_disk(self):
         for used, leads, found in (

@@ -40,7 +40,7 @@ class TestRunsOn(test_recorded.Case):
             'serial': fake.volume(number), 'source_type': 'block',
             'source_path': f'/dev/guest-{number}', **more})
 
-    def elsewhere(self, _driver, path, _info):
+    def elsewhere(self, _driver, _host, path, _info):
         self.looked.append(path)
         return self.leads.get(path, '')
 
