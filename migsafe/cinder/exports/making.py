@@ -107,7 +107,8 @@ class Making(Intents):
             self._begin(thing, peers, 'mapping', judging, attachment)
         except (writers.SecondWriter, writers.NotKnown) as refused:
             # NOTE: asked of the ledger only now, which spares each attach a read.
-            if self._guard.backups.takes(thing):
+            # cinder-backup never comes with an attachment: whoever does is a second writer.
+            if call is None and self._guard.backups.takes(thing):
                 judging = None
             elif not self._revert(thing, subject, peers[-1], refused):
                 raise

@@ -136,6 +136,17 @@ class TestBackups(Backups):
         self.attach(self.reserve(OTHER), world.NODE11)
         self.assertEqual({(self.volume.id, world.NODE11['initiator'])}, self.array.exports())
 
+    def test_who_comes_with_an_attachment_is_not_cinder_backup(self):
+        """Such as an evacuation, between the two calls of a backup."""
+        self.stale()
+        self.guard.backups.give({'id': self.volume.id}, False)
+        error = self.assertRaises(exception.VolumeBackendAPIException, self.attach,
+                                  self.reserve(OTHER), world.NODE11)
+        self.assertIn('node13', str(error))
+        # its own connection is made all the same
+        self.service.initialize_connection(self.admin, self.volume, dict(BACKUPS[0]))
+        self.assertIn((self.volume.id, BACKUPS[0]['initiator']), self.array.exports())
+
 
 class TestBackupsPlain(Backups):
     """The control: both hosts have it."""
