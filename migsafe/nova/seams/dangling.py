@@ -22,16 +22,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nova import context as nova_context
-from nova import objects
 from oslo_log import log as logging
 
 from migsafe.nova.host import registry
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import effects, recorded, rows_read
+from migsafe.nova.seams import effects, moves, recorded, rows_read
 from migsafe.text import masked, shell
 from migsafe.transaction import fenced
-from migsafe.transaction.clients import LIVE_MIGRATION
 
 LOG = logging.getLogger(__name__)
 
@@ -118,7 +115,8 @@ def _reason(participant: Participant, instance_uuid: str, attachment: str,
     # migration comes last. Without a connection nothing was exported.
     if not participant.clients.volumes.connection_info(attachment):
         return None
-    for other in _others(instance_uuid, participant.host):
+    for other in moves.others(participant.clients.records.moves(instance_uuid),
+                              participant.host):
         why = _may_have(participant, instance_uuid, other,
                         f'a live migration may have made it for {shell(other)}')
         if why:
@@ -130,11 +128,3 @@ def _may_have(participant: Participant, instance_uuid: str, host: str, whose: st
     """Why a device of it may be there; None if the host is fenced."""
     why = fenced.ask(participant.clients.hosts, host, instance_uuid).doubt
     return f'{whose}, which may have a device of it: {why}' if why else None
-
-
-def _others(instance_uuid: str, host: str) -> set[str]:
-    """All hosts but this one that the instance was ever to be migrated to or from, live."""
-    return {other for one in objects.MigrationList.get_by_filters(
-        nova_context.get_admin_context(), {
-            'instance_uuid': instance_uuid, 'migration_type': LIVE_MIGRATION})
-        for other in (one.source_compute, one.dest_compute) if other and other != host}

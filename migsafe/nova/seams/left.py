@@ -58,7 +58,7 @@ def refusal(participant: Participant, instance: Any) -> str | None:
             and not moves.taken(
                 participant.clients.records.moves(instance.uuid), participant.host):
         return None
-    found = _another(participant, instance.uuid, _own(participant, last))
+    found = _another(participant, instance.uuid, by_journal(participant, last))
     if found is None:
         return None
     whose = f'volume {found[0]} is attached to {found[1]}'
@@ -120,7 +120,7 @@ def _elsewhere(participant: Participant, instance: Any) -> str | None:
             'this')
 
 
-def _own(participant: Participant, last: Sequence[Transaction]) -> set[str]:
+def by_journal(participant: Participant, last: Sequence[Transaction]) -> set[str]:
     """Attachments that are this host's by its own journal, for which nobody has to be asked: a
     guest that is here is rebooted without Cinder, too."""
     found: set[str] = set()
@@ -161,7 +161,7 @@ def unproven(participant: Participant, instance_uuid: str,
     :returns: None if each is this host's by its own journal, or by Cinder
     :raises Exception: when the journal or Cinder cannot be asked
     """
-    own = _own(participant, participant.journal.unsettled_for_instance(instance_uuid))
+    own = by_journal(participant, participant.journal.unsettled_for_instance(instance_uuid))
     doubtful = [one for one in attachments if one not in own]
     hosts = {one.id: one.host for one in
              participant.clients.volumes.attachments(instance_uuid)} if doubtful else {}

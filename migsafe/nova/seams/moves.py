@@ -42,6 +42,12 @@ def taken(moves: Sequence[OtherMove], host: str) -> bool:
     return any(move.kind == EVACUATION and move.source_host == host for move in _lately(moves))
 
 
+def others(moves: Sequence[OtherMove], host: str) -> list[str]:
+    """All hosts but one that an instance was ever to be migrated to or from, live."""
+    return sorted({other for move in moves if move.kind == LIVE_MIGRATION
+                   for other in (move.source_host, move.dest_host) if other and other != host})
+
+
 def _lately(moves: Sequence[OtherMove]) -> Iterator[OtherMove]:
     """Moves since the last one that has taken place, the newest first.
 

@@ -30,10 +30,10 @@ from migsafe.brick.guard import policy
 from migsafe.nova.clients import devices, records
 from migsafe.nova.host import attempt as host_attempt
 from migsafe.nova.host.participant import Participant
-from migsafe.nova.seams import faults
+from migsafe.nova.seams import faults, left, moves
 from migsafe.resources import volume_record
 from migsafe.resources.volume_record import Word
-from migsafe.text import masked
+from migsafe.text import masked, shell
 from migsafe.transaction.clients import ConnectionInfo, VolumeRow
 
 LOG = logging.getLogger(__name__)
@@ -176,8 +176,21 @@ class _Cinder:
         if word.why or volume_record.noted(info) or not _by_number(info):
             return word
         host = self._host(str(row.attachment_id))
-        return word if host in (None, self._participant.host) else Word(
+        if host is None:
+            return self._unnamed(str(row.attachment_id)) or word
+        return word if host == self._participant.host else Word(
             f'that is of host {host}', certain=True)
+
+    def _unnamed(self, attachment_id: str) -> Word | None:
+        """Cinder tells the host of an attachment once it is complete. In a live migration that
+        comes last, after the destination has written it into the row."""
+        participant, uuid = self._participant, self._instance.uuid
+        hosts = moves.others(participant.clients.records.moves(uuid), participant.host)
+        if not hosts or attachment_id in left.by_journal(participant, participant.journal.list(
+                instance_uuid=uuid, limit=1, newest=True)):
+            return None
+        return Word('Cinder does not say of which host that is, and a live migration may have '
+                    f'made it for {", ".join(map(shell, hosts))}')
 
     def _host(self, attachment_id: str) -> str | None:
         """To whom the number in a row was given: no other host knows the disk by that."""

@@ -21,7 +21,7 @@ from migsafe.nova.seams import dangling
 from migsafe.tests.unit.nova import hosts
 from migsafe.tests.unit.nova.seams.test_evacuation import Case
 from migsafe.tests.unit.resources import cloud as fake
-from migsafe.transaction.clients import Attachment
+from migsafe.transaction.clients import LIVE_MIGRATION, Attachment, OtherMove
 
 SRC, DST, THIRD = fake.SRC, fake.DST, fake.THIRD
 ONE = 'a77a0000-0000-4000-8000-000000000001'
@@ -38,11 +38,13 @@ class TestKept(Case):
 
     def kept(self, host, info, *moves):
         self.host, self.info = host, info
-        self.migrations = [types.SimpleNamespace(source_compute=source, dest_compute=dest)
-                           for source, dest in moves]
+        records = types.SimpleNamespace(moves=lambda _uuid: [
+            OtherMove(LIVE_MIGRATION, 'uuid', 'error', source, dest or '')
+            for source, dest in moves])
+        clients = self.clients(volumes=self.volumes)
+        clients.records = records
         participant = types.SimpleNamespace(
-            host=SRC, conf=types.SimpleNamespace(enforce=self.enforce),
-            clients=self.clients(volumes=self.volumes))
+            host=SRC, conf=types.SimpleNamespace(enforce=self.enforce), clients=clients)
         return dangling.kept(participant, types.SimpleNamespace(uuid=fake.INSTANCE), [ONE])
 
     def test_each_case(self):

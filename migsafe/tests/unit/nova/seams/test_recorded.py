@@ -101,6 +101,27 @@ class TestRows(Case):
         why = self.why(info(host=DST), attachment=fake.attachment(DST, 0), certain=True)
         self.assertIn(f'is of host {DST}', why)
 
+    def incomplete(self, connection_info=None):
+        """Cinder tells the host of an attachment once it is complete, in a live migration last."""
+        given = connection_info or info(host=DST)
+        self.world.volumes.add('half', fake.volume(0), None, given)
+        return self.why(given, attachment='half')
+
+    def test_number_that_a_live_migration_may_have_left(self):
+        """Its destination has written it into the row, and has hung before it was complete."""
+        why = self.incomplete()
+        for word in ('half', DST, 'does not say of which host', 'identity_policy'):
+            self.assertIn(word, why)
+        self.assertIsNone(self.why(info(host=DST), attachment='half', certain=True))
+
+    def test_number_of_an_attachment_that_is_not_complete(self):
+        """Of what was never migrated live; with an identity; by this host's journal."""
+        with mock.patch.object(self.world.records, 'moves', lambda _uuid: []):
+            self.assertIsNone(self.incomplete())
+        self.assertIsNone(self.incomplete(info(identity=MINE)))
+        with mock.patch.object(recorded.left, 'by_journal', lambda *_: {'half'}):
+            self.assertIsNone(self.incomplete())
+
     def test_with_an_identity_the_disk_is_asked(self):
         """Also of a row that leads elsewhere than Cinder knows: somebody has put it right."""
         self.assertIsNone(self.why(info(identity=MINE)))
@@ -267,6 +288,8 @@ class TestSeams(Case):
         self.assertEqual([None], self.done)
 
     def test_all_rows_of_what_disconnects_or_connects_anew(self):
+        # those of this world are of another host, and of no attachment that is there
+        self.world.records.rows.clear()
         self.world.records.rows[1] = self.row(info(1))
         for method in ('_shelve_instance', '_resize_instance', 'rebuild_instance'):
             gate = refusals.GATES[method][1]
