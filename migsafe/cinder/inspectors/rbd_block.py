@@ -39,6 +39,8 @@ from migsafe.cinder.inspectors.rbd_clients import ADDRESS, Address, Blocklist
 #: Until somebody takes it back: an entry ends by itself, and a host that is back must not come in
 #: by that. Five years is what ceph-csi takes for the same.
 SECONDS = 157_784_760.0
+#: An entry of others that is there for so long is as good, and is left as it is.
+LASTS = 30 * 86400.0
 
 
 class NotBlocked(exceptions.MigsafeError):
@@ -49,7 +51,7 @@ class NotBlocked(exceptions.MigsafeError):
 
 
 def block(cluster: Any, blocked: Blocklist, clients: Iterable[Address]) -> None:
-    """Put clients on the blocklist, and their addresses; what is on it stays as it is.
+    """Put clients on the blocklist, and their addresses; what is on it for long stays as it is.
 
     :param cluster: a connected :class:`rados.Rados`
     :raises NotBlocked: Ceph does not do it
@@ -58,7 +60,7 @@ def block(cluster: Any, blocked: Blocklist, clients: Iterable[Address]) -> None:
     if not {client.ip for client in wanted} & _servers(cluster):
         wanted |= {_whole(client) for client in wanted}
     for address in sorted(wanted, key=str):
-        if address in blocked.clients:
+        if blocked.lasts(address, LASTS):
             continue
         code, _text, status = cluster.mon_command(json.dumps({
             'prefix': f'osd {blocked.word}', f'{blocked.word}op': 'add', 'addr': str(address),
@@ -83,18 +85,19 @@ def others(seen: Mapping[str, Iterable[Address]], addresses: Set[str], blocked: 
 def left(seen: Mapping[str, Iterable[Address]], blocked: Blocklist) -> tuple[str, ...]:
     """What of a host can still write, in words.
 
-    Who has not opened an image can do so yet, unless the whole address of the host is blocked.
+    Who has not opened an image can do so yet, unless the whole address of the host is blocked, and
+    for long: where an address is more than that host, nothing here has seen to that.
 
     :param seen: name of each image -> its clients
     """
     addresses = {_whole(client) for clients in seen.values() for client in clients}
-    if addresses and all(map(blocked.has, addresses)):
+    if addresses and all(blocked.lasts(one, LASTS) for one in addresses):
         return ()
     return tuple(
         f'{name}: {what}' for name, clients in seen.items()
         for what in ([f'the client at {client} is not blocked' for client in clients
                       if not blocked.has(client)] if clients else
-                     ['nobody has it open, and the address of the host is not blocked']))
+                     ['nobody has it open, and the address of the host is not blocked for long']))
 
 
 def _whole(client: Address) -> Address:

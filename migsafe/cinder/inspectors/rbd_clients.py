@@ -18,10 +18,14 @@ blocklist ls", for what is listed; src/osd/OSDMap.cc, is_blocklisted(), for what
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
+
+from oslo_utils import timeutils
 
 from migsafe import exceptions
 
@@ -75,11 +79,13 @@ class Blocklist:
 
     :param word: what this release of Ceph calls it in its commands
     :param clients: with port and nonce 0 for all clients of an address
+    :param ends: of these -> when the entry ends by itself, as far as that is understood
     """
 
     word: str
     clients: frozenset[Address]
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    ends: Mapping[Address, datetime.datetime]
 
     @classmethod
     def of(cls, word: str, text: Any) -> Blocklist:
@@ -87,21 +93,40 @@ class Blocklist:
 
         :raises NotUnderstood: it is no such list
         """
-        clients, networks = set(), []
+        networks, ends = [], dict[Address, datetime.datetime | None]()
         for entry in _entries(text):
             if 'range' in entry:
                 # NOTE: the length of the prefix is where a client has its nonce.
                 found = Address.of(entry['range'])
                 networks.append(_network(found))
             else:
-                clients.add(Address.of(entry.get('addr')))
-        return cls(word, frozenset(clients), tuple(networks))
+                ends[Address.of(entry.get('addr'))] = _end(entry.get('until'))
+        return cls(word, frozenset(ends), tuple(networks),
+                   {address: end for address, end in ends.items() if end})
 
     def has(self, client: Address) -> bool:
         """Whether a client can no longer write."""
         return (client in self.clients
                 or dataclasses.replace(client, port=0, nonce=0) in self.clients
                 or any(client.ip in network for network in self.networks))
+
+
+    def lasts(self, client: Address, seconds: float) -> bool:
+        """Whether an entry is there for so long yet.
+
+        An entry of Ceph's own ends after an hour. Whoever was frozen for that writes again.
+        """
+        end = self.ends.get(client)
+        return end is not None and (
+            end - timeutils.utcnow(with_timezone=True)).total_seconds() >= seconds
+
+
+def _end(text: Any) -> datetime.datetime | None:
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else None
 
 
 def _network(found: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -9,6 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
+import datetime
 import json
 
 from oslotest import base
@@ -21,10 +22,18 @@ ONE, TWO, OTHER = (Address.of(text) for text in (
 WHOLE = '172.24.9.13:0/0'
 
 
+def end(seconds):
+    """As the monitors write when an entry ends."""
+    when = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+    return when.strftime('%Y-%m-%dT%H:%M:%S.%f+0000')
+
+
 class Cluster:
     """The monitors, of which this client is 172.24.9.2."""
 
-    def __init__(self, osds=('172.24.9.5:6800/1',), mons=('172.24.9.1:3300/0',), blocked=()):
+    def __init__(self, osds=('172.24.9.5:6800/1',), mons=('172.24.9.1:3300/0',), blocked=(),
+                 until=None):
+        self.until = {'until': end(rbd_block.SECONDS)} if until is None else until
         self.blocked, self.fails, self.waited = list(blocked), set(), 0
         self.maps = {'osd dump': {'osds': [{'public_addr': name} for name in osds],
                                   'blocklist': {WHOLE: '2031'}},
@@ -49,7 +58,7 @@ class Cluster:
 
     def listed(self):
         return Blocklist.of('blocklist', json.dumps(
-            [{'addr': name} for name in self.blocked]).encode())
+            [{'addr': name, **self.until} for name in self.blocked]).encode())
 
 
 class TestBlock(base.BaseTestCase):
@@ -79,6 +88,12 @@ class TestBlock(base.BaseTestCase):
         self.assertEqual(done, self.block(ONE, blocked=done).blocked)
         self.assertEqual([str(ONE), WHOLE], self.block(ONE, blocked=done[1:]).blocked)
 
+    def test_what_would_end_soon_is_renewed(self):
+        """Ceph's own entries are there for an hour."""
+        for until in ({'until': end(3600)}, {'until': end(-5)}, {'until': 'never'}, {}):
+            self.assertEqual([WHOLE, str(ONE), WHOLE, str(ONE)], self.block(
+                ONE, blocked=[WHOLE, str(ONE)], until=until).blocked)
+
     def test_monitors_that_refuse(self):
         for name in ('mon dump', 'osd dump', 'osd blocklist'):
             cluster = Cluster()
@@ -106,8 +121,10 @@ class TestOthers(base.BaseTestCase):
 
 class TestLeft(base.BaseTestCase):
 
+    until = None
+
     def left(self, *blocked, **seen):
-        return rbd_block.left(seen, Cluster(blocked=blocked).listed())
+        return rbd_block.left(seen, Cluster(blocked=blocked, until=self.until).listed())
 
     def test_each(self):
         self.assertEqual(('a: the client at 172.24.9.13:0/1 is not blocked',), self.left(a=[ONE]))
@@ -121,3 +138,9 @@ class TestLeft(base.BaseTestCase):
             self.assertIn('b: nobody has it open', said)
         self.assertEqual((), self.left(WHOLE, a=[ONE], b=[]))
         self.assertEqual(2, len(self.left(WHOLE, a=[ONE, OTHER], b=[])))
+
+    def test_an_address_that_is_blocked_for_an_hour(self):
+        """Nobody has renewed it where it is that of an OSD as well."""
+        self.until = {'until': end(3600)}
+        said, = self.left(WHOLE, a=[ONE], b=[])
+        self.assertIn('b: nobody has it open', said)
