@@ -199,10 +199,15 @@ def delete(guest: Guest, seconds: float = SLOW) -> None:
 
     :param seconds: how long each may take
     """
-    with contextlib.suppress(exceptions.NotFound):
-        api.call('nova', 'DELETE', f'/servers/{guest.uuid}')
+    let_go(guest)
     api.wait(f'{guest.name} to go', lambda: gone(guest), seconds)
     delete_volumes(*guest.volumes, seconds=seconds)
+
+
+def let_go(guest: Guest) -> None:
+    """Ask for its deletion, and wait for nothing."""
+    with contextlib.suppress(exceptions.NotFound):
+        api.call('nova', 'DELETE', f'/servers/{guest.uuid}')
 
 
 def delete_volumes(*volumes: str, seconds: float = SLOW) -> None:

@@ -62,3 +62,36 @@ class TestPlay(testtools.TestCase):
 
     def test_no_qemu_to_kill(self) -> None:
         self.assertRaises(Ended, self.story().qemu_killed)
+
+
+class TestStage(testtools.TestCase):
+    """Who is waited for when a guest is taken away."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[str] = []
+        self.patch(servers, 'let_go', lambda guest: self.asked.append(guest.uuid))
+        self.patch(servers, 'gone', lambda _guest: False)
+        self.patch(servers, 'act', lambda *_: None)
+        self.patch(play, 'GOES', 0.0)
+
+    def stage(self, side: str) -> play.Stage:
+        return play.Stage(side, bystander.Bystander('beside', 'other', {}))
+
+    def test_of_plain_openstack_nobody(self) -> None:
+        self.stage('plain').give_back(GUEST, Scenario('', lambda story: None), {'R3'})
+        self.assertEqual([GUEST.uuid], self.asked)
+
+    def test_beside_migsafe_it_has_to_go(self) -> None:
+        self.assertRaises(TimeoutError, self.stage('armed').give_back, GUEST,
+                          Scenario('', lambda story: None), {'R3'})
+        self.assertEqual([GUEST.uuid], self.asked)
+
+    def test_one_that_does_not_go_at_the_end_stops_nobody(self) -> None:
+        for side in ('plain', 'armed'):
+            stage = self.stage(side)
+            stage.give_back(GUEST, Scenario('', lambda story: None), {'R6'})
+            self.assertEqual([], self.asked)
+            stage.close()
+            self.assertEqual([GUEST.uuid], self.asked)
+            self.asked.clear()
