@@ -41,12 +41,13 @@ AUTOMATIC = 'auto '
 #: What the blocklist is called, since Ceph 16 and before.
 WORDS = ('blocklist', 'blacklist')
 
-#: What an operator can do about a client that watches, and about one that only has the lock.
+#: What an operator can do about a client that watches, and about one that only has the lock. An
+#: entry is there for so many seconds, and for an hour without them.
 WATCHING = ('Stop what has it open there. If that client has died, try again when its watch has '
             'timed out, 30 seconds after its death (osd_client_watch_timeout). If its host is '
-            'fenced: ceph osd %(word)s add %(address)s')
+            'fenced: ceph osd %(word)s add %(address)s 157784760')
 LOCKING = ('It is cut off or has died, and rbd_%(word)s_on_break_lock is off. Once its host is '
-           'fenced: ceph osd %(word)s add %(address)s')
+           'fenced: ceph osd %(word)s add %(address)s 157784760')
 
 
 class Refused(exceptions.MigsafeError):

@@ -34,13 +34,14 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from migsafe import exceptions
-from migsafe.cinder.inspectors.rbd_clients import ADDRESS, Address, Blocklist
+from migsafe.cinder.inspectors.rbd_clients import ADDRESS, Address, Blocklist, lasts
 
 #: Until somebody takes it back: an entry ends by itself, and a host that is back must not come in
 #: by that. Five years is what ceph-csi takes for the same.
 SECONDS = 157_784_760.0
 #: An entry of others that is there for so long is as good, and is left as it is.
 LASTS = 30 * 86400.0
+SO_LONG = ' for 30 days from now'
 
 
 class NotBlocked(exceptions.MigsafeError):
@@ -60,7 +61,7 @@ def block(cluster: Any, blocked: Blocklist, clients: Iterable[Address]) -> None:
     if not {client.ip for client in wanted} & _servers(cluster):
         wanted |= {_whole(client) for client in wanted}
     for address in sorted(wanted, key=str):
-        if blocked.lasts(address, LASTS):
+        if lasts(blocked.clients.get(address), LASTS):
             continue
         code, _text, status = cluster.mon_command(json.dumps({
             'prefix': f'osd {blocked.word}', f'{blocked.word}op': 'add', 'addr': str(address),
@@ -85,19 +86,19 @@ def others(seen: Mapping[str, Iterable[Address]], addresses: Set[str], blocked: 
 def left(seen: Mapping[str, Iterable[Address]], blocked: Blocklist) -> tuple[str, ...]:
     """What of a host can still write, in words.
 
-    Who has not opened an image can do so yet, unless the whole address of the host is blocked, and
-    for long: where an address is more than that host, nothing here has seen to that.
+    Who has not opened an image can do so yet, unless the whole address of the host is blocked. An
+    entry that ends soon counts for nothing: its host may be frozen for longer.
 
     :param seen: name of each image -> its clients
     """
     addresses = {_whole(client) for clients in seen.values() for client in clients}
-    if addresses and all(blocked.lasts(one, LASTS) for one in addresses):
+    if addresses and all(blocked.has(one, LASTS) for one in addresses):
         return ()
     return tuple(
         f'{name}: {what}' for name, clients in seen.items()
-        for what in ([f'the client at {client} is not blocked' for client in clients
-                      if not blocked.has(client)] if clients else
-                     ['nobody has it open, and the address of the host is not blocked for long']))
+        for what in ([f'the client at {client} is not blocked{SO_LONG}' for client in clients
+                      if not blocked.has(client, LASTS)] if clients else
+                     [f'nobody has it open, and the address of the host is not blocked{SO_LONG}']))
 
 
 def _whole(client: Address) -> Address:

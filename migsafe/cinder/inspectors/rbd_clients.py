@@ -29,6 +29,7 @@ from oslo_utils import timeutils
 
 from migsafe import exceptions
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: An IPv6 address is in brackets; the protocol may stand before it.
 ADDRESS = re.compile(
     r'(?:(?:any|v1|v2|cidr):)?(?:\[(?P<six>[0-9A-Fa-f:.]{2,45})\]|(?P<four>[0-9.]{7,15}))'
@@ -75,17 +76,15 @@ class Address:
 
 @dataclasses.dataclass(frozen=True)
 class Blocklist:
-    """The clients whose requests are refused.
+    """The clients whose requests are refused, and when each entry ends by itself.
 
     :param word: what this release of Ceph calls it in its commands
-    :param clients: with port and nonce 0 for all clients of an address
-    :param ends: of these -> when the entry ends by itself, as far as that is understood
+    :param clients: with port and nonce 0 for all clients of an address; None: not understood
     """
 
     word: str
-    clients: frozenset[Address]
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-    ends: Mapping[Address, datetime.datetime]
+    clients: Mapping[Address, datetime.datetime | None]
+    networks: Mapping[Network, datetime.datetime | None]
 
     @classmethod
     def of(cls, word: str, text: Any) -> Blocklist:
@@ -93,32 +92,33 @@ class Blocklist:
 
         :raises NotUnderstood: it is no such list
         """
-        networks, ends = [], dict[Address, datetime.datetime | None]()
+        clients: dict[Address, datetime.datetime | None] = {}
+        networks: dict[Network, datetime.datetime | None] = {}
         for entry in _entries(text):
+            end = _end(entry.get('until'))
             if 'range' in entry:
                 # NOTE: the length of the prefix is where a client has its nonce.
-                found = Address.of(entry['range'])
-                networks.append(_network(found))
+                networks[_network(Address.of(entry['range']))] = end
             else:
-                ends[Address.of(entry.get('addr'))] = _end(entry.get('until'))
-        return cls(word, frozenset(ends), tuple(networks),
-                   {address: end for address, end in ends.items() if end})
+                clients[Address.of(entry.get('addr'))] = end
+        return cls(word, clients, networks)
 
-    def has(self, client: Address) -> bool:
-        """Whether a client can no longer write."""
-        return (client in self.clients
-                or dataclasses.replace(client, port=0, nonce=0) in self.clients
-                or any(client.ip in network for network in self.networks))
+    def has(self, client: Address, seconds: float = 0.0) -> bool:
+        """Whether a client can no longer write.
 
-
-    def lasts(self, client: Address, seconds: float) -> bool:
-        """Whether an entry is there for so long yet.
-
-        An entry of Ceph's own ends after an hour. Whoever was frozen for that writes again.
+        :param seconds: for so long yet. Ceph's own entries are there for an hour, and whoever was
+            frozen for that writes again
         """
-        end = self.ends.get(client)
-        return end is not None and (
-            end - timeutils.utcnow(with_timezone=True)).total_seconds() >= seconds
+        whole = dataclasses.replace(client, port=0, nonce=0)
+        ends = [self.clients[one] for one in (client, whole) if one in self.clients]
+        ends += [end for network, end in self.networks.items() if client.ip in network]
+        return any(not seconds or lasts(end, seconds) for end in ends)
+
+
+def lasts(end: datetime.datetime | None, seconds: float) -> bool:
+    """Whether an entry is there for so long yet."""
+    return end is not None and (
+        end - timeutils.utcnow(with_timezone=True)).total_seconds() >= seconds
 
 
 def _end(text: Any) -> datetime.datetime | None:
@@ -129,7 +129,7 @@ def _end(text: Any) -> datetime.datetime | None:
     return found if found.tzinfo else None
 
 
-def _network(found: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def _network(found: Address) -> Network:
     try:
         return ipaddress.ip_network((found.ip, found.nonce), strict=False)
     except ValueError as error:

@@ -127,10 +127,13 @@ class TestLeft(base.BaseTestCase):
         return rbd_block.left(seen, Cluster(blocked=blocked, until=self.until).listed())
 
     def test_each(self):
-        self.assertEqual(('a: the client at 172.24.9.13:0/1 is not blocked',), self.left(a=[ONE]))
+        self.assertEqual(
+            ('a: the client at 172.24.9.13:0/1 is not blocked for 30 days from now',),
+            self.left(a=[ONE]))
         self.assertEqual((), self.left(str(ONE), a=[ONE]))
-        self.assertEqual(('a: the client at 172.24.9.13:0/2 is not blocked',),
-                         self.left(str(ONE), a=[ONE, TWO]))
+        self.assertEqual(
+            ('a: the client at 172.24.9.13:0/2 is not blocked for 30 days from now',),
+            self.left(str(ONE), a=[ONE, TWO]))
 
     def test_who_has_not_opened_an_image_yet(self):
         for seen in ({'b': []}, {'a': [ONE], 'b': []}):
@@ -142,5 +145,20 @@ class TestLeft(base.BaseTestCase):
     def test_an_address_that_is_blocked_for_an_hour(self):
         """Nobody has renewed it where it is that of an OSD as well."""
         self.until = {'until': end(3600)}
-        said, = self.left(WHOLE, a=[ONE], b=[])
+        _open, said = self.left(WHOLE, a=[ONE], b=[])
         self.assertIn('b: nobody has it open', said)
+
+    def test_who_is_blocked_for_an_hour(self):
+        for blocked in ([str(ONE)], [WHOLE]):
+            self.until = {'until': end(rbd_block.SECONDS)}
+            self.assertEqual((), self.left(*blocked, a=[ONE]))
+            self.until = {'until': end(3600)}
+            said, = self.left(*blocked, a=[ONE])
+            self.assertIn('a: the client at 172.24.9.13:0/1 is not blocked for', said)
+
+    def test_a_range(self):
+        """Where an address is that of an OSD, too, an operator may have blocked it."""
+        for seconds, count in ((rbd_block.SECONDS, 0), (3600, 2)):
+            listed = Blocklist.of('blocklist', json.dumps([{
+                'range': 'cidr:172.24.9.0:0/24', 'until': end(seconds)}]).encode())
+            self.assertEqual(count, len(rbd_block.left({'a': [ONE], 'b': []}, listed)))
