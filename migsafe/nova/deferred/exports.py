@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,10 +44,14 @@ LOG = logging.getLogger(__name__)
 
 KIND = 'R4'
 BY_ITSELF = 'nova-compute tries again by itself, and removes the export after the device.'
-#: Of an attachment that has come to no end, after this process was restarted.
-WHOSE = ('Cinder does not say of which host attachment {0} of it is. It may be that of another '
-         'host, whose device would be torn away. Once no host uses it, delete it with "openstack '
-         'volume attachment delete {0}".')
+#: Said in the finding, and read from there after a restart.
+ASKED = 'Attachment %s is deleted then.'
+_ASKED = re.compile(re.escape(ASKED).replace('%s', '([0-9A-Za-z-]+)'))
+#: Of an attachment that has come to no end, where nothing says that it was put off here.
+WHOSE = ('Cinder does not say of which host attachment {0} of it is, and nothing here says that '
+         'it was to be deleted: it may be that of another host, whose device would be torn away. '
+         'If no host, this one too, has a device of the volume any more, "openstack volume '
+         'attachment delete {0}" is the end of it.')
 #: Nova's prefix of its locks, see nova.utils.synchronized
 LOCKS = 'nova-'
 
@@ -95,9 +100,14 @@ class Kept:
         self._deletions = deletions.Deletions(host, volume_api, journal)
         #: attachments that Nova on this host wanted deleted: such a one may be without a host
         self._asked: dict[findings.Attached, set[str]] = {}
-        self._noted = findings.Noted(
-            KIND, journal, lambda attached, why: kept_devices.remember(host, attached[1], why))
+        self._noted = findings.Noted(KIND, journal, self._known)
         _OF_HOST[host] = self
+
+    def _known(self, attached: findings.Attached, why: str) -> None:
+        """What is read from the journal."""
+        kept_devices.remember(self._host, attached[1], why)
+        if ids := _ASKED.findall(why):
+            self._asked.setdefault(attached, set()).update(ids)
 
     def keep(self, instance: str, volume: str, why: str, attachment: str) -> None:
         """Note that an export stays.
@@ -107,7 +117,11 @@ class Kept:
         self._asked.setdefault((instance, volume), set()).add(attachment)
         LOG.error('%s: the export of volume %s of instance %s to %s stays, and its device: %s %s',
                   KIND, volume, instance, self._host, why, BY_ITSELF)
-        self._noted.put((instance, volume), f'{why} {BY_ITSELF}')
+        self._note((instance, volume), why)
+
+    def _note(self, attached: findings.Attached, why: str) -> None:
+        ids = sorted(self._asked.get(attached, ()))
+        self._noted.put(attached, ' '.join((why, BY_ITSELF, *(ASKED % one for one in ids))))
 
     def host_of(self, instance: str, attachment_id: str) -> str | None:
         """Where an attachment is connected, if Cinder tells."""
@@ -149,7 +163,7 @@ class Kept:
                 self._noted.drop(attached)
                 self._asked.pop(attached, None)
             else:
-                self._noted.put(attached, f'{why} {BY_ITSELF}')
+                self._note(attached, why)
         with decided():
             self._deletions.only(self._noted.all())
 
@@ -168,7 +182,6 @@ class Kept:
                 freed = True
         unknown = [one.id for one in left if one.host is None]
         if unknown and asked is None and not freed:
-            # it may be what was put off before a restart, or that of a host that was moved to
             return WHOSE.format(unknown[0])
         # also where nova-compute was killed here: the id may be that of another disk by now
         kept_devices.forget(self._host, volume)

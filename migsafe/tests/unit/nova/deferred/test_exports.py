@@ -291,10 +291,28 @@ class TestSettle(KeptCase):
         self.assertOver()
         self.assertFalse(self.cloud.volumes.delete_attachment.called)
 
-    def test_whose_it_is_is_not_known_after_a_restart(self):
+    def restart(self, text):
         self.journal.findings.return_value = [types.SimpleNamespace(
-            kind='R4', instance_uuid=VM, key=VOLUME, text='as before')]
+            kind='R4', instance_uuid=VM, key=VOLUME, text=text)]
         self.kept = exports.Kept('cmp1', self.api, self.journal, self.cloud)
+
+    def test_whose_it_is_is_known_after_a_restart(self):
+        self.cloud.devices.paths.return_value = ['/dev/sdb']
+        self.incomplete('att-2', ATTACHMENT)
+        self.kept.settle()
+        for _again in range(2):
+            text = self.found()[VM, VOLUME]
+            self.assertIn('/dev/sdb', text)
+            self.assertIn(ATTACHMENT, text)
+            self.restart(text)
+            self.assertStays('/dev/sdb')
+        self.cloud.devices.paths.return_value = []
+        self.assertOver()
+        self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
+
+    def test_whose_it_is_is_not_known(self):
+        """The finding is of an older release."""
+        self.restart('as before')
         self.incomplete('att-2')
         self.assertStays('volume attachment delete att-2')
         self.assertFalse(self.cloud.devices.disconnect.called)
