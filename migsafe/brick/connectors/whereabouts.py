@@ -19,6 +19,8 @@ neither, or those of another time and another host.
 from __future__ import annotations
 
 import copy
+import glob
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,11 +45,36 @@ def paths(connector: Any, data: Mapping[str, Any], host: str) -> list[str]:
     if isinstance(connector, fibre_channel.FibreChannelConnector):
         given = connector._add_targets_to_connection_properties(given)
     elif isinstance(connector, nvmeof.NVMeOFConnector):
-        # a name of the host on which it was connected, which os-brick would believe
-        given.pop('device_path', None)
-        given = nvmeof.NVMeOFConnProps(given, find_controllers=True)
-        for target in given.targets:
-            if not any(getattr(target, name) for name in NAMES):
-                raise errors.Unsure(device=f'namespace of {target.nqn}', host=host, reason=(
-                    'the connection has neither a UUID nor a NGUID nor a number of it'))
+        given = _nvme(given, host)
     return [str(path) for path in connector.get_volume_paths(given)]
+
+
+def _nvme(given: dict[str, Any], host: str) -> nvmeof.NVMeOFConnProps:
+    """As os-brick looks for it: at the controllers of its portals that this host has.
+
+    :raises errors.Unsure: nothing tells which device it would be; or the host has the subsystem by
+        other controllers, which have another hostnqn, for instance, as that file was changed
+    """
+    # a name of the host on which it was connected, which os-brick would believe
+    given.pop('device_path', None)
+    for target in given.get('volume_replicas') or [given]:
+        if isinstance(target.get('ns_id'), int):
+            # os-brick compares it with what is in sysfs
+            target['ns_id'] = str(target['ns_id'])
+    found = nvmeof.NVMeOFConnProps(given, find_controllers=True)
+    for target in found.targets:
+        device = f'namespace of {target.nqn}'
+        if not any(getattr(target, name) for name in NAMES):
+            raise errors.Unsure(device=device, host=host, reason=(
+                'the connection has neither a UUID nor a NGUID nor a number of it'))
+        if not target.present_portals and (others := _controllers(str(target.nqn))):
+            raise errors.Unsure(device=device, host=host, reason=(
+                f'{", ".join(others)} of that subsystem are here by other portals or by another '
+                'hostnqn than the connection has; "nvme list-subsys" shows both'))
+    return found
+
+
+def _controllers(nqn: str) -> list[str]:
+    return sorted(pathlib.Path(path).name for path in glob.glob(
+        f'{nvmeof.NVME_CTRL_SYSFS_PATH}nvme*')
+        if nvmeof.sysfs_property('subsysnqn', path) == nqn)
