@@ -226,16 +226,17 @@ class Guarded:
         :param came: what had come with the connect, see _instances()
         :returns: whether something was taken away; not so if it was handed out since, or is gone
         """
-        path, name = str(info.get('path')), kernel_sysfs.kernel_name(str(info.get('path')))
+        path = str(info.get('path'))
+        name = kernel_sysfs.kernel_name(path)
         now = self._instances({*self._paths(properties), *((name,) if name else ())})
-        if (path, guard_policy.name_of(properties)) not in strays.left() or not (
-                now.items() & came.items()):
+        if not now or (path, guard_policy.name_of(properties)) not in strays.left():
             return False
         if others := sorted(now.items() - came.items()):
             raise errors.Unsure(
                 device=path, host=self.policy.guard.host, reason=(
-                    f'{", ".join(f"/dev/{other}" for other, _ in others)} of the same disk has '
-                    'come by another way since, and would go as well'))
+                    f'{", ".join(f"/dev/{other}" for other, _ in others)} has come since and '
+                    'would go as well: by itself, or somebody has attached it. Remove it by hand '
+                    'if nobody needs it'))
         self.disconnect_volume(properties, info)
         return True
 

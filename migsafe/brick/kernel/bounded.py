@@ -37,6 +37,7 @@ class _Question:
     def __init__(self, function: Callable[[], Any], unwanted: Callable[[Any], object]) -> None:
         self._function, self._unwanted = function, unwanted
         self._lock, self.ended, self._left = threading.Lock(), threading.Event(), False
+        self.began = time.monotonic()
         self._answer: Any = None
         self._error: BaseException | None = None
 
@@ -53,6 +54,10 @@ class _Question:
             left = self._left
         if left:
             self._unwanted(answer)
+
+    def age(self) -> float:
+        """Seconds since it was asked."""
+        return time.monotonic() - self.began
 
     def fail(self, error: BaseException) -> None:
         """It ends with this instead of an answer."""
@@ -82,7 +87,8 @@ def ask(questions: dict[Hashable, Callable[[], Any]], seconds: float,
 
     :param questions: what is asked of whom -> what does it
     :param seconds: for all together
-    :param join: whether to wait for what somebody else asks already; else that is Silent at once
+    :param join: whether to wait for what somebody else asks already, if that is not open for so
+        long; else it is Silent at once
     :param unwanted: gets an answer that comes too late, to close what is open for instance
     :returns: the answers; an exception that was raised, Silent where none came, stands for one
     """
@@ -91,7 +97,7 @@ def ask(questions: dict[Hashable, Callable[[], Any]], seconds: float,
         with _LOCK:
             before = _OPEN.get(key)
             if before is not None and not before.ended.is_set():
-                asked[key] = before if join else None
+                asked[key] = before if join and before.age() < seconds else None
                 continue
             asked[key] = _OPEN[key] = question = _Question(function, unwanted)
         try:

@@ -49,7 +49,8 @@ def below(sys: str = '/sys', dev: str = '/dev') -> Iterator[tuple[str, str, str]
                                  PATIENCE, join=True)
         except bounded.Silent:
             # only for a file on a server somebody has to be asked, and that is no disk's of here
-            statx.unanswered(file.read_text('utf-8', 'backslashreplace'))
+            statx.unanswered(f'loop device {name} over '
+                             + ascii(file.read_text('utf-8', 'backslashreplace').strip())[1:-1])
             continue
         except OSError as error:
             if error.errno in (errno.ENXIO, errno.ENODEV):

@@ -166,6 +166,8 @@ def swaps(numbers: Collection[str], proc: str = '/proc') -> list[Use]:
     for fields in _lines(pathlib.Path(proc) / 'swaps')[1:]:
         try:
             seen = statx.kind_in_time(fields[0])
+        except statx.Unanswered:
+            raise
         except OSError as error:
             processes.has_ended(error, errno.ENOTDIR)
             continue

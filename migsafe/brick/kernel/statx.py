@@ -97,4 +97,5 @@ def unanswered(path: str) -> None:
     :raises Unanswered: if it is that of a device, as /dev is no server's
     """
     if '/dev/' in path:
-        raise Unanswered(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), path)
+        # with the name in the text: a privsep daemon sends no more of an error
+        raise Unanswered(errno.ETIMEDOUT, f'{path}: {os.strerror(errno.ETIMEDOUT)}')

@@ -11,6 +11,7 @@
 # under the License.
 """What a connect has left is taken away later only if it is that still, and nobody's volume."""
 
+import shutil
 import time
 from unittest import mock
 
@@ -81,6 +82,12 @@ class StrayTest(test_shim.ConnectCase):
     def test_an_operator_has_taken_it_away_and_attached_it_again(self):
         self.left()
         (self.tree.top / 'sda' / 'diskseq').write_text('8\n')
+        self.assertFalse(self.retried())
+        self.assertEqual([('/dev/sda', 'vol-1')], list(strays.left()))
+
+    def test_it_has_gone_by_itself(self):
+        self.left()
+        shutil.rmtree(self.tree.top / 'sda')
         self.assertFalse(self.retried())
         self.assertEqual({}, strays.left())
 

@@ -38,10 +38,21 @@ class BoundedTest(testtools.TestCase):
     def test_one_that_hangs_keeps_nobody(self):
         # a loaded machine may take its time to start the other's thread, by a clock of the test
         with mock.patch.object(bounded, 'time', mock.Mock(**{
-                'monotonic.side_effect': [0, 59.99, 0]})):
+                'monotonic.side_effect': [0, 0, 0, 59.99, 0]})):
             found = bounded.ask({1: self.hangs, 2: lambda: 'two'}, 60)
         self.assertIsInstance(found[1], bounded.Silent)
         self.assertEqual('two', found[2])
+
+    def test_who_joins_waits_no_longer_than_one_that_has_asked(self):
+        """A question that is open for so long already is not waited for again by each."""
+        with mock.patch.object(bounded, 'time', mock.Mock(monotonic=lambda: 0)):
+            self.assertRaises(bounded.Silent, bounded.one, 'old', self.hangs, 0)
+        for now, waits in ((59, True), (60, False)):
+            asked = bounded._OPEN['old']
+            with mock.patch.object(bounded, 'time', mock.Mock(monotonic=lambda now=now: now)), \
+                    mock.patch.object(asked, 'answer', side_effect=bounded.Silent) as answer:
+                self.assertRaises(bounded.Silent, bounded.one, 'old', self.hangs, 60, join=True)
+                self.assertIs(waits, answer.called)
 
     def test_it_is_not_asked_twice(self):
         asked = []
