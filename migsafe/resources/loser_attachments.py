@@ -81,9 +81,11 @@ def losers(move: Move, attachments: Sequence[Attachment],
                 if a.id in mine or a.host == move.loser]
     if not move.newest or move.superseded:
         return [a for a in attachments if a.id in mine]
+    # One of the winner that no row names is of before, and may share its export with the one that
+    # the guest there uses: most arrays map a volume to a host once.
     volumes = {row.volume_id for row in rows}
-    return [a for a in attachments if a.id in mine
-            or (a.volume_id in volumes and not _of_another_host(move, a))]
+    return [a for a in attachments if a.id in mine or (
+        a.volume_id in volumes and a.host != move.winner and not _of_another_host(move, a))]
 
 
 def _of_another_host(move: Move, attachment: Attachment) -> bool:

@@ -309,6 +309,14 @@ class TestExports(Case):
             self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1), *left},
                              set(self.cloud.volumes.rows))
 
+    def test_what_the_winner_has_of_before(self):
+        """It may share its export with the attachment that the guest there uses."""
+        self.cloud.volumes.add('a-old', fake.volume(0), SRC, fake.info(SRC, 0))
+        self.cloud.volumes.add('a-of-the-loser', fake.volume(0), DST, fake.info(DST, 0))
+        self.resource.revert(fake.move(self.cloud, released=True), EXPORTS)
+        self.assertEqual({fake.attachment(SRC, 0), fake.attachment(SRC, 1), 'a-old'},
+                         set(self.cloud.volumes.rows))
+
     def test_what_a_row_names_is_never_deleted(self):
         self.cloud.records.rows[fake.volume(0)] = dataclasses.replace(
             self.row(0), attachment_id='a-new')
