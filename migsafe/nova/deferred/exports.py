@@ -52,6 +52,9 @@ WHOSE = ('Cinder does not say of which host attachment {0} of it is, and nothing
          'it was to be deleted: it may be that of another host, whose device would be torn away. '
          'If no host, this one too, has a device of the volume any more, "openstack volume '
          'attachment delete {0}" is the end of it.')
+#: Of a guest that is stopped or suspended, nobody has the device open.
+AGAIN = ('It is attached to the instance again, by another attachment, which may have the same '
+         'device and the same export on this host. Both go once the instance has left it.')
 #: Nova's prefix of its locks, see nova.utils.synchronized
 LOCKS = 'nova-'
 
@@ -171,8 +174,11 @@ class Kept:
         """Let go of one; returns why it has to stay."""
         freed, asked = False, self._asked.get((instance, volume))
         named = {row.attachment_id for row in self._cloud.records.volumes(instance)}
-        left = [one for one in self._cloud.volumes.attachments(instance)
-                if one.volume_id == volume and one.id not in named]
+        found = [one for one in self._cloud.volumes.attachments(instance)
+                 if one.volume_id == volume]
+        left = [one for one in found if one.id not in named]
+        if left and any(one.id in named and one.host in (None, self._host) for one in found):
+            return AGAIN
         for attachment in left:
             if attachment.host == self._host or (
                     attachment.host is None and attachment.id in (asked or ())):

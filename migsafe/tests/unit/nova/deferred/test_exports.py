@@ -344,6 +344,19 @@ class TestSettle(KeptCase):
         self.assertFalse(self.cloud.devices.disconnect.called)
         self.assertFalse(self.cloud.volumes.delete_attachment.called)
 
+    def test_attached_to_the_same_instance_again(self):
+        """Its guest may be stopped or suspended: nobody has the device open then."""
+        self.cloud.records.volumes.return_value = [VolumeRow(1, VOLUME, 'att-2', INFO)]
+        for host in ('cmp1', None):
+            self.cloud.volumes.attachments.return_value = [
+                Attachment(ATTACHMENT, VOLUME, 'cmp1'), Attachment('att-2', VOLUME, host)]
+            self.assertStays('again')
+        self.assertFalse(self.cloud.devices.disconnect.called)
+        self.cloud.volumes.attachments.return_value[1] = Attachment('att-2', VOLUME, 'cmp2')
+        self.api.attachment_get.return_value = {'volume_id': VOLUME}
+        self.assertOver()
+        self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
+
     def test_the_instance_is_gone_in_a_migration(self):
         self.api.get.return_value = {'migration_status': 'migrating'}
         self.kept.settle()
