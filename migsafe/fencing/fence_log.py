@@ -93,18 +93,22 @@ class FenceLog:
         finally:
             os.close(handle)
 
-    def was_cut(self, host: str) -> bool:
-        """Whether its BMC was told to cut the power after it had said, within a cycle, that it had
-        some, and has not said so since.
+    def was_cut(self, host: str, machine: str) -> bool:
+        """Whether the BMC of its machine was told to cut the power after it had said, within a
+        cycle, that it had some, and has not said so since.
 
         What is dated later than now proves nothing; that it had power speaks against a cut before
         that all the same.
+
+        :param machine: its UUID; what was done to another one of that name proves nothing
         """
         on = cut = False
         for said, timely in self._lines():
-            if said['host'] == host and said['what'] == 'on':
+            if (said['host'], said['machine']) != (host, machine):
+                continue
+            if said['what'] == 'on':
                 on, cut = timely, False
-            elif said['host'] == host and said['what'] == 'cut':
+            elif said['what'] == 'cut':
                 cut = on and timely
         return cut
 
@@ -127,5 +131,5 @@ class FenceLog:
                 with contextlib.suppress(ValueError, TypeError, KeyError):
                     said = jsonutils.loads(line)
                     at, now = float(said['at']), time.time()
-                    yield ({'what': str(said['what']), 'host': str(said['host']), 'at': at},
-                           now - CYCLE < at <= now)
+                    yield ({'what': str(said['what']), 'host': str(said['host']), 'at': at,
+                            'machine': str(said.get('machine', ''))}, now - CYCLE < at <= now)

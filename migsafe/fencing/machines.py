@@ -42,6 +42,11 @@ class Machines:
         except (LookupError, ValueError, TypeError, AttributeError):
             return None
 
+    def heard(self) -> dict[str, uuid.UUID]:
+        """All hosts that were heard -> which machine each has said that it is."""
+        found = {host: self.of(host) for host in sorted(self._read())}
+        return {host: said for host, said in found.items() if said}
+
     def learn(self, said: Mapping[str, str]) -> None:
         """Remember what hosts say now.
 

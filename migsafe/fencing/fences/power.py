@@ -54,6 +54,16 @@ class OtherMachine(exceptions.MigsafeError):
                'which of them is right, and correct the file, or remove what is old.')
 
 
+class OtherHost(exceptions.MigsafeError):
+    """Names are given again: to a machine that is another host by now."""
+
+    message = ('Host %(host)s was not switched off: [migsafe] bmc_file says that it is machine '
+               '%(wanted)s, and host %(others)s has said itself that this is its own '
+               '(%(where)s). Find out whose it is. If that is %(host)s, and the other is not on '
+               'this machine any more, remove the line of the other there; else correct '
+               'bmc_file.')
+
+
 class NotConfirmed(exceptions.MigsafeError):
     """A file that was filled from the BMCs proves nothing, if their cables or addresses are
     mixed up."""
@@ -110,10 +120,10 @@ class PowerOff(Fence):
         except Exception as error:
             raise NotSwitched(host=host, address=known.address, reason=masked(error)) from None
         if state in LIT:
-            log.add(host, 'on', fence=self.name)
+            log.add(host, 'on', fence=self.name, machine=str(known.uuid))
         if state != power.OFF:
             self._cut(machine, log)
-        if not log.was_cut(host):
+        if not log.was_cut(host, str(known.uuid)):
             raise NeverCut(host=host, address=known.address, done=(
                 'nothing was switched' if state == power.OFF else
                 f'it was told to switch it off when it said {state or "nothing"}'))
@@ -127,16 +137,21 @@ class PowerOff(Fence):
         A heartbeat, which more can forge, speaks only against that.
 
         :raises OtherMachine: it has said something else
+        :raises OtherHost: another host has said that this machine is it
         :raises NotConfirmed: it was not heard to say it
         """
         conf, host = self.conf, known.host
-        heard = Machines(conf.state_path).of(host)
+        all_heard = Machines(conf.state_path).heard()
+        heard = all_heard.pop(host, None)
         for said, where in (
                 (heard, os.path.join(conf.state_path, machines.NAME)),
                 (beats.machine_of(conf.heartbeat_directory, host, conf.probe_timeout),
                  'its heartbeat in [migsafe] heartbeat_directory')):
             if said is not None and not bmc.same(known.uuid, said):
                 raise OtherMachine(host=host, said=said, wanted=known.uuid, where=where)
+        if others := [other for other, said in all_heard.items() if bmc.same(known.uuid, said)]:
+            raise OtherHost(host=host, others=', '.join(others), wanted=known.uuid,
+                            where=os.path.join(conf.state_path, machines.NAME))
         if heard is None and not known.confirmed:
             raise NotConfirmed(host=host, wanted=known.uuid)
 
@@ -154,7 +169,8 @@ class PowerOff(Fence):
                         machine.bmc.address, machine.bmc.host, masked(error))
         finally:
             if told:
-                log.add(machine.bmc.host, 'cut', fence=self.name)
+                log.add(machine.bmc.host, 'cut', fence=self.name,
+                        machine=str(machine.bmc.uuid))
 
     def _see(self, machine: power.Machine, log: FenceLog) -> None:
         try:
@@ -163,4 +179,5 @@ class PowerOff(Fence):
         finally:
             if machine.last in LIT:
                 # It did not do it, and what it says later was not brought about by this.
-                log.add(machine.bmc.host, 'on', fence=self.name)
+                log.add(machine.bmc.host, 'on', fence=self.name,
+                        machine=str(machine.bmc.uuid))

@@ -69,26 +69,37 @@ class TestFenceLog(unittest.TestCase):
                            (['on', 'cut', 'on', 'cut'], True)):
             host = '-'.join(lines)
             for what in lines:
-                self.log().add(host, what)
-            self.assertIs(cut, self.log().was_cut(host), lines)
+                self.log().add(host, what, machine='m')
+            self.assertIs(cut, self.log().was_cut(host, 'm'), lines)
         self.now += fence_log.CYCLE + 1
-        self.assertFalse(self.log().was_cut('on-cut'))
+        self.assertFalse(self.log().was_cut('on-cut', 'm'))
+
+    def test_another_machine_of_that_name(self):
+        """The file of BMCs was put right, or the host was rebuilt."""
+        for machine in ('other', None):
+            for what in ('on', 'cut'):
+                self.log().add('cn1', what, **({'machine': machine} if machine else {}))
+            self.assertFalse(self.log().was_cut('cn1', 'm'))
+        for what in ('on', 'cut'):
+            self.log().add('cn1', what, machine='m')
+        self.log().add('cn1', 'on', machine='other')
+        self.assertTrue(self.log().was_cut('cn1', 'm'))
 
     def test_lines_of_later_than_now_prove_nothing(self):
         for ahead, cut in ((['on', 'cut'], False), (['cut'], False), (['on'], False)):
             host = '-'.join(ahead)
             for what in ('on', 'cut'):
                 self.now += 86400 * (what in ahead)
-                self.log().add(host, what)
+                self.log().add(host, what, machine='m')
                 self.now -= 86400 * (what in ahead)
-            self.assertIs(cut, self.log().was_cut(host), ahead)
+            self.assertIs(cut, self.log().was_cut(host, 'm'), ahead)
         for what in ('on', 'cut'):
-            self.log().add('cn1', what)
-        self.assertTrue(self.log().was_cut('cn1'))
+            self.log().add('cn1', what, machine='m')
+        self.assertTrue(self.log().was_cut('cn1', 'm'))
         self.now += 86400
-        self.log().add('cn1', 'on')
+        self.log().add('cn1', 'on', machine='m')
         self.now -= 86400
-        self.assertFalse(self.log().was_cut('cn1'))
+        self.assertFalse(self.log().was_cut('cn1', 'm'))
 
     def test_damaged_lines_hide_no_other(self):
         self.fence('cn1')

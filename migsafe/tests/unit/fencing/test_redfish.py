@@ -198,9 +198,22 @@ class TestFence(Case):
             for word in (HOST, MACHINE, OTHER, 'machines.json'):
                 self.assertIn(word, str(caught.exception))
             self.assertEqual([], self.resets)
-            known.learn({HOST: MACHINE})
-            self.assertEqual(uuid.UUID(MACHINE), known.of('node14'))
+            known.learn({HOST: MACHINE, 'node14': OTHER})
             self.fence()
+
+    def test_machine_that_is_another_host_by_now(self):
+        """Its name was given to new hardware, and the file of BMCs was not changed."""
+        self.states = ['On', 'On', 'Off']
+        for said in (MACHINE, str(bmc.swapped(uuid.UUID(MACHINE)))):
+            for confirmed, heard in (('yes', {}), ('', {HOST: MACHINE})):
+                conf = self.conf(uuid_confirmed=confirmed)
+                machines.Machines(conf.state_path).learn({'node14': said, **heard})
+                with mock.patch.object(self, 'conf', lambda conf=conf: conf), \
+                        self.assertRaises(fence.OtherHost) as caught:
+                    self.fence()
+                for word in (HOST, MACHINE, 'node14', 'machines.json', 'bmc_file'):
+                    self.assertIn(word, str(caught.exception))
+        self.assertEqual([], self.resets)
 
     def test_lost_answer(self):
         self.failure, self.states = TimeoutError('no answer'), ['On', 'On', 'Off']
