@@ -19,10 +19,12 @@ the row says now, and the row is another host's, then the guest may have somebod
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from migsafe.audit import address
 from migsafe.audit.facts import Attachment, Row
+from migsafe.brick.guard import policy
 from migsafe.repair.acts import Act
 from migsafe.repair.ground import Ground
 from migsafe.repair.hosts import Undecided, Words
@@ -158,8 +160,10 @@ def _by_attachment(ground: Ground, row: Row, own: Attachment, disk: Disk | None)
         'attachment_id', 'driver_volume_type')}
     if disk is not None and disk.path:
         data['device_path'] = disk.path
-    info = {**_old(ground, row), 'driver_volume_type': own.connection.kind, 'data': data,
-            'serial': row.volume}
+    old = _old(ground, row)
+    if noted := _noted(old, row.volume):
+        data.setdefault(policy.KEY, noted)
+    info = {**old, 'driver_volume_type': own.connection.kind, 'data': data, 'serial': row.volume}
     info.pop('connector', None)
     leads = address.same(row.connection, own.connection)
     return _act(ground, row, own.uuid, ground.rows[row.number] if leads else json.dumps(info),
@@ -214,6 +218,17 @@ def _before(ground: Ground, row: Row) -> dict[str, Any]:
     if 'attachment_id' not in ground.row_columns:
         del before['attachment_id']
     return before
+
+
+def _noted(old: Mapping[str, Any], volume: str) -> Any:
+    """Which disk the volume is, as the row has it, which Cinder mostly does not know: the number
+    that it gives now may lead to another one. Not of a row that is another volume's as a whole.
+    """
+    data = old.get('data')
+    if not isinstance(data, Mapping):
+        return None
+    whose = data.get('volume_id') or old.get('serial')
+    return data.get(policy.KEY) if whose in (None, volume) else None
 
 
 def _old(ground: Ground, row: Row) -> dict[str, Any]:

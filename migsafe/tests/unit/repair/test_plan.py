@@ -12,8 +12,10 @@
 """What is planned, and what is left with a reason, by what records and hosts say."""
 
 import json
+import types
 
 from migsafe.audit import activity, opening, report
+from migsafe.brick.guard import policy
 from migsafe.repair import transaction, word
 from migsafe.tests.unit.audit import cloud
 from migsafe.tests.unit.audit.cloud import cinder_info, iscsi, nova_info
@@ -50,11 +52,13 @@ class Planning(cloud.CloudTestCase):
 class TestPlan(Planning):
     """The row of the instance has node11's LUN 4; Cinder gave node13 LUN 7."""
 
+    noted = types.MappingProxyType({})
+
     def wrong(self, given=None, text=None, **values):
         """The row and the attachment, or what is there in its place."""
         self.made.instance(**values)
         self.made.volume()
-        self.made.row(nova_info(iscsi(4)), attachment='att')
+        self.made.row(nova_info(iscsi(4) | self.noted), attachment='att')
         self.made.attachment('att', 'node13', text or cinder_info(given or iscsi(7)))
         self.made.attachment('old', 'node11', cinder_info(iscsi(4)), instance_uuid='other')
 
@@ -86,6 +90,18 @@ class TestPlan(Planning):
         self.wrong(vm_state='stopped', power_state=4)
         self.said['node13'] = facts('node13')
         self.assertNotIn('device_path', self.info()['data'])
+
+    def test_which_disk_the_volume_is_stays_in_the_row(self):
+        """The number that Cinder gives may lead to another one by now."""
+        for volume, kept in (('vol', ['naa.1']), ('another', None)):
+            self.made = self.cloud()
+            self.noted = {policy.KEY: ['naa.1'], 'volume_id': volume}
+            self.wrong(vm_state='stopped', power_state=4)
+            self.said['node13'] = facts('node13')
+            self.assertEqual(kept, self.info()['data'].get(policy.KEY))
+        self.made = self.cloud()
+        self.wrong(iscsi(7) | {policy.KEY: ['naa.2']}, vm_state='stopped', power_state=4)
+        self.assertEqual(['naa.2'], self.info()['data'][policy.KEY])
 
     def test_the_kernel_has_another_disk_than_cinder_gave(self):
         self.wrong()
