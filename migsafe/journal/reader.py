@@ -96,10 +96,14 @@ class JournalReader:
         """Return per host of this database how many are unsettled, and how many of them held."""
         return self._store.read('counting', reads.count_unsettled)
 
-    def findings(self, *, all_hosts: bool = False, limit: int = 1000) -> list[Finding]:
-        """Return what the last looks at the devices found, here or on every host."""
+    def findings(self, *, kind: str | None = None, all_hosts: bool = False,
+                 limit: int = 1000) -> list[Finding]:
+        """Return what the last looks at the devices found, here or on every host.
+
+        :param kind: all of one, for who writes them back: what he does not read is deleted then
+        """
         return self._store.read('reading what was found', lambda connection: reads.findings(
-            connection, self.database, self._scope(all_hosts), limit))
+            connection, self.database, self._scope(all_hosts), kind, limit))
 
     def reach(self) -> str | None:
         """Return what the account of this journal can get at that is another host's.

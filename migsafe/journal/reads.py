@@ -133,9 +133,13 @@ def hosts(connection: sa.Connection) -> list[str]:
 
 
 def findings(connection: sa.Connection, database: str, host: str | None,
-             limit: int) -> list[records.Finding]:
-    """Return what looks at the devices found, the oldest first."""
-    query = sa.select(models.FINDINGS).order_by(models.FINDINGS.c.id).limit(limit)
+             kind: str | None, limit: int) -> list[records.Finding]:
+    """Return what looks at the devices found, the oldest first.
+
+    :param kind: all of one, whatever the limit
+    """
+    query = sa.select(models.FINDINGS).order_by(models.FINDINGS.c.id)
+    query = query.limit(limit) if kind is None else query.where(models.FINDINGS.c.kind == kind)
     if host is not None:
         query = query.where(models.FINDINGS.c.host == host)
     return [rows.finding(row, database) for row in connection.execute(query)]

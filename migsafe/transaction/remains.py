@@ -129,7 +129,7 @@ def look_again(journal: Journal, clients: Clients) -> None:
 
 
 def _noted(journal: Journal) -> dict[tuple[str, str], str]:
-    return {(one.instance_uuid, one.key): one.text for one in journal.findings()
+    return {(one.instance_uuid, one.key): one.text for one in journal.findings(kind=KIND)
             if one.kind == KIND}
 
 

@@ -43,7 +43,7 @@ class Noted:
     def __init__(self, kind: str, journal: Journal,
                  known: Callable[[Attached, str], None] = lambda attached, text: None) -> None:
         self._kind, self._journal, self._known = kind, journal, known
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._found: dict[Attached, str] = {}
         self._read = False
         self.all()
@@ -58,7 +58,8 @@ class Noted:
     def _load(self) -> None:
         try:
             there = {(one.instance_uuid, one.key): one.text
-                     for one in self._journal.findings() if one.kind == self._kind}
+                     for one in self._journal.findings(kind=self._kind)
+                     if one.kind == self._kind}
         except exceptions.JournalAway as error:
             LOG.warning('What was noted as %s is not known yet: %s', self._kind, masked(error))
             return
@@ -97,7 +98,10 @@ class Noted:
             # It would be written over what is there. Once that is read, both are written.
             return
         try:
-            self._journal.set_findings(self._kind, found)
+            # what is written later is not older
+            with self._writing:
+                found = self.all()
+                self._journal.set_findings(self._kind, found)
         except (exceptions.JournalError, OSError) as error:
             LOG.error('%s; what is noted as %s is known to this process alone until that works: '
                       '%s', masked(error), self._kind, sorted(found))

@@ -91,7 +91,8 @@ class Patrol:
         found = {('', note): text for note, text in strays.notes().items()}
         if self._strays is None:
             self._of_before = {one.key: one.text.removesuffix(OF_BEFORE) + OF_BEFORE
-                               for one in self._journal.findings() if one.kind == STRAY}
+                               for one in self._journal.findings(kind=STRAY)
+                               if one.kind == STRAY}
         for note in [note for note in self._of_before
                      if ('', note) in found or not strays.may_be_here(note, self._sysfs)]:
             del self._of_before[note]
@@ -142,7 +143,8 @@ class Patrol:
         if self._last is not None:
             return self._last
         return {(found.instance_uuid, found.key): found.text
-                for found in self._journal.findings() if found.kind == identity_check.KIND}
+                for found in self._journal.findings(kind=identity_check.KIND)
+                if found.kind == identity_check.KIND}
 
     def _report(self, found: dict[Attached, str]) -> None:
         before = self._last

@@ -334,6 +334,14 @@ class ApiCases:
         self.journal.set_findings('R9', {})
         self.assertEqual(['R10'], [f.kind for f in self.journal.findings()])
 
+    def test_all_findings_of_a_kind_are_there_for_who_writes_them_back(self):
+        """However many there are of another one."""
+        self.journal.set_findings('R9', {('i', f'v-{n}'): 'x' for n in range(20)})
+        self.journal.set_findings('R4', {('i', f'w-{n}'): 'y' for n in range(3)})
+        self.assertEqual(5, len(self.journal.findings(limit=5)))
+        self.assertEqual(['w-0', 'w-1', 'w-2'], sorted(
+            found.key for found in self.journal.findings(kind='R4', limit=1)))
+
     def test_check_writable_leaves_no_trace(self):
         for _turn in range(3):
             self.journal.check_writable()

@@ -47,7 +47,7 @@ class PatrolTest(base.JournalTestCase):
         self.looked.append((path, wanted))
         return self.wrong.get(path, '')
 
-    def findings(self):
+    def findings(self, kind=None):
         return [(f.kind, f.instance_uuid, f.key, f.text) for f in self.journal.findings()]
 
     def test_a_disk_that_could_not_go_is_listed_until_it_has(self):
