@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,9 @@ from migsafe.ledger.rows import PATIENCE
 
 #: Statuses of a volume or snapshot in which Cinder copies nothing; those of errors are more.
 SETTLED = ('available', 'in-use', 'reserved', 'attaching', 'detaching')
+#: Seconds for which a host that had it open is not seen to, before it is believed to have ended:
+#: longer than an initiator that has lost its session waits for it, and than most outages.
+QUIET = 900.0
 #: Cinder has asked to take it away.
 REMOVED = ('unmapping', 'removed')
 #: The same for a migration.
@@ -67,11 +71,26 @@ class Case:
             if carried:
                 return verdict, f'{reason}: {carried}'
         if verdict is verdicts.Verdict.REVERT and export.state == 'mapped' and not (
-                vouched or facts.fenced) and self._copy_ended(export):
-            doubt = self._copying()
+                vouched or facts.fenced):
+            doubt = self._copying() if self._copy_ended(export) else self._lost()
             if doubt:
                 return verdicts.Verdict.HOLD, doubt
         return verdict, reason
+
+    def _lost(self) -> str:
+        """Why a host that had it open may have it yet; empty if it was not seen for long enough.
+
+        It comes back when the storage node has booted, or the network is there again.
+        """
+        export = self._export
+        if verdicts.OPEN not in (export.error or ''):
+            return ''
+        since = self._guard.recovery.closed.setdefault(
+            (Thing(export.kind, export.resource), export.peer), time.monotonic())
+        if time.monotonic() - since >= QUIET:
+            return ''
+        return (f'{verdicts.OPEN}, or had when it was last seen to, and may have lost no more '
+                f'than its session: it goes if no host is seen to for {QUIET / 60:.0f} minutes')
 
     def _facts(self, vouched: bool) -> verdicts.Facts:
         """Gather them; the array is asked only if its answer decides."""
@@ -83,6 +102,9 @@ class Case:
         needless = live is not False or fenced or export.state in REMOVED or (
             export.state == 'mapped' and not ended)
         written = None if needless else self._written()
+        if written is not False:
+            self._guard.recovery.closed.pop(
+                (Thing(export.kind, export.resource), export.peer), None)
         return verdicts.Facts(
             'unmapping' if export.state in REMOVED else export.state, live,
             export.before == 'mapped', ended,

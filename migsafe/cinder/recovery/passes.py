@@ -47,6 +47,8 @@ class Recovery:
         self._guard = guard
         #: When this process has begun.
         self.since = timeutils.utcnow()
+        #: export -> when, by the monotonic clock, it was first not seen to be open any more
+        self.closed: dict[tuple[Thing, str], float] = {}
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         #: Within the service's own thread; rounds that are asked for are done by who asks.

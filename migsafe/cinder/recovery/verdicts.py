@@ -53,6 +53,9 @@ class Facts:
 
 Wanted = tuple[str, bool | str | None, bool | None, bool | None, bool | str | None, bool | None]
 
+#: Of what is held since the array says so.
+OPEN = 'what it was made for has ended, but a host has it open'
+
 #: State, live, before, ended, written, fenced; None: whatever it is. The first row that fits
 #: decides, and what no row fits is HOLD.
 TABLE: tuple[tuple[Wanted, Verdict, str], ...] = (
@@ -85,8 +88,7 @@ TABLE: tuple[tuple[Wanted, Verdict, str], ...] = (
      'it was not made for an attachment, and whoever asked for it may use it'),
     (('mapped', False, None, True, False, False), Verdict.REVERT,
      'what it was made for has ended, and no host has it open'),
-    (('mapped', False, None, True, True, False), Verdict.HOLD,
-     'what it was made for has ended, but a host has it open'),
+    (('mapped', False, None, True, True, False), Verdict.HOLD, OPEN),
     (('mapped', False, None, True, 'unknown', False), Verdict.HOLD,
      'what it was made for has ended, and the array cannot tell whether a host has it open'),
 )

@@ -12,6 +12,7 @@
 """A volume that is not multiattach has one writer, or two of one instance."""
 
 import threading
+import time
 from unittest import mock
 
 import fixtures
@@ -22,6 +23,7 @@ from oslotest import base
 from migsafe.brick.guard import policy
 from migsafe.cinder import inspectors
 from migsafe.cinder.facts import attachments, calls, writers
+from migsafe.cinder.recovery import evidence
 from migsafe.ledger.records import Thing
 from migsafe.tests.cinder import world
 
@@ -172,15 +174,42 @@ class TestSecondWriter(world.World):
         self.refused('node13')
 
     def test_a_reset_attachment_with_an_inspector(self):
-        """Recovery takes it away once the array says that nobody has it open."""
+        """Recovery takes it away once the array has said for a while that nobody has it open."""
         self.stale()
         self.restart()
         self.inspect(world.NODE13)
         self.recover()
         self.assertEqual(1, len(self.array.exports()))
-        self.inspect()
-        self.recover()
+        now = time.monotonic()
+        with mock.patch.object(evidence, 'time', mock.Mock(monotonic=lambda: now)):
+            for later, there in ((0, 1), (evidence.QUIET - 1, 1)):
+                self.inspect()
+                now += later
+                self.recover()
+                self.assertEqual(there, len(self.array.exports()))
+            # it is back, and begins anew
+            self.inspect(world.NODE13)
+            self.recover()
+            self.inspect()
+            now += 2
+            self.recover()
+            self.assertEqual(1, len(self.array.exports()))
+            now += evidence.QUIET
+            self.recover()
         self.assertEqual({}, self.array.targets)
+
+    def test_a_guest_that_has_lost_its_session(self):
+        """The storage node has booted, and initiators have not logged in again yet."""
+        self.stale()
+        self.inspect(world.NODE13)
+        self.recover()
+        self.inspector.opened = ()
+        self.boot()
+        for _round in range(2):
+            self.recover()
+        self.assertEqual(1, len(self.array.exports()))
+        row = self.guard.ledger.of(Thing('volume', self.volume.id))[1]
+        self.assertIn('lost no more than its session', row.error)
 
     def test_the_array_has_the_last_word(self):
         """A driver whose terminate_connection reports success and does nothing."""
