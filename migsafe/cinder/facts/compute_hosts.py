@@ -25,8 +25,9 @@ from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
 
-#: The first version that tells ``forced_down``.
-MICROVERSION = '2.11'
+#: The first version that has the hosts of a cell that does not answer, and no more of them than
+#: their names: older ones leave them out, as if Nova had no such host.
+MICROVERSION = '2.69'
 SECONDS = 10
 
 
@@ -37,6 +38,12 @@ class NotSaid(exceptions.MigsafeError):
                'Nova says counts. Once it is powered off or cut off from the storage, and not '
                'before: openstack compute service set --down %(shell:host)s nova-compute. Then '
                'try again.')
+
+
+class CellSilent(exceptions.MigsafeError):
+    """Nova has such a host, and knows nothing of it now."""
+
+    message = 'the cell of host %(host)s does not answer'
 
 
 class NovaSilent(exceptions.MigsafeError):
@@ -85,4 +92,7 @@ def declared(host: str) -> bool | None:
                              api_version=MICROVERSION)
     found = [one for one in client.services.list(host=host, binary='nova-compute')
              if one.host == host]
-    return all(one.forced_down for one in found) if found else None
+    said = [one.to_dict().get('forced_down') for one in found]
+    if None in said:
+        raise CellSilent(host=host)
+    return all(said) if said else None

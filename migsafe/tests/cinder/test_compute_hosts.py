@@ -43,8 +43,16 @@ class TestAsked(test_driver.Backends):
             self.nova_says(*services)
             self.assertIs(expected, compute_hosts.declared('node13'), services)
             asked = self.asked.last_request
-            self.assertEqual('2.11', asked.headers['X-OpenStack-Nova-API-Version'])
+            self.assertEqual('2.69', asked.headers['X-OpenStack-Nova-API-Version'])
             self.assertEqual(['node13'], asked.qs['host'])
+
+    def test_a_cell_that_does_not_answer(self):
+        """Then Nova has no more of its hosts than their names."""
+        self.api.get(f'{NOVA}/os-services', json={'services': [
+            {'host': 'node13', 'binary': 'nova-compute', 'status': 'UNKNOWN'}]})
+        self.assertFalse(compute_hosts.still('node13'))
+        error = self.assertRaises(compute_hosts.NovaSilent, compute_hosts.check, 'node13')
+        self.assertIn('the cell of host node13 does not answer', str(error))
 
     def test_what_is_not_known_fences_nobody(self):
         self.nova_says(status=503)
