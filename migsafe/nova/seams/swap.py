@@ -29,8 +29,10 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe.brick import refusals
+from migsafe.brick.guard import kept_devices, policy
 from migsafe.nova.host import registry
 from migsafe.nova.seams import effects, faults, gates, recorded
+from migsafe.text import masked
 
 LOG = logging.getLogger(__name__)
 
@@ -80,10 +82,11 @@ def swap_volume(wrapped: Any, driver: Any, args: Any, kwargs: Any) -> Any:
 
 
 def disconnect(wrapper: Any) -> Any:
-    """A refusal of the device guards for the old volume does not undo the swap.
+    """A disconnect of the old volume that fails does not undo the swap.
 
     The driver disconnects that one only once the guest is on the other. What Nova does next, to
-    take the export away, is put off by :mod:`migsafe.nova.deferred.exports`.
+    take the export away, is put off by :mod:`migsafe.nova.deferred.exports`, whatever it was that
+    failed: a refusal of the device guards, Cinder that does not answer, or cryptsetup.
 
     :param wrapper: the wrapt wrapper of the same seam
     """
@@ -92,10 +95,14 @@ def disconnect(wrapper: Any) -> Any:
         named = effects.arguments(wrapped, args, kwargs)
         try:
             return wrapper(wrapped, driver, args, kwargs)
-        except refusals.Refused as refused:
+        except Exception as failed:
             if old is None or named['connection_info'] is not old:
                 raise
+            if not isinstance(failed, refusals.Refused):
+                # a refusal has been remembered by who refused
+                kept_devices.remember(named['instance'].host, policy.name_of(old['data']),
+                                      masked(failed))
             LOG.error('Instance %s runs on its new volume; the old one stays connected for now. '
-                      '%s', named['instance'].uuid, refused)
+                      '%s', named['instance'].uuid, masked(failed))
             return None
     return outer
