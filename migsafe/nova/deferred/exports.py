@@ -177,15 +177,15 @@ class Kept:
         found = [one for one in self._cloud.volumes.attachments(instance)
                  if one.volume_id == volume]
         left = [one for one in found if one.id not in named]
-        if left and any(one.id in named and one.host in (None, self._host) for one in found):
+        mine = [one for one in left if one.host == self._host or (
+            one.host is None and one.id in (asked or ()))]
+        if mine and any(one.id in named and one.host == self._host for one in found):
             return AGAIN
-        for attachment in left:
-            if attachment.host == self._host or (
-                    attachment.host is None and attachment.id in (asked or ())):
-                if why := self._disconnect(instance, volume, attachment.id):
-                    return why
-                self._cloud.volumes.delete_attachment(attachment.id)
-                freed = True
+        for attachment in mine:
+            if why := self._disconnect(instance, volume, attachment.id):
+                return why
+            self._cloud.volumes.delete_attachment(attachment.id)
+            freed = True
         unknown = [one.id for one in left if one.host is None]
         if unknown and asked is None and not freed:
             return WHOSE.format(unknown[0])

@@ -347,15 +347,25 @@ class TestSettle(KeptCase):
     def test_attached_to_the_same_instance_again(self):
         """Its guest may be stopped or suspended: nobody has the device open then."""
         self.cloud.records.volumes.return_value = [VolumeRow(1, VOLUME, 'att-2', INFO)]
-        for host in ('cmp1', None):
+        self.cloud.volumes.attachments.return_value = [
+            Attachment(ATTACHMENT, VOLUME, 'cmp1'), Attachment('att-2', VOLUME, 'cmp1')]
+        self.assertStays('again')
+        self.assertFalse(self.cloud.devices.disconnect.called)
+
+    def test_shelved_or_gone_to_another_host(self):
+        """What is reserved for it has no host yet, and cannot be used before this one is gone:
+        Cinder lets no volume be attached twice (attachment_update)."""
+        self.cloud.records.volumes.return_value = [VolumeRow(1, VOLUME, 'att-2', INFO)]
+        self.api.attachment_get.return_value = {
+            'volume_id': VOLUME, 'instance': VM, 'connection_info': {}}
+        for host in ('cmp2', None):
             self.cloud.volumes.attachments.return_value = [
                 Attachment(ATTACHMENT, VOLUME, 'cmp1'), Attachment('att-2', VOLUME, host)]
-            self.assertStays('again')
-        self.assertFalse(self.cloud.devices.disconnect.called)
-        self.cloud.volumes.attachments.return_value[1] = Attachment('att-2', VOLUME, 'cmp2')
-        self.api.attachment_get.return_value = {'volume_id': VOLUME}
-        self.assertOver()
-        self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
+            kept_devices.remember('cmp1', VOLUME, 'why')
+            self.delete()
+            self.assertOver()
+            self.cloud.volumes.delete_attachment.assert_called_with(ATTACHMENT)
+        self.assertEqual(2, self.cloud.volumes.delete_attachment.call_count)
 
     def test_the_instance_is_gone_in_a_migration(self):
         self.api.get.return_value = {'migration_status': 'migrating'}
