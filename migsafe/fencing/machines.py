@@ -23,6 +23,8 @@ from collections.abc import Mapping
 
 from oslo_serialization import jsonutils
 
+from migsafe.fencing import bmc
+
 NAME = 'machines.json'
 
 
@@ -48,20 +50,21 @@ class Machines:
         return {host: said for host, said in found.items() if said}
 
     def learn(self, said: Mapping[str, str]) -> None:
-        """Remember what hosts say now.
+        """Remember what hosts say now; other names that a machine had before are forgotten.
 
         :param said: host -> its UUID
         :raises OSError: it cannot be written
         """
         before = self._read()
-        now = before | dict(said)
+        now = {host: one for host, one in before.items()
+               if not any(_same(one, other) for other in said.values())} | dict(said)
         if now == before:
             return
         os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
         beside = f'{self._path}.{os.getpid()}'
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(jsonutils.dumps(now))
+            file.write(jsonutils.dumps(now, indent=1, sort_keys=True) + '\n')
         os.replace(beside, self._path)
 
     def _read(self) -> dict[str, str]:
@@ -71,3 +74,10 @@ class Machines:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def _same(one: object, other: object) -> bool:
+    try:
+        return bmc.same(uuid.UUID(str(one)), uuid.UUID(str(other)))
+    except ValueError:
+        return False

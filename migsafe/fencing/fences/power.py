@@ -59,9 +59,9 @@ class OtherHost(exceptions.MigsafeError):
 
     message = ('Host %(host)s was not switched off: [migsafe] bmc_file says that it is machine '
                '%(wanted)s, and host %(others)s has said itself that this is its own '
-               '(%(where)s). Find out whose it is. If that is %(host)s, and the other is not on '
-               'this machine any more, remove the line of the other there; else correct '
-               'bmc_file.')
+               '(%(where)s). Find out whose it is. If it is %(host)s, and the other name is one '
+               'of before, remove that from the file; else correct bmc_file. "migsafe host list" '
+               'forgets an old name once the machine says the new one.')
 
 
 class NotConfirmed(exceptions.MigsafeError):

@@ -207,13 +207,18 @@ class TestFence(Case):
         for said in (MACHINE, str(bmc.swapped(uuid.UUID(MACHINE)))):
             for confirmed, heard in (('yes', {}), ('', {HOST: MACHINE})):
                 conf = self.conf(uuid_confirmed=confirmed)
-                machines.Machines(conf.state_path).learn({'node14': said, **heard})
+                known = machines.Machines(conf.state_path)
+                known.learn({'node14': said, **heard})
                 with mock.patch.object(self, 'conf', lambda conf=conf: conf), \
                         self.assertRaises(fence.OtherHost) as caught:
                     self.fence()
                 for word in (HOST, MACHINE, 'node14', 'machines.json', 'bmc_file'):
                     self.assertIn(word, str(caught.exception))
         self.assertEqual([], self.resets)
+        # the control: the other name is one of before
+        known.learn({HOST: MACHINE})
+        self.assertEqual([HOST], list(known.heard()))
+        self.fence()
 
     def test_lost_answer(self):
         self.failure, self.states = TimeoutError('no answer'), ['On', 'On', 'Off']
