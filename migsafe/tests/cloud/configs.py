@@ -95,8 +95,10 @@ def compute(name: str, armed: bool, bandwidth: int) -> File:
             'my_ip': address, 'compute_driver': 'libvirt.LibvirtDriver',
             'instances_path': '/var/lib/nova/instances', 'log_file': '/var/log/nova-compute.log',
             'graceful_shutdown_timeout': 5, 'reserved_host_memory_mb': 256,
-            # five guests at once, and what their migrations claim as well, on one processor
-            'cpu_allocation_ratio': 16.0, 'max_concurrent_live_migrations': 5,
+            # five guests at once, and what their migrations claim as well, on one processor; and
+            # what plain OpenStack has left in Placement refuses nobody
+            'cpu_allocation_ratio': 32.0, 'ram_allocation_ratio': 4.0,
+            'max_concurrent_live_migrations': 5,
             'resume_guests_state_on_host_boot': False, 'vif_plugging_timeout': 0,
             'vif_plugging_is_fatal': False, 'shutdown_timeout': 5,
             'rootwrap_config': '/etc/nova/rootwrap.conf'},
