@@ -37,7 +37,7 @@ from oslo_log import log as logging
 from migsafe.brick.guard import kept_devices
 from migsafe.journal.api import Journal
 from migsafe.nova.deferred import cinder_migration, deletions, findings, legacy_volumes
-from migsafe.text import masked
+from migsafe.text import masked, shell
 from migsafe.transaction.clients import Clients
 
 LOG = logging.getLogger(__name__)
@@ -47,11 +47,6 @@ BY_ITSELF = 'nova-compute tries again by itself, and removes the export after th
 #: Said in the finding, and read from there after a restart.
 ASKED = 'Attachment %s is deleted then.'
 _ASKED = re.compile(re.escape(ASKED).replace('%s', '([0-9A-Za-z-]+)'))
-#: Of an attachment that has come to no end, where nothing says that it was put off here.
-WHOSE = ('Cinder does not say of which host attachment {0} of it is, and nothing here says that '
-         'it was to be deleted: it may be that of another host, whose device would be torn away. '
-         'If no host, this one too, has a device of the volume any more, "openstack volume '
-         'attachment delete {0}" is the end of it.')
 #: Of a guest that is stopped or suspended, nobody has the device open.
 AGAIN = ('It is attached to the instance again, by another attachment, which may have the same '
          'device and the same export on this host. Both go once the instance has left it.')
@@ -188,7 +183,7 @@ class Kept:
             freed = True
         unknown = [one.id for one in left if one.host is None]
         if unknown and asked is None and not freed:
-            return WHOSE.format(unknown[0])
+            return _whose(unknown[0])
         # also where nova-compute was killed here: the id may be that of another disk by now
         kept_devices.forget(self._host, volume)
         self._deletions.do((instance, volume), freed)
@@ -207,3 +202,11 @@ class Kept:
         if paths := devices.paths(instance, info):
             return f'{", ".join(paths)} still there after disconnect'
         return None
+
+
+def _whose(attachment: str) -> str:
+    """Of an attachment that has come to no end, where nothing says that it was put off here."""
+    return (f'Cinder does not say of which host attachment {attachment} of it is, and nothing '
+            'here says that it was to be deleted: it may be that of another host, whose device '
+            'would be torn away. If no host, this one too, has a device of the volume any more, '
+            f'"openstack volume attachment delete {shell(attachment)}" is the end of it.')
