@@ -49,7 +49,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     'f-database': Scenario('MariaDB is restarted', away.service(
         'MariaDB', lambda: processes.end('mariadb'), control.database)),
     'g': Scenario('both portals vanish from the destination', away.portals),
-    'h': Scenario('LVM is active on the source', after.lvm, 1),
+    # the next host that gets its second volume activates what is on it
+    'h': Scenario('LVM is active on the source', after.lvm, 1, changed=True),
     'i': Scenario('incident 000: a wrong record, then stop and start', after.wrong_record),
     'j': Scenario('incident 003: haproxy cuts connections', away.connections),
     'k': Scenario('incident 004: evacuated while its guest runs', kills.evacuated),
