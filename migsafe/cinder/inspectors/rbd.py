@@ -41,13 +41,14 @@ AUTOMATIC = 'auto '
 #: What the blocklist is called, since Ceph 16 and before.
 WORDS = ('blocklist', 'blacklist')
 
-#: What an operator can do about a client that watches, and about one that only has the lock. An
-#: entry is there for so many seconds, and for an hour without them.
+#: For how long an entry is there; without it for an hour.
+SECONDS = f'{rbd_block.SECONDS:.0f}'
+#: What an operator can do about a client that watches, and about one that only has the lock.
 WATCHING = ('Stop what has it open there. If that client has died, try again when its watch has '
             'timed out, 30 seconds after its death (osd_client_watch_timeout). If its host is '
-            'fenced: ceph osd %(word)s add %(address)s 157784760')
+            'fenced: ceph osd %(word)s add %(address)s ' + SECONDS)
 LOCKING = ('It is cut off or has died, and rbd_%(word)s_on_break_lock is off. Once its host is '
-           'fenced: ceph osd %(word)s add %(address)s 157784760')
+           'fenced: ceph osd %(word)s add %(address)s ' + SECONDS)
 
 
 class Refused(exceptions.MigsafeError):

@@ -104,7 +104,8 @@ class Kept:
     def _known(self, attached: findings.Attached, why: str) -> None:
         """What is read from the journal."""
         kept_devices.remember(self._host, attached[1], why)
-        if ids := _ASKED.findall(why):
+        # what stands before that is the words of others
+        if ids := _ASKED.findall(why.rpartition(BY_ITSELF)[2]):
             self._asked.setdefault(attached, set()).update(ids)
 
     def keep(self, instance: str, volume: str, why: str, attachment: str) -> None:

@@ -29,7 +29,7 @@ from nova import exception
 from oslo_log import log as logging
 
 from migsafe.brick import refusals
-from migsafe.brick.guard import kept_devices, policy
+from migsafe.brick.guard import kept_devices
 from migsafe.nova.host import registry
 from migsafe.nova.seams import effects, faults, gates, recorded
 from migsafe.text import masked
@@ -100,7 +100,7 @@ def disconnect(wrapper: Any) -> Any:
                 raise
             if not isinstance(failed, refusals.Refused):
                 # a refusal has been remembered by who refused
-                kept_devices.remember(named['instance'].host, policy.name_of(old['data']),
+                kept_devices.remember(named['instance'].host, effects.volume_id(old),
                                       masked(failed))
             LOG.error('Instance %s runs on its new volume; the old one stays connected for now. '
                       '%s', named['instance'].uuid, masked(failed))

@@ -97,7 +97,7 @@ class TestInspector(base.BaseTestCase):
         self.assertEqual(('10.1.0.13', frozenset()), (writer.address, writer.initiators))
         self.assertEqual(f'client.4000 at {ONE}', writer.who)
         self.assertIn('30 seconds', writer.cure)
-        self.assertIn(f'ceph osd blocklist add {ONE}', writer.cure)
+        self.assertIn(f'ceph osd blocklist add {ONE} 157784760', writer.cure)
 
     def test_over_ipv6(self):
         writer, = self.make({'volume-1': Image(['[FD00:0::13]:0/77'])}).writers(VOLUME)

@@ -311,8 +311,8 @@ class TestSettle(KeptCase):
         self.cloud.volumes.delete_attachment.assert_called_once_with(ATTACHMENT)
 
     def test_whose_it_is_is_not_known(self):
-        """The finding is of an older release."""
-        self.restart('as before')
+        """The finding is of an older release, or the words are not its own."""
+        self.restart(f'{exports.ASKED % "att-2"} {exports.BY_ITSELF}')
         self.incomplete('att-2')
         self.assertStays('volume attachment delete att-2')
         self.assertFalse(self.cloud.devices.disconnect.called)

@@ -33,7 +33,7 @@ class TestDisconnect(testtools.TestCase):
         kept_devices.clear()
         self.addCleanup(kept_devices.clear)
 
-    def swapped(self, failure, info=OLD):
+    def swapped(self, failure, info=OLD, old=OLD):
         """The driver disconnects in the middle of a swap, which fails."""
         def _disconnect_volume(_driver, context, connection_info, instance):
             """The method of the driver."""
@@ -45,7 +45,7 @@ class TestDisconnect(testtools.TestCase):
             return swap.disconnect(wrapper)(
                 types.MethodType(_disconnect_volume, 'driver'), None, (None, info, INSTANCE), {})
         return swap.swap_volume(
-            types.MethodType(swap_volume, 'driver'), None, (None, OLD, NEW), {})
+            types.MethodType(swap_volume, 'driver'), None, (None, old, NEW), {})
 
     def test_what_fails_does_not_undo_the_swap(self):
         for failure in (exception.CinderConnectionFailed(reason='503'),
@@ -54,6 +54,13 @@ class TestDisconnect(testtools.TestCase):
             # so that Nova does not take the export from under it either
             self.assertEqual(['cmp1'], list(kept_devices.hosts('vol-1')))
             kept_devices.clear()
+
+    def test_whose_data_does_not_name_the_volume(self):
+        """Not every driver of Cinder puts it there; Nova always has it."""
+        old = {'driver_volume_type': 'fibre_channel', 'serial': 'vol-1', 'data': {}}
+        self.assertIsNone(self.swapped(
+            exception.CinderConnectionFailed(reason='503'), old, old))
+        self.assertEqual(['cmp1'], list(kept_devices.hosts('vol-1')))
 
     def test_a_refusal_has_been_remembered_already(self):
         refused = refusals.NotRemoved(volume='vol-1', host='cmp1', device='/dev/sdb',
